@@ -1,0 +1,67 @@
+"""tinyclf: a minimal neural-network classifier whose loss is right for any logits.
+
+The reading order is that of the floors: `functional`; `layers`, `losses`, `optimizers`, `rows`; `network`;
+`training`. They need NumPy only. `TinyClassifier` is imported, and scikit-learn with it, on first use.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from .errors import DivergenceError
+from .functional import cross_entropy, cross_entropy_grad, log_softmax, logsumexp, softmax
+from .layers import Dense, Dropout, Identity, Layer, Logistic, ReLU, Tanh
+from .losses import Loss, SigmoidCrossEntropy, SoftmaxCrossEntropy
+from .network import Network, Workspace
+from .optimizers import SGD, Adam, Optimizer
+from .training import Epoch, TrainState, train
+from .views import Buffer, Views
+
+if TYPE_CHECKING:
+    from .classifier import TinyClassifier
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "SGD",
+    "Adam",
+    "Buffer",
+    "Dense",
+    "DivergenceError",
+    "Dropout",
+    "Epoch",
+    "Identity",
+    "Layer",
+    "Logistic",
+    "Loss",
+    "Network",
+    "Optimizer",
+    "ReLU",
+    "SigmoidCrossEntropy",
+    "SoftmaxCrossEntropy",
+    "Tanh",
+    "TinyClassifier",
+    "TrainState",
+    "Views",
+    "Workspace",
+    "cross_entropy",
+    "cross_entropy_grad",
+    "log_softmax",
+    "logsumexp",
+    "softmax",
+    "train",
+]
+
+_LAZY = {"TinyClassifier": "classifier"}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        from importlib import import_module
+
+        return getattr(import_module(f".{_LAZY[name]}", __name__), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LAZY})

@@ -1,0 +1,99 @@
+"""``python -m tinyclf demo``: digits in a pipeline, then the same network with three losses."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import warnings
+from collections.abc import Iterable, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+from sklearn.datasets import load_digits
+from sklearn.model_selection import StratifiedKFold
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from .classifier import TinyClassifier
+from .teaching.foils import FOILS
+from .teaching.headline import SETUP, Outcome, outcomes
+
+T = TypeVar("T")
+
+
+def demo(picture: Path, seed: int, dtype: str) -> None:
+    """Run both parts, print their tables, and save the picture if matplotlib is there."""
+    print("1. Digits (1,797 images of 8 x 8 pixels) in make_pipeline(StandardScaler(), TinyClassifier()):")
+    _pipeline(seed)
+    print(f"\n2. One network, three losses ({dtype}, seed {seed}): {SETUP}.")
+    results = list(_tracked(outcomes(seed, dtype), len(FOILS), "training"))
+    _table(results)
+    if find_spec("matplotlib") is None:
+        print("\nInstall matplotlib (pip install 'tinyclf[plot]') to get a picture of the loss curves.")
+        return
+    from .plotting import save_outcomes
+
+    print(f"\nThe loss curves are in {save_outcomes(results, f'{SETUP}; {dtype}, seed {seed}', picture)}")
+
+
+def _pipeline(seed: int) -> None:
+    X, y = load_digits(return_X_y=True)
+    folds = list(StratifiedKFold(5, shuffle=True, random_state=seed).split(X, y))
+    accuracy = []
+    for number, (train, test) in enumerate(_tracked(folds, len(folds), "cross-validation"), 1):
+        model = make_pipeline(
+            StandardScaler(), TinyClassifier(learning_rate_init=0.01, max_iter=100, random_state=seed)
+        )
+        model.fit(X[train], y[train])
+        accuracy.append(model.score(X[test], y[test]))
+        classifier = model[-1]
+        print(
+            f"   fold {number} of {len(folds)}: {classifier.n_iter_} epochs, training loss "
+            f"{classifier.loss_:.4f}, test accuracy {accuracy[-1]:.3f}",
+            flush=True,
+        )
+    print(f"   mean test accuracy {np.mean(accuracy):.3f}")
+
+
+def _table(results: Sequence[Outcome]) -> None:
+    head = f"{'loss':8} {'not finite from':>16} {'reported loss':>14} {'true loss':>12} {'test accuracy':>14}"
+    print(f"\n   {head}")
+    for r in results:
+        first = "-" if r.first_nonfinite_step is None else f"step {r.first_nonfinite_step}"
+        accuracy = "none" if np.isnan(r.accuracy) else f"{r.accuracy:.3f}"
+        print(f"   {r.name:8} {first:>16} {r.curve[-1]:14.4g} {r.true_loss:12.4g} {accuracy:>14}")
+    print(
+        "\n   naive: exp overflows, and nan never leaves the weights again.\n"
+        "   clipped: looks calm, but where it clips there is no gradient, so that nothing is learnt.\n"
+        "   stable: log-softmax from the logits; the same network learns."
+    )
+
+
+def _tracked(items: Iterable[T], total: int, what: str) -> Iterable[T]:
+    """Show a progress bar where rich is installed and somebody looks."""
+    if find_spec("rich") is None or not sys.stdout.isatty():
+        return items
+    from rich.progress import track
+
+    return track(items, total=total, description=f"   {what}")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Parse the command line and run."""
+    parser = argparse.ArgumentParser(prog="python -m tinyclf", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    command = commands.add_parser("demo", help="digits in a pipeline, then three losses side by side")
+    command.add_argument("--picture", type=Path, default=Path("loss-curves.png"), help="where to save it")
+    command.add_argument("--seed", type=int, default=0, help="of splits, weights and order (default 0)")
+    command.add_argument("--dtype", choices=["float32", "float64"], default="float32")
+    options = parser.parse_args(arguments)
+    if not options.picture.resolve().parent.is_dir():
+        parser.error(f"--picture {options.picture}: there is no folder {options.picture.resolve().parent}")
+    warnings.filterwarnings("ignore", message="Stochastic Optimizer: Maximum iterations")
+    demo(options.picture, options.seed, options.dtype)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,139 @@
+"""Is this gradient right? Compare it with what the function does along random directions.
+
+For a scalar function f with gradient g and any direction v, the derivative of f along v is g . v. The left
+side needs only values of f: with a small h,
+
+    f'(x; v) = (8 (f(x + h v) - f(x - h v)) - (f(x + 2 h v) - f(x - 2 h v))) / (12 h) + O(h^4).
+
+A layer has many outputs; a random cotangent c turns them into the scalar f = sum c y. (A cotangent of ones
+would be a bad choice: the sum of a softmax is constant, and a backward that returns zeros would pass.)
+Everything here runs in float64; errors below 1e-7 are those of rounding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from .layers import Dense, Layer
+from .losses import Loss
+from .network import Network, Workspace
+from .views import Array, Views
+
+
+def gradient_error(
+    f: Callable[[Array], float], g: Array, x: Array, *, seed: int = 0, h: float = 1e-4, directions: int = 8
+) -> float:
+    """Return the largest relative error of the gradient g of f at x over some random directions.
+
+    Parameters
+    ----------
+    f : callable
+        From an array like x to a number.
+    g : ndarray of the shape of x
+        The gradient to be judged.
+    x : ndarray of float64
+    seed : int, default=0
+        Of the directions.
+    h : float, default=1e-4
+        Step of the finite difference.
+    directions : int, default=8
+
+    Returns
+    -------
+    float
+        nan if g or f is not finite.
+
+    Examples
+    --------
+    >>> x = np.array([1.0, 2.0])
+    >>> bool(gradient_error(lambda x: np.sum(x**2), 2 * x, x) < 1e-9)
+    True
+    >>> bool(gradient_error(lambda x: np.sum(x**2), x, x) > 0.4)
+    True
+    """
+    rng = np.random.default_rng(seed)
+    worst = 0.0
+    for _ in range(directions):
+        v = rng.normal(size=x.shape)
+        near = f(x + h * v) - f(x - h * v)
+        far = f(x + 2 * h * v) - f(x - 2 * h * v)
+        measured = (8.0 * near - far) / (12.0 * h)
+        claimed = float(np.sum(g * v))
+        scale = max(abs(measured), abs(claimed), float(np.linalg.norm(g)))
+        worst = float(np.maximum(worst, abs(measured - claimed) / scale if scale else 0.0))
+    return worst
+
+
+def check_layer(layer: Layer, n_in: int, *, batch_size: int = 7, seed: int = 0) -> float:
+    """Return the largest relative error of a layer's backward, for its parameters and for its input.
+
+    The layer stands on a Dense one, whose gradient is right only if dx is. Buffers are filled with nan
+    before each run, so that what backward forgets to write shows.
+
+    Examples
+    --------
+    >>> from tinyclf import ReLU
+    >>> bool(check_layer(ReLU(), n_in=5) < 1e-7)
+    True
+    """
+    rng = np.random.default_rng(seed)
+    network = Network([Dense(n_in), layer], n_in, dtype="float64", seed=rng)
+    X = rng.normal(size=(batch_size, n_in))
+    cotangent = rng.normal(size=(batch_size, network.widths[-1]))
+
+    def run(theta: Array, backward: bool = False) -> tuple[float, Array]:
+        network.theta[...] = theta
+        # The same random numbers in every run: f must be one function.
+        workspace = Workspace(network, batch_size, rng=np.random.default_rng(seed))
+        tapes = workspace.tapes(batch_size).layers
+        workspace.gradient.fill(np.nan)
+        for tape in tapes:
+            _fill_with_nan(tape)
+        y = network.forward(tapes, X)
+        value = float(np.sum(cotangent * y))
+        if backward:
+            tapes[-1].dy = cotangent
+            network.backward(tapes, workspace.gradients)
+        return value, workspace.gradient
+
+    theta = network.theta.copy()
+    theta += rng.normal(scale=0.1, size=theta.size)  # off special points, such as biases that start at 0
+    gradient = run(theta, backward=True)[1].copy()
+    return gradient_error(lambda theta: run(theta)[0], gradient, theta, seed=seed)
+
+
+def check_loss(loss: Loss, n_classes: int, *, batch_size: int = 7, seed: int = 0) -> float:
+    """Return the largest relative error of a loss's gradient, with random weights of the rows.
+
+    Examples
+    --------
+    >>> from tinyclf import SoftmaxCrossEntropy
+    >>> bool(check_loss(SoftmaxCrossEntropy(), n_classes=4) < 1e-7)
+    True
+    """
+    rng = np.random.default_rng(seed)
+    k = loss.n_outputs(n_classes)
+    y = loss.targets(rng.integers(n_classes, size=batch_size), batch_size, k)
+    w = rng.uniform(0.5, 2.0, batch_size)
+    buffers = Views(
+        **{
+            name: np.empty((batch_size, *buffer.shape), buffer.dtype or np.float64)
+            for name, buffer in loss.buffers(k, np.float64).items()
+        }
+    )
+    dz = np.full((batch_size, k), np.nan)
+
+    def value(z: Array) -> float:
+        return loss.value_and_grad(z, y, w, dz, buffers)
+
+    z = rng.normal(scale=2.0, size=(batch_size, k))
+    value(z)
+    return gradient_error(value, dz.copy(), z, seed=seed)
+
+
+def _fill_with_nan(tape: Views) -> None:
+    for array in vars(tape).values():
+        if isinstance(array, np.ndarray) and array.dtype.kind == "f":
+            array.fill(np.nan)

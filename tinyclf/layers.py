@@ -1,0 +1,264 @@
+"""Layers: forward and backward side by side.
+
+A layer maps the rows x (B, n_in) of a batch to y (B, n_out). It holds hyperparameters only; its arrays are
+handed to it, so that one layer object can serve many networks and threads at once:
+
+- ``p``: its parameters, views of the network's one flat vector;
+- ``g``: its part of the gradient, laid out like p, overwritten in each step;
+- ``t``: the tape of this batch. ``t.x`` and ``t.y`` are input and output, ``t.dy`` and ``t.dx`` the gradients
+  of the loss with respect to them (dx is None where nothing below needs it), ``t.training`` tells
+  training from prediction, ``t.rng`` is a random generator, and the layer's own buffers have the names it
+  gave them. All hold B rows; assigning to them, ``t.y = ...``, writes into the buffer.
+
+Backward applies the chain rule: given dy = dL/dy, find dx = dL/dx and, for every parameter, dL/dp.
+
+A layer of one's own overrides what differs from `Layer`:
+
+>>> class Swish(Layer):  # y = x s(x) with the logistic s;  dy/dx = s (1 + x (1 - s))
+...     def forward(self, p, t):
+...         t.y = t.x / (1 + np.exp(-t.x))
+...     def backward(self, p, g, t):
+...         s = 1 / (1 + np.exp(-t.x))
+...         t.dx = t.dy * s * (1 + t.x * (1 - s))
+
+>>> class PReLU(Layer):  # y = x where x > 0, else a x, with one learnt a per unit
+...     def parameters(self, n_in, rng):
+...         return {"a": np.full(n_in, 0.25)}
+...     def forward(self, p, t):
+...         t.y = np.where(t.x > 0, t.x, p.a * t.x)
+...     def backward(self, p, g, t):
+...         g.a = np.sum(np.where(t.x > 0, 0, t.dy * t.x), axis=0)
+...         t.dx = np.where(t.x > 0, t.dy, p.a * t.dy)
+
+>>> from tinyclf.gradcheck import check_layer
+>>> bool(check_layer(Swish(), n_in=5) < 1e-7 and check_layer(PReLU(), n_in=5) < 1e-7)
+True
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import numpy as np
+
+from .views import Array, Buffer
+
+Initialiser = Callable[[np.random.Generator, int, int], tuple[Array, Array]]
+
+
+def glorot_uniform(rng: np.random.Generator, n_in: int, n_out: int, gain: float = 1.0) -> tuple[Array, Array]:
+    """Weights and biases uniform in [-r, r] with r = gain sqrt(6 / (n_in + n_out)).
+
+    Source: Glorot and Bengio, "Understanding the difficulty of training deep feedforward neural networks"
+    (2010), equation 16.
+    """
+    r = gain * np.sqrt(6.0 / (n_in + n_out))
+    return rng.uniform(-r, r, (n_in, n_out)), rng.uniform(-r, r, n_out)
+
+
+def glorot_uniform_logistic(rng: np.random.Generator, n_in: int, n_out: int) -> tuple[Array, Array]:
+    """`glorot_uniform` with r = sqrt(2 / (n_in + n_out)), scikit-learn's bound for the logistic function."""
+    return glorot_uniform(rng, n_in, n_out, gain=3.0**-0.5)
+
+
+def he_normal(rng: np.random.Generator, n_in: int, n_out: int) -> tuple[Array, Array]:
+    """Weights normal with variance 2 / n_in, biases 0.
+
+    Source: He et al., "Delving deep into rectifiers" (2015), equation 10.
+    """
+    return rng.normal(0.0, np.sqrt(2.0 / n_in), (n_in, n_out)), np.zeros(n_out)
+
+
+class Layer:
+    """Base of all layers: one that keeps the width and has no parameters unless it says otherwise."""
+
+    decayed: ClassVar[tuple[str, ...]] = ()
+    """Names of the parameters on which the L2 penalty acts."""
+
+    in_place: ClassVar[bool] = False
+    """Whether y may be stored over x, and dx over dy. If so, backward must not read t.x."""
+
+    reads_y: ClassVar[bool] = True
+    """Whether backward reads t.y, so that the layer above must not store its output over it."""
+
+    def n_out(self, n_in: int) -> int:
+        """Width of the output."""
+        return n_in
+
+    def parameters(self, n_in: int, rng: np.random.Generator) -> dict[str, Array]:
+        """Return the initial values of the parameters by name; they also tell the shapes."""
+        return {}
+
+    def buffers(self, n_in: int) -> dict[str, Buffer]:
+        """Arrays that this layer wants to find on its tape, one row per row of the batch."""
+        return {}
+
+    def forward(self, p: Any, t: Any) -> None:
+        """Write t.y from t.x."""
+        raise NotImplementedError(f"{type(self).__name__} has no forward")
+
+    def backward(self, p: Any, g: Any, t: Any) -> None:
+        """Write t.dx and the gradients g from t.dy."""
+        raise NotImplementedError(f"{type(self).__name__} has no backward")
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}()"
+
+
+@dataclass(frozen=True)
+class Dense(Layer):
+    """Affine map y = x W + b, with W (n_in, units) and b (units,).
+
+    For one number, y = w x + b has dy/dw = x, dy/db = 1 and dy/dx = w. For a batch, the sums over rows
+    and units become matrix products: dL/dW = x' dy, dL/db = the sum of dy over the rows, dL/dx = dy W'.
+
+    Parameters
+    ----------
+    units : int
+        Width of the output, at least 1.
+    init : callable, default=glorot_uniform
+        ``init(rng, n_in, n_out)`` returns the initial W and b.
+    """
+
+    units: int
+    init: Initialiser = field(default=glorot_uniform, repr=False)
+
+    decayed: ClassVar[tuple[str, ...]] = ("W",)
+    reads_y: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        if isinstance(self.units, bool) or not isinstance(self.units, (int, np.integer)) or self.units < 1:
+            raise ValueError(f"Dense needs a whole number of units, at least 1, got {self.units!r}")
+
+    def n_out(self, n_in: int) -> int:
+        return int(self.units)
+
+    def parameters(self, n_in: int, rng: np.random.Generator) -> dict[str, Array]:
+        W, b = self.init(rng, n_in, self.units)
+        return {"W": W, "b": b}
+
+    def forward(self, p: Any, t: Any) -> None:
+        np.matmul(t.x, p.W, out=t.y)  # (B, n_out) = (B, n_in) @ (n_in, n_out)
+        t.y += p.b
+
+    def backward(self, p: Any, g: Any, t: Any) -> None:
+        np.matmul(t.x.T, t.dy, out=g.W)  # (n_in, n_out) = (n_in, B) @ (B, n_out)
+        np.sum(t.dy, axis=0, out=g.b)
+        if t.dx is not None:
+            np.matmul(t.dy, p.W.T, out=t.dx)  # (B, n_in) = (B, n_out) @ (n_out, n_in)
+
+
+class Identity(Layer):
+    """y = x; dy/dx = 1."""
+
+    in_place = True
+    reads_y = False
+
+    def forward(self, p: Any, t: Any) -> None:
+        t.y = t.x
+
+    def backward(self, p: Any, g: Any, t: Any) -> None:
+        t.dx = t.dy
+
+
+class ReLU(Layer):
+    """y = max(x, 0); dy/dx = 1 where y > 0, else 0."""
+
+    in_place = True
+
+    def buffers(self, n_in: int) -> dict[str, Buffer]:
+        return {"active": Buffer((n_in,), bool)}
+
+    def forward(self, p: Any, t: Any) -> None:
+        np.maximum(t.x, 0.0, out=t.y)
+
+    def backward(self, p: Any, g: Any, t: Any) -> None:
+        np.greater(t.y, 0.0, out=t.active)
+        np.multiply(t.dy, t.active, out=t.dx)
+
+
+class Tanh(Layer):
+    """y = tanh(x); dy/dx = 1 - y^2."""
+
+    in_place = True
+
+    def buffers(self, n_in: int) -> dict[str, Buffer]:
+        return {"slope": Buffer((n_in,))}
+
+    def forward(self, p: Any, t: Any) -> None:
+        np.tanh(t.x, out=t.y)
+
+    def backward(self, p: Any, g: Any, t: Any) -> None:
+        np.square(t.y, out=t.slope)
+        np.subtract(1.0, t.slope, out=t.slope)
+        np.multiply(t.dy, t.slope, out=t.dx)
+
+
+class Logistic(Layer):
+    """y = 1 / (1 + exp(-x)); dy/dx = y (1 - y)."""
+
+    in_place = True
+
+    def buffers(self, n_in: int) -> dict[str, Buffer]:
+        return {"slope": Buffer((n_in,))}
+
+    def forward(self, p: Any, t: Any) -> None:
+        np.negative(t.x, out=t.y)
+        np.exp(t.y, out=t.y)  # inf for very negative x, and 1 / (1 + inf) = 0 is the limit
+        t.y += 1.0
+        np.reciprocal(t.y, out=t.y)
+
+    def backward(self, p: Any, g: Any, t: Any) -> None:
+        np.subtract(1.0, t.y, out=t.slope)
+        t.slope *= t.y
+        np.multiply(t.dy, t.slope, out=t.dx)
+
+
+@dataclass(frozen=True)
+class Dropout(Layer):
+    """In training y = x m / (1 - rate), where m is 0 with probability ``rate``, else 1; y = x in prediction.
+
+    Dividing by 1 - rate keeps the expectation of y, so that prediction needs no correction. m is drawn
+    anew for each batch; dy/dx = m / (1 - rate).
+
+    Source: Srivastava et al., "Dropout: a simple way to prevent neural networks from overfitting" (2014).
+
+    Parameters
+    ----------
+    rate : float
+        Probability with which a unit is dropped, at least 0 and less than 1.
+    """
+
+    rate: float
+
+    in_place: ClassVar[bool] = True
+    reads_y: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.rate < 1.0:
+            raise ValueError(f"the dropout rate must be at least 0 and less than 1, got {self.rate}")
+
+    def buffers(self, n_in: int) -> dict[str, Buffer]:
+        return {"m": Buffer((n_in,)), "kept": Buffer((n_in,), bool)}
+
+    def forward(self, p: Any, t: Any) -> None:
+        if not t.training:
+            t.y = t.x
+            return
+        t.rng.random(out=t.m, dtype=t.m.dtype)
+        np.greater_equal(t.m, self.rate, out=t.kept)
+        np.multiply(t.kept, 1.0 / (1.0 - self.rate), out=t.m, casting="same_kind")
+        np.multiply(t.x, t.m, out=t.y)
+
+    def backward(self, p: Any, g: Any, t: Any) -> None:
+        np.multiply(t.dy, t.m, out=t.dx)
+
+
+ACTIVATIONS: dict[str, Layer] = {
+    "identity": Identity(),
+    "logistic": Logistic(),
+    "relu": ReLU(),
+    "tanh": Tanh(),
+}

@@ -1,0 +1,158 @@
+"""Losses: from logits and targets to one number and its gradient, and from logits to probabilities.
+
+Letters: z (B, n_outputs) are the logits of a batch, y its targets (codes (B,) or probabilities (B, k)),
+w (B,) the weights of its rows, dz the gradient of the loss with respect to z. The loss of a batch is the
+mean sum_i w_i loss_i / sum_i w_i.
+
+A loss of one's own gives the loss of each row and writes its gradient; weights and mean are added here:
+
+>>> from tinyclf.functional import softmax
+>>> class Brier(Loss):  # |p - y|^2; with r = p - y, dL/dz = 2 p (r - sum(p r))
+...     def rows(self, z, y, dz, t):
+...         p = softmax(z)
+...         r = p - np.eye(z.shape[1])[y]
+...         dz[...] = 2 * p * (r - np.sum(p * r, axis=1, keepdims=True))
+...         return np.sum(r * r, axis=1)
+
+>>> from tinyclf.gradcheck import check_loss
+>>> bool(check_loss(Brier(), n_classes=3) < 1e-7)
+True
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike
+
+from . import functional
+from .views import Array, Buffer
+
+
+class Loss:
+    """Base of all losses; probabilities are the softmax of the logits unless a loss says otherwise."""
+
+    link: ClassVar[str] = "softmax"
+    """Name of the function from logits to probabilities."""
+
+    def n_outputs(self, n_classes: int) -> int:
+        """Return the number of logits for so many classes."""
+        return n_classes
+
+    def targets(self, y: ArrayLike, n: int, n_outputs: int) -> Array:
+        """Check the targets of n rows and bring them into the form that `rows` expects."""
+        return functional.as_targets(y, n, n_outputs)
+
+    def buffers(self, n_outputs: int, dtype: DTypeLike) -> dict[str, Buffer]:
+        """Arrays that `rows` wants to find in t, one row per row of the batch."""
+        return {}
+
+    def rows(self, z: Array, y: Array, dz: Array, t: Any) -> Array:
+        """Return the loss of each row, shape (B,), and write its gradient into dz."""
+        raise NotImplementedError(f"{type(self).__name__} has no rows")
+
+    def value_and_grad(self, z: Array, y: Array, w: Array | None, dz: Array, t: Any) -> float:
+        """Return the weighted mean loss, summed in float64, and write its gradient into dz."""
+        losses = self.rows(z, y, dz, t)
+        if w is None:
+            dz *= 1.0 / len(losses)
+            return float(np.sum(losses, dtype=np.float64)) / len(losses)
+        share = w / w.sum()
+        dz *= share[:, None]
+        return float(np.sum(losses * share, dtype=np.float64))
+
+    def probabilities(self, z: Array) -> Array:
+        """Probabilities (n, n_classes) of the classes."""
+        return functional.softmax(z)
+
+    def log_probabilities(self, z: Array) -> Array:
+        """Logarithms of the probabilities, finite for finite logits."""
+        return functional.log_softmax(z)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}()"
+
+
+@dataclass(frozen=True)
+class SoftmaxCrossEntropy(Loss):
+    """Cross-entropy of softmax, by `functional.cross_entropy_rows`: exact for any finite logits.
+
+    Parameters
+    ----------
+    label_smoothing : float, default=0.0
+        Share of each target that is spread evenly over all classes, between 0 and 1.
+    """
+
+    label_smoothing: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.label_smoothing <= 1.0:
+            raise ValueError(f"label_smoothing must be between 0 and 1, got {self.label_smoothing}")
+
+    def targets(self, y: ArrayLike, n: int, n_outputs: int) -> Array:
+        return functional.smoothed(functional.as_targets(y, n, n_outputs), n_outputs, self.label_smoothing)
+
+    def buffers(self, n_outputs: int, dtype: DTypeLike) -> dict[str, Buffer]:
+        return _float64_buffers(n_outputs, dtype)
+
+    def rows(self, z: Array, y: Array, dz: Array, t: Any) -> Array:
+        return functional.cross_entropy_rows(z, y, dz, t)
+
+
+class SigmoidCrossEntropy(Loss):
+    """Cross-entropy of independent logistic outputs, summed over them.
+
+    For two classes one logit z is enough: softmax of [0, z] is [s(-z), s(z)] with the logistic s. Targets
+    are then codes 0 and 1, shape (n,); in general they are probabilities of shape (n, n_outputs).
+    """
+
+    link = "logistic"
+
+    def n_outputs(self, n_classes: int) -> int:
+        if n_classes != 2:
+            raise ValueError(
+                f"SigmoidCrossEntropy separates two classes by one logit, got {n_classes} classes; "
+                "use SoftmaxCrossEntropy"
+            )
+        return 1
+
+    def targets(self, y: ArrayLike, n: int, n_outputs: int) -> Array:
+        if np.ndim(y) == 1 and n_outputs == 1:
+            return functional.as_targets(y, n, 2)[:, None].astype(np.float64)
+        y = functional.as_targets(y, n, n_outputs)
+        if y.shape != (n, n_outputs) or (y > 1).any():
+            raise ValueError(
+                f"targets of SigmoidCrossEntropy with {n_outputs} outputs must be probabilities of shape "
+                f"({n}, {n_outputs}), got shape {y.shape}"
+                + (f" and a largest value of {y.max()}" if y.size else "")
+            )
+        return y
+
+    def buffers(self, n_outputs: int, dtype: DTypeLike) -> dict[str, Buffer]:
+        return _float64_buffers(n_outputs, np.float32)
+
+    def rows(self, z: Array, y: Array, dz: Array, t: Any) -> Array:
+        losses: Array = functional.sigmoid_cross_entropy_entries(z, y, dz, t).sum(axis=1)
+        return losses
+
+    def probabilities(self, z: Array) -> Array:
+        z = z[:, 0]
+        return np.stack([functional.sigmoid(-z), functional.sigmoid(z)], axis=1)
+
+    def log_probabilities(self, z: Array) -> Array:
+        z = z[:, 0]
+        return np.stack([functional.log_sigmoid(-z), functional.log_sigmoid(z)], axis=1)
+
+
+def _float64_buffers(n_outputs: int, dtype: DTypeLike) -> dict[str, Buffer]:
+    """The arrays of a `functional.Scratch`."""
+    names = functional.scratch_names(dtype)
+    return {name: Buffer((n_outputs,), np.float64) for name in names}
+
+
+LOSSES: dict[str, type[Loss]] = {
+    "softmax_cross_entropy": SoftmaxCrossEntropy,
+    "sigmoid_cross_entropy": SigmoidCrossEntropy,
+}

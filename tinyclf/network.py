@@ -1,0 +1,261 @@
+"""A network owns its parameters, one flat vector; a workspace owns the buffers of one run over data."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from .layers import Layer
+from .losses import Loss
+from .rows import as_rows
+from .views import Array, Buffer, Views
+
+# Rows per block of a prediction: enough for fast matrix products, few enough to stay in the cache.
+_BLOCK = 512
+
+
+class Network:
+    """Layers in a row, with all their parameters in one flat vector.
+
+    Parameters
+    ----------
+    layers : sequence of Layer
+        From the input to the logits.
+    n_in : int
+        Number of features.
+    dtype : {"float32", "float64"}, default="float32"
+        The type that parameters are kept and everything is computed in.
+    seed : int, numpy.random.Generator or None, default=None
+        Of the initial parameters.
+
+    Attributes
+    ----------
+    theta : ndarray of shape (n_parameters,)
+        All parameters: first those with an L2 penalty (weights), then the others (biases).
+    penalised : ndarray
+        The first part of theta.
+    parameters : list of Views, one per layer
+        Its parameters by name, as views of theta. Assignment sets them:
+        ``network.parameters[0].W = W0``.
+    widths : list of int
+        Width of the input and of each layer's output.
+
+    Examples
+    --------
+    >>> from tinyclf import Dense, ReLU
+    >>> network = Network([Dense(3), ReLU(), Dense(2)], n_in=4, seed=0)
+    >>> network.parameters[0].W = np.ones((4, 3))
+    >>> network.theta[:12].sum()
+    np.float32(12.0)
+    >>> network.logits(np.ones((5, 4))).shape
+    (5, 2)
+    """
+
+    def __init__(
+        self, layers: Sequence[Layer], n_in: int, *, dtype: DTypeLike = "float32", seed: Any = None
+    ) -> None:
+        self.layers = tuple(layers)
+        self.dtype = np.dtype(dtype)
+        if not self.layers:
+            raise ValueError("a network needs at least one layer")
+        if self.dtype not in (np.float32, np.float64):
+            raise ValueError(
+                f"dtype must be float32 or float64, got {self.dtype}; narrower types overflow in training"
+            )
+        if n_in < 1:
+            raise ValueError(f"n_in must be at least 1, got {n_in}")
+        rng = np.random.default_rng(seed)
+        self.widths = [int(n_in)]
+        initial = []
+        for layer in self.layers:
+            if not isinstance(layer, Layer):
+                raise TypeError(f"layers must be instances of Layer, got {layer!r}")
+            initial.append(layer.parameters(self.widths[-1], rng))
+            self.widths.append(layer.n_out(self.widths[-1]))
+        self._shapes = [{name: np.shape(a) for name, a in arrays.items()} for arrays in initial]
+        self._bind(np.empty(sum(np.size(a) for arrays in initial for a in arrays.values()), self.dtype))
+        for views, arrays in zip(self.parameters, initial, strict=True):
+            for name, array in arrays.items():
+                setattr(views, name, array)
+
+    def _bind(self, theta: Array) -> None:
+        self.theta = theta
+        self.parameters = self.split(theta)
+        n = sum(
+            views.__dict__[name].size
+            for layer, views in zip(self.layers, self.parameters, strict=True)
+            for name in layer.decayed
+        )
+        self.penalised = theta[:n]
+
+    def split(self, vector: Array) -> list[Views]:
+        """Views of a vector laid out like theta, per layer and by name."""
+        parts: list[dict[str, Array]] = [{} for _ in self.layers]
+        start = 0
+        for decayed in (True, False):
+            for layer, shapes, arrays in zip(self.layers, self._shapes, parts, strict=True):
+                for name, shape in shapes.items():
+                    if (name in layer.decayed) == decayed:
+                        size = int(np.prod(shape))
+                        arrays[name] = vector[start : start + size].reshape(shape)
+                        start += size
+        return [Views(**arrays) for arrays in parts]
+
+    def forward(self, tapes: list[Views], x: Array) -> Array:
+        """Run the rows x (B, n_in) through all layers and return the logits, a buffer of the tapes."""
+        tapes[0].bind(x=x)
+        for layer, p, t in zip(self.layers, self.parameters, tapes, strict=True):
+            layer.forward(p, t)
+        logits: Array = tapes[-1].y
+        return logits
+
+    def backward(self, tapes: list[Views], gradient: list[Views]) -> None:
+        """Overwrite the gradient of all parameters, given the gradient dy of the logits in the last tape."""
+        for layer, p, g, t in reversed(list(zip(self.layers, self.parameters, gradient, tapes, strict=True))):
+            if t.dy is None:  # nothing from here down has parameters
+                break
+            layer.backward(p, g, t)
+
+    def logits(self, X: Any) -> Array:
+        """Logits of the rows of X, in blocks: extra memory does not grow with their number.
+
+        Parameters
+        ----------
+        X : array_like or SciPy sparse matrix of shape (n, n_in)
+
+        Returns
+        -------
+        ndarray of shape (n, n_out)
+
+        Raises
+        ------
+        ValueError
+            If X has another width, or an entry that is not a finite number of the computation's type.
+        """
+        X = X.tocsr() if hasattr(X, "tocsr") else np.asarray(X)
+        if X.ndim != 2:
+            raise ValueError(f"the input must have shape (n, {self.widths[0]}), got {X.shape}")
+        n = X.shape[0]
+        logits = np.empty((n, self.widths[-1]), self.dtype)
+        workspace = Workspace(self, min(n, _BLOCK), training=False)
+        with np.errstate(all="ignore"):
+            for start in range(0, max(n, 1), _BLOCK):
+                rows = as_rows(X[start : start + _BLOCK], self.dtype, self.widths[0], first_row=start)
+                logits[start : start + _BLOCK] = self.forward(workspace.tapes(len(rows)).layers, rows.all())
+        return logits
+
+    def copy(self) -> Network:
+        """Return an independent network with the same layers and parameters."""
+        return copy.deepcopy(self)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # The parameters are views of theta, which copies and pickles would tear apart.
+        return {k: v for k, v in vars(self).items() if k not in ("parameters", "penalised")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._bind(np.array(state["theta"]))  # a copy: memory-mapped arrays are read-only
+
+    def __repr__(self) -> str:
+        layers = ", ".join(map(repr, self.layers))
+        return f"Network([{layers}], n_in={self.widths[0]}, dtype={self.dtype.name!r})"
+
+
+class Tapes(NamedTuple):
+    """The arrays of one batch, by name: see `layers` and `Loss.rows`."""
+
+    layers: list[Views]
+    loss: Views
+
+
+class Workspace:
+    """The buffers of one run of a network over batches; never shared between runs, threads or pickles.
+
+    Parameters
+    ----------
+    network : Network
+    batch_size : int
+        The largest number of rows of a batch.
+    training : bool, default=True
+        Whether backward will run; if not, there are no gradients, and outputs are stored over inputs
+        wherever a layer allows it.
+    loss : Loss, optional
+        The loss to keep buffers for, in training.
+    rng : numpy.random.Generator, optional
+        For layers that draw random numbers in training.
+
+    Attributes
+    ----------
+    x : ndarray of shape (batch_size, n_in)
+        Room for the rows of a batch; in training only.
+    gradient : ndarray like theta
+        And ``gradients``, its views per layer; in training only.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        batch_size: int,
+        *,
+        training: bool = True,
+        loss: Loss | None = None,
+        rng: np.random.Generator | None = None,
+    ) -> None:
+        self._arrays: list[dict[str, Array | None]] = []
+        self._flags = {"training": training, "rng": rng}
+        self._sliced: dict[int, Tapes] = {}
+        dtype, layers = network.dtype, network.layers
+
+        def new(width: int) -> Array:
+            return np.empty((batch_size, width), dtype)
+
+        y: Array | None = None  # the first layer must not write over the caller's rows
+        below: Layer | None = None
+        for layer, (n_in, n_out) in zip(layers, pairwise(network.widths), strict=True):
+            x = y
+            keep = x is None or (training and below is not None and below.reads_y)
+            y = x if layer.in_place and not keep else new(n_out)
+            self._arrays.append({"x": x, "y": y, "dy": None, "dx": None})
+            self._arrays[-1].update(_allocated(layer.buffers(n_in), batch_size, dtype))
+            below = layer
+        buffers = {} if loss is None else loss.buffers(network.widths[-1], dtype)
+        self._loss_arrays = _allocated(buffers, batch_size, dtype)
+        if training:
+            self.x = new(network.widths[0])
+            self.gradient = np.empty_like(network.theta)
+            self.gradients = network.split(self.gradient)
+            self.scratch = np.empty_like(network.penalised)
+            dy = new(network.widths[-1])
+            lowest = next((i for i, p in enumerate(network.parameters) if vars(p)), len(layers))
+            for i in range(len(layers) - 1, lowest - 1, -1):
+                dx = None if i == lowest else dy if layers[i].in_place else new(network.widths[i])
+                self._arrays[i].update(dy=dy, dx=dx)
+                if dx is not None:
+                    dy = dx
+
+    def tapes(self, n: int) -> Tapes:
+        """Tapes for a batch of n rows: leading slices of the buffers, made once per n."""
+        if n not in self._sliced:
+            self._sliced[n] = self._slice(n)
+        return self._sliced[n]
+
+    def _slice(self, n: int) -> Tapes:
+        arrays = [a for named in self._arrays for a in named.values() if a is not None]
+        first = {id(a): a[:n] for a in arrays}  # one slice per array, so that y stored over x stays x
+        layers = [
+            Views(**{name: None if a is None else first[id(a)] for name, a in named.items()}, **self._flags)
+            for named in self._arrays
+        ]
+        return Tapes(layers, Views(**{name: a[:n] for name, a in self._loss_arrays.items()}))
+
+
+def _allocated(buffers: dict[str, Buffer], batch_size: int, dtype: DTypeLike) -> dict[str, Array]:
+    return {
+        name: np.empty((batch_size, *buffer.shape), dtype if buffer.dtype is None else buffer.dtype)
+        for name, buffer in buffers.items()
+    }

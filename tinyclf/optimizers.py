@@ -1,0 +1,177 @@
+"""Optimizers: rules that turn a gradient into a step, on one flat vector.
+
+The letters are those of the papers: g is the gradient, eta (`rate`) the learning rate of this step, t its
+number counted from 1, theta the parameters. `update` overwrites g with the step, and training then
+subtracts it: theta <- theta - g. Vectors that live from step to step are in ``s``; they start at zero.
+
+A rule of one's own names its vectors and writes its update:
+
+>>> @dataclass(frozen=True)
+... class RMSprop(Optimizer):  # v <- rho v + (1 - rho) g^2;  step = eta g / (sqrt(v) + eps)
+...     learning_rate: float = 1e-3
+...     rho: float = 0.9
+...     def vectors(self):
+...         return ("v",)
+...     def update(self, g, s, t, rate):
+...         s.v = self.rho * s.v + (1 - self.rho) * g**2
+...         g *= rate / (np.sqrt(s.v) + 1e-8)
+
+>>> g, s = np.array([0.5, -2.0]), Views(v=np.zeros(2))
+>>> RMSprop().update(g, s, t=1, rate=0.1)
+>>> g.round(4)
+array([ 0.3162, -0.3162])
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from .views import Array, Views
+
+Schedule = Callable[[float], float]
+"""From the share of the training that is done, in [0, 1), to the factor of the learning rate."""
+
+
+def constant(progress: float) -> float:
+    """Keep the learning rate."""
+    return 1.0
+
+
+def linear(progress: float) -> float:
+    """Lower the learning rate to 0 in a straight line."""
+    return 1.0 - progress
+
+
+@dataclass(frozen=True)
+class Optimizer:
+    """Base of all optimizers; holds hyperparameters only."""
+
+    learning_rate: float
+
+    def __post_init__(self) -> None:
+        check_interval("learning_rate", self.learning_rate, 0.0, np.inf, open_low=True)
+
+    def vectors(self) -> tuple[str, ...]:
+        """Names of the vectors that live from step to step."""
+        return ()
+
+    def update(self, g: Array, s: Views, t: int, rate: float) -> None:
+        """Overwrite the gradient g with the step."""
+        raise NotImplementedError(f"{type(self).__name__} has no update")
+
+
+@dataclass(frozen=True)
+class SGD(Optimizer):
+    """Gradient descent, with classical or Nesterov momentum mu.
+
+    u <- mu u + eta g;  step = u, or mu u + eta g in Nesterov's form. With mu = 0 the step is eta g.
+
+    Source: Sutskever et al., "On the importance of initialization and momentum in deep learning" (2013).
+
+    Parameters
+    ----------
+    learning_rate : float, default=0.1
+        eta, more than 0.
+    momentum : float, default=0.0
+        mu, from 0 to 1.
+    nesterov : bool, default=False
+        Whether to use Nesterov's form; needs momentum.
+    """
+
+    learning_rate: float = 0.1
+    momentum: float = 0.0
+    nesterov: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_interval("momentum", self.momentum, 0.0, 1.0)
+
+    def vectors(self) -> tuple[str, ...]:
+        if self.momentum == 0.0:
+            return ()
+        return ("u", "w") if self.nesterov else ("u",)
+
+    def update(self, g: Array, s: Views, t: int, rate: float) -> None:
+        g *= rate
+        if self.momentum == 0.0:
+            return
+        s.u *= self.momentum
+        s.u += g
+        if self.nesterov:
+            np.multiply(s.u, self.momentum, out=s.w)
+            g += s.w
+        else:
+            g[...] = s.u
+
+
+@dataclass(frozen=True)
+class Adam(Optimizer):
+    """Adaptive moments.
+
+    m <- b1 m + (1 - b1) g;  v <- b2 v + (1 - b2) g^2;
+    step = eta sqrt(1 - b2^t) / (1 - b1^t) m / (sqrt(v) + eps).
+
+    The vectors kept are M = m / (1 - b1) and V = v / (1 - b2), which obey M <- b1 M + g and
+    V <- b2 V + g^2; the constants left out are in the rate and in eps. That saves two passes in each step.
+
+    Source: Kingma and Ba, "Adam: a method for stochastic optimization" (2015), algorithm 1 in the form at
+    the end of section 2, which is scikit-learn's (its eps is added before the bias correction of v).
+
+    Parameters
+    ----------
+    learning_rate : float, default=0.001
+        eta, more than 0.
+    beta_1, beta_2 : float, default=0.9 and 0.999
+        Decay of the moments, at least 0 and less than 1.
+    epsilon : float, default=1e-8
+        eps, more than 0.
+    """
+
+    learning_rate: float = 1e-3
+    beta_1: float = 0.9
+    beta_2: float = 0.999
+    epsilon: float = 1e-8
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_interval("beta_1", self.beta_1, 0.0, 1.0, open_high=True)
+        check_interval("beta_2", self.beta_2, 0.0, 1.0, open_high=True)
+        check_interval("epsilon", self.epsilon, 0.0, np.inf, open_low=True)
+
+    def vectors(self) -> tuple[str, ...]:
+        return ("M", "V")
+
+    def update(self, g: Array, s: Views, t: int, rate: float) -> None:
+        b1, b2 = self.beta_1, self.beta_2
+        root = (1.0 - b2) ** 0.5
+        s.M *= b1
+        s.M += g
+        np.square(g, out=g)
+        s.V *= b2
+        s.V += g
+        np.sqrt(s.V, out=g)
+        g += self.epsilon / root
+        np.divide(s.M, g, out=g)
+        g *= rate * (1.0 - b2**t) ** 0.5 / (1.0 - b1**t) * (1.0 - b1) / root
+
+
+def check_interval(
+    name: str,
+    value: float,
+    low: float,
+    high: float,
+    *,
+    open_low: bool = False,
+    open_high: bool = False,
+) -> None:
+    """Raise a ValueError that names the value unless it lies in the interval."""
+    if low <= value <= high and not (open_low and value == low) and not (open_high and value == high):
+        return
+    interval = f"{'(' if open_low else '['}{low:g}, {high:g}{')' if open_high else ']'}"
+    raise ValueError(f"{name} must be in {interval}, got {value}")
+
+
+OPTIMIZERS: dict[str, type[Optimizer]] = {"adam": Adam, "sgd": SGD}

@@ -1,0 +1,82 @@
+"""Pictures, with matplotlib (``pip install tinyclf[plot]``), which is imported only when one is drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from .teaching.headline import Outcome
+
+COLOURS = {"naive": "#c1272d", "clipped": "#d9822b", "stable": "#1a7f5a"}
+
+
+def draw_outcomes(outcomes: Sequence[Outcome], ax: Any) -> None:
+    """Draw the loss that each training reported, epoch by epoch, labelled on the line.
+
+    Parameters
+    ----------
+    outcomes : sequence of Outcome
+        With the names "naive", "clipped" and "stable".
+    ax : matplotlib Axes
+    """
+    for outcome in outcomes:
+        colour = COLOURS[outcome.name]
+        curve = np.asarray(outcome.curve)
+        epochs = np.arange(1, len(curve) + 1)
+        if np.isfinite(curve).any():
+            ax.plot(epochs, curve, color=colour, linewidth=2.5)
+            spot, anchor = (epochs[-1], curve[-1]), "right"
+        else:
+            highest = max(max(o.curve) for o in outcomes if np.isfinite(o.curve).any())
+            ax.plot([1], [highest], "x", clip_on=False, color=colour, markersize=14, markeredgewidth=4)
+            spot, anchor = (1, highest), "left"
+        ax.annotate(
+            _label(outcome),
+            spot,
+            xytext=(16 if anchor == "left" else 0, 12),
+            textcoords="offset points",
+            color=colour,
+            fontsize=12,
+            fontweight="bold",
+            ha=anchor,
+        )
+    ax.set_ylim(bottom=0)
+    ax.set_xlabel("epoch")
+    ax.set_ylabel("reported training loss")
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.margins(y=0.15)
+
+
+def _label(outcome: Outcome) -> str:
+    if outcome.first_nonfinite_step is not None:
+        return f"{outcome.name}: not finite from step {outcome.first_nonfinite_step}"
+    return f"{outcome.name}: {100 * outcome.accuracy:.0f} % of the test digits right"
+
+
+def save_outcomes(outcomes: Sequence[Outcome], setup: str, path: str | Path) -> Path:
+    """Save the picture of `draw_outcomes`; the path's ending tells the format.
+
+    Parameters
+    ----------
+    outcomes : sequence of Outcome
+    setup : str
+        What was trained, for the line below the picture.
+    path : str or Path
+
+    Returns
+    -------
+    Path
+        Where the picture is, absolute.
+    """
+    from matplotlib.figure import Figure  # not pyplot: no window system, no global state
+
+    figure = Figure(figsize=(9, 5), layout="constrained")
+    draw_outcomes(outcomes, figure.subplots())
+    figure.supxlabel(setup, fontsize=8, color="#555555")
+    path = Path(path).resolve()
+    figure.savefig(path, dpi=120)
+    return path

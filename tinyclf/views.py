@@ -1,0 +1,91 @@
+"""Named arrays: the views and buffers that layers, losses and optimizers are handed."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+Array = NDArray[Any]
+
+
+class Views:
+    """Arrays under their names, where assignment writes into the array instead of replacing it.
+
+    ``p.W = W0`` copies W0 into the memory that the network uses, just as ``p.W[...] = W0`` does. An
+    array that is not wanted is None; what is assigned to it is dropped.
+
+    Examples
+    --------
+    >>> theta = np.zeros(4)
+    >>> p = Views(W=theta[:3], b=theta[3:])
+    >>> p.W = [1.0, 2.0, 3.0]
+    >>> theta
+    array([1., 2., 3., 0.])
+    """
+
+    def __init__(self, **values: Any) -> None:
+        self.__dict__.update(values)
+
+    def bind(self, **values: Any) -> None:
+        """Put other arrays in place of those of the same names."""
+        self.__dict__.update(values)
+
+    def __getattr__(self, name: str) -> Any:  # only called for names that do not exist
+        raise AttributeError(f"no array {name!r} here; there are {', '.join(vars(self)) or 'none'}")
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        array = getattr(self, name)
+        if array is None or value is array:
+            return
+        _write(name, array, value)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        # Unpickled arrays may be memory-mapped and read-only; these are going to be written to.
+        self.__dict__.update({k: np.array(v) if isinstance(v, np.ndarray) else v for k, v in state.items()})
+
+    def __repr__(self) -> str:
+        arrays = (
+            f"{k}: {v.dtype}{v.shape}" if isinstance(v, np.ndarray) else k for k, v in vars(self).items()
+        )
+        return f"Views({', '.join(arrays)})"
+
+
+class ViewList(list[Array]):
+    """Views in a list, where ``views[0] = W`` writes into the array instead of replacing it.
+
+    Examples
+    --------
+    >>> theta = np.zeros(3)
+    >>> views = ViewList([theta[:2], theta[2:]])
+    >>> views[0] = [1.0, 2.0]
+    >>> theta
+    array([1., 2., 0.])
+    """
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        if isinstance(index, slice):
+            index = range(len(self))[index]
+            if len(index) != len(value):
+                raise ValueError(f"there are {len(index)} arrays to set here, got {len(value)}")
+            for i, v in zip(index, value, strict=True):
+                self[i] = v
+        else:
+            _write(f"array {index}", self[index], value)
+
+
+def _write(name: str, array: Array, value: Any) -> None:
+    if np.shape(value) != array.shape:
+        raise ValueError(f"{name} has shape {array.shape}, got an array of shape {np.shape(value)}")
+    array[...] = value
+
+
+class Buffer(NamedTuple):
+    """What a layer or loss asks the workspace for: ``shape`` per row of the batch, and the type of an entry.
+
+    A dtype of None is the type that the network computes in.
+    """
+
+    shape: tuple[int, ...]
+    dtype: DTypeLike | None = None
