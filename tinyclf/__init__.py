@@ -14,7 +14,8 @@ from .layers import Dense, Dropout, Identity, Layer, Logistic, ReLU, Tanh
 from .losses import Loss, SigmoidCrossEntropy, SoftmaxCrossEntropy
 from .network import Network, Workspace
 from .optimizers import SGD, Adam, Optimizer
-from .training import Epoch, TrainState, train
+from .state import TrainState
+from .training import Epoch, train
 from .views import Buffer, Views
 
 if TYPE_CHECKING:

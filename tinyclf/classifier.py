@@ -21,9 +21,10 @@ from .layers import ACTIVATIONS, Dense, Layer, Logistic, glorot_uniform, glorot_
 from .losses import LOSSES, Loss, SigmoidCrossEntropy, SoftmaxCrossEntropy
 from .network import Network
 from .optimizers import OPTIMIZERS, SGD, Adam, Optimizer
+from .state import TrainState
 from .stopping import Plateau
 from .targets import encode, encode_known
-from .training import Epoch, TrainState, train
+from .training import Epoch, train
 from .views import Array, ViewList
 
 

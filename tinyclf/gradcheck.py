@@ -61,8 +61,9 @@ def gradient_error(
         far = f(x + 2 * h * v) - f(x - 2 * h * v)
         measured = (8.0 * near - far) / (12.0 * h)
         claimed = float(np.sum(g * v))
-        scale = max(abs(measured), abs(claimed), float(np.linalg.norm(g)))
-        worst = float(np.maximum(worst, abs(measured - claimed) / scale if scale else 0.0))
+        scale = np.max([abs(measured), abs(claimed), np.linalg.norm(g)])  # nan if one of them is
+        if scale != 0:
+            worst = float(np.maximum(worst, abs(measured - claimed) / scale))
     return worst
 
 

@@ -28,6 +28,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from . import functional
+from .exponentials import cross_entropy_rows, scratch_names, sigmoid_cross_entropy_entries
 from .views import Array, Buffer
 
 
@@ -77,7 +78,7 @@ class Loss:
 
 @dataclass(frozen=True)
 class SoftmaxCrossEntropy(Loss):
-    """Cross-entropy of softmax, by `functional.cross_entropy_rows`: exact for any finite logits.
+    """Cross-entropy of softmax, by `exponentials.cross_entropy_rows`: exact for any finite logits.
 
     Parameters
     ----------
@@ -98,7 +99,7 @@ class SoftmaxCrossEntropy(Loss):
         return _float64_buffers(n_outputs, dtype)
 
     def rows(self, z: Array, y: Array, dz: Array, t: Any) -> Array:
-        return functional.cross_entropy_rows(z, y, dz, t)
+        return cross_entropy_rows(z, y, dz, t)
 
 
 class SigmoidCrossEntropy(Loss):
@@ -134,7 +135,7 @@ class SigmoidCrossEntropy(Loss):
         return _float64_buffers(n_outputs, np.float32)
 
     def rows(self, z: Array, y: Array, dz: Array, t: Any) -> Array:
-        losses: Array = functional.sigmoid_cross_entropy_entries(z, y, dz, t).sum(axis=1)
+        losses: Array = sigmoid_cross_entropy_entries(z, y, dz, t).sum(axis=1)
         return losses
 
     def probabilities(self, z: Array) -> Array:
@@ -147,8 +148,8 @@ class SigmoidCrossEntropy(Loss):
 
 
 def _float64_buffers(n_outputs: int, dtype: DTypeLike) -> dict[str, Buffer]:
-    """The arrays of a `functional.Scratch`."""
-    names = functional.scratch_names(dtype)
+    """The arrays of a `exponentials.Scratch`."""
+    names = scratch_names(dtype)
     return {name: Buffer((n_outputs,), np.float64) for name in names}
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -16,7 +16,8 @@ from .losses import Loss, SoftmaxCrossEntropy
 from .network import Network, Workspace
 from .optimizers import SGD, Optimizer, Schedule, constant
 from .rows import CsrRows, DenseRows, as_rows, as_weights
-from .views import Array, Views
+from .state import TrainState
+from .views import Array
 
 OnNonfinite = Literal["raise", "stop", "continue"]
 
@@ -55,62 +56,6 @@ class Epoch:
             f"epoch {self.index}: loss {self.loss:.6g}, largest |logit| {self.largest_logit:.4g}, "
             f"gradient norm {self.gradient_norm:.3g}{broken}"
         )
-
-
-@dataclass
-class TrainState:
-    """All that training carries from step to step: what one must keep to go on later.
-
-    Parameters
-    ----------
-    network : Network
-    optimizer : Optimizer
-    seed : int, numpy.random.Generator or None
-        Of the order of the rows and of dropout, each from a stream of its own.
-
-    Attributes
-    ----------
-    vectors : Views
-        The optimizer's vectors.
-    epoch, step : int
-        Number of finished epochs and steps.
-    """
-
-    network: Network
-    optimizer: Optimizer
-    seed: Any = None
-    vectors: Views = field(init=False)
-    epoch: int = field(default=0, init=False)
-    step: int = field(default=0, init=False)
-
-    def __post_init__(self) -> None:
-        self.vectors = Views()
-        self.use(self.optimizer)
-        self.shuffle_rng, self.dropout_rng = np.random.default_rng(self.seed).spawn(2)
-        self.seed = None  # it is in the streams now
-
-    def use(self, optimizer: Optimizer) -> None:
-        """Go on with another optimizer; vectors of the same name are kept, new ones start at zero."""
-        old, theta = vars(self.vectors), self.network.theta
-        self.optimizer = optimizer
-        self.vectors = Views(**{name: old.get(name, np.zeros_like(theta)) for name in optimizer.vectors()})
-
-    def snapshot(self) -> tuple[Any, ...]:
-        """Copies of everything that training changes, for `restore`."""
-        return (
-            self.network.theta.copy(),
-            {name: vector.copy() for name, vector in vars(self.vectors).items()},
-            (self.shuffle_rng.bit_generator.state, self.dropout_rng.bit_generator.state),
-            (self.epoch, self.step),
-        )
-
-    def restore(self, snapshot: tuple[Any, ...]) -> None:
-        """Go back to a snapshot, in place: views of the parameters stay views."""
-        theta, vectors, streams, (self.epoch, self.step) = snapshot
-        self.network.theta[...] = theta
-        for name, vector in vectors.items():
-            setattr(self.vectors, name, vector)
-        self.shuffle_rng.bit_generator.state, self.dropout_rng.bit_generator.state = streams
 
 
 @dataclass(frozen=True)
@@ -185,7 +130,7 @@ def run_epoch(state: TrainState, run: Run) -> Epoch:
             done += len(batch)
             largest_logit = float(np.maximum(largest_logit, peak))
             if done == len(order):
-                norm = float(np.linalg.norm(gradient.astype(np.float64)))
+                norm = math.sqrt(np.einsum("i,i->", gradient, gradient, dtype=np.float64))
             rate = optimizer.learning_rate * run.schedule((state.step - run.first_step) / run.n_steps)
             finite = math.isfinite(value) and math.isfinite(peak)
             if finite or run.on_nonfinite == "continue":
@@ -193,7 +138,7 @@ def run_epoch(state: TrainState, run: Run) -> Epoch:
                 optimizer.update(gradient, state.vectors, state.step, rate)
                 network.theta -= gradient
                 # Broken parameters show in the next batch's loss, so only the last step needs a look.
-                finite = finite and (done < len(order) or bool(np.isfinite(network.theta).all()))
+                finite = finite and (done < len(order) or _all_finite(network.theta))
             if not finite:
                 first_nonfinite = first_nonfinite or number
                 if run.on_nonfinite == "stop":
@@ -216,6 +161,10 @@ def run_epoch(state: TrainState, run: Run) -> Epoch:
         first_nonfinite=first_nonfinite,
         seconds=time.perf_counter() - started,
     )
+
+
+def _all_finite(values: Array) -> bool:
+    return math.isfinite(values.max(initial=0.0)) and math.isfinite(values.min(initial=0.0))
 
 
 def train(

@@ -91,7 +91,7 @@ def naive_cross_entropy_grad(logits: ArrayLike, targets: ArrayLike, *, label_smo
 
     Examples
     --------
-    >>> print(naive_cross_entropy_grad(np.float32([[20, 0], [1000, 0]]), [1, 1]))
+    >>> print(naive_cross_entropy_grad(np.float32([[20, 0], [1000, 0]]), [1, 1]).round(4))
     [[ 1. -1.]
      [nan nan]]
     """
@@ -118,9 +118,9 @@ def clipped_cross_entropy_grad(
 
     Examples
     --------
-    >>> print(clipped_cross_entropy_grad(np.float32([[10, 0], [20, 0]]), [1, 1]))
-    [[ 0.9999546 -0.9999546]
-     [ 0.         0.       ]]
+    >>> print(clipped_cross_entropy_grad(np.float32([[10, 0], [20, 0]]), [1, 1]).round(4))
+    [[ 1. -1.]
+     [ 0.  0.]]
     """
     return _evaluate(ClippedSoftmaxCrossEntropy(eps), logits, targets, label_smoothing)[1]
 

@@ -1,0 +1,135 @@
+"""The table of all layers, losses and optimizers: what stands here is tested by every generic test."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from tinyclf import (
+    SGD,
+    Adam,
+    Buffer,
+    Dense,
+    Dropout,
+    Identity,
+    Layer,
+    Logistic,
+    Loss,
+    Optimizer,
+    ReLU,
+    SigmoidCrossEntropy,
+    SoftmaxCrossEntropy,
+    Tanh,
+    softmax,
+)
+from tinyclf.layers import he_normal
+from tinyclf.teaching import ClippedSoftmaxCrossEntropy, NaiveSoftmaxCrossEntropy
+
+
+class Swish(Layer):
+    """A student's activation: no buffers, reads x."""
+
+    def forward(self, p, t):
+        t.y = t.x / (1 + np.exp(-t.x))
+
+    def backward(self, p, g, t):
+        s = 1 / (1 + np.exp(-t.x))
+        t.dx = t.dy * s * (1 + t.x * (1 - s))
+
+
+class PReLU(Layer):
+    """A student's layer: a parameter that is not decayed."""
+
+    def parameters(self, n_in, rng):
+        return {"a": np.full(n_in, 0.25)}
+
+    def forward(self, p, t):
+        t.y = np.where(t.x > 0, t.x, p.a * t.x)
+
+    def backward(self, p, g, t):
+        g.a = np.sum(np.where(t.x > 0, 0, t.dy * t.x), axis=0)
+        t.dx = np.where(t.x > 0, t.dy, p.a * t.dy)
+
+
+class LayerNorm(Layer):
+    """A student's layer with parameters and a buffer: z = (x - mean) / std of each row, y = a z + c."""
+
+    def parameters(self, n_in, rng):
+        return {"a": np.ones(n_in), "c": np.zeros(n_in)}
+
+    def buffers(self, n_in):
+        return {"z": Buffer((n_in,)), "std": Buffer((1,))}
+
+    def forward(self, p, t):
+        t.std = np.sqrt(t.x.var(axis=1, keepdims=True) + 1e-5)
+        t.z = (t.x - t.x.mean(axis=1, keepdims=True)) / t.std
+        t.y = p.a * t.z + p.c
+
+    def backward(self, p, g, t):
+        g.a = np.sum(t.dy * t.z, axis=0)
+        g.c = np.sum(t.dy, axis=0)
+        dz = t.dy * p.a
+        t.dx = (
+            dz - dz.mean(axis=1, keepdims=True) - t.z * np.mean(dz * t.z, axis=1, keepdims=True)
+        ) / t.std
+
+
+class Brier(Loss):
+    """A student's loss."""
+
+    def rows(self, z, y, dz, t):
+        p = softmax(z)
+        r = p - np.eye(z.shape[1])[y]
+        dz[...] = 2 * p * (r - np.sum(p * r, axis=1, keepdims=True))
+        return np.sum(r * r, axis=1)
+
+
+@dataclass(frozen=True)
+class RMSprop(Optimizer):
+    """A student's optimizer."""
+
+    learning_rate: float = 1e-2
+    rho: float = 0.9
+
+    def vectors(self):
+        return ("v",)
+
+    def update(self, g, s, t, rate):
+        s.v = self.rho * s.v + (1 - self.rho) * g**2
+        g *= rate / (np.sqrt(s.v) + 1e-8)
+
+
+LAYERS = [
+    Dense(3),
+    Dense(4, he_normal),
+    Identity(),
+    ReLU(),
+    Tanh(),
+    Logistic(),
+    Dropout(0.0),
+    Dropout(0.4),
+    Swish(),
+    PReLU(),
+    LayerNorm(),
+]
+
+LOSSES = [
+    SoftmaxCrossEntropy(),
+    SoftmaxCrossEntropy(label_smoothing=0.2),
+    SigmoidCrossEntropy(),
+    NaiveSoftmaxCrossEntropy(),
+    ClippedSoftmaxCrossEntropy(),
+    Brier(),
+]
+
+OPTIMIZERS = [
+    SGD(0.3),
+    SGD(0.05, momentum=0.9),
+    SGD(0.05, momentum=0.9, nesterov=True),
+    Adam(0.02),
+    RMSprop(),
+]
+
+
+def n_classes(loss):
+    """A number of classes that the loss takes."""
+    return 2 if isinstance(loss, SigmoidCrossEntropy) else 4

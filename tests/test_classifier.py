@@ -1,0 +1,505 @@
+"""The estimator: what it is used with, what it keeps, and what it says to bad input."""
+
+import copy
+import pickle
+import re
+import warnings
+
+import joblib
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.sparse
+from sklearn.base import clone
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.datasets import load_breast_cancer, load_digits, load_iris
+from sklearn.ensemble import VotingClassifier
+from sklearn.exceptions import ConvergenceWarning, NotFittedError
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import log_loss
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.neural_network import MLPClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils.estimator_checks import parametrize_with_checks
+from table import Brier, PReLU, RMSprop, Swish
+
+from tinyclf import (
+    SGD,
+    Adam,
+    Dense,
+    DivergenceError,
+    ReLU,
+    SoftmaxCrossEntropy,
+    Tanh,
+    TinyClassifier,
+    cross_entropy,
+    train,
+)
+from tinyclf.teaching import ClippedSoftmaxCrossEntropy, NaiveSoftmaxCrossEntropy
+
+# A fit that stops early is the subject of its own test.
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
+DIGITS, LABELS = load_digits(return_X_y=True)
+IRIS, SPECIES = load_iris(return_X_y=True)
+IRIS = StandardScaler().fit_transform(IRIS)
+NAMES = np.array(["setosa", "versicolor", "virginica"])[SPECIES]
+TUMOURS, BENIGN = load_breast_cancer(return_X_y=True)
+TUMOURS = StandardScaler().fit_transform(TUMOURS)
+
+FLOAT32_WEIGHTS = (
+    "in float32 the sums of weighted and of repeated rows round differently, and 1e-7 is asked for"
+)
+
+
+@parametrize_with_checks(
+    [TinyClassifier(dtype="float64"), TinyClassifier(), TinyClassifier(dtype=None)],
+    expected_failed_checks=lambda estimator: (
+        {
+            "check_sample_weight_equivalence_on_dense_data": FLOAT32_WEIGHTS,
+            "check_sample_weight_equivalence_on_sparse_data": FLOAT32_WEIGHTS,
+        }
+        if estimator.dtype == "float32"
+        else {}
+    ),
+)
+def test_scikit_learns_checks(estimator, check):
+    check(estimator)
+
+
+def quick(**parameters):
+    return TinyClassifier(**{"hidden_layer_sizes": 8, "max_iter": 30, "random_state": 0, **parameters})
+
+
+# --- it learns, with every choice of parts ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {},
+        {"hidden_layer_sizes": ()},
+        {"hidden_layer_sizes": (20, 10)},
+        {"hidden_layer_sizes": np.array([12])},
+        {"activation": "tanh"},
+        {"activation": "logistic"},
+        {"activation": "identity"},
+        {"activation": Swish()},
+        {"activation": PReLU()},
+        {"solver": "sgd", "learning_rate_init": 0.1},
+        {"solver": SGD(0.3)},
+        {"solver": RMSprop()},
+        {"loss": "softmax_cross_entropy"},
+        {"loss": SoftmaxCrossEntropy(label_smoothing=0.1)},
+        {"loss": Brier()},
+        {"loss": NaiveSoftmaxCrossEntropy()},
+        {"loss": ClippedSoftmaxCrossEntropy()},
+        {"dtype": "float64"},
+        {"dtype": np.float32},
+        {"dtype": None},
+        {"batch_size": 16},
+        {"shuffle": False},
+    ],
+    ids=repr,
+)
+def test_every_part_can_be_chosen_and_learns(parameters):
+    settings = {"max_iter": 150, "learning_rate_init": 0.02, **parameters}
+    for X, y in [(IRIS, NAMES), (TUMOURS, BENIGN.astype(bool))]:
+        model = clone(quick(**settings)).fit(X, y)
+        assert model.score(X, y) > 0.9
+        p = model.predict_proba(X)
+        np.testing.assert_allclose(p.sum(axis=1), 1, rtol=1e-6)
+        np.testing.assert_array_equal(model.classes_[p.argmax(axis=1)], model.predict(X))
+        assert type(eval_repr(model)) is TinyClassifier
+
+
+def eval_repr(model):
+    """The estimator's repr names its parts well enough to make it again."""
+    names = {**globals(), "array": np.array, "float32": np.float32, "numpy": np}
+    return eval(re.sub(r"<class '(.*?)'>", r"\1", repr(model)), names)
+
+
+def test_log_probabilities_come_from_the_logits():
+    X = DIGITS * 50  # far from what it was trained on: logits in the thousands
+    model = quick(max_iter=5).fit(DIGITS, LABELS)
+    log_p = model.predict_log_proba(X)
+    assert np.isfinite(log_p).all()
+    with np.errstate(divide="ignore"):
+        assert not np.isfinite(np.log(model.predict_proba(X))).all()
+    losses = cross_entropy(model.decision_function(X), LABELS)
+    np.testing.assert_array_equal(-log_p[np.arange(len(X)), LABELS], losses)
+
+
+def test_two_classes_are_one_logit():
+    model = quick().fit(TUMOURS, BENIGN)
+    z = model.decision_function(TUMOURS)
+    assert z.shape == (len(TUMOURS),)
+    assert (model.n_outputs_, model.out_activation_, model.coefs_[-1].shape) == (1, "logistic", (8, 1))
+    np.testing.assert_array_equal(model.predict(TUMOURS), (z > 0).astype(int))
+    np.testing.assert_allclose(model.predict_proba(TUMOURS)[:, 1], 1 / (1 + np.exp(-z)), rtol=1e-5)
+    np.testing.assert_allclose(
+        np.diff(model.predict_log_proba(TUMOURS), axis=1)[:, 0], z, rtol=1e-5, atol=1e-5
+    )
+    both = quick(loss="softmax_cross_entropy").fit(TUMOURS, BENIGN)
+    assert (both.n_outputs_, both.out_activation_) == (2, "softmax")
+    z = both.decision_function(TUMOURS)
+    assert z.shape == (len(TUMOURS),)
+    np.testing.assert_array_equal(both.predict(TUMOURS), (z > 0).astype(int))
+    np.testing.assert_allclose(both.predict_proba(TUMOURS)[:, 1], 1 / (1 + np.exp(-z)), rtol=1e-5)
+
+
+def test_a_single_class_is_certain():
+    model = quick().fit(IRIS, ["only"] * len(IRIS))
+    assert model.predict_proba(IRIS[:3]).tolist() == [[1.0]] * 3
+    assert model.predict_log_proba(IRIS[:3]).tolist() == [[0.0]] * 3
+    assert model.predict(IRIS[:2]).tolist() == ["only", "only"]
+
+
+def test_softmax_regression_agrees_with_logistic_regression():
+    descent = {"solver": "sgd", "learning_rate_init": 0.5, "batch_size": 150, "max_iter": 3000, "tol": 0}
+    ours = TinyClassifier((), alpha=1.0, dtype="float64", random_state=0, **descent).fit(IRIS, NAMES)
+    theirs = LogisticRegression(C=1.0, tol=1e-8, max_iter=1000).fit(IRIS, NAMES)
+    np.testing.assert_allclose(ours.predict_proba(IRIS), theirs.predict_proba(IRIS), atol=1e-4)
+
+
+def test_fitted_attributes_are_those_of_mlp_classifier():
+    parameters = {"hidden_layer_sizes": (7, 5), "batch_size": 32, "max_iter": 4, "random_state": 0}
+    for X, y in [(IRIS, NAMES), (TUMOURS, BENIGN)]:
+        ours = TinyClassifier(**parameters).fit(X, y)
+        theirs = MLPClassifier(**parameters).fit(X, y)
+        for name in ("n_iter_", "t_", "n_layers_", "n_outputs_", "out_activation_", "n_features_in_"):
+            assert getattr(ours, name) == getattr(theirs, name), name
+        assert ours.classes_.tolist() == theirs.classes_.tolist()
+        for name in ("coefs_", "intercepts_"):
+            assert [a.shape for a in getattr(ours, name)] == [a.shape for a in getattr(theirs, name)]
+        assert len(ours.loss_curve_) == 4
+        assert ours.loss_ == ours.loss_curve_[-1]
+        assert ours.best_loss_ == min(ours.loss_curve_)
+
+
+def test_every_parameter_has_mlp_classifiers_name_and_default():
+    theirs = MLPClassifier().get_params()
+    for name, value in TinyClassifier().get_params().items():
+        assert name in {"loss", "dtype"} or theirs[name] == value, name
+
+
+# --- what it is used with --------------------------------------------------------------------------------
+
+
+def test_works_in_pipelines_searches_and_ensembles():
+    pipeline = make_pipeline(StandardScaler(), quick(max_iter=100, learning_rate_init=0.02))
+    assert cross_val_score(pipeline, IRIS, NAMES).mean() > 0.9
+    search = GridSearchCV(
+        pipeline,
+        {
+            "tinyclassifier__hidden_layer_sizes": [(), 8],
+            "tinyclassifier__activation": ["tanh", Swish()],
+            "tinyclassifier__solver": [Adam(0.02), SGD(0.2, 0.9)],
+        },
+        n_jobs=2,
+        cv=2,
+        error_score="raise",
+    ).fit(IRIS, NAMES)
+    assert search.best_score_ > 0.9
+    assert search.best_estimator_.predict(IRIS[:1]).tolist() == ["setosa"]
+    calibrated = CalibratedClassifierCV(pipeline, cv=2).fit(IRIS, NAMES)
+    assert log_loss(NAMES, calibrated.predict_proba(IRIS)) < 0.5
+    temperature = CalibratedClassifierCV(pipeline, cv=2, method="temperature").fit(IRIS, NAMES)
+    assert temperature.score(IRIS, NAMES) > 0.9
+    voting = VotingClassifier([("a", pipeline), ("b", LogisticRegression())], voting="soft")
+    assert voting.fit(IRIS, NAMES).score(IRIS, NAMES) > 0.9
+
+
+@pytest.mark.parametrize(
+    "y",
+    [NAMES, NAMES.astype(object), SPECIES, SPECIES - 5, SPECIES * 1.0, pd.Series(NAMES), NAMES.tolist()],
+    ids=["str", "object", "int", "negative", "float", "series", "list"],
+)
+def test_labels_of_any_kind_come_back(y):
+    model = quick(max_iter=60, learning_rate_init=0.02).fit(IRIS, y)
+    predicted = model.predict(IRIS)
+    assert set(predicted.tolist()) <= set(np.asarray(y).tolist())
+    assert (predicted == np.asarray(y)).mean() > 0.9
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_kinds_of_input_do_not_matter(dtype):
+    X = IRIS.round(2)
+    expected = quick(dtype=dtype).fit(X, NAMES).predict_proba(X)
+    frame = pd.DataFrame(X, columns=list("abcd"))
+    kinds = [
+        np.asfortranarray(X),
+        X.tolist(),
+        frame,
+        scipy.sparse.csr_array(X),
+        scipy.sparse.csr_matrix(X),
+        scipy.sparse.csc_array(X),
+        np.repeat(X, 2, axis=0)[::2],
+    ]
+    for kind in kinds:
+        model = quick(dtype=dtype).fit(kind, NAMES)
+        np.testing.assert_array_equal(model.predict_proba(kind), expected)
+    model = quick(dtype=dtype).fit(frame, NAMES)
+    assert model.feature_names_in_.tolist() == list("abcd")
+    with pytest.raises(ValueError, match="feature names"):
+        model.predict(frame[list("bacd")])
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", None])
+def test_outputs_have_the_computations_type(dtype):
+    for X in (IRIS, IRIS.astype("float32"), (IRIS * 10).astype("int8")):
+        model = quick(dtype=dtype).fit(X, NAMES)
+        expected = np.dtype(dtype or ("float32" if X.dtype == "float32" else "float64"))
+        for output in (model.predict_proba, model.predict_log_proba, model.decision_function):
+            assert output(X).dtype == expected
+        assert model.coefs_[0].dtype == expected
+
+
+def test_input_is_not_changed():
+    X, y, w = DIGITS[:200].copy(), LABELS[:200].copy(), np.arange(200.0)
+    for array in (X, y, w):
+        array.flags.writeable = False
+    model = quick(max_iter=2).fit(X, y, w).partial_fit(X, y, w)
+    model.predict_proba(X)
+
+
+# --- randomness, copies, weights -------------------------------------------------------------------------
+
+
+def test_fits_repeat_bit_for_bit_with_a_seed_and_differ_without():
+    def theta(seed):
+        return quick(random_state=seed).fit(IRIS, NAMES).network_.theta
+
+    np.testing.assert_array_equal(theta(3), theta(3))
+    np.testing.assert_array_equal(theta(np.random.RandomState(3)), theta(np.random.RandomState(3)))
+    assert (theta(3) != theta(4)).all()
+    assert (theta(None) != theta(None)).all()
+
+
+def test_copies_predict_and_learn_like_the_original(tmp_path):
+    model = quick(max_iter=5).fit(IRIS, NAMES)
+    expected = model.predict_proba(IRIS)
+    path = tmp_path / "model.joblib"
+    joblib.dump(model, path)
+    copies = [
+        pickle.loads(pickle.dumps(model)),
+        copy.deepcopy(model),
+        joblib.load(path),
+        joblib.load(path, mmap_mode="r"),
+    ]
+    later = model.partial_fit(IRIS, NAMES).predict_proba(IRIS)
+    for twin in copies:
+        np.testing.assert_array_equal(twin.predict_proba(IRIS), expected)
+        np.testing.assert_array_equal(twin.partial_fit(IRIS, NAMES).predict_proba(IRIS), later)
+
+
+def test_coefs_and_intercepts_write_through(tmp_path):
+    model = quick(hidden_layer_sizes=(), dtype="float64").fit(IRIS, NAMES)
+    W, b = np.arange(12.0).reshape(4, 3), np.array([1.0, 2.0, 3.0])
+    for twin in (model, pickle.loads(pickle.dumps(model))):
+        twin.coefs_[0] = W
+        twin.intercepts_ = [b]
+        np.testing.assert_allclose(twin.decision_function(IRIS), IRIS @ W + b)
+        twin.coefs_ = [2 * W]
+        twin.intercepts_[0] += 1.0
+        np.testing.assert_allclose(twin.decision_function(IRIS), 2 * IRIS @ W + b + 1)
+    with pytest.raises(ValueError, match=r"array 0 has shape \(4, 3\), got an array of shape \(3, 4\)"):
+        model.coefs_[0] = W.T
+    assert not hasattr(TinyClassifier(), "coefs_")
+
+
+def test_weight_zero_leaves_a_row_out_whatever_its_label():
+    w = np.ones(len(IRIS))
+    w[::3] = 0.0
+    weighted = quick().fit(IRIS, NAMES, w)
+    without = quick().fit(IRIS[w > 0], NAMES[w > 0])
+    np.testing.assert_allclose(weighted.predict_proba(IRIS), without.predict_proba(IRIS), rtol=1e-4)
+
+
+def test_the_network_trained_by_hand_is_the_fitted_one():
+    # One path: what fit does is what train does with the same parts.
+    model = quick(hidden_layer_sizes=(9,), activation="tanh", max_iter=6).fit(IRIS, NAMES)
+    start = quick(hidden_layer_sizes=(9,), activation="tanh", max_iter=1)
+    start.set_params(solver=SGD(1e-30)).fit(IRIS, NAMES)  # takes no step: the initial weights
+    network = start.network_
+    assert list(map(type, network.layers)) == [Dense, Tanh, Dense]
+    seed = np.random.RandomState(0).randint(2**32, size=4, dtype=np.uint32)
+    rng = np.random.default_rng(seed).spawn(2)[1]
+    reports = train(
+        network, IRIS, SPECIES, optimizer=Adam(1e-3), epochs=6, batch_size=150, alpha=1e-4, seed=rng
+    )
+    np.testing.assert_array_equal([r.loss for r in reports], model.loss_curve_)
+    np.testing.assert_array_equal(network.theta, model.network_.theta)
+
+
+# --- stopping, verbose output, partial_fit -----------------------------------------------------------------
+
+
+def test_fit_stops_on_a_plateau_and_warns_at_the_budget(capsys):
+    model = quick(max_iter=500, learning_rate_init=0.05, tol=1e-2, n_iter_no_change=2, verbose=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model.fit(IRIS, NAMES)
+    assert model.n_iter_ < 500
+    said = capsys.readouterr().out
+    assert said.startswith(f"Iteration 1, loss = {model.loss_curve_[0]:.8f}\n")
+    assert "did not improve more than tol=0.010000 for 2 consecutive epochs" in said
+    with pytest.warns(ConvergenceWarning, match=r"Maximum iterations \(3\).*Increase max_iter"):
+        quick(max_iter=3).fit(IRIS, NAMES)
+    assert capsys.readouterr().out == ""
+
+
+def test_an_interrupted_fit_keeps_what_it_has_learnt():
+    class Interrupts(SoftmaxCrossEntropy):
+        calls = 0
+
+        def rows(self, z, y, dz, t):
+            Interrupts.calls += 1
+            if Interrupts.calls == 8:
+                raise KeyboardInterrupt
+            return super().rows(z, y, dz, t)
+
+    model = quick(loss=Interrupts(), batch_size=50)
+    with pytest.warns(UserWarning, match="interrupted by user after 2 epochs"):
+        model.fit(IRIS, NAMES)
+    assert len(model.loss_curve_) == 2
+    assert np.isfinite(model.predict_proba(IRIS)).all()
+
+
+def test_partial_fit_takes_one_epoch_a_call_and_goes_on_from_fit():
+    model = quick(learning_rate_init=0.05)
+    for call in range(40):
+        model.partial_fit(IRIS, NAMES, classes=np.unique(NAMES) if call == 0 else None)
+    assert model.score(IRIS, NAMES) > 0.9
+    assert len(model.loss_curve_) == 40
+    assert (model.n_iter_, model.t_) == (1, 40 * 150)
+    fitted = quick(max_iter=4).fit(IRIS, NAMES)
+    resumed = quick(max_iter=3).fit(IRIS, NAMES).partial_fit(IRIS, NAMES)
+    np.testing.assert_array_equal(fitted.network_.theta, resumed.network_.theta)
+
+
+def test_partial_fit_takes_parts_of_the_classes_and_later_learning_rates():
+    model = quick(solver="sgd").partial_fit(IRIS[:50], NAMES[:50], classes=np.unique(NAMES))
+    before = model.network_.theta.copy()
+    model.set_params(learning_rate_init=1e-30, momentum=0.0).partial_fit(IRIS[50:], NAMES[50:])
+    np.testing.assert_array_equal(model.network_.theta, before)
+    model.set_params(solver="adam", learning_rate_init=0.01).partial_fit(IRIS, NAMES)
+    assert (model.network_.theta != before).any()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "match"),
+    [
+        ((IRIS, np.array(["rose"] * 150)), r"not among the classes: \['rose'\]"),
+        ((IRIS[:, :3], NAMES), "3 features, but TinyClassifier is expecting 4"),
+        ((IRIS, NAMES, -np.ones(150)), "got -1.0 at row 0"),
+        ((IRIS, NAMES, None, ["setosa", "tulip"]), "is not the same as on last call"),
+        ((np.where(IRIS > 0, 3e38, -3e38), NAMES), "stopped being finite"),
+    ],
+)
+def test_a_failed_partial_fit_changes_nothing(arguments, match):
+    model = quick(batch_size=40).fit(IRIS, NAMES)
+    twin = copy.deepcopy(model)
+    with pytest.raises(ValueError, match=match):
+        model.partial_fit(*arguments)
+    assert model.loss_curve_ == twin.loss_curve_
+    for one in (model, twin):
+        one.partial_fit(IRIS, NAMES)
+    np.testing.assert_array_equal(model.network_.theta, twin.network_.theta)
+
+
+def test_partial_fit_needs_classes_in_its_first_call():
+    with pytest.raises(ValueError, match="classes must be passed on the first call"):
+        quick().partial_fit(IRIS, NAMES)
+
+
+# --- bad input ---------------------------------------------------------------------------------------------
+
+
+def test_divergence_names_epoch_batch_numbers_and_fix_and_keeps_the_earlier_fit():
+    model = quick().fit(IRIS, NAMES)
+    before = vars(model).copy()
+    model.set_params(solver=SGD(1e20), activation="identity")
+    with pytest.raises(DivergenceError, match=r"epoch \d+, batch 1: .*largest input.*logit.*Scale") as error:
+        model.fit(IRIS[:, :3], NAMES)
+    assert error.value.largest_input == np.abs(IRIS[:, :3].astype("float32")).max()
+    assert model.n_features_in_ == 4
+    assert model.network_ is before["network_"]
+    assert np.isfinite(model.predict_proba(IRIS)).all()
+
+
+def with_value(value):
+    X = IRIS.copy()
+    X[7, 2] = value
+    return X
+
+
+@pytest.mark.parametrize(
+    ("X", "y", "w", "match"),
+    [
+        (with_value(np.nan), NAMES, None, "NaN"),
+        (with_value(np.inf), NAMES, None, "infinity"),
+        (with_value(1e39), NAMES, None, r'1e\+39 at row 7, column 2.*dtype="float64"'),
+        (scipy.sparse.csr_array(with_value(-1e300)), NAMES, None, r"-1e\+300 at row 7, column 2"),
+        (IRIS[0], NAMES, None, "Expected 2D array"),
+        (IRIS, NAMES[:-1], None, "inconsistent numbers of samples"),
+        (IRIS[:0], NAMES[:0], None, "0 sample"),
+        (IRIS[:, :0], NAMES, None, "0 feature"),
+        (IRIS, np.linspace(0, 1, 150), None, "Unknown label type: continuous"),
+        (IRIS, np.eye(3)[SPECIES], None, "1d array"),
+        (IRIS, NAMES, -np.ones(150), "got -1.0 at row 0"),
+        (IRIS, NAMES, np.zeros(150), "all 150 entries of sample_weight are zero"),
+        (IRIS, NAMES, np.ones(3), r"shape \(150,\), one weight per row, got \(3,\)"),
+    ],
+)
+def test_bad_data_is_named(X, y, w, match):
+    with pytest.raises(ValueError, match=match):
+        quick().fit(X, y, w)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "match"),
+    [
+        ({"activation": "swish"}, r"'activation'.*'logistic'.*Got 'swish'"),
+        ({"activation": ReLU}, "'activation'.*instance of.*Layer"),
+        ({"solver": "lion"}, r"'solver'.*'adam'.*Got 'lion'"),
+        ({"loss": "hinge"}, r"'loss'.*'log_loss'.*Got 'hinge'"),
+        ({"batch_size": 0}, "'batch_size'.*Got 0"),
+        ({"alpha": -1.0}, "'alpha'.*Got -1.0"),
+        ({"max_iter": 0}, "'max_iter'.*Got 0"),
+        ({"learning_rate_init": 0.0}, "'learning_rate_init'.*Got 0.0"),
+        ({"beta_1": 1.0}, "'beta_1'.*Got 1.0"),
+        ({"hidden_layer_sizes": (10, 0)}, r"whole numbers > 0, got \(10, 0\)"),
+        ({"hidden_layer_sizes": 0}, "'hidden_layer_sizes'.*Got 0"),
+        ({"hidden_layer_sizes": (1.5,)}, r"whole numbers > 0, got \(1.5,\)"),
+        ({"hidden_layer_sizes": ((1, 2), (3, 4))}, "whole numbers > 0"),
+        ({"hidden_layer_sizes": (True,)}, "whole numbers > 0"),
+        ({"dtype": "float16"}, "float16.*65504.*float32"),
+        ({"dtype": "int32"}, 'must be "float32", "float64" or None, got \'int32\''),
+        ({"dtype": "double precision"}, "got 'double precision'"),
+        ({"loss": "sigmoid_cross_entropy"}, "got 3 classes; use SoftmaxCrossEntropy"),
+    ],
+)
+def test_bad_parameters_are_named_with_what_is_possible(parameters, match):
+    with pytest.raises(ValueError, match=match):
+        quick(**parameters).fit(IRIS, NAMES)
+
+
+def test_prediction_beyond_the_type_is_an_error_not_nan():
+    model = quick(hidden_layer_sizes=(), max_iter=3).fit(IRIS, NAMES)
+    for name in ("predict", "predict_proba", "predict_log_proba", "decision_function"):
+        predict = getattr(model, name)
+        with pytest.raises(ValueError, match="row 7, column 2"):
+            predict(with_value(1e39))
+        with pytest.raises(ValueError, match=r"logits of row 7 .*3e\+38"):
+            predict(np.where(np.arange(150)[:, None] == 7, 3e38, IRIS))
+        with pytest.raises(NotFittedError):
+            getattr(quick(), name)(IRIS)
+
+
+def test_a_batch_larger_than_the_data_is_clipped_with_a_warning():
+    with pytest.warns(UserWarning, match="batch_size=1000 is larger than the 150 rows"):
+        clipped = quick(batch_size=1000).fit(IRIS, NAMES)
+    whole = quick(batch_size=150).fit(IRIS, NAMES)
+    np.testing.assert_array_equal(clipped.network_.theta, whole.network_.theta)

@@ -1,0 +1,109 @@
+"""The house: who imports whom, how long a room may be, and what an import costs."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import tinyclf
+
+PACKAGE = Path(tinyclf.__file__).parent
+
+# A module imports from lower floors only; those up to GROUND import nothing but NumPy.
+FLOORS = {
+    "views": 0,
+    "errors": 0,
+    "exponentials": 1,
+    "layers": 1,
+    "optimizers": 1,
+    "rows": 1,
+    "functional": 2,
+    "losses": 3,
+    "network": 4,
+    "state": 5,
+    "gradcheck": 5,
+    "training": 6,
+    "targets": 7,
+    "stopping": 7,
+    "classifier": 8,
+    "teaching.foils": 9,
+    "teaching.headline": 10,
+    "teaching": 10,
+    "plotting": 11,
+    "__main__": 12,
+}
+GROUND = 6
+STANDARD = sys.stdlib_module_names
+
+
+def imports(path, package):
+    """Names of the modules that a file imports outside of TYPE_CHECKING, its own package's without prefix."""
+    tree = ast.parse(path.read_text())
+    for node in ast.walk(tree):
+        if isinstance(node, ast.If) and getattr(node.test, "id", "") == "TYPE_CHECKING":
+            node.body = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            yield node.module
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1]
+            if node.module:
+                yield ".".join(["tinyclf", *base, node.module])
+            else:
+                yield from (".".join(["tinyclf", *base, alias.name]) for alias in node.names)
+
+
+def modules():
+    for path in sorted(PACKAGE.rglob("*.py")):
+        parts = list(path.relative_to(PACKAGE).with_suffix("").parts)
+        package = parts[:-1]
+        if parts[-1] == "__init__":
+            parts = parts[:-1]
+        yield ".".join(parts), path, package
+
+
+@pytest.mark.parametrize(("name", "path", "package"), [m for m in modules() if m[0]], ids=lambda v: str(v))
+def test_a_module_imports_from_lower_floors_only(name, path, package):
+    floor = FLOORS[name]
+    for other in imports(path, package):
+        if other.startswith("tinyclf."):
+            assert FLOORS[other.removeprefix("tinyclf.")] < floor, f"{name} imports {other}"
+        elif floor <= GROUND:
+            top = other.split(".")[0]
+            assert top == "numpy" or top in STANDARD, f"{name} imports {other}"
+
+
+def test_every_module_has_a_floor():
+    assert {name for name, *_ in modules() if name} == set(FLOORS)
+
+
+@pytest.mark.parametrize("name", [name for name, floor in FLOORS.items() if floor <= GROUND])
+def test_a_room_of_the_reading_course_has_at_most_300_lines(name):
+    assert len((PACKAGE / f"{name}.py").read_text().splitlines()) <= 300
+
+
+def loaded_after(code):
+    script = f"import sys\n{code}\nprint(*(m for m in ('numpy', 'scipy', 'sklearn') if m in sys.modules))"
+    return subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    ).stdout.split()
+
+
+def test_the_core_loads_numpy_only():
+    code = "import tinyclf, tinyclf.gradcheck, tinyclf.teaching.foils\n"
+    code += "network = tinyclf.Network([tinyclf.Dense(2)], 1)\n"
+    code += "list(tinyclf.train(network, [[1.0], [2.0]], [0, 1], epochs=1))"
+    assert loaded_after(code) == ["numpy"]
+    assert loaded_after("import tinyclf; tinyclf.TinyClassifier") == ["numpy", "scipy", "sklearn"]
+
+
+def test_all_names_exist():
+    assert set(tinyclf.__all__) <= set(dir(tinyclf))
+    for name in tinyclf.__all__:
+        assert getattr(tinyclf, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'Tiny'"):
+        _ = tinyclf.Tiny

@@ -1,0 +1,98 @@
+"""The gradient check finds what is wrong: a check that never fails is none."""
+
+import numpy as np
+import pytest
+
+from tinyclf import Layer, Loss, ReLU, SoftmaxCrossEntropy, Tanh, softmax
+from tinyclf.gradcheck import check_layer, check_loss, gradient_error
+
+
+class Scale(Layer):
+    """y = a x + c, right."""
+
+    def parameters(self, n_in, rng):
+        return {"a": np.full(n_in, 2.0), "c": np.zeros(n_in)}
+
+    def forward(self, p, t):
+        t.y = p.a * t.x + p.c
+
+    def backward(self, p, g, t):
+        g.a = np.sum(t.dy * t.x, axis=0)
+        g.c = np.sum(t.dy, axis=0)
+        t.dx = t.dy * p.a
+
+
+class ForgetsDx(Scale):
+    def backward(self, p, g, t):
+        g.a = np.sum(t.dy * t.x, axis=0)
+        g.c = np.sum(t.dy, axis=0)
+
+
+class ForgetsAParameter(Scale):
+    def backward(self, p, g, t):
+        g.a = np.sum(t.dy * t.x, axis=0)
+        t.dx = t.dy * p.a
+
+
+class WrongParameter(Scale):
+    def backward(self, p, g, t):
+        super().backward(p, g, t)
+        g.a *= 1.001
+
+
+class WrongSlope(Tanh):
+    def backward(self, p, g, t):
+        t.dx = t.dy * (1 - t.y)
+
+
+class NoSlope(ReLU):
+    def backward(self, p, g, t):
+        t.dx = 0 * t.dy
+
+
+class AddsUp(Scale):
+    """Adds to the gradient instead of overwriting it."""
+
+    def backward(self, p, g, t):
+        g.a += np.sum(t.dy * t.x, axis=0)
+        g.c = np.sum(t.dy, axis=0)
+        t.dx = t.dy * p.a
+
+
+def test_a_right_layer_passes():
+    assert check_layer(Scale(), n_in=4) < 1e-9
+
+
+@pytest.mark.parametrize(
+    "layer", [ForgetsDx(), ForgetsAParameter(), WrongParameter(), WrongSlope(), NoSlope(), AddsUp()], ids=repr
+)
+def test_a_wrong_backward_is_found(layer):
+    assert not check_layer(layer, n_in=4) < 1e-5
+
+
+class OffByTheLabel(SoftmaxCrossEntropy):
+    def rows(self, z, y, dz, t):
+        losses = super().rows(z, y, dz, t)
+        dz[...] = softmax(z)
+        return losses
+
+
+class Forgets(Loss):
+    def rows(self, z, y, dz, t):
+        return np.zeros(len(z))
+
+
+@pytest.mark.parametrize("loss", [OffByTheLabel(), Forgets()], ids=repr)
+def test_a_wrong_loss_gradient_is_found(loss):
+    assert not check_loss(loss, n_classes=3) < 1e-5
+
+
+def test_the_error_is_relative_and_small_for_the_true_gradient():
+    x = np.random.default_rng(0).normal(size=20)
+    for scale in (1e-6, 1.0, 1e6):
+        right = scale * 3 * x**2
+        assert gradient_error(lambda x, s=scale: s * np.sum(x**3), right, x) < 1e-9
+        assert 5e-4 < gradient_error(lambda x, s=scale: s * np.sum(x**3), 1.001 * right, x) < 2e-3
+    assert gradient_error(lambda x: 1.0, np.zeros(20), x) == 0.0
+    assert gradient_error(lambda x: np.sum(x), np.zeros(20), x) == 1.0
+    assert np.isnan(gradient_error(lambda x: np.sum(x), np.full(20, np.nan), x))

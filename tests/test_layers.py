@@ -1,0 +1,144 @@
+"""Layers: forward against NumPy and SciPy, backward against finite differences."""
+
+import pickle
+
+import numpy as np
+import pytest
+import scipy.special
+from table import LAYERS, Swish
+
+from tinyclf import Dense, Dropout, Identity, Layer, Logistic, Network, ReLU, Tanh, Workspace
+from tinyclf.gradcheck import check_layer
+from tinyclf.layers import ACTIVATIONS, glorot_uniform, glorot_uniform_logistic, he_normal
+
+parametrized = pytest.mark.parametrize("layer", LAYERS, ids=repr)
+
+
+@parametrized
+def test_backward_is_the_gradient_of_forward(layer):
+    assert check_layer(layer, n_in=5) < 1e-8
+    assert check_layer(layer, n_in=1, batch_size=1, seed=1) < 1e-8
+
+
+@parametrized
+def test_layers_work_on_top_of_each_other_in_any_order(layer):
+    # Outputs stored over inputs must not be those that a backward still reads.
+    for other in LAYERS:
+        network = Network([Dense(5), layer, other, Dense(2)], n_in=5, dtype="float64", seed=0)
+        gradient = analytic_gradient(network)
+        in_place = [type(one).in_place for one in network.layers]
+        try:
+            for one in network.layers:
+                type(one).in_place = False
+            expected = analytic_gradient(network)
+        finally:
+            for one, value in zip(network.layers, in_place, strict=True):
+                type(one).in_place = value
+        np.testing.assert_array_equal(gradient, expected)
+
+
+def analytic_gradient(network):
+    rng = np.random.default_rng(0)
+    workspace = Workspace(network, 7, rng=np.random.default_rng(1))
+    tapes = workspace.tapes(7).layers
+    network.forward(tapes, rng.normal(size=(7, network.widths[0])))
+    tapes[-1].dy = rng.normal(size=(7, network.widths[-1]))
+    network.backward(tapes, workspace.gradients)
+    return workspace.gradient
+
+
+@parametrized
+def test_layers_pickle_and_repr(layer):
+    assert repr(pickle.loads(pickle.dumps(layer))) == repr(layer)
+    assert repr(layer).startswith(type(layer).__name__)
+
+
+@parametrized
+def test_backward_allocates_nothing_for_the_lowest_layer(layer):
+    network = Network([layer, Dense(2)], n_in=3, seed=0)
+    lowest = Workspace(network, 4, rng=np.random.default_rng(0)).tapes(4).layers[0]
+    assert lowest.dx is None
+
+
+def output(layer, x, *, training=False):
+    network = Network([layer], n_in=x.shape[1], dtype="float64", seed=0)
+    rng = np.random.default_rng(0)
+    tapes = Workspace(network, len(x), training=training, rng=rng).tapes(len(x)).layers
+    return network.forward(tapes, x)
+
+
+@pytest.mark.parametrize(
+    ("layer", "function"),
+    [
+        (Identity(), lambda x: x),
+        (ReLU(), lambda x: np.where(x > 0, x, 0)),
+        (Tanh(), np.tanh),
+        (Logistic(), scipy.special.expit),
+        (Swish(), lambda x: x * scipy.special.expit(x)),
+        (Dropout(0.5), lambda x: x),
+    ],
+    ids=repr,
+)
+def test_activations_are_the_functions_they_are_named_for(layer, function):
+    x = np.linspace(-30, 30, 121).reshape(11, 11)
+    before = x.copy()
+    np.testing.assert_allclose(output(layer, x), function(x), rtol=1e-14, atol=1e-300)
+    np.testing.assert_array_equal(x, before)
+
+
+def test_logistic_saturates_without_a_warning():
+    assert output(Logistic(), np.array([[-700.0, 700.0]])).tolist() == [[pytest.approx(0, abs=1e-300), 1.0]]
+    network = Network([Logistic()], n_in=2)
+    assert network.logits(np.array([[-1e6, 1e6]])).tolist() == [[0.0, 1.0]]
+
+
+def test_dense_is_an_affine_map():
+    rng = np.random.default_rng(0)
+    network = Network([Dense(3)], n_in=4, dtype="float64")
+    W, b, X = rng.normal(size=(4, 3)), rng.normal(size=3), rng.normal(size=(6, 4))
+    network.parameters[0].W = W
+    network.parameters[0].b = b
+    np.testing.assert_allclose(network.logits(X), X @ W + b, rtol=1e-14)
+
+
+def test_dropout_keeps_the_expectation_and_drops_the_rate():
+    x = np.ones((1000, 100))
+    y = output(Dropout(0.3), x, training=True)
+    assert set(np.unique(y)) == {0.0, 1 / 0.7}
+    assert abs((y == 0).mean() - 0.3) < 0.005
+    assert abs(y.mean() - 1) < 0.01
+
+
+@pytest.mark.parametrize("rate", [-0.1, 1.0, np.nan])
+def test_dropout_rate_must_leave_something(rate):
+    with pytest.raises(ValueError, match="dropout rate"):
+        Dropout(rate)
+
+
+@pytest.mark.parametrize("units", [0, -1, 2.0, True, "3"])
+def test_dense_needs_whole_units(units):
+    with pytest.raises(ValueError, match="whole number of units"):
+        Dense(units)
+
+
+def test_initial_weights_have_the_published_distributions():
+    n_in, n_out = 400, 600
+    for init, r in [(glorot_uniform, np.sqrt(6 / 1000)), (glorot_uniform_logistic, np.sqrt(2 / 1000))]:
+        W, b = init(np.random.default_rng(0), n_in, n_out)
+        assert W.shape == (n_in, n_out)
+        assert b.shape == (n_out,)
+        assert 0.99 * r < np.abs(W).max() <= r
+        assert 0.9 * r < np.abs(b).max() <= r
+        np.testing.assert_allclose(W.std(), r / np.sqrt(3), rtol=0.01)
+    W, b = he_normal(np.random.default_rng(0), n_in, n_out)
+    np.testing.assert_allclose(W.std(), np.sqrt(2 / n_in), rtol=0.01)
+    assert not b.any()
+
+
+def test_activations_have_scikit_learns_names():
+    assert set(ACTIVATIONS) == {"identity", "logistic", "relu", "tanh"}
+
+
+def test_a_layer_without_its_methods_says_so():
+    with pytest.raises(NotImplementedError, match="Layer has no forward"):
+        output(Layer(), np.ones((1, 1)))

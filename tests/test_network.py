@@ -1,0 +1,140 @@
+"""The network: one flat vector, views that survive pickling, buffers that are never shared."""
+
+import copy
+import pickle
+import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
+
+import joblib
+import numpy as np
+import pytest
+import scipy.sparse
+from table import PReLU
+
+from tinyclf import Dense, Dropout, Network, ReLU, Tanh, Workspace
+
+
+def example(dtype="float32"):
+    return Network([Dense(5), PReLU(), Dropout(0.5), Dense(3)], n_in=4, dtype=dtype, seed=0)
+
+
+def test_theta_holds_all_parameters_weights_first():
+    network = example()
+    assert network.theta.shape == (4 * 5 + 5 * 3 + 5 + 5 + 3,)
+    assert network.penalised.size == 4 * 5 + 5 * 3
+    network.theta[...] = np.arange(network.theta.size)
+    first, prelu, _, last = network.parameters
+    assert first.W[0, 0] == 0
+    assert last.W[0, 0] == 20
+    assert [first.b[0], prelu.a[0], last.b[0]] == [35, 40, 45]
+    first.W = np.zeros((4, 5))
+    assert not network.theta[:20].any()
+    assert network.theta[20:].all()
+
+
+def test_initial_parameters_depend_on_the_seed_only():
+    np.testing.assert_array_equal(example().theta, example().theta)
+    assert np.abs(example().theta - example("float64").theta).max() < 1e-6
+    assert (Network([Dense(5)], 4, seed=1).theta != Network([Dense(5)], 4, seed=2).theta).all()
+
+
+def copies(network, tmp_path):
+    path = tmp_path / "network.joblib"
+    joblib.dump(network, path)
+    yield pickle.loads(pickle.dumps(network))
+    yield copy.deepcopy(network)
+    yield copy.copy(network)
+    yield network.copy()
+    yield joblib.load(path)
+    yield joblib.load(path, mmap_mode="r")
+
+
+def test_copies_are_whole_and_independent(tmp_path):
+    network = example()
+    X = np.random.default_rng(0).normal(size=(3, 4))
+    expected, theta = network.logits(X), network.theta.copy()
+    for other in copies(network, tmp_path):
+        np.testing.assert_array_equal(other.logits(X), expected)
+        other.theta[...] = 0.0  # must reach the views, and must not be read-only
+        assert not other.parameters[0].W.any()
+        assert not other.penalised.any()
+        other.parameters[-1].b = np.ones(3)
+        assert other.theta[-3:].tolist() == [1.0, 1.0, 1.0]
+        np.testing.assert_array_equal(network.theta, theta)
+
+
+def test_logits_do_not_depend_on_blocks_or_kind_of_input():
+    network = example("float64")
+    X = np.random.default_rng(0).normal(size=(1500, 4)).round(1)
+    expected = np.concatenate([network.logits(row[None, :]) for row in X])
+    for kind in (X, np.asfortranarray(X), X.tolist(), scipy.sparse.csr_array(X), scipy.sparse.csc_matrix(X)):
+        np.testing.assert_allclose(network.logits(kind), expected, rtol=1e-12)
+    assert network.logits(X[:0]).shape == (0, 3)
+
+
+def test_prediction_memory_does_not_grow_with_rows():
+    network = Network([Dense(200), ReLU(), Dense(200), Tanh(), Dense(2)], n_in=10, seed=0)
+
+    def peak(n):
+        X = np.zeros((n, 10))
+        tracemalloc.start()
+        network.logits(X)
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        return peak - n * 2 * 4  # less the result
+
+    assert peak(50_000) < peak(1_000) + 50_000
+
+
+def test_concurrent_predictions_are_the_sequential_ones():
+    network = Network([Dense(64), ReLU(), Dense(64), Tanh(), Dense(5)], n_in=20, seed=0)
+    inputs = np.random.default_rng(0).normal(size=(64, 300, 20))
+    expected = [network.logits(X) for X in inputs]
+    with ThreadPoolExecutor(8) as pool:
+        for got, want in zip(pool.map(network.logits, inputs), expected, strict=True):
+            np.testing.assert_array_equal(got, want)
+
+
+def test_first_layer_never_writes_over_the_callers_rows():
+    network = Network([ReLU(), Dense(2)], n_in=3, seed=0)
+    X = np.array([[-1.0, 2.0, -3.0]], "float32")
+    network.logits(X)
+    assert X.tolist() == [[-1.0, 2.0, -3.0]]
+
+
+def test_input_errors_name_the_row_of_the_whole_input():
+    X = np.zeros((1300, 4))
+    X[1200, 3] = 1e300
+    with pytest.raises(ValueError, match="row 1200, column 3"):
+        example().logits(X)
+    with pytest.raises(ValueError, match=r"shape \(n, 4\), got \(4,\)"):
+        example().logits(X[0])
+    with pytest.raises(ValueError, match=r"shape \(n, 4\), got \(0, 3\)"):
+        example().logits(X[:0, :3])
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "match"),
+    [
+        (lambda: Network([], 3), ValueError, "at least one layer"),
+        (lambda: Network([Dense(2)], 0), ValueError, "n_in must be at least 1, got 0"),
+        (lambda: Network([Dense], 3), TypeError, "instances of Layer, got <class"),
+        (lambda: Network([Dense(2)], 3, dtype="float16"), ValueError, "got float16"),
+        (lambda: Network([Dense(2)], 3, dtype=int), ValueError, "got int64"),
+    ],
+)
+def test_networks_that_cannot_be_are_refused(make, error, match):
+    with pytest.raises(error, match=match):
+        make()
+
+
+def test_tapes_of_a_short_batch_are_slices_made_once():
+    workspace = Workspace(example(), 8, rng=np.random.default_rng(0))
+    short = workspace.tapes(3)
+    assert workspace.tapes(3) is short
+    assert np.shares_memory(short.layers[0].y, workspace.tapes(8).layers[0].y)
+
+
+def test_repr_tells_the_layers():
+    network = Network([Dense(5), Tanh()], 4)
+    assert repr(network) == "Network([Dense(units=5), Tanh()], n_in=4, dtype='float32')"

@@ -1,0 +1,107 @@
+"""Rows: dense and sparse input, its checks, and weights."""
+
+import numpy as np
+import pytest
+import scipy.sparse
+
+from tinyclf.rows import as_rows, as_weights
+
+X = np.array([[1.0, 0.0, 2.0], [0.0, 0.0, 3.0], [4.0, 5.0, 0.0]])
+KINDS = {
+    "C": X,
+    "F": np.asfortranarray(X),
+    "strided": np.repeat(X, 2, axis=1)[:, ::2],
+    "float32": X.astype("float32"),
+    "int": X.astype(int),
+    "bool": X > 0,
+    "list": X.tolist(),
+    "csr_matrix": scipy.sparse.csr_matrix(X),
+    "csr_array": scipy.sparse.csr_array(X),
+    "csc_array": scipy.sparse.csc_array(X),
+    "coo_matrix": scipy.sparse.coo_matrix(X),
+}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_rows_are_gathered_in_the_computations_type(kind, dtype):
+    rows = as_rows(KINDS[kind], dtype, n_in=3)
+    expected = (X > 0 if kind == "bool" else X).astype(dtype)
+    out = np.full((4, 3), np.nan, dtype)
+    rows.gather(np.array([2, 0, 2, 1]), out)
+    np.testing.assert_array_equal(out, expected[[2, 0, 2, 1]])
+    np.testing.assert_array_equal(rows.all(), expected)
+    assert rows.all().dtype == dtype
+    assert len(rows) == 3
+
+
+def test_rows_that_fit_are_not_copied():
+    data = X.astype("float32")
+    assert as_rows(data, "float32", 3).all() is data
+
+
+@pytest.mark.parametrize("sparse", [False, True])
+@pytest.mark.parametrize(
+    ("value", "dtype", "match"),
+    [
+        (np.nan, "float64", "nan at row 12, column 2.*remove or impute"),
+        (-np.inf, "float32", "-inf at row 12, column 2.*remove or impute"),
+        (1e39, "float32", r'1e\+39 at row 12, column 2, which is not a finite float32.*dtype="float64"'),
+        (-1e300, "float32", "-1e[+]300 at row 12, column 2"),
+    ],
+)
+def test_a_value_that_the_type_cannot_hold_is_named(value, dtype, match, sparse):
+    bad = X.copy()
+    bad[2, 2] = value
+    with pytest.raises(ValueError, match=match):
+        as_rows(scipy.sparse.csr_array(bad) if sparse else bad, dtype, 3, first_row=10)
+
+
+def test_the_largest_float_is_allowed():
+    limit = float(np.finfo("float32").max)
+    assert as_rows(np.array([[limit, -limit]]), "float32", 2).all().tolist() == [[limit, -limit]]
+
+
+@pytest.mark.parametrize(
+    ("bad", "error", "match"),
+    [
+        (X[:, :2], ValueError, r"shape \(n, 3\), got \(3, 2\)"),
+        (X[0], ValueError, r"shape \(n, 3\), got \(3,\)"),
+        (X.astype(str), TypeError, "real numbers"),
+        (X.astype(complex), TypeError, "real numbers"),
+        (X.astype(object), TypeError, "real numbers"),
+    ],
+)
+def test_input_of_another_shape_or_kind_is_refused(bad, error, match):
+    with pytest.raises(error, match=match):
+        as_rows(bad, "float32", 3)
+
+
+def test_no_rows_are_no_error():
+    assert len(as_rows(np.empty((0, 3)), "float32", 3)) == 0
+
+
+def test_weights():
+    assert as_weights(None, 3) is None
+    assert as_weights([1, 0, 2], 3).dtype == np.float64
+    assert as_weights(2.0, 3).tolist() == [2.0, 2.0, 2.0]
+    assert as_weights([True, False], 2).tolist() == [1.0, 0.0]
+
+
+@pytest.mark.parametrize(
+    ("weights", "error", "match"),
+    [
+        ([1.0, -1.0, 1.0], ValueError, "got -1.0 at row 1"),
+        ([1.0, 1.0, np.nan], ValueError, "got nan at row 2"),
+        ([np.inf, 1.0, 1.0], ValueError, "got inf at row 0"),
+        ([0.0, 0.0, 0.0], ValueError, "all 3 entries of sample_weight are zero"),
+        ([1e308, 1e308, 1e308], ValueError, "sum of sample_weight"),
+        ([1.0], ValueError, r"shape \(3,\), one weight per row, got \(1,\)"),
+        ([[1.0]] * 3, ValueError, r"got \(3, 1\)"),
+        (["a", "b", "c"], TypeError, "real numbers"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:overflow encountered in reduce")
+def test_weights_that_do_not_fit_are_named(weights, error, match):
+    with pytest.raises(error, match=match):
+        as_weights(weights, 3)

@@ -1,0 +1,30 @@
+"""The plateau counts as scikit-learn does."""
+
+import warnings
+
+import numpy as np
+import pytest
+from sklearn.neural_network import MLPClassifier
+
+from tinyclf.stopping import Plateau
+
+
+@pytest.mark.parametrize("patience", [1, 2, 5])
+@pytest.mark.parametrize("tol", [0.0, 1e-4, 1e-2])
+def test_stops_where_scikit_learn_stops(patience, tol):
+    X = np.random.default_rng(0).normal(size=(60, 3))
+    y = (X[:, 0] > 0).astype(int)
+    theirs = MLPClassifier((5,), max_iter=400, tol=tol, n_iter_no_change=patience, random_state=0)
+    theirs.set_params(learning_rate_init=0.05)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        theirs.fit(X, y)
+    plateau = Plateau(tol, patience)
+    stops = [plateau.reached(loss) for loss in theirs.loss_curve_]
+    assert theirs.n_iter_ == 400 or (stops.index(True) == len(stops) - 1)
+    assert plateau.best_loss == theirs.best_loss_
+
+
+def test_infinite_patience_never_stops():
+    plateau = Plateau(1.0, np.inf)
+    assert not any(plateau.reached(1.0) for _ in range(1000))

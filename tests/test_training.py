@@ -1,0 +1,380 @@
+"""Training against scikit-learn and against gradient descent by hand."""
+
+import copy
+import tracemalloc
+import warnings
+
+import numpy as np
+import pytest
+import scipy.sparse
+from sklearn.datasets import load_digits
+from sklearn.neural_network import MLPClassifier
+from table import LayerNorm, PReLU
+
+from tinyclf import (
+    SGD,
+    Adam,
+    Dense,
+    DivergenceError,
+    Dropout,
+    Logistic,
+    Network,
+    ReLU,
+    SigmoidCrossEntropy,
+    SoftmaxCrossEntropy,
+    Tanh,
+    TrainState,
+    softmax,
+    train,
+)
+from tinyclf.teaching import NaiveSoftmaxCrossEntropy
+
+DIGITS, LABELS = load_digits(return_X_y=True)
+ACTIVATIONS = {"relu": ReLU(), "tanh": Tanh(), "logistic": Logistic()}
+
+
+@pytest.mark.parametrize("classes", [10, 2])
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize(
+    ("optimizer", "solver"),
+    [
+        (Adam(0.002), {"solver": "adam", "learning_rate_init": 0.002}),
+        (
+            SGD(0.01, momentum=0.9, nesterov=True),
+            {"solver": "sgd", "learning_rate_init": 0.01, "momentum": 0.9, "nesterovs_momentum": True},
+        ),
+    ],
+    ids=["adam", "nesterov"],
+)
+@pytest.mark.parametrize(
+    ("hidden", "activation"), [((30,), "relu"), ((20, 15), "tanh"), ((25,), "logistic")]
+)
+def test_hundred_steps_are_those_of_scikit_learn(classes, weighted, optimizer, solver, hidden, activation):
+    # 250 rows in batches of 50, the last ones short: 5 steps in each of 20 epochs.
+    chosen = np.flatnonzero(classes > LABELS)[:230]
+    X, y = DIGITS[chosen] / 16.0, LABELS[chosen]
+    w = np.random.default_rng(1).uniform(0.1, 3.0, len(y)) if weighted else None
+    theirs = MLPClassifier(
+        hidden, activation, alpha=0.5, batch_size=50, max_iter=1, shuffle=False, tol=0.0, **solver
+    )
+    layers = [layer for n in hidden for layer in (Dense(n), ACTIVATIONS[activation])]
+    loss = SoftmaxCrossEntropy() if classes > 2 else SigmoidCrossEntropy()
+    network = Network([*layers, Dense(loss.n_outputs(classes))], 64, dtype="float64", seed=0)
+
+    # Our initial weights go into MLPClassifier where it makes its own.
+    parameters = [p for p in network.parameters if "W" in vars(p)]
+    initial = iter([(p.W.copy(), p.b.copy()) for p in parameters])
+    theirs._init_coef = lambda *_: next(initial)
+    theirs.set_params(max_iter=20, n_iter_no_change=100)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        theirs.fit(X, y, sample_weight=w)
+
+    reports = list(
+        train(
+            network,
+            X,
+            y,
+            loss=loss,
+            optimizer=optimizer,
+            epochs=20,
+            batch_size=50,
+            sample_weight=w,
+            alpha=0.5,
+            shuffle=False,
+        )
+    )
+    assert theirs.t_ == 20 * 230
+    for p, W, b in zip(parameters, theirs.coefs_, theirs.intercepts_, strict=True):
+        np.testing.assert_allclose(p.W, W, rtol=1e-12, atol=1e-12 * np.abs(W).max())
+        np.testing.assert_allclose(p.b, b, rtol=1e-12, atol=1e-12 * np.abs(b).max())
+    np.testing.assert_allclose([r.loss for r in reports], theirs.loss_curve_, rtol=1e-12)
+
+
+def test_full_batch_gradient_descent_is_the_formula():
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(40, 3)), rng.integers(3, size=40)
+    network = Network([Dense(3)], 3, dtype="float64", seed=0)
+    W, b = network.parameters[0].W.copy(), network.parameters[0].b.copy()
+    list(train(network, X, y, optimizer=SGD(0.5), epochs=10, batch_size=len(X), seed=0))
+    for _ in range(10):
+        d = (softmax(X @ W + b) - np.eye(3)[y]) / len(X)
+        W, b = W - 0.5 * X.T @ d, b - 0.5 * d.sum(axis=0)
+    np.testing.assert_allclose(network.parameters[0].W, W, rtol=1e-13)
+    np.testing.assert_allclose(network.parameters[0].b, b, rtol=1e-12)
+
+
+def test_reports_tell_what_happened():
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(40, 3)), rng.integers(3, size=40)
+    network = Network([Dense(3)], 3, dtype="float64", seed=0)
+    z = network.logits(X)
+    p = softmax(z)
+    d = (p - np.eye(3)[y]) / len(X)
+    W = network.parameters[0].W.copy()
+    norm = np.sqrt(np.sum((X.T @ d + 0.8 / 40 * W) ** 2) + np.sum(d.sum(axis=0) ** 2))
+    (report,) = train(network, X, y, epochs=1, batch_size=40, alpha=0.8)
+    assert report.index == 1
+    assert report.first_nonfinite is None
+    assert report.seconds > 0
+    np.testing.assert_allclose(
+        report.loss, -np.log(p[range(40), y]).mean() + 0.4 / 40 * np.sum(W**2), rtol=1e-12
+    )
+    np.testing.assert_allclose(report.largest_logit, np.abs(z).max(), rtol=1e-12)
+    np.testing.assert_allclose(report.gradient_norm, norm, rtol=1e-12)
+    assert str(report).startswith("epoch 1: loss ")
+
+
+def test_the_largest_logit_is_that_of_all_batches():
+    X = np.ones((30, 1))
+    X[3] = -50.0
+    network = Network([Dense(2)], 1, dtype="float64", seed=0)
+    expected = np.abs(network.logits(X)).max()
+    (report,) = train(network, X, np.zeros(30, int), optimizer=SGD(1e-12), epochs=1, batch_size=5)
+    np.testing.assert_allclose(report.largest_logit, expected, rtol=1e-6)
+
+
+def test_rows_of_weight_zero_are_as_if_they_were_not_there():
+    w = np.random.default_rng(0).integers(0, 3, 200).astype(float)
+    w[60:130] = 0.0  # more than a whole batch
+    kept = w > 0
+    thetas = []
+    for X, y, weight in [(DIGITS[:200], LABELS[:200], w), (DIGITS[:200][kept], LABELS[:200][kept], w[kept])]:
+        network = Network([Dense(8), Tanh(), Dense(10)], 64, seed=0)
+        list(train(network, X, y, optimizer=Adam(), epochs=3, sample_weight=weight, seed=0))
+        thetas.append(network.theta)
+    np.testing.assert_array_equal(*thetas)
+
+
+def test_a_weight_of_two_is_the_row_twice():
+    X, y = DIGITS[:60] / 16, LABELS[:60]
+    times = np.random.default_rng(0).integers(1, 4, 60)
+    thetas = []
+    for rows, labels, w in [(X, y, times.astype(float)), (X.repeat(times, 0), y.repeat(times), None)]:
+        network = Network([Dense(8), Tanh(), Dense(10)], 64, dtype="float64", seed=0)
+        kinds = {"optimizer": SGD(0.2), "epochs": 20, "batch_size": len(rows), "alpha": 0.1}
+        list(train(network, rows, labels, sample_weight=w, **kinds))
+        thetas.append(network.theta)
+    np.testing.assert_allclose(*thetas, rtol=1e-9, atol=1e-12)
+
+
+def test_soft_targets_train_like_the_codes_they_stand_for():
+    thetas = []
+    for y in (LABELS[:100], np.eye(10)[LABELS[:100]]):
+        network = Network([Dense(10)], 64, dtype="float64", seed=0)
+        list(train(network, DIGITS[:100] / 16, y, epochs=5, seed=0))
+        thetas.append(network.theta)
+    np.testing.assert_allclose(*thetas, rtol=1e-12)
+
+
+def test_sparse_rows_train_like_dense_ones():
+    thetas = []
+    for X in (DIGITS[:100], scipy.sparse.csr_array(DIGITS[:100])):
+        network = Network([Dense(10)], 64, seed=0)
+        list(train(network, X, LABELS[:100], optimizer=Adam(), epochs=2, seed=0))
+        thetas.append(network.theta)
+    np.testing.assert_array_equal(*thetas)
+
+
+def test_training_repeats_bit_for_bit_and_dropout_does_not_change_the_shuffle():
+    def run(layers, seed):
+        network = Network(layers, 64, seed=0)
+        list(train(network, DIGITS[:300], LABELS[:300], optimizer=Adam(), epochs=2, seed=seed))
+        return network.theta
+
+    plain = [Dense(16), ReLU(), Dense(10)]
+    dropped = [Dense(16), ReLU(), Dropout(0.5), Dense(10)]
+    nothing_dropped = [Dense(16), ReLU(), Dropout(0.0), Dense(10)]
+    np.testing.assert_array_equal(run(dropped, 1), run(dropped, 1))
+    assert (run(dropped, 1) != run(dropped, 2)).any()
+    assert (run(dropped, 1) != run(plain, 1)).any()
+    np.testing.assert_array_equal(run(nothing_dropped, 1), run(plain, 1))
+
+
+def test_without_shuffling_rows_come_in_their_order():
+    seen = []
+
+    class Spy(SoftmaxCrossEntropy):
+        def rows(self, z, y, dz, t):
+            seen.append(y.tolist())
+            return super().rows(z, y, dz, t)
+
+    y = np.arange(5)
+    network = Network([Dense(5)], 2, seed=0)
+    list(train(network, np.zeros((5, 2)), y, loss=Spy(), epochs=1, batch_size=2, shuffle=False))
+    assert seen == [[0, 1], [2, 3], [4]]
+    seen.clear()
+    list(train(network, np.zeros((5, 2)), y, loss=Spy(), epochs=3, batch_size=5, seed=0))
+    assert all(sorted(order) == [0, 1, 2, 3, 4] for order in seen)
+    assert len({tuple(order) for order in seen}) == 3
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_nothing_grows_on_the_second_step(dtype):
+    # There are batch times width entries per layer, and far more parameters: not even one byte for
+    # each entry is allocated. (NumPy converts between types through buffers of a fixed size.)
+    B, width = 256, 1000
+    layers = [Dense(width), ReLU(), Dense(width), Tanh(), Dropout(0.1), Dense(width), Logistic(), Dense(300)]
+    network = Network(layers, 20, dtype=dtype, seed=0)
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(4 * B + 7, 20)), rng.integers(300, size=4 * B + 7)
+    peaks = []
+
+    def watched(progress):  # asked between the gradient and the step
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.reset_peak()
+        return 1.0
+
+    runs = train(network, X, y, optimizer=Adam(), epochs=2, batch_size=B, alpha=0.1, schedule=watched)
+    next(runs)
+    tracemalloc.start()
+    base = tracemalloc.get_traced_memory()[0]
+    next(runs)
+    tracemalloc.stop()
+    assert max(peaks[6:]) - base < B * width
+
+
+def exploding(**options):
+    network = Network([Dense(16), Dense(16), Dense(10)], 64, seed=0)
+    return train(network, DIGITS[:200] * 1e4, LABELS[:200], optimizer=SGD(1e8), batch_size=50, **options)
+
+
+def test_divergence_names_epoch_batch_and_fix():
+    run = exploding(seed=0)
+    with pytest.raises(DivergenceError) as caught:
+        list(run)
+    error = caught.value
+    assert error.epoch >= 1
+    assert 1 <= error.batch <= 4
+    assert error.largest_input == 16e4
+    assert error.learning_rate == 1e8
+    for part in (f"epoch {error.epoch}, batch {error.batch}", "1.6e+05", "Scale the inputs", "now 1e+08"):
+        assert part in str(error)
+    assert isinstance(error, ValueError)
+
+
+def test_stop_ends_the_training_and_continue_goes_on():
+    run = exploding(seed=0, on_nonfinite="stop", epochs=30)
+    stopped = list(run)
+    assert stopped[-1].first_nonfinite is not None
+    assert all(report.first_nonfinite is None for report in stopped[:-1])
+    assert "not finite from batch" in str(stopped[-1])
+    run = exploding(seed=0, on_nonfinite="continue", epochs=30)
+    went_on = list(run)
+    assert len(went_on) == 30
+    first = next(report for report in went_on if report.first_nonfinite is not None)
+    assert (first.index, first.first_nonfinite) == (stopped[-1].index, stopped[-1].first_nonfinite)
+    assert not np.isfinite(went_on[-1].loss)
+
+
+def test_a_step_that_would_follow_a_nonfinite_loss_is_left_out():
+    network = Network([Dense(3)], 2, seed=0)
+    before = network.theta.copy()
+    X = np.full((4, 2), 1e30)
+    with pytest.raises(DivergenceError):
+        list(train(network, X, [0, 1, 2, 0], loss=NaiveSoftmaxCrossEntropy(), batch_size=4))
+    np.testing.assert_array_equal(network.theta, before)
+
+
+@pytest.mark.parametrize("on_nonfinite", ["raise", "stop"])
+def test_parameters_broken_by_the_last_step_are_noticed(on_nonfinite):
+    network = Network([Dense(2)], 1, seed=0)
+    run = train(
+        network,
+        np.full((2, 1), 1e30),
+        [0, 1],
+        optimizer=SGD(1e30),
+        epochs=1,
+        batch_size=2,
+        on_nonfinite=on_nonfinite,
+    )
+    if on_nonfinite == "raise":
+        with pytest.raises(DivergenceError, match="epoch 1, batch 1: the loss is"):
+            list(run)
+    else:
+        assert [report.first_nonfinite for report in run] == [1]
+
+
+def test_large_logits_do_not_hurt_the_stable_loss():
+    # The network of the naive nan: logits in the thousands, a finite loss, and it learns.
+    X = DIGITS * 255 / 16
+    reports = {}
+    for loss in (NaiveSoftmaxCrossEntropy(), SoftmaxCrossEntropy()):
+        network = Network([Dense(64), ReLU(), Dense(10)], 64, seed=0)
+        run = train(
+            network, X, LABELS, loss=loss, optimizer=Adam(0.02), epochs=3, seed=0, on_nonfinite="continue"
+        )
+        reports[loss] = list(run)
+    naive, stable = reports.values()
+    assert not np.isfinite(naive[0].loss)
+    assert stable[0].largest_logit > 100  # exp overflows at 88.7
+    assert np.isfinite([report.loss for report in stable]).all()
+
+
+def test_error_states_do_not_leak_between_epochs():
+    before = np.geterr()
+    network = Network([Dense(2)], 1, seed=0)
+    for _ in train(network, np.ones((4, 1)), [0, 1, 0, 1], epochs=2):
+        assert np.geterr() == before
+    with pytest.raises(DivergenceError):
+        list(exploding())
+    assert np.geterr() == before
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "match"),
+    [
+        ({"epochs": -1}, ValueError, "epochs must be at least 0, got -1"),
+        ({"batch_size": 0}, ValueError, "batch_size must be at least 1, got 0"),
+        ({"alpha": -0.1}, ValueError, "alpha must be at least 0 and finite, got -0.1"),
+        ({"alpha": np.nan}, ValueError, "got nan"),
+        ({"on_nonfinite": "ignore"}, ValueError, "got 'ignore'"),
+        ({"sample_weight": [1.0, -1.0]}, ValueError, "got -1.0 at row 1"),
+        ({"y": [0, 2]}, ValueError, "from 0 to 1, got 2"),
+        ({"y": [0.0, 1.0]}, TypeError, "integer codes"),
+        ({"X": np.ones((2, 4))}, ValueError, r"shape \(n, 3\), got \(2, 4\)"),
+        ({"X": [[1, 2, np.nan], [1, 2, 3]]}, ValueError, "nan at row 0, column 2"),
+        ({"X": np.empty((0, 3)), "y": []}, ValueError, "at least one row"),
+    ],
+)
+def test_bad_arguments_are_named_before_anything_happens(options, error, match):
+    options = {"X": np.ones((2, 3)), "y": [0, 1], **options}
+    with pytest.raises(error, match=match):
+        train(Network([Dense(2)], 3), **options)
+
+
+def test_a_snapshot_brings_everything_back():
+    X, y = DIGITS[:100] / 16, LABELS[:100]
+    state = TrainState(
+        Network([Dense(8), PReLU(), LayerNorm(), Dropout(0.2), Dense(10)], 64, seed=0), Adam(), seed=0
+    )
+    list(train(state.network, X, y, state=state, epochs=2))
+    snapshot = state.snapshot()
+    weights = state.network.parameters[0].W
+    first = [report.loss for report in train(state.network, X, y, state=state, epochs=2)]
+    theta = state.network.theta.copy()
+    state.restore(snapshot)
+    assert state.epoch == 2
+    assert [report.loss for report in train(state.network, X, y, state=state, epochs=2)] == first
+    np.testing.assert_array_equal(state.network.theta, theta)
+    assert np.shares_memory(weights, state.network.theta)
+
+
+def test_a_copied_state_goes_on_like_the_original():
+    X, y = DIGITS[:100] / 16, LABELS[:100]
+    state = TrainState(Network([Dense(8), Dropout(0.2), Dense(10)], 64, seed=0), Adam(), seed=0)
+    list(train(state.network, X, y, state=state, epochs=1))
+    twin = copy.deepcopy(state)
+    for one in (state, twin):
+        list(train(one.network, X, y, state=one, epochs=2))
+    np.testing.assert_array_equal(state.network.theta, twin.network.theta)
+
+
+def test_another_optimizer_keeps_the_vectors_it_shares():
+    state = TrainState(Network([Dense(2)], 3, seed=0), SGD(0.1, 0.9))
+    state.vectors.u += 1.0
+    state.use(SGD(0.2, 0.5, nesterov=True))
+    assert state.vectors.u.all()
+    assert not state.vectors.w.any()
+    state.use(Adam())
+    assert set(vars(state.vectors)) == {"M", "V"}

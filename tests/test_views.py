@@ -1,0 +1,62 @@
+"""Views: assignment writes into the array."""
+
+import pickle
+
+import numpy as np
+import pytest
+
+from tinyclf.views import ViewList, Views
+
+
+def test_assignment_writes_into_the_array():
+    theta = np.zeros(4)
+    p = Views(W=theta[:2], b=theta[2:])
+    p.W = [1.0, 2.0]
+    p.b += 5.0
+    assert theta.tolist() == [1.0, 2.0, 5.0, 5.0]
+
+
+def test_what_is_assigned_to_an_unwanted_array_is_dropped():
+    t = Views(dx=None)
+    t.dx = np.ones(3)
+    assert t.dx is None
+
+
+def test_wrong_names_and_shapes_are_named():
+    p = Views(W=np.zeros((2, 3)), b=np.zeros(3))
+    with pytest.raises(AttributeError, match="no array 'w' here; there are W, b"):
+        p.w = 1.0
+    with pytest.raises(AttributeError, match="no array 'bias'"):
+        _ = p.bias
+    with pytest.raises(ValueError, match=r"W has shape \(2, 3\), got an array of shape \(3, 2\)"):
+        p.W = np.zeros((3, 2))
+    with pytest.raises(ValueError, match=r"got an array of shape \(\)"):
+        p.b = 0.0
+
+
+def test_unpickled_views_can_be_written_to():
+    array = np.zeros(3)
+    array.flags.writeable = False
+    p = Views(a=array, flag=True)
+    p.__setstate__(vars(p).copy())
+    p.a = [1.0, 2.0, 3.0]
+    q = pickle.loads(pickle.dumps(p))
+    q.a += 1.0
+    assert q.a.tolist() == [2.0, 3.0, 4.0]
+    assert p.a.tolist() == [1.0, 2.0, 3.0]
+    assert repr(q) == "Views(a: float64(3,), flag)"
+
+
+def test_items_of_a_list_of_views_are_written_to():
+    theta = np.zeros(3)
+    views = ViewList([theta[:2], theta[2:]])
+    views[0] = [1.0, 2.0]
+    views[-1] = [3.0]
+    assert theta.tolist() == [1.0, 2.0, 3.0]
+    views[:] = [[4.0, 5.0], [6.0]]
+    assert theta.tolist() == [4.0, 5.0, 6.0]
+    with pytest.raises(ValueError, match="there are 2 arrays to set here, got 1"):
+        views[:] = [[1.0, 2.0]]
+    with pytest.raises(ValueError, match="array 1 has shape"):
+        views[1] = [1.0, 2.0]
+    assert theta.tolist() == [4.0, 5.0, 6.0]
