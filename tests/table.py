@@ -68,9 +68,7 @@ class LayerNorm(Layer):
         g.a = np.sum(t.dy * t.z, axis=0)
         g.c = np.sum(t.dy, axis=0)
         dz = t.dy * p.a
-        t.dx = (
-            dz - dz.mean(axis=1, keepdims=True) - t.z * np.mean(dz * t.z, axis=1, keepdims=True)
-        ) / t.std
+        t.dx = (dz - dz.mean(axis=1, keepdims=True) - t.z * np.mean(dz * t.z, axis=1, keepdims=True)) / t.std
 
 
 class Brier(Loss):

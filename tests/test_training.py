@@ -46,9 +46,7 @@ ACTIVATIONS = {"relu": ReLU(), "tanh": Tanh(), "logistic": Logistic()}
     ],
     ids=["adam", "nesterov"],
 )
-@pytest.mark.parametrize(
-    ("hidden", "activation"), [((30,), "relu"), ((20, 15), "tanh"), ((25,), "logistic")]
-)
+@pytest.mark.parametrize(("hidden", "activation"), [((30,), "relu"), ((20, 15), "tanh"), ((25,), "logistic")])
 def test_hundred_steps_are_those_of_scikit_learn(classes, weighted, optimizer, solver, hidden, activation):
     # 250 rows in batches of 50, the last ones short: 5 steps in each of 20 epochs.
     chosen = np.flatnonzero(classes > LABELS)[:230]

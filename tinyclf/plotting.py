@@ -23,6 +23,8 @@ def draw_outcomes(outcomes: Sequence[Outcome], ax: Any) -> None:
         With the names "naive", "clipped" and "stable".
     ax : matplotlib Axes
     """
+    finite = [loss for outcome in outcomes for loss in outcome.curve if np.isfinite(loss)]
+    above = 1.12 * max(finite, default=1.0)  # where a curve that was never finite leaves its cross
     for outcome in outcomes:
         colour = COLOURS[outcome.name]
         curve = np.asarray(outcome.curve)
@@ -31,13 +33,12 @@ def draw_outcomes(outcomes: Sequence[Outcome], ax: Any) -> None:
             ax.plot(epochs, curve, color=colour, linewidth=2.5)
             spot, anchor = (epochs[-1], curve[-1]), "right"
         else:
-            highest = max(max(o.curve) for o in outcomes if np.isfinite(o.curve).any())
-            ax.plot([1], [highest], "x", clip_on=False, color=colour, markersize=14, markeredgewidth=4)
-            spot, anchor = (1, highest), "left"
+            ax.plot([1], [above], "x", clip_on=False, color=colour, markersize=14, markeredgewidth=4)
+            spot, anchor = (1, above), "left"
         ax.annotate(
             _label(outcome),
             spot,
-            xytext=(16 if anchor == "left" else 0, 12),
+            xytext=(16, -5) if anchor == "left" else (0, 12),
             textcoords="offset points",
             color=colour,
             fontsize=12,
@@ -48,7 +49,6 @@ def draw_outcomes(outcomes: Sequence[Outcome], ax: Any) -> None:
     ax.set_xlabel("epoch")
     ax.set_ylabel("reported training loss")
     ax.spines[["top", "right"]].set_visible(False)
-    ax.margins(y=0.15)
 
 
 def _label(outcome: Outcome) -> str:

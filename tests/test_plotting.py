@@ -1,0 +1,39 @@
+"""The picture says what the outcomes say."""
+
+import numpy as np
+import pytest
+
+from tinyclf.plotting import draw_outcomes, save_outcomes
+from tinyclf.teaching.headline import Outcome
+
+figure = pytest.importorskip("matplotlib.figure")
+
+OUTCOMES = [
+    Outcome("naive", [np.nan] * 4, 1, np.nan, np.nan, np.full(10, np.nan)),
+    Outcome("clipped", [13.0, 12.5, 12.2, 12.0], None, 1500.0, 0.23, np.zeros(10)),
+    Outcome("stable", [20.0, 5.0, 1.0, 0.1], None, 0.1, 0.97, np.ones(10)),
+]
+
+
+def test_lines_are_the_curves_and_labels_tell_the_outcome():
+    ax = figure.Figure().subplots()
+    draw_outcomes(OUTCOMES, ax)
+    cross, clipped, stable = ax.lines
+    assert cross.get_marker() == "x"
+    assert clipped.get_ydata().tolist() == OUTCOMES[1].curve
+    assert stable.get_ydata().tolist() == OUTCOMES[2].curve
+    assert [text.get_text() for text in ax.texts] == [
+        "naive: not finite from step 1",
+        "clipped: 23 % of the test digits right",
+        "stable: 97 % of the test digits right",
+    ]
+
+
+def test_all_trainings_may_fail_and_still_be_drawn():
+    draw_outcomes(OUTCOMES[:1], figure.Figure().subplots())
+
+
+def test_the_picture_is_saved_where_it_says(tmp_path):
+    path = save_outcomes(OUTCOMES, "a set-up", tmp_path / "curves.svg")
+    assert path == tmp_path / "curves.svg"
+    assert "<svg" in path.read_text()

@@ -1,0 +1,44 @@
+"""What the README says works: its code, its links, its commands."""
+
+import re
+
+import pytest
+
+
+@pytest.fixture(scope="module")
+def text(root):
+    return (root / "README.md").read_text()
+
+
+def blocks(text, language):
+    return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
+
+
+def test_python_blocks_run_and_print_what_their_comments_say(text, capsys):
+    for block in blocks(text, "python"):
+        exec(compile(block, "README.md", "exec"), {})
+        printed = capsys.readouterr().out.splitlines()
+        claims = re.findall(r"^print\(.*\) +# (\[.*\])", block, re.MULTILINE)
+        for claim, line in zip(claims, printed, strict=False):
+            assert line == claim.split(",")[0].split(":")[0]
+        assert printed
+
+
+def test_the_estimator_and_the_core_take_about_ten_lines(text):
+    estimator, core, _ = blocks(text, "python")
+    for block in (estimator, core):
+        assert len([line for line in block.splitlines() if line]) <= 10
+
+
+def test_both_commands_are_single_lines(text):
+    demo, tests = blocks(text, "bash")
+    assert demo.count("\n") == tests.count("\n") == 1
+    assert demo.endswith("-m tinyclf demo\n")
+    assert tests.endswith("-m pytest\n")
+
+
+@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "examples/README.md", "data/README.md"])
+def test_links_lead_to_files(root, name):
+    page = root / name
+    for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):
+        assert (page.parent / target).exists(), target
