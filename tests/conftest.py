@@ -4,6 +4,12 @@ import json
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# The same examples in every run; `pytest --hypothesis-profile=thorough` looks for new ones, and longer.
+settings.register_profile("default", max_examples=100, deadline=None, derandomize=True)
+settings.register_profile("thorough", max_examples=5000, deadline=None)
+settings.load_profile("default")
 
 
 @pytest.fixture(scope="session")

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse
+import scipy.special
 from sklearn.base import clone
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.datasets import load_breast_cancer, load_digits, load_iris
@@ -30,6 +31,7 @@ from tinyclf import (
     Dense,
     DivergenceError,
     ReLU,
+    SigmoidCrossEntropy,
     SoftmaxCrossEntropy,
     Tanh,
     TinyClassifier,
@@ -54,7 +56,12 @@ FLOAT32_WEIGHTS = (
 
 
 @parametrize_with_checks(
-    [TinyClassifier(dtype="float64"), TinyClassifier(), TinyClassifier(dtype=None)],
+    [
+        TinyClassifier(dtype="float64"),
+        TinyClassifier(),
+        TinyClassifier(dtype=None),
+        TinyClassifier(loss="sigmoid_cross_entropy", dtype="float64"),
+    ],
     expected_failed_checks=lambda estimator: (
         {
             "check_sample_weight_equivalence_on_dense_data": FLOAT32_WEIGHTS,
@@ -149,8 +156,19 @@ def test_two_classes_are_one_logit():
     np.testing.assert_allclose(both.predict_proba(TUMOURS)[:, 1], 1 / (1 + np.exp(-z)), rtol=1e-5)
 
 
-def test_a_single_class_is_certain():
-    model = quick().fit(IRIS, ["only"] * len(IRIS))
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_probabilities_are_scipys_softmax_of_the_logits(dtype):
+    model = quick(dtype=dtype).fit(DIGITS, LABELS)
+    expected = scipy.special.softmax(model.decision_function(DIGITS).astype("float64"), axis=1)
+    rtol = 1e-7 if dtype == "float32" else 1e-13
+    np.testing.assert_allclose(model.predict_proba(DIGITS), expected, rtol=rtol)
+
+
+@pytest.mark.parametrize(
+    "loss", ["log_loss", "softmax_cross_entropy", "sigmoid_cross_entropy", SigmoidCrossEntropy()], ids=str
+)
+def test_a_single_class_is_certain(loss):
+    model = quick(loss=loss).fit(IRIS, ["only"] * len(IRIS))
     assert model.predict_proba(IRIS[:3]).tolist() == [[1.0]] * 3
     assert model.predict_log_proba(IRIS[:3]).tolist() == [[0.0]] * 3
     assert model.predict(IRIS[:2]).tolist() == ["only", "only"]
@@ -176,6 +194,51 @@ def test_fitted_attributes_are_those_of_mlp_classifier():
         assert len(ours.loss_curve_) == 4
         assert ours.loss_ == ours.loss_curve_[-1]
         assert ours.best_loss_ == min(ours.loss_curve_)
+
+
+@pytest.mark.parametrize(
+    ("solver", "name", "value"),
+    [
+        ("adam", "beta_1", 0.5),
+        ("adam", "beta_2", 0.5),
+        ("adam", "epsilon", 0.1),
+        ("adam", "alpha", 1.0),
+        ("adam", "learning_rate_init", 0.01),
+        ("adam", "batch_size", 30),
+        ("adam", "shuffle", False),
+        ("sgd", "momentum", 0.5),
+        ("sgd", "nesterovs_momentum", False),
+    ],
+)
+def test_every_parameter_of_training_reaches_it(solver, name, value):
+    plain, changed = (
+        quick(solver=solver, batch_size=40, **{}).set_params(**parameters).fit(IRIS, NAMES)
+        for parameters in ({}, {name: value})
+    )
+    assert (plain.network_.theta != changed.network_.theta).any()
+
+
+@pytest.mark.parametrize("activation", ["relu", "tanh", "logistic"])
+def test_initial_weights_are_within_scikit_learns_bounds(activation):
+    model = quick(hidden_layer_sizes=(200, 150), activation=activation, max_iter=1, solver=SGD(1e-30))
+    model.fit(IRIS, NAMES)
+    factor = 2.0 if activation == "logistic" else 6.0
+    for W, b in zip(model.coefs_, model.intercepts_, strict=True):
+        bound = np.sqrt(factor / sum(W.shape))
+        assert 0.95 * bound < np.abs(W).max() <= bound
+        assert np.abs(b).max() <= bound
+        assert np.abs(b).max() > 0.5 * bound
+
+
+def test_the_best_loss_is_the_lowest():
+    model = quick(learning_rate_init=0.5, batch_size=10, max_iter=20).fit(DIGITS[:100], LABELS[:100])
+    assert np.argmin(model.loss_curve_) < 19  # it goes up and down
+    assert model.best_loss_ == min(model.loss_curve_) < model.loss_
+
+
+def test_no_patience_is_infinite_patience():
+    model = quick(n_iter_no_change=np.inf, tol=1e9, max_iter=40).fit(IRIS, NAMES)
+    assert model.n_iter_ == 40
 
 
 def test_every_parameter_has_mlp_classifiers_name_and_default():
@@ -213,8 +276,17 @@ def test_works_in_pipelines_searches_and_ensembles():
 
 @pytest.mark.parametrize(
     "y",
-    [NAMES, NAMES.astype(object), SPECIES, SPECIES - 5, SPECIES * 1.0, pd.Series(NAMES), NAMES.tolist()],
-    ids=["str", "object", "int", "negative", "float", "series", "list"],
+    [
+        NAMES,
+        NAMES.astype(object),
+        SPECIES.astype(object),
+        SPECIES,
+        SPECIES - 5,
+        SPECIES * 1.0,
+        pd.Series(NAMES),
+        NAMES.tolist(),
+    ],
+    ids=["str", "object", "int in object", "int", "negative", "float", "series", "list"],
 )
 def test_labels_of_any_kind_come_back(y):
     model = quick(max_iter=60, learning_rate_init=0.02).fit(IRIS, y)
@@ -367,6 +439,65 @@ def test_an_interrupted_fit_keeps_what_it_has_learnt():
     assert np.isfinite(model.predict_proba(IRIS)).all()
 
 
+def test_an_interrupted_refit_keeps_the_earlier_model_until_it_has_an_epoch():
+    model = quick(batch_size=50).fit(IRIS, NAMES)
+    before = model.predict_proba(IRIS)
+
+    class InterruptsAtTwo(SoftmaxCrossEntropy):
+        calls = 0
+
+        def rows(self, z, y, dz, t):
+            InterruptsAtTwo.calls += 1
+            if InterruptsAtTwo.calls % 2 == 0:
+                raise KeyboardInterrupt
+            return super().rows(z, y, dz, t)
+
+    model.set_params(loss=InterruptsAtTwo())
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(IRIS, NAMES)
+    np.testing.assert_array_equal(model.predict_proba(IRIS), before)
+
+
+def test_an_interrupted_partial_fit_changes_nothing():
+    class Interrupts(SoftmaxCrossEntropy):
+        calls = 0
+
+        def rows(self, z, y, dz, t):
+            Interrupts.calls += 1
+            if Interrupts.calls == 5:
+                raise KeyboardInterrupt
+            return super().rows(z, y, dz, t)
+
+    model = quick(batch_size=50, loss=Interrupts()).partial_fit(IRIS, NAMES, classes=np.unique(NAMES))
+    before = model.network_.theta.copy()
+    with pytest.raises(KeyboardInterrupt):
+        model.partial_fit(IRIS, NAMES)
+    np.testing.assert_array_equal(model.network_.theta, before)
+    assert len(model.loss_curve_) == 1
+
+
+def test_a_partial_fit_that_fails_after_a_change_of_solver_changes_nothing():
+    for first, second in [("adam", "sgd"), ("sgd", "adam")]:
+        model = quick(learning_rate_init=0.05, solver=first).fit(IRIS, NAMES)
+        twin = copy.deepcopy(model)
+        model.set_params(solver=second)
+        with pytest.raises(DivergenceError):
+            model.partial_fit(np.where(IRIS > 0, 3e38, -3e38), NAMES)
+        with pytest.raises(ValueError, match="sample_weight"):
+            model.partial_fit(IRIS, NAMES, -np.ones(150))
+        model.set_params(solver=first)
+        for one in (model, twin):
+            one.partial_fit(IRIS, NAMES)
+        np.testing.assert_array_equal(model.network_.theta, twin.network_.theta)
+
+
+def test_partial_fit_does_not_doubt_that_many_labels_are_labels():
+    X, y = np.random.default_rng(0).normal(size=(30, 2)), np.arange(30)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        quick().partial_fit(X, y, classes=y).partial_fit(X, y)
+
+
 def test_partial_fit_takes_one_epoch_a_call_and_goes_on_from_fit():
     model = quick(learning_rate_init=0.05)
     for call in range(40):
@@ -417,6 +548,22 @@ def test_partial_fit_needs_classes_in_its_first_call():
 # --- bad input ---------------------------------------------------------------------------------------------
 
 
+def test_a_refit_that_fails_for_its_type_leaves_a_model_that_predicts():
+    model = quick().fit(IRIS, NAMES)
+    expected = model.predict_proba(IRIS)
+    model.set_params(dtype="float16")
+    with pytest.raises(ValueError, match="float16"):
+        model.fit(IRIS, NAMES)
+    np.testing.assert_array_equal(model.predict_proba(IRIS), expected)
+
+
+def test_a_first_fit_that_fails_leaves_nothing_behind():
+    model = quick()
+    with pytest.raises(ValueError, match="NaN at row 7"):
+        model.fit(with_value(np.nan), NAMES)
+    assert vars(model) == vars(quick())
+
+
 def test_divergence_names_epoch_batch_numbers_and_fix_and_keeps_the_earlier_fit():
     model = quick().fit(IRIS, NAMES)
     before = vars(model).copy()
@@ -438,8 +585,10 @@ def with_value(value):
 @pytest.mark.parametrize(
     ("X", "y", "w", "match"),
     [
-        (with_value(np.nan), NAMES, None, "NaN"),
-        (with_value(np.inf), NAMES, None, "infinity"),
+        (with_value(np.nan), NAMES, None, "NaN at row 7, column 2.*remove or impute"),
+        (with_value(np.inf), NAMES, None, "inf at row 7, column 2.*remove or impute"),
+        (with_value(1e39).tolist(), NAMES, None, "row 7, column 2"),
+        (pd.DataFrame(with_value(1e39)).astype("Float64"), NAMES, None, "row 7, column 2"),
         (with_value(1e39), NAMES, None, r'1e\+39 at row 7, column 2.*dtype="float64"'),
         (scipy.sparse.csr_array(with_value(-1e300)), NAMES, None, r"-1e\+300 at row 7, column 2"),
         (IRIS[0], NAMES, None, "Expected 2D array"),
@@ -448,6 +597,7 @@ def with_value(value):
         (IRIS[:, :0], NAMES, None, "0 feature"),
         (IRIS, np.linspace(0, 1, 150), None, "Unknown label type: continuous"),
         (IRIS, np.eye(3)[SPECIES], None, "1d array"),
+        (IRIS, np.where(SPECIES == 1, None, NAMES), None, "missing label, None, at row 50"),
         (IRIS, NAMES, -np.ones(150), "got -1.0 at row 0"),
         (IRIS, NAMES, np.zeros(150), "all 150 entries of sample_weight are zero"),
         (IRIS, NAMES, np.ones(3), r"shape \(150,\), one weight per row, got \(3,\)"),
@@ -475,6 +625,11 @@ def test_bad_data_is_named(X, y, w, match):
         ({"hidden_layer_sizes": (1.5,)}, r"whole numbers > 0, got \(1.5,\)"),
         ({"hidden_layer_sizes": ((1, 2), (3, 4))}, "whole numbers > 0"),
         ({"hidden_layer_sizes": (True,)}, "whole numbers > 0"),
+        ({"hidden_layer_sizes": ((1, 2), 3)}, r"whole numbers > 0, got \(\(1, 2\), 3\)"),
+        ({"n_iter_no_change": 0}, "'n_iter_no_change'.*Got 0"),
+        ({"epsilon": 0.0}, "'epsilon'.*Got 0.0"),
+        ({"momentum": 1.1}, "'momentum'.*Got 1.1"),
+        ({"tol": -1e-4}, "'tol'.*Got -0.0001"),
         ({"dtype": "float16"}, "float16.*65504.*float32"),
         ({"dtype": "int32"}, 'must be "float32", "float64" or None, got \'int32\''),
         ({"dtype": "double precision"}, "got 'double precision'"),
@@ -493,9 +648,28 @@ def test_prediction_beyond_the_type_is_an_error_not_nan():
         with pytest.raises(ValueError, match="row 7, column 2"):
             predict(with_value(1e39))
         with pytest.raises(ValueError, match=r"logits of row 7 .*3e\+38"):
-            predict(np.where(np.arange(150)[:, None] == 7, 3e38, IRIS))
+            predict(np.where(np.isin(np.arange(150), [7, 9])[:, None], 3e38, IRIS))
         with pytest.raises(NotFittedError):
             getattr(quick(), name)(IRIS)
+
+
+def test_weights_that_are_not_finite_are_named():
+    model = quick().fit(IRIS, NAMES)
+    model.coefs_[0] = np.full((4, 8), np.nan)
+    with pytest.raises(ValueError, match="coefs_ or intercepts_ hold numbers that are not finite"):
+        model.predict(IRIS)
+    with pytest.raises(ValueError, match="array 1 has shape"):
+        model.coefs_ = [np.ones((4, 8)), np.ones((2, 2))]
+    assert np.isnan(model.coefs_[0]).all()  # none is written if one does not fit
+
+
+def test_warnings_point_to_the_line_that_called_fit():
+    with pytest.warns(ConvergenceWarning) as caught:
+        quick(max_iter=1).fit(IRIS, NAMES)
+    assert caught[0].filename == __file__
+    with pytest.warns(UserWarning, match="clipped") as caught:
+        quick(batch_size=1000, tol=1e9, n_iter_no_change=1).fit(IRIS, NAMES)
+    assert caught[0].filename == __file__
 
 
 def test_a_batch_larger_than_the_data_is_clipped_with_a_warning():

@@ -39,14 +39,39 @@ def test_the_demo_says_how_to_get_a_picture_without_matplotlib(tmp_path, capsys,
     monkeypatch.setattr(command, "_pipeline", lambda seed: None)
     monkeypatch.setattr(command, "outcomes", lambda seed, dtype: [])
     command.main(["demo", "--picture", str(tmp_path / "curves.png")])
-    assert "pip install 'tinyclf[plot]'" in capsys.readouterr().out
+    assert "pip install matplotlib" in capsys.readouterr().out
     assert not list(tmp_path.iterdir())
 
 
-def test_a_picture_in_a_missing_folder_is_refused_before_the_work(tmp_path, capsys):
+@pytest.mark.parametrize(
+    ("arguments", "match"),
+    [
+        (["--picture", "no/such/folder/curves.png"], "must be a file in a folder that exists"),
+        (["--picture", "folder.png"], "must be a file in a folder that exists"),
+        (["--picture", "curves"], "must end in one of .png"),
+        (["--picture", ""], "must end in one of .png"),
+        (["--picture", "curves.xyz"], "must end in one of .png"),
+        (["--seed", "-1"], "whole number from 0 to 4294967295"),
+        (["--seed", "4294967296"], "whole number from 0"),
+        (["--dtype", "float16"], "invalid choice: 'float16'"),
+    ],
+)
+def test_bad_arguments_are_refused_before_the_work(arguments, match, capsys, tmp_path, monkeypatch):
+    (tmp_path / "folder.png").mkdir()
+    monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit):
-        command.main(["demo", "--picture", str(tmp_path / "no" / "curves.png")])
-    assert "there is no folder" in capsys.readouterr().err
+        command.main(["demo", *(f"{arguments[0]}={arguments[1]}",)])
+    assert match in capsys.readouterr().err
+
+
+def test_seed_and_dtype_reach_both_parts(monkeypatch, capsys, tmp_path):
+    asked = []
+    monkeypatch.setattr(command, "_pipeline", lambda seed: asked.append(seed))
+    monkeypatch.setattr(command, "outcomes", lambda seed, dtype: asked.append((seed, dtype)) or [])
+    monkeypatch.setattr(command, "find_spec", lambda name: None)
+    command.main(["demo", "--seed", "3", "--dtype", "float64"])
+    assert asked == [3, (3, "float64")]
+    assert "(float64, seed 3)" in capsys.readouterr().out
 
 
 def test_progress_bars_are_for_terminals_only(monkeypatch):

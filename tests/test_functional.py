@@ -8,18 +8,12 @@ import mpmath
 import numpy as np
 import pytest
 import scipy.special
-from ulps import ulp_error
+from ulps import LIMITS, ulp_error
 
 from tinyclf import functional as F
 
 HARD = json.loads((Path(__file__).parents[1] / "data" / "hard_logits.json").read_text())
 NAN, INF = np.nan, np.inf
-
-# Largest errors in ulps: correctly rounded in float32, a few units in float64.
-LIMITS = {
-    "float32": {"softmax": 0.51, "log_softmax": 0.51, "loss": 0.51, "gradient": 0.51, "logsumexp": 1.01},
-    "float64": {"softmax": 8, "log_softmax": 6, "loss": 6, "gradient": 8, "logsumexp": 6},
-}
 
 
 def all_functions(x, label):
@@ -195,6 +189,8 @@ def test_no_rows_is_an_empty_result():
         ([[0.5, 0.5], [0.5, 0.5]], ValueError, r"\(2, 3\) for probabilities, got \(2, 2\)"),
         ([[0.5, -0.5, 1], [0, 0, 1]], ValueError, "got -0.5 at row 0, class 1"),
         ([[0, 0, 1], [0, NAN, 1]], ValueError, "got nan at row 1, class 1"),
+        ([[0, 0, 1], [0, INF, 1]], ValueError, "got inf at row 1, class 1"),
+        ([[0, 0, 1], [1e308, 1e308, 0]], ValueError, "sum of the targets of row 1 is beyond"),
         ([["a", "b", "c"]] * 2, TypeError, "real numbers"),
     ],
 )
@@ -206,7 +202,7 @@ def test_targets_that_do_not_fit_are_named(targets, error, match):
 
 @pytest.mark.parametrize("smoothing", [-0.1, 1.1, NAN])
 def test_label_smoothing_must_be_a_share(smoothing):
-    with pytest.raises(ValueError, match="between 0 and 1"):
+    with pytest.raises(ValueError, match=r"label_smoothing must be in \[0, 1\]"):
         F.cross_entropy(np.zeros((1, 2)), [0], label_smoothing=smoothing)
 
 
@@ -218,6 +214,39 @@ def test_logits_that_are_no_rows_are_refused():
     for bad in ([True, False], ["a"], [1j], [None]):
         with pytest.raises(TypeError, match="real numbers"):
             F.softmax(bad)
+
+
+def test_other_byte_orders_and_long_doubles_are_numbers_too():
+    x = np.array([[0.0, -200.0]])
+    for kind in (">f8", np.longdouble):
+        np.testing.assert_array_equal(F.cross_entropy(x.astype(kind), [0]), F.cross_entropy(x, [0]))
+        assert F.cross_entropy(x.astype(kind), [0]).dtype == np.float64
+    np.testing.assert_array_equal(F.softmax(x.astype(">f4")), F.softmax(x.astype("f4")))
+    assert np.isnan(F.softmax(np.array([np.longdouble("1e4000"), 0]))).all()  # inf in float64, silently
+
+
+def test_targets_of_another_type_are_as_good_as_exact():
+    x, y = np.array([[30.0, 0.0]]), np.array([[0.25, 0.75]], "float32")
+    np.testing.assert_array_equal(F.cross_entropy(x, y), F.cross_entropy(x, y.astype(float)))
+
+
+def test_a_product_within_the_range_is_finite_though_the_difference_is_not():
+    x = np.array([[1.7e308, -1.7e308]])
+    np.testing.assert_allclose(F.cross_entropy(x, [[1.0, 1e-10]]), [3.4e298], rtol=1e-15)
+    assert F.cross_entropy(x, [[1.0, 1.0]]) == INF
+
+
+def test_one_overflowing_sum_is_silent_and_right():
+    assert F.logsumexp(np.float32([3.4028235e38, 3.4028235e38])) == np.float32(3.4028235e38)
+
+
+@pytest.mark.parametrize("axis", [None, 0.5, (0, 1), True])
+def test_axis_must_be_one_whole_number(axis):
+    for f in (F.softmax, F.log_softmax, F.logsumexp):
+        with pytest.raises(TypeError, match="axis must be one whole number, got"):
+            f(np.zeros((2, 3)), axis)
+    with pytest.raises(ValueError, match="axis 2 is out of bounds"):
+        F.softmax(np.zeros((2, 3)), 2)
 
 
 def test_integers_do_not_wrap_around():
@@ -276,3 +305,66 @@ def test_sigmoid_agrees_with_mpmath(dtype):
     assert ulp_error(F.log_sigmoid(x), [-mpmath.log1p(mpmath.exp(-v)) for v in exact]) <= limit
     assert F.sigmoid([-INF, INF]).tolist() == [0.0, 1.0]
     assert F.log_sigmoid([-INF, INF]).tolist() == [-INF, 0.0]
+
+
+# The published cases of scipy's own tests of these functions, along one axis, with their tolerance.
+SCIPY_SOFTMAX = [
+    ([1000.0, 0.0, 0.0, 0.0], [1.0, 0.0, 0.0, 0.0]),
+    ([1000, 0, 0, 0], [1.0, 0.0, 0.0, 0.0]),
+    ([1.0, 1.0], [0.5, 0.5]),
+    ([0.0, 1.0], [1 / (1 + np.e), np.e / (1 + np.e)]),
+    (
+        [0.0, 1.0, 2.0, 3.0],
+        [0.03205860328008499, 0.08714431874203256, 0.23688281808991013, 0.6439142598879722],
+    ),
+    (
+        [100.0, 101.0, 102.0, 103.0],
+        [0.03205860328008499, 0.08714431874203256, 0.23688281808991013, 0.6439142598879722],
+    ),
+    (
+        [-25.0, 0.0, 25.0, 50.0],
+        [2.678636961770877e-33, 1.9287498479371314e-22, 1.3887943864771144e-11, 0.999999999986112],
+    ),
+    ([1.0, 325.0, 749.0, 750.0], [0.0, 1.9444526359919372e-185, 0.2689414213699951, 0.7310585786300048]),
+]
+SCIPY_LOG_SOFTMAX = [
+    ([1000.0, 1.0], [0.0, -999.0]),
+    ([1000, 1], [0.0, -999.0]),
+    (
+        [0.0, 1.0, 2.0, 3.0],
+        [-3.4401896985611953, -2.4401896985611953, -1.4401896985611953, -0.44018969856119533],
+    ),
+    (
+        [100.0, 101.0, 102.0, 103.0],
+        [-3.4401896985611953, -2.4401896985611953, -1.4401896985611953, -0.44018969856119533],
+    ),
+]
+SCIPY_LOGSUMEXP = [
+    ([], -INF),
+    (np.arange(200.0), np.log(np.sum(np.exp(np.arange(200.0))))),
+    ([1000.0, 1000.0], 1000.0 + np.log(2.0)),
+    ([1000, 1000], 1000.0 + np.log(2.0)),
+    (np.full(1000, 10000), 10000.0 + np.log(1000.0)),
+    (np.full(1_000_000, np.log(1e-40)), np.log(1e-40) + np.log(1e6)),
+    ([1e10, 1e-10], 1e10),
+    ([-1e10, -INF], -1e10),
+    ([-INF, -INF], -INF),
+    ([INF], INF),
+    ([NAN], NAN),
+    ([0.0, -40.0], np.logaddexp(0.0, -40.0)),
+]
+
+
+@pytest.mark.parametrize(
+    ("function", "x", "expected"),
+    [(F.softmax, *case) for case in SCIPY_SOFTMAX]
+    + [(F.log_softmax, *case) for case in SCIPY_LOG_SOFTMAX]
+    + [(F.logsumexp, *case) for case in SCIPY_LOGSUMEXP],
+    ids=str,
+)
+def test_scipys_published_cases(function, x, expected):
+    np.testing.assert_allclose(function(x), expected, rtol=1e-13)
+    both = np.stack([x, x])
+    np.testing.assert_allclose(function(both), np.stack([expected, expected]), rtol=1e-13)
+    swapped = function(both.T, axis=0)
+    np.testing.assert_allclose(swapped.T, np.stack([expected, expected]), rtol=1e-13)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tinyclf import Layer, Loss, ReLU, SoftmaxCrossEntropy, Tanh, softmax
+from tinyclf import Identity, Layer, Loss, ReLU, SoftmaxCrossEntropy, Tanh, softmax
 from tinyclf.gradcheck import check_layer, check_loss, gradient_error
 
 
@@ -45,6 +45,33 @@ class WrongSlope(Tanh):
         t.dx = t.dy * (1 - t.y)
 
 
+class ReadsWhatIsOverwritten(Identity):
+    """Inherits that its output may be stored over, and reads it in backward."""
+
+    def forward(self, p, t):
+        t.y = np.tanh(t.x)
+
+    def backward(self, p, g, t):
+        t.dx = t.dy * (1 - t.y**2)
+
+
+class WritesItsInput(Layer):
+    def forward(self, p, t):
+        t.x *= 2
+        t.y = t.x
+
+    def backward(self, p, g, t):
+        t.dx = 2 * t.dy
+
+
+class ForgetsY(Layer):
+    def forward(self, p, t):
+        pass
+
+    def backward(self, p, g, t):
+        t.dx = 0 * t.dy
+
+
 class NoSlope(ReLU):
     def backward(self, p, g, t):
         t.dx = 0 * t.dy
@@ -64,7 +91,19 @@ def test_a_right_layer_passes():
 
 
 @pytest.mark.parametrize(
-    "layer", [ForgetsDx(), ForgetsAParameter(), WrongParameter(), WrongSlope(), NoSlope(), AddsUp()], ids=repr
+    "layer",
+    [
+        ForgetsDx(),
+        ForgetsAParameter(),
+        WrongParameter(),
+        WrongSlope(),
+        NoSlope(),
+        AddsUp(),
+        ReadsWhatIsOverwritten(),
+        WritesItsInput(),
+        ForgetsY(),
+    ],
+    ids=repr,
 )
 def test_a_wrong_backward_is_found(layer):
     assert not check_layer(layer, n_in=4) < 1e-5
@@ -82,9 +121,22 @@ class Forgets(Loss):
         return np.zeros(len(z))
 
 
-@pytest.mark.parametrize("loss", [OffByTheLabel(), Forgets()], ids=repr)
+class ChangesItsLogits(SoftmaxCrossEntropy):
+    def rows(self, z, y, dz, t):
+        z -= z.max(axis=1, keepdims=True)
+        return super().rows(z, y, dz, t)
+
+
+@pytest.mark.parametrize("loss", [OffByTheLabel(), Forgets(), ChangesItsLogits()], ids=repr)
 def test_a_wrong_loss_gradient_is_found(loss):
     assert not check_loss(loss, n_classes=3) < 1e-5
+
+
+def test_arguments_that_prove_nothing_are_refused():
+    with pytest.raises(ValueError, match="directions must be at least 1, got 0"):
+        gradient_error(np.sum, np.ones(3), np.ones(3), directions=0)
+    with pytest.raises(ValueError, match=r"shape of x, \(3,\), got \(\)"):
+        gradient_error(np.sum, 1.0, np.ones(3))
 
 
 def test_the_error_is_relative_and_small_for_the_true_gradient():
@@ -95,4 +147,5 @@ def test_the_error_is_relative_and_small_for_the_true_gradient():
         assert 5e-4 < gradient_error(lambda x, s=scale: s * np.sum(x**3), 1.001 * right, x) < 2e-3
     assert gradient_error(lambda x: 1.0, np.zeros(20), x) == 0.0
     assert gradient_error(lambda x: np.sum(x), np.zeros(20), x) == 1.0
+    assert gradient_error(lambda x: np.sum(softmax(x)), np.zeros(20), x) < 1e-7  # only rounding differs
     assert np.isnan(gradient_error(lambda x: np.sum(x), np.full(20, np.nan), x))

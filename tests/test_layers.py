@@ -115,10 +115,21 @@ def test_dropout_rate_must_leave_something(rate):
         Dropout(rate)
 
 
-@pytest.mark.parametrize("units", [0, -1, 2.0, True, "3"])
-def test_dense_needs_whole_units(units):
-    with pytest.raises(ValueError, match="whole number of units"):
-        Dense(units)
+@pytest.mark.parametrize(
+    ("make", "error", "match"),
+    [
+        (lambda: Dense(0), ValueError, "units of Dense must be at least 1, got 0"),
+        (lambda: Dense(-1), ValueError, "got -1"),
+        (lambda: Dense(2.0), TypeError, "whole number, got 2.0"),
+        (lambda: Dense(True), TypeError, "got True"),
+        (lambda: Dense("3"), TypeError, "got '3'"),
+        (lambda: Dense(3, "he_normal"), TypeError, "init must be a function.*got 'he_normal'"),
+        (lambda: Dropout("0.5"), TypeError, "dropout rate must be a number, got '0.5'"),
+    ],
+)
+def test_hyperparameters_that_cannot_be_are_named(make, error, match):
+    with pytest.raises(error, match=match):
+        make()
 
 
 def test_initial_weights_have_the_published_distributions():

@@ -138,15 +138,32 @@ def test_sigmoid_targets_and_classes_must_fit():
         loss.n_outputs(3)
     with pytest.raises(ValueError, match="from 0 to 1, got 2"):
         loss.targets([0, 2], 2, 1)
-    with pytest.raises(ValueError, match=r"largest value of 1.5"):
+    with pytest.raises(ValueError, match="at most 1, got 1.5"):
         loss.targets([[0.5], [1.5]], 2, 1)
-    with pytest.raises(ValueError, match=r"shape \(2, 3\), got shape \(2,\)"):
+    with pytest.raises(ValueError, match=r"shape \(2, 3\), got \(2,\)"):
         loss.targets([0, 1], 2, 3)
 
 
 def test_label_smoothing_must_be_a_share():
     with pytest.raises(ValueError, match="got 1.5"):
         SoftmaxCrossEntropy(label_smoothing=1.5)
+
+
+@pytest.mark.parametrize("shape", [(), (3, 1), (2,)])
+def test_a_loss_of_another_shape_than_one_per_row_is_refused(shape):
+    class Wrong(Loss):
+        def rows(self, z, y, dz, t):
+            return np.zeros(shape)
+
+    with pytest.raises(ValueError, match=r"Wrong.rows must return one loss per row, shape \(3,\), got"):
+        Wrong().value_and_grad(np.zeros((3, 2)), np.zeros(3, int), None, np.zeros((3, 2)), Views())
+
+
+def test_sigmoid_probabilities_of_many_outputs_are_their_own():
+    z = np.array([[0.0, -40.0, 800.0]])
+    loss = SigmoidCrossEntropy()
+    np.testing.assert_allclose(loss.probabilities(z), [[0.5, np.exp(-40.0), 1.0]])
+    np.testing.assert_allclose(loss.log_probabilities(z), [[np.log(0.5), -40.0, 0.0]], atol=1e-300)
 
 
 def test_a_loss_without_rows_says_so():

@@ -11,7 +11,7 @@ import pytest
 import scipy.sparse
 from table import PReLU
 
-from tinyclf import Dense, Dropout, Network, ReLU, Tanh, Workspace
+from tinyclf import Buffer, Dense, Dropout, Network, ReLU, Tanh, Workspace
 
 
 def example(dtype="float32"):
@@ -30,6 +30,19 @@ def test_theta_holds_all_parameters_weights_first():
     first.W = np.zeros((4, 5))
     assert not network.theta[:20].any()
     assert network.theta[20:].all()
+
+
+def test_theta_and_parameters_cannot_come_apart():
+    network = example("float64")
+    X = np.ones((2, 4))
+    network.theta = np.zeros_like(network.theta)
+    assert not network.logits(X).any()
+    network.theta += 1.0
+    assert network.parameters[0].W.all()
+    with pytest.raises(ValueError, match="theta has shape"):
+        network.theta = np.zeros(3)
+    with pytest.raises(TypeError):
+        network.parameters[0] = None
 
 
 def test_initial_parameters_depend_on_the_seed_only():
@@ -113,11 +126,30 @@ def test_input_errors_name_the_row_of_the_whole_input():
         example().logits(X[:0, :3])
 
 
+class Strange(PReLU):
+    """A layer with mistakes."""
+
+    def __init__(self, decayed=(), out=3, buffer="z"):
+        self.decayed, self.out, self.buffer = decayed, out, buffer
+
+    def n_out(self, n_in):
+        return self.out
+
+    def buffers(self, n_in):
+        return {self.buffer: Buffer(n_in)}
+
+
 @pytest.mark.parametrize(
     ("make", "error", "match"),
     [
         (lambda: Network([], 3), ValueError, "at least one layer"),
         (lambda: Network([Dense(2)], 0), ValueError, "n_in must be at least 1, got 0"),
+        (lambda: Network([Dense(2)], 3.5), TypeError, "n_in must be a whole number, got 3.5"),
+        (lambda: Network(Dense(2), 3), TypeError, "list of layers, got Dense"),
+        (lambda: Network([Strange(decayed=("w",))], 3), ValueError, r"got \('w',\) in Strange.*\['a'\]"),
+        (lambda: Network([Strange(decayed="a")], 3), ValueError, "decayed must be a tuple"),
+        (lambda: Network([Strange(out=2.5)], 3), TypeError, "n_out of Strange must be a whole number"),
+        (lambda: Workspace(Network([Strange(buffer="x")], 3), 2), ValueError, "tape of Strange has a 'x'"),
         (lambda: Network([Dense], 3), TypeError, "instances of Layer, got <class"),
         (lambda: Network([Dense(2)], 3, dtype="float16"), ValueError, "got float16"),
         (lambda: Network([Dense(2)], 3, dtype=int), ValueError, "got int64"),
@@ -133,6 +165,42 @@ def test_tapes_of_a_short_batch_are_slices_made_once():
     short = workspace.tapes(3)
     assert workspace.tapes(3) is short
     assert np.shares_memory(short.layers[0].y, workspace.tapes(8).layers[0].y)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_buffers_have_the_asked_shape_and_the_networks_type(dtype):
+    class Buffered(PReLU):
+        def buffers(self, n_in):
+            return {"v": Buffer(n_in), "m": Buffer((n_in, 2), bool), "s": Buffer(())}
+
+    network = Network([Buffered()], 3, dtype=dtype)
+    t = Workspace(network, 5).tapes(4).layers[0]
+    assert [(a.shape, a.dtype) for a in (t.v, t.m, t.s)] == [
+        ((4, 3), dtype),
+        ((4, 3, 2), bool),
+        ((4,), dtype),
+    ]
+
+
+def test_a_layer_cannot_write_over_the_callers_rows():
+    class Doubles(PReLU):
+        def forward(self, p, t):
+            t.x *= 2
+
+    X = np.ones((2, 3), "float32")
+    with pytest.raises(ValueError, match="read-only"):
+        Network([Doubles()], 3).logits(X)
+    assert (X == 1).all()
+
+
+def test_prediction_stores_outputs_over_inputs_where_layers_allow():
+    network = Network([Dense(4), Tanh(), ReLU()], 3)
+    dense, tanh, relu = Workspace(network, 2, training=False).tapes(2).layers
+    assert dense.y is tanh.y is relu.y
+    dense, tanh, relu = Workspace(network, 2, training=True).tapes(2).layers
+    assert dense.y is tanh.y
+    assert relu.y is not tanh.y  # Tanh reads it again
+    assert relu.dx is relu.dy
 
 
 def test_repr_tells_the_layers():

@@ -5,7 +5,7 @@ import pytest
 from sklearn.neural_network._stochastic_optimizers import AdamOptimizer, SGDOptimizer
 from table import OPTIMIZERS
 
-from tinyclf import SGD, Adam, Dense, Network, Optimizer, TrainState, Views, train
+from tinyclf import SGD, Adam, Dense, DivergenceError, Network, Optimizer, TrainState, Views, train
 from tinyclf.optimizers import constant, linear
 
 
@@ -55,17 +55,20 @@ def test_every_optimizer_learns_and_resumes_from_its_state(optimizer):
 @pytest.mark.parametrize(
     ("make", "match"),
     [
-        (lambda: SGD(0.0), r"learning_rate must be in \(0, inf\], got 0"),
+        (lambda: SGD(0.0), r"learning_rate must be in \(0, inf\), got 0"),
         (lambda: SGD(-1), "got -1"),
         (lambda: Adam(float("nan")), "got nan"),
         (lambda: SGD(0.1, momentum=1.5), r"momentum must be in \[0, 1\], got 1.5"),
+        (lambda: SGD(np.inf), "got inf"),
+        (lambda: SGD("fast"), "learning_rate must be a number, got 'fast'"),
+        (lambda: Adam(beta_2=1.0), r"beta_2 must be in \[0, 1\), got 1.0"),
         (lambda: Adam(beta_1=1.0), r"beta_1 must be in \[0, 1\), got 1.0"),
         (lambda: Adam(beta_2=-0.1), "beta_2"),
         (lambda: Adam(epsilon=0.0), "epsilon"),
     ],
 )
 def test_hyperparameters_out_of_range_are_named(make, match):
-    with pytest.raises(ValueError, match=match):
+    with pytest.raises((ValueError, TypeError), match=match):
         make()
 
 
@@ -86,6 +89,57 @@ def test_training_asks_the_schedule_once_a_step_for_the_share_that_is_done():
     list(train(network, np.ones((5, 1)), [0, 1, 0, 1, 0], epochs=2, batch_size=2, schedule=schedule))
     np.testing.assert_allclose(asked, np.arange(6) / 6)
     np.testing.assert_array_equal(network.theta, before)  # a factor of 0 takes no step
+
+
+def test_every_call_of_train_has_a_schedule_of_its_own():
+    X, y = np.ones((5, 1)), [0, 1, 0, 1, 0]
+    asked = {0: [], 1: []}
+
+    def schedule(run):
+        return lambda progress: asked[run].append(progress) or 0.5
+
+    state = TrainState(Network([Dense(2)], 1, seed=0), SGD(0.1))
+    kinds = {"state": state, "batch_size": 2}
+    runs = [train(state.network, X, y, epochs=e, schedule=schedule(i), **kinds) for i, e in enumerate([2, 1])]
+    next(runs[0])
+    next(runs[1])
+    next(runs[0])
+    np.testing.assert_allclose(asked[0], np.arange(6) / 6)
+    np.testing.assert_allclose(asked[1], np.arange(3) / 3)
+
+
+def test_a_schedule_counts_the_steps_of_the_rows_that_take_part():
+    asked = []
+    w = np.array([1.0, 0.0, 1.0, 0.0, 0.0])
+    network = Network([Dense(2)], 1, seed=0)
+    schedule = lambda progress: asked.append(progress) or 1.0  # noqa: E731
+    list(train(network, np.ones((5, 1)), [0] * 5, epochs=2, batch_size=1, sample_weight=w, schedule=schedule))
+    assert asked == [0.0, 0.25, 0.5, 0.75]
+
+
+@pytest.mark.parametrize("factor", [np.nan, -0.1, np.inf, None])
+def test_a_schedule_that_returns_nonsense_is_named(factor):
+    network = Network([Dense(2)], 1, seed=0)
+    with pytest.raises((ValueError, TypeError), match=f"factor that schedule returns.*{factor}"):
+        list(train(network, np.ones((2, 1)), [0, 1], schedule=lambda progress: factor))
+
+
+def test_an_overflow_in_adams_vectors_is_noticed():
+    # In float32 a gradient of 1e20 makes V inf: every later step would be 0, and the loss constant.
+    network = Network([Dense(2)], 1, seed=0)
+    with pytest.raises(DivergenceError, match="the step after it is not"):
+        list(train(network, [[1e22], [1e22]], [0, 1], optimizer=Adam(), epochs=3))
+
+
+def test_a_new_vector_restarts_the_bias_correction():
+    # Adam's first step is the learning rate in each coordinate, however many steps were taken before.
+    X, y = np.random.default_rng(0).normal(size=(20, 3)), np.arange(20) % 2
+    state = TrainState(Network([Dense(2)], 3, dtype="float64", seed=0), SGD(0.1, 0.9))
+    list(train(state.network, X, y, state=state, epochs=5, batch_size=20))
+    state.use(Adam(0.01, epsilon=1e-12))
+    before = state.network.theta.copy()
+    list(train(state.network, X, y, state=state, epochs=1, batch_size=20))
+    np.testing.assert_allclose(np.abs(state.network.theta - before), 0.01, rtol=1e-6)
 
 
 def test_an_optimizer_without_update_says_so():

@@ -20,6 +20,9 @@ def test_lines_are_the_curves_and_labels_tell_the_outcome():
     draw_outcomes(OUTCOMES, ax)
     cross, clipped, stable = ax.lines
     assert cross.get_marker() == "x"
+    assert cross.get_ydata()[0] > 20.0  # above all curves
+    assert clipped.get_xdata().tolist() == [1, 2, 3, 4]
+    assert ax.get_ylim()[0] == 0
     assert clipped.get_ydata().tolist() == OUTCOMES[1].curve
     assert stable.get_ydata().tolist() == OUTCOMES[2].curve
     assert [text.get_text() for text in ax.texts] == [
@@ -27,6 +30,12 @@ def test_lines_are_the_curves_and_labels_tell_the_outcome():
         "clipped: 23 % of the test digits right",
         "stable: 97 % of the test digits right",
     ]
+
+
+def test_a_curve_that_breaks_off_is_labelled_where_it_ends():
+    ax = figure.Figure().subplots()
+    draw_outcomes([Outcome("naive", [3.0, 2.0, np.nan], 30, np.nan, np.nan, np.zeros(10))], ax)
+    assert ax.texts[0].xy == (2, 2.0)
 
 
 def test_all_trainings_may_fail_and_still_be_drawn():
@@ -37,3 +46,10 @@ def test_the_picture_is_saved_where_it_says(tmp_path):
     path = save_outcomes(OUTCOMES, "a set-up", tmp_path / "curves.svg")
     assert path == tmp_path / "curves.svg"
     assert "<svg" in path.read_text()
+
+
+def test_the_picture_says_what_was_trained(tmp_path, monkeypatch):
+    saved = []
+    monkeypatch.setattr(figure.Figure, "savefig", lambda self, path, dpi: saved.append(self))
+    save_outcomes(OUTCOMES, "a set-up", tmp_path / "curves.png")
+    assert saved[0].get_supxlabel() == "a set-up"

@@ -37,14 +37,14 @@ def test_rows_are_gathered_in_the_computations_type(kind, dtype):
 
 def test_rows_that_fit_are_not_copied():
     data = X.astype("float32")
-    assert as_rows(data, "float32", 3).all() is data
+    assert np.shares_memory(as_rows(data, "float32", 3).all(), data)
 
 
 @pytest.mark.parametrize("sparse", [False, True])
 @pytest.mark.parametrize(
     ("value", "dtype", "match"),
     [
-        (np.nan, "float64", "nan at row 12, column 2.*remove or impute"),
+        (np.nan, "float64", "NaN at row 12, column 2.*remove or impute"),
         (-np.inf, "float32", "-inf at row 12, column 2.*remove or impute"),
         (1e39, "float32", r'1e\+39 at row 12, column 2, which is not a finite float32.*dtype="float64"'),
         (-1e300, "float32", "-1e[+]300 at row 12, column 2"),
@@ -55,6 +55,14 @@ def test_a_value_that_the_type_cannot_hold_is_named(value, dtype, match, sparse)
     bad[2, 2] = value
     with pytest.raises(ValueError, match=match):
         as_rows(scipy.sparse.csr_array(bad) if sparse else bad, dtype, 3, first_row=10)
+
+
+def test_entries_of_one_place_are_added_before_the_check():
+    twice = scipy.sparse.csr_array(([3e38, 3e38, 1.0], [0, 0, 1], [0, 3]), shape=(1, 2))
+    with pytest.raises(ValueError, match=r"6e\+38 at row 0, column 0"):
+        as_rows(twice, "float32", 2)
+    assert twice.nnz == 3  # not changed
+    assert as_rows(twice, "float64", 2).all().tolist() == [[6e38, 1.0]]
 
 
 def test_the_largest_float_is_allowed():
@@ -86,6 +94,7 @@ def test_weights():
     assert as_weights([1, 0, 2], 3).dtype == np.float64
     assert as_weights(2.0, 3).tolist() == [2.0, 2.0, 2.0]
     assert as_weights([True, False], 2).tolist() == [1.0, 0.0]
+    assert as_weights(np.array([1, 2.5], object), 2).tolist() == [1.0, 2.5]
 
 
 @pytest.mark.parametrize(
@@ -99,6 +108,7 @@ def test_weights():
         ([1.0], ValueError, r"shape \(3,\), one weight per row, got \(1,\)"),
         ([[1.0]] * 3, ValueError, r"got \(3, 1\)"),
         (["a", "b", "c"], TypeError, "real numbers"),
+        (np.array([1, None, "x"], object), TypeError, "real numbers, got"),
     ],
 )
 @pytest.mark.filterwarnings("ignore:overflow encountered in reduce")

@@ -25,6 +25,16 @@ def test_stops_where_scikit_learn_stops(patience, tol):
     assert plateau.best_loss == theirs.best_loss_
 
 
+def test_a_gain_starts_the_count_anew_and_is_measured_from_the_lowest_loss():
+    plateau = Plateau(tol=0.5, n_iter_no_change=2)
+    #         first  worse  no gain  gain   tie at tol  worse  worse
+    losses = [10.0, 12.0, 9.8, 9.0, 8.5, 11.0, 8.6]
+    assert [plateau.reached(loss) for loss in losses] == [False] * 7
+    assert plateau.best_loss == 8.5
+    assert plateau.without_gain == 2
+    assert plateau.reached(8.1)
+
+
 def test_infinite_patience_never_stops():
     plateau = Plateau(1.0, np.inf)
     assert not any(plateau.reached(1.0) for _ in range(1000))

@@ -30,6 +30,26 @@ def test_unknown_labels_are_named(y):
     assert repr(y.tolist()[1]) in str(error.value)
 
 
+def test_whole_numbers_in_an_object_array_are_whole_numbers():
+    for y in (np.array([7, -1, 7], object), np.array([True, False, True], object)):
+        classes, codes = encode(y)
+        assert classes.dtype != object
+        assert codes.tolist() == [1, 0, 1]
+
+
+def test_missing_and_mixed_labels_are_named():
+    with pytest.raises(ValueError, match="missing label, None, at row 1"):
+        encode(np.array(["x", None, "y"], object))
+    with pytest.raises(ValueError, match=r"do not sort together, \['int', 'str'\]"):
+        encode(np.array(["x", 3], object))
+
+
+def test_many_labels_are_not_all_printed():
+    with pytest.raises(ValueError, match="among the classes: .*, 9.5. and 20 more; .* 990 more") as error:
+        encode_known(np.arange(30) + 0.5, np.arange(1000))
+    assert len(str(error.value)) < 400
+
+
 def test_measurements_are_no_labels():
     with pytest.raises(ValueError, match="Unknown label type: continuous"):
         encode(np.array([0.1, 0.7, 1.3]))

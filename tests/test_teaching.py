@@ -7,7 +7,7 @@ from ulps import ulp_error
 from tinyclf import cross_entropy, cross_entropy_grad, log_softmax, logsumexp, softmax, teaching
 from tinyclf.gradcheck import gradient_error
 from tinyclf.teaching.foils import FOILS
-from tinyclf.teaching.headline import outcomes
+from tinyclf.teaching.headline import _unscaled_digits, outcomes
 
 INF, NAN = np.inf, np.nan
 NAIVE = (teaching.naive_cross_entropy, teaching.naive_cross_entropy_grad)
@@ -125,3 +125,45 @@ def test_on_unscaled_digits_naive_dies_clipped_stalls_and_stable_learns(dtype):
                 np.testing.assert_allclose(outcome.recall.mean(), outcome.accuracy, atol=0.05)
     assert np.mean(accuracy["stable"]) > 0.95
     assert np.mean(accuracy["clipped"]) < 0.5
+
+
+def test_the_seed_decides_split_weights_and_order():
+    def run(seed):
+        (outcome,) = outcomes(seed, epochs=1, losses={"stable": FOILS["stable"]})
+        return outcome
+
+    first, second = run(0), run(1)
+    assert first.curve == run(0).curve
+    assert first.curve != second.curve
+    assert first.recall.tolist() != second.recall.tolist()
+
+
+def test_the_first_nonfinite_step_counts_the_epochs_before_it():
+    class BreaksAtThirty(type(FOILS["stable"])):
+        calls = 0
+
+        def rows(self, z, y, dz, t):
+            BreaksAtThirty.calls += 1
+            return super().rows(z, y, dz, t) * (np.nan if BreaksAtThirty.calls == 30 else 1.0)
+
+    (outcome,) = outcomes(0, epochs=2, losses={"stable": BreaksAtThirty()})
+    assert outcome.first_nonfinite_step == 30  # of 22 in each epoch
+
+
+def test_centring_uses_the_training_rows_only():
+    X_train, X_test, *_ = _unscaled_digits(0)
+    np.testing.assert_allclose(X_train.mean(axis=0), 0.0, atol=1e-10)
+    assert np.abs(X_test.mean(axis=0)).max() > 0.1
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+def test_foils_compute_soft_targets_in_the_type_of_the_logits_too(dtype):
+    for value, grad in (NAIVE, CLIPPED):
+        z, y = np.zeros((2, 3), dtype), np.full((2, 3), 1 / 3)
+        assert value(z, y).dtype == grad(z, y).dtype == dtype
+
+
+def test_foils_refuse_what_the_stable_loss_refuses():
+    for bad in ([["1", "2"]], [[True, False]]):
+        with pytest.raises(TypeError, match="real numbers"):
+            teaching.naive_cross_entropy(bad, [0])

@@ -324,14 +324,22 @@ def test_error_states_do_not_leak_between_epochs():
     [
         ({"epochs": -1}, ValueError, "epochs must be at least 0, got -1"),
         ({"batch_size": 0}, ValueError, "batch_size must be at least 1, got 0"),
-        ({"alpha": -0.1}, ValueError, "alpha must be at least 0 and finite, got -0.1"),
+        ({"alpha": -0.1}, ValueError, r"alpha must be in \[0, inf\), got -0.1"),
         ({"alpha": np.nan}, ValueError, "got nan"),
+        ({"epochs": 2.5}, TypeError, "epochs must be a whole number, got 2.5"),
+        ({"batch_size": True}, TypeError, "batch_size must be a whole number, got True"),
+        ({"optimizer": "adam"}, TypeError, "instance of Optimizer, got 'adam'"),
+        ({"optimizer": Adam}, TypeError, "instance of Optimizer, got <class"),
+        ({"loss": "softmax"}, TypeError, "instance of Loss, got 'softmax'"),
+        ({"loss": SoftmaxCrossEntropy}, TypeError, "instance of Loss, got <class"),
+        ({"seed": np.random.RandomState(0)}, TypeError, "got a RandomState"),
+        ({"state": TrainState(Network([Dense(2)], 3), Adam())}, ValueError, "another network"),
         ({"on_nonfinite": "ignore"}, ValueError, "got 'ignore'"),
         ({"sample_weight": [1.0, -1.0]}, ValueError, "got -1.0 at row 1"),
         ({"y": [0, 2]}, ValueError, "from 0 to 1, got 2"),
         ({"y": [0.0, 1.0]}, TypeError, "integer codes"),
         ({"X": np.ones((2, 4))}, ValueError, r"shape \(n, 3\), got \(2, 4\)"),
-        ({"X": [[1, 2, np.nan], [1, 2, 3]]}, ValueError, "nan at row 0, column 2"),
+        ({"X": [[1, 2, np.nan], [1, 2, 3]]}, ValueError, "NaN at row 0, column 2"),
         ({"X": np.empty((0, 3)), "y": []}, ValueError, "at least one row"),
     ],
 )
@@ -339,6 +347,117 @@ def test_bad_arguments_are_named_before_anything_happens(options, error, match):
     options = {"X": np.ones((2, 3)), "y": [0, 1], **options}
     with pytest.raises(error, match=match):
         train(Network([Dense(2)], 3), **options)
+
+
+def test_a_state_brings_its_own_optimizer_and_seed():
+    state = TrainState(Network([Dense(2)], 3), Adam())
+    for options in ({"optimizer": Adam()}, {"seed": 0}):
+        with pytest.raises(ValueError, match="state brings its own optimizer and seed"):
+            train(state.network, np.ones((2, 3)), [0, 1], state=state, **options)
+
+
+def test_a_network_without_parameters_is_refused():
+    with pytest.raises(ValueError, match="nothing to train: no layer of"):
+        train(Network([Tanh()], 3), np.ones((2, 3)), [0, 1])
+
+
+def test_a_snapshot_survives_a_change_of_optimizer():
+    X, y = DIGITS[:100] / 16, LABELS[:100]
+    for first, second in [(Adam(), SGD(0.1)), (SGD(0.1), SGD(0.1, 0.9)), (SGD(0.1, 0.9), Adam())]:
+        states = [TrainState(Network([Dense(10)], 64, seed=0), first, seed=0) for _ in range(2)]
+        for state in states:
+            list(train(state.network, X, y, state=state, epochs=1))
+        snapshot = states[0].snapshot()
+        states[0].use(second)
+        list(train(states[0].network, X, y, state=states[0], epochs=1))
+        states[0].restore(snapshot)
+        for state in states:
+            list(train(state.network, X, y, state=state, epochs=2))
+        np.testing.assert_array_equal(states[0].network.theta, states[1].network.theta)
+
+
+def test_a_stop_in_the_middle_of_an_epoch_reports_what_was_done():
+    class BreaksAtThree(SoftmaxCrossEntropy):
+        def rows(self, z, y, dz, t):
+            losses = super().rows(z, y, dz, t)
+            seen.append(losses.mean())
+            return losses * (np.nan if len(seen) == 3 else 1.0)
+
+    for mode, n_seen in [("stop", 3), ("continue", 5)]:
+        seen = []
+        network = Network([Dense(10)], 64, dtype="float64", seed=0)
+        kinds = {"loss": BreaksAtThree(), "batch_size": 10, "epochs": 2, "on_nonfinite": mode}
+        reports = list(train(network, DIGITS[:50] / 16, LABELS[:50], **kinds))
+        assert reports[0].first_nonfinite == 3
+        assert len(seen) == n_seen * len(reports)
+        assert len(reports) == (1 if mode == "stop" else 2)
+        assert np.isnan(reports[0].loss)
+        assert np.isnan(reports[0].gradient_norm) == (mode == "stop")  # the last batch was not reached
+
+
+class Indifferent(SoftmaxCrossEntropy):
+    """A loss of 0 whatever the logits."""
+
+    def rows(self, z, y, dz, t):
+        dz[...] = 0.0
+        return np.zeros(len(z))
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_a_logit_that_is_not_finite_counts_even_where_the_loss_is(value):
+    class Breaks(Tanh):
+        def forward(self, p, t):
+            super().forward(p, t)
+            if t.y[0, 0] > 0.5:
+                t.y[0, 1] = value
+
+    network = Network([Dense(2), Breaks()], 1, seed=0)
+    network.parameters[0].W = [[1.0, 1.0]]
+    network.parameters[0].b = [0.0, 0.0]
+    X = np.array([[0.1], [0.1], [2.0], [0.1]])
+    kinds = {"loss": Indifferent(), "batch_size": 1, "shuffle": False, "epochs": 1}
+    (report,) = train(network, X, [0] * 4, on_nonfinite="continue", **kinds)
+    assert report.first_nonfinite == 3
+    assert not np.isfinite(report.largest_logit)
+
+
+@pytest.mark.parametrize("value", [np.inf, -np.inf, np.nan])
+def test_any_parameter_that_is_not_finite_after_the_last_step_is_noticed(value):
+    class Breaks(SGD):
+        def update(self, g, s, t, rate):
+            g[...] = 0.0
+            g[-1] = value
+
+    network = Network([Dense(2)], 1, seed=0)
+    with pytest.raises(DivergenceError, match="batch 1: .*; the step after it is not"):
+        list(train(network, [[1.0]], [0], optimizer=Breaks(0.1), epochs=1))
+
+
+def test_the_gradient_norm_does_not_overflow_before_the_gradient_does():
+    network = Network([Dense(2)], 1, seed=0)
+    run = train(network, [[1e25]], [1], epochs=1, optimizer=SGD(1e-30), on_nonfinite="continue")
+    assert 1e24 < next(run).gradient_norm < 1e26
+
+
+def test_the_largest_input_is_that_of_the_failing_batch():
+    X = np.array([[1.0], [1.0], [50.0], [1.0], [2.0]])  # batches of 2: the last is short
+    network = Network([Dense(2)], 1, seed=0)
+
+    class BreaksAtThree(SoftmaxCrossEntropy):
+        calls = 0
+
+        def rows(self, z, y, dz, t):
+            BreaksAtThree.calls += 1
+            return super().rows(z, y, dz, t) * (np.nan if BreaksAtThree.calls == 3 else 1.0)
+
+    with pytest.raises(DivergenceError) as caught:
+        list(train(network, X, [0] * 5, loss=BreaksAtThree(), batch_size=2, shuffle=False))
+    assert (caught.value.batch, caught.value.largest_input) == (3, 2.0)
+
+
+def test_a_state_does_not_keep_its_seed():
+    seed = np.random.default_rng(0)
+    assert TrainState(Network([Dense(2)], 1), SGD(), seed).seed is None
 
 
 def test_a_snapshot_brings_everything_back():

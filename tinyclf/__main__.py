@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import warnings
 from collections.abc import Iterable, Sequence
@@ -21,6 +22,7 @@ from .teaching.foils import FOILS
 from .teaching.headline import SETUP, Outcome, outcomes
 
 T = TypeVar("T")
+FORMATS = (".png", ".svg", ".pdf", ".jpg")
 
 
 def demo(picture: Path, seed: int, dtype: str) -> None:
@@ -31,7 +33,7 @@ def demo(picture: Path, seed: int, dtype: str) -> None:
     results = list(_tracked(outcomes(seed, dtype), len(FOILS), "training"))
     _table(results)
     if find_spec("matplotlib") is None:
-        print("\nInstall matplotlib (pip install 'tinyclf[plot]') to get a picture of the loss curves.")
+        print("\nInstall matplotlib (pip install matplotlib) to get a picture of the loss curves.")
         return
     from .plotting import save_outcomes
 
@@ -80,17 +82,37 @@ def _tracked(items: Iterable[T], total: int, what: str) -> Iterable[T]:
     return track(items, total=total, description=f"   {what}")
 
 
+def _seed(text: str) -> int:
+    if not text.isdecimal() or int(text) >= 2**32:
+        raise argparse.ArgumentTypeError(f"must be a whole number from 0 to {2**32 - 1}, got {text}")
+    return int(text)
+
+
+def _picture(text: str) -> Path:
+    """Check before the work that a picture can be saved there."""
+    path = Path(text).resolve()
+    if path.suffix not in FORMATS:
+        raise argparse.ArgumentTypeError(f"must end in one of {', '.join(FORMATS)}, got {text!r}")
+    if path.is_dir() or not path.parent.is_dir():
+        raise argparse.ArgumentTypeError(f"must be a file in a folder that exists, got {text!r}")
+    if not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise argparse.ArgumentTypeError(f"cannot be written: {text!r}")
+    return path
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Parse the command line and run."""
     parser = argparse.ArgumentParser(prog="python -m tinyclf", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     command = commands.add_parser("demo", help="digits in a pipeline, then three losses side by side")
-    command.add_argument("--picture", type=Path, default=Path("loss-curves.png"), help="where to save it")
-    command.add_argument("--seed", type=int, default=0, help="of splits, weights and order (default 0)")
+    command.add_argument(
+        "--picture", type=_picture, default="loss-curves.png", help="where to save it (default %(default)s)"
+    )
+    command.add_argument("--seed", type=_seed, default=0, help="of splits, weights and order (default 0)")
     command.add_argument("--dtype", choices=["float32", "float64"], default="float32")
     options = parser.parse_args(arguments)
-    if not options.picture.resolve().parent.is_dir():
-        parser.error(f"--picture {options.picture}: there is no folder {options.picture.resolve().parent}")
+    if hasattr(sys.stdout, "reconfigure"):  # a path need not fit into the terminal's encoding
+        sys.stdout.reconfigure(errors="backslashreplace")
     warnings.filterwarnings("ignore", message="Stochastic Optimizer: Maximum iterations")
     demo(options.picture, options.seed, options.dtype)
 

@@ -23,9 +23,16 @@ from .network import Network
 from .optimizers import OPTIMIZERS, SGD, Adam, Optimizer
 from .state import TrainState
 from .stopping import Plateau
-from .targets import encode, encode_known
+from .targets import as_labels, encode, encode_known
 from .training import Epoch, train
 from .views import Array, ViewList
+
+# Non-finite numbers are left to `rows`, which names their row and column.
+_INPUT: dict[str, Any] = {
+    "accept_sparse": "csr",
+    "dtype": [np.float64, np.float32],
+    "ensure_all_finite": False,
+}
 
 
 class TinyClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
@@ -188,9 +195,10 @@ class TinyClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         ----------
         X : array_like or sparse matrix of shape (n_samples, n_features)
         y : array_like of shape (n_samples,)
-            Labels: strings, integers, booleans.
+            Labels of one kind: strings, integers, booleans.
         sample_weight : array_like of shape (n_samples,), optional
-            Non-negative. A weight of 0 leaves the row out.
+            Non-negative. A weight of 0 leaves the row out. The L2 penalty is divided by the sum of a batch's
+            weights, so that very small ones let it grow beyond bounds.
 
         Returns
         -------
@@ -209,6 +217,7 @@ class TinyClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             If ``max_iter`` epochs were not enough. The model can be used.
         """
         with _unchanged_on_error(self):
+            refit = hasattr(self, "network_")
             X, labels = self._validated(X, y, reset=True)
             self.classes_, codes = encode(labels)
             self._start(X.dtype)
@@ -225,11 +234,13 @@ class TinyClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
                         )
                         break
             except KeyboardInterrupt:
+                if refit and self.n_iter_ == 0:
+                    raise  # the model from before is worth more
                 stopped = True
                 warnings.warn(
                     f"Training interrupted by user after {self.n_iter_} epochs; the model is what it has "
                     "learnt so far.",
-                    stacklevel=2,
+                    stacklevel=3,
                 )
             if not stopped:
                 warnings.warn(
@@ -237,7 +248,7 @@ class TinyClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
                     "optimization hasn't converged yet. Increase max_iter or learning_rate_init, or scale "
                     "the features.",
                     ConvergenceWarning,
-                    stacklevel=2,
+                    stacklevel=3,
                 )
         return self
 
@@ -251,7 +262,8 @@ class TinyClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     ) -> Self:
         """Train for one epoch on these rows, going on from the last ``fit`` or ``partial_fit``.
 
-        The network is made in the first call; later calls use the optimizer as its parameters are then.
+        The network is made in the first call: sizes, activation, loss and dtype are fixed from then on. All
+        other parameters may change from call to call; another kind of solver starts anew.
 
         Parameters
         ----------
@@ -273,20 +285,19 @@ class TinyClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """
         first = not hasattr(self, "network_")
         with _unchanged_on_error(self):
-            _check_partial_fit_first_call(self, classes)
+            _check_partial_fit_first_call(self, None if classes is None else as_labels(classes))
             X, labels = self._validated(X, y, reset=first)
             codes = encode_known(labels, self.classes_)
             if first:
                 self._start(X.dtype)
-            optimizer = self._optimizer()
-            if optimizer != self._state.optimizer:
-                self._state.use(optimizer)
-            before = self._state.snapshot()
+            before, n_epochs = self._state.snapshot(), len(self.loss_curve_)
             try:
+                self._state.use(self._optimizer())
                 for _ in self._train(X, codes, sample_weight, 1):
                     pass
             except BaseException:
                 self._state.restore(before)
+                del self.loss_curve_[n_epochs:]
                 raise
         return self
 
@@ -378,16 +389,12 @@ class TinyClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
+        tags.classifier_tags.multi_class = not self._needs_two_classes()
         return tags
 
     def _validated(self, X: Any, y: Any, reset: bool) -> tuple[Any, Array]:
-        X, y = validate_data(self, X, y, reset=reset, accept_sparse="csr", dtype=self._input_dtypes())
+        X, y = validate_data(self, X, y, reset=reset, **_INPUT)
         return X, np.asarray(y)
-
-    def _input_dtypes(self) -> list[Any]:
-        """Accepted types of X; another type is converted to the first."""
-        dtypes: list[Any] = [np.float64, np.float32]
-        return dtypes if self._computation_dtype(np.float64) == np.float64 else dtypes[::-1]
 
     def _computation_dtype(self, of_X: DTypeLike) -> np.dtype[Any]:
         try:
@@ -423,7 +430,10 @@ class TinyClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.loss_curve_: list[float] = []
 
     def _layers(self) -> list[Layer]:
-        widths = np.atleast_1d(np.asarray(self.hidden_layer_sizes))
+        try:
+            widths = np.atleast_1d(np.asarray(self.hidden_layer_sizes))
+        except ValueError:  # rows of different lengths
+            widths = np.array(["ragged"])
         if widths.ndim != 1 or (widths.size and (widths.dtype.kind not in "iu" or widths.min() < 1)):
             raise ValueError(
                 f"hidden_layer_sizes must be whole numbers > 0, got {self.hidden_layer_sizes!r}; "
@@ -435,11 +445,16 @@ class TinyClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return [*hidden, Dense(self.n_outputs_, init)]
 
     def _loss_for(self, n_classes: int) -> Loss:
+        if n_classes == 1 and self._needs_two_classes():
+            return SoftmaxCrossEntropy()  # a single class is certain, whatever the loss
         if isinstance(self.loss, Loss):
             return self.loss
         if self.loss == "log_loss":
             return SigmoidCrossEntropy() if n_classes == 2 else SoftmaxCrossEntropy()
         return LOSSES[self.loss]()
+
+    def _needs_two_classes(self) -> bool:
+        return isinstance(self.loss, SigmoidCrossEntropy) or self.loss == "sigmoid_cross_entropy"
 
     def _optimizer(self) -> Optimizer:
         if isinstance(self.solver, Optimizer):
@@ -477,7 +492,7 @@ class TinyClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         if not isinstance(self.batch_size, str) and self.batch_size > n:
             warnings.warn(
                 f"batch_size={self.batch_size} is larger than the {n} rows; it is clipped to them.",
-                stacklevel=3,
+                stacklevel=4,
             )
 
     def _say(self, text: str) -> None:
@@ -486,13 +501,17 @@ class TinyClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def _logits(self, X: Any) -> Array:
         check_is_fitted(self)
-        X = validate_data(self, X, reset=False, accept_sparse="csr", dtype=self._input_dtypes())
+        X = validate_data(self, X, reset=False, **_INPUT)
         logits = self.network_.logits(X)
         if not np.isfinite(logits).all():
+            if not np.isfinite(self.network_.theta).all():
+                raise ValueError(
+                    "coefs_ or intercepts_ hold numbers that are not finite; set or fit them anew"
+                )
             row = int(np.flatnonzero(~np.isfinite(logits).all(axis=1))[0])
             raise ValueError(
                 f"the logits of row {row} are beyond the range of {logits.dtype}; the largest magnitude in "
-                f"that row of X is {abs(X[row]).max():.4g}. Scale the features or compute in "
+                f"that row of X is {abs(X[row]).max():.4g}. Scale the features, or fit with "
                 'dtype="float64"'
             )
         return logits

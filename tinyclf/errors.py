@@ -1,6 +1,9 @@
-"""What goes wrong in training, with its numbers and the fix."""
+"""What goes wrong, with its numbers and the fix."""
 
 from __future__ import annotations
+
+import math
+from numbers import Integral, Real
 
 
 class DivergenceError(ValueError):
@@ -34,11 +37,11 @@ class DivergenceError(ValueError):
         self.largest_input = largest_input
         self.largest_logit = largest_logit
         self.learning_rate = learning_rate
+        step = "; the step after it is not" if math.isfinite(loss) and math.isfinite(largest_logit) else ""
         super().__init__(
-            f"training stopped being finite in epoch {epoch}, batch {batch}: the loss is {loss:.4g}, "
-            f"the largest input {largest_input:.4g}, the largest logit {largest_logit:.4g} in magnitude. "
-            "Scale the inputs (StandardScaler) or lower the learning rate "
-            f"(now {learning_rate:.3g})."
+            f"training stopped being finite in epoch {epoch}, batch {batch}: the loss is {loss:.4g}, the "
+            f"largest input {largest_input:.4g}, the largest logit {largest_logit:.4g} in magnitude{step}. "
+            f"Scale the inputs (StandardScaler) or lower the learning rate (now {learning_rate:.3g})."
         )
 
     def __reduce__(self) -> tuple[object, ...]:
@@ -48,3 +51,30 @@ class DivergenceError(ValueError):
 
 def _rebuilt(values: dict[str, float]) -> DivergenceError:
     return DivergenceError(**values)  # type: ignore[arg-type]
+
+
+def check_interval(
+    name: str,
+    value: float,
+    low: float,
+    high: float,
+    *,
+    open_low: bool = False,
+    open_high: bool = False,
+) -> None:
+    """Raise an error that names the value unless it is a number in the interval."""
+    if not isinstance(value, Real):
+        raise TypeError(f"{name} must be a number, got {value!r}")
+    if low <= value <= high and not (open_low and value == low) and not (open_high and value == high):
+        return
+    interval = f"{'(' if open_low else '['}{low:g}, {high:g}{')' if open_high else ']'}"
+    raise ValueError(f"{name} must be in {interval}, got {value}")
+
+
+def whole_number(name: str, value: object, low: int) -> int:
+    """Return value as an int, or raise an error that names it unless it is a whole number from low on."""
+    if isinstance(value, bool) or not isinstance(value, Integral):
+        raise TypeError(f"{name} must be a whole number, got {value!r}")
+    if value < low:
+        raise ValueError(f"{name} must be at least {low}, got {value}")
+    return int(value)

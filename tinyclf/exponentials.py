@@ -12,16 +12,67 @@ Seen from its largest entry, a row has no such limit. With a = argmax x, m = x_a
     softmax_i = E_i / T,    log_softmax_i = d_i - L,    logsumexp = m + L,
     cross-entropy of label t = (m - x_t) + L.
 
-Why S leaves out its largest term, which is exactly 1: in ``log(1 + S)`` an S below 1e-16 is lost, while
-``log1p(S)`` keeps it. The loss of float32 logits [20, 0] with label 0 is 2.0611537e-9, not 0.
+Why each step is there, with an input on which the simpler form fails:
 
-The gradient of the cross-entropy is p - onehot(t). At the label itself p_t - 1 cancels when p_t is near
-1, and there t = a, so that p_a - 1 = -S / T says the same without a difference.
+>>> from tinyclf.functional import cross_entropy, cross_entropy_grad, softmax
+>>> errors = np.seterr(all="ignore")
 
-Two more steps keep the last digits. float16 and float32 logits are computed in float64 and rounded once.
-In float64, d itself is rounded, by up to half a unit in the last place of a number as large as 745, which
-is 512 units of E = exp(d); the rounding error e of the difference is recovered exactly by Knuth's TwoSum
-and put back as exp(d + e) = exp(d) (1 + e).
+1. The shift by m. float32 exp(89) is inf, and inf / inf is nan.
+
+>>> x = np.float32([89, 0])
+>>> (np.exp(x) / np.exp(x).sum()).tolist(), softmax(x).round(3).tolist()
+([nan, 0.0], [1.0, 0.0])
+
+2. Logarithms from d, not from p. A shifted softmax is finite, and 0 where exp(d) underflows: log is -inf.
+
+>>> p = softmax(np.float32([104, 0]))
+>>> print(-np.log(p[1]), cross_entropy(np.float32([[104, 0]]), [1]))
+inf [104.]
+
+3. log1p of a sum without its largest term, which is exactly 1. log(1 + S) keeps of S what fits beside 1.
+
+>>> print(np.log(1 + np.exp(np.float32(-20))), cross_entropy(np.float32([[20, 0]]), [0]))
+0.0 [2.0611537e-09]
+
+4. (m - x_t) + L, not (m + L) - x_t. Beside an offset of 10,000, float32 has three decimals left for L.
+
+>>> x = np.float32([10002, 9999])
+>>> lse = x[0] + np.log(1 + np.exp(x[1] - x[0]))
+>>> print(lse - x[0], cross_entropy([x], [0]))
+0.048828125 [0.04858735]
+
+5. -S / T for the gradient p_t - 1 at the label, where t = a. A probability that rounds to 1 leaves nothing.
+
+>>> x = np.float64([[40, 0]])
+>>> print(softmax(x)[0, 0] - 1, cross_entropy_grad(x, [0]))
+0.0 [[-4.24835426e-18  4.24835426e-18]]
+
+6. float64 in, float64 out: d itself is rounded, by half a unit of a number as large as 745, which is 512
+   units of exp(d). Knuth's TwoSum finds what the rounding took, e, and exp(d + e) = exp(d) (1 + e) puts it
+   back; without it the second probability is 363 units off. (float16 and float32 logits are computed in
+   float64 and rounded once, which is right without it.)
+
+>>> x = np.float64([0.3, -699.9])
+>>> truth = 8.0724204017779341826e-305
+>>> [bool(abs(p / truth - 1) < 1e-15) for p in (np.exp(x[1] - x[0]), softmax(x)[1])]
+[False, True]
+
+7. Where S is below 1e-300, its terms are near the subnormal numbers and lose digits. Lifted by e^32 they do
+   not. Here each exp comes out as 5e-324, the smallest float, and should be 3.4e-324.
+
+>>> x = np.array([[0.0] + 1000 * [-744.8]])
+>>> print(np.exp(x[0, 1:]).sum(), cross_entropy(x, [0]))
+4.94e-321 [3.45e-321]
+
+8. The classes lie next to each other in memory when they are summed; only then does NumPy sum pairwise, with
+   an error that grows with the logarithm of their number.
+
+>>> x = np.full((2, 1_000_000), 0.1)
+>>> sums = [np.exp(x).sum(axis=1)[0], np.exp(np.asfortranarray(x)).sum(axis=1)[0]]
+>>> [bool(abs(s / (1e6 * np.exp(0.1)) - 1) < 1e-14) for s in sums]
+[True, False]
+>>> np.seterr(**errors)["over"]
+'ignore'
 
 What cannot be a distribution is nan: rows that hold nan or +inf, and rows of nothing but -inf. A -inf
 logit among finite ones is a class of probability 0.
@@ -45,8 +96,9 @@ from numpy.typing import DTypeLike
 
 from .views import Array
 
-# Below this sum, float64 exponentials are subnormal and have lost digits.
+# Safely above the subnormal range, where float64 loses digits; lifted by e^32, exponentials keep them.
 _TINY = 1e-300
+_LOWER = np.exp(-32.0)
 
 
 class Scratch(NamedTuple):
@@ -66,7 +118,8 @@ class Exponentials(NamedTuple):
 
     top: Array  # (n,) flat position of the largest logit of each row in an (n, k) array
     m: Array  # (n,) the largest logits
-    d: Array  # (n, k) x - m
+    d: Array  # (n, k) x - m, rounded
+    e: Array | None  # (n, k) what the rounding took from d, for float64 logits only
     E: Array  # (n, k) exp(d), but 0 instead of 1 at the largest
     S: Array  # (n,) sum of E
 
@@ -75,7 +128,7 @@ def exponentials(x: Array, scratch: Any = None) -> Exponentials:
     """Compute the parts that all functions of this module are made of; x is (n, k), k > 0."""
     n, k = x.shape
     s = scratch or _new_scratch((n, k), x.dtype)
-    x = np.ascontiguousarray(x)  # C order also makes the sum over classes pairwise
+    x = np.ascontiguousarray(x)  # so that flat positions are the same in x, d and E
     d, E = s.d, s.E
     top = x.argmax(axis=1)
     top += np.arange(0, n * k, k)
@@ -88,29 +141,30 @@ def exponentials(x: Array, scratch: Any = None) -> Exponentials:
     E.ravel()[top] = 0.0
     S = E.sum(axis=1)
     if x.dtype == np.float64 and k > 1 and (S < _TINY).any():
-        _rescue_tiny_sums(S, d, top)
+        rows = np.flatnonzero(S < _TINY)
+        lifted = _lifted(d[rows], s.e[rows])
+        lifted.ravel()[top[rows] % k + np.arange(0, lifted.size, k)] = 0.0
+        S[rows] = lifted.sum(axis=1) * _LOWER
     S += m - m  # nan where the largest logit is not finite: no distribution exists
-    return Exponentials(top, m, d, E, S)
+    return Exponentials(top, m, d, s.e if x.dtype == np.float64 else None, E, S)
 
 
 def _add_rounding_of_difference(x: Array, m: Array, d: Array, E: Array, b: Array, e: Array) -> None:
-    """Multiply E by 1 + e, where d + e = x - m exactly (TwoSum, in place)."""
+    """Write e, with d + e = x - m exactly (TwoSum), and multiply E by 1 + e."""
     np.subtract(d, x, out=b)  # b = d - x
     np.subtract(d, b, out=e)
     np.subtract(x, e, out=e)  # e = (x - (d - b)) ...
     b += m
     e -= b  # ... - (b + m)
     np.fmax(e, -1.0, out=e)  # nan where d = -inf, and E = 0 there
-    e *= E
-    E += e
+    np.multiply(e, E, out=b)
+    E += b
 
 
-def _rescue_tiny_sums(S: Array, d: Array, top: Array) -> None:
-    """Sum exp(d + 32) instead, where the terms of S are too small to carry all their digits."""
-    rows = np.flatnonzero(S < _TINY)
-    E = np.exp(d[rows] + 32.0)
-    E.ravel()[top[rows] % d.shape[1] + np.arange(0, E.size, d.shape[1])] = 0.0
-    S[rows] = E.sum(axis=1) * np.exp(-32.0)
+def _lifted(d: Array, e: Array | None) -> Array:
+    """exp(d + e), times e^32."""
+    E: Array = np.exp(d + 32.0)
+    return E if e is None else E + E * e
 
 
 def probabilities(x: Exponentials) -> Array:
@@ -129,12 +183,12 @@ def cross_entropy_rows(x: Array, y: Array, gradient: Array | None = None, scratc
     parts = exponentials(x, scratch)
     if y.ndim == 1:
         return _hard_rows(parts, y, gradient)
-    return _soft_rows(parts, y, gradient)
+    return _soft_rows(parts, x, y, gradient)
 
 
 def _hard_rows(parts: Exponentials, t: Array, gradient: Array | None) -> Array:
     """Loss -d_t + L; gradient p, less 1 at t, which at the largest logit is -S / T."""
-    top, _, d, E, S = parts
+    top, _, d, _, E, S = parts
     label = t + np.arange(0, d.size, d.shape[1])
     losses: Array = np.log1p(S)
     losses -= d.ravel()[label]
@@ -145,21 +199,33 @@ def _hard_rows(parts: Exponentials, t: Array, gradient: Array | None) -> Array:
     return losses
 
 
-def _soft_rows(parts: Exponentials, y: Array, gradient: Array | None) -> Array:
-    """Loss sum of -y_i d_i over y_i > 0, plus Y L; gradient Y p_i - y_i without cancelling at the top."""
-    top, _, d, E, S = parts
+def _soft_rows(parts: Exponentials, x: Array, y: Array, gradient: Array | None) -> Array:
+    """Loss sum of -y_i d_i over y_i > 0, plus Y L; gradient Y p_i - y_i.
+
+    At the largest logit that is (Y - y_a) - Y S / T, with Y - y_a as the sum of the others: the better form
+    where p_a is near 1 and S small. Where p_a is small it is the other way round.
+    """
+    top, m, d, e, E, S = parts
     y = np.ascontiguousarray(y)
     others = y.copy()
     others.ravel()[top] = 0.0
     rest = others.sum(axis=1)
     Y = rest + y.ravel()[top]
     # 0 * inf is nan, but a class without any weight contributes nothing, whatever its logit.
-    losses: Array = np.where(y > 0, -d * y, 0.0).sum(axis=1) + Y * np.log1p(S)
+    terms = np.where(y > 0, -d * y, 0.0)
+    if np.isinf(terms).any():  # m - x may be beyond the range where y (m - x) is not
+        half = 0.5 * m[:, None] - 0.5 * x
+        terms = np.where(np.isinf(terms) & np.isfinite(half), 2.0 * (half * y), terms)
+    losses: Array = terms.sum(axis=1) + Y * np.log1p(S)
     if gradient is not None:
+        tiny = np.flatnonzero(E < _TINY)
         p = probabilities(parts)
         p *= Y[:, None]
+        if tiny.size:  # Y may lift them to where their digits count
+            lifted = _lifted(d.ravel()[tiny], None if e is None else e.ravel()[tiny])
+            p.ravel()[tiny] = lifted * (Y / (1.0 + S) * _LOWER)[tiny // d.shape[1]]
         p -= y
-        p.ravel()[top] = rest - Y * (S / (1.0 + S))
+        p.ravel()[top] = np.where(S < 1.0, rest - Y * (S / (1.0 + S)), p.ravel()[top])
         gradient[...] = E
     return losses
 

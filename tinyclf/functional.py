@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
+from .errors import check_interval
 from .exponentials import cross_entropy_rows, exponentials, probabilities
 from .views import Array
 
@@ -32,12 +33,17 @@ def logsumexp(x: ArrayLike, axis: int = -1, keepdims: bool = False) -> Any:
     ndarray or scalar
         -inf for the sum over nothing or over nothing but -inf; inf where x holds +inf.
 
+    Raises
+    ------
+    ValueError, TypeError
+        If x is a single number, does not hold real numbers, or has no such axis.
+
     Examples
     --------
     >>> print(logsumexp([1000.0, 1000.0]))
     1000.6931471805599
     """
-    x = _as_real(x)
+    x = as_logits(x)
     rows, shape = _rows(x, axis)
     if rows.shape[1] == 0:
         result = np.full(len(rows), -np.inf)
@@ -50,7 +56,7 @@ def logsumexp(x: ArrayLike, axis: int = -1, keepdims: bool = False) -> Any:
 
 
 def log_softmax(x: ArrayLike, axis: int = -1) -> Array:
-    """Logarithm of softmax, d - log1p(S): finite for all finite logits.
+    """Logarithm of softmax, d - log1p(S): finite for finite logits whose difference is.
 
     Parameters
     ----------
@@ -64,15 +70,15 @@ def log_softmax(x: ArrayLike, axis: int = -1) -> Array:
 
     Raises
     ------
-    ValueError
-        If there is no class along the axis.
+    ValueError, TypeError
+        If there is no class along the axis, no such axis, or x does not hold real numbers.
 
     Examples
     --------
     >>> print(log_softmax([0.0, 1000.0]))
     [-1000.     0.]
     """
-    x = _as_real(x)
+    x = as_logits(x)
     rows, shape = _rows(x, axis, at_least=1)
     with np.errstate(all="ignore"):
         parts = exponentials(rows)
@@ -95,15 +101,15 @@ def softmax(x: ArrayLike, axis: int = -1) -> Array:
 
     Raises
     ------
-    ValueError
-        If there is no class along the axis.
+    ValueError, TypeError
+        If there is no class along the axis, no such axis, or x does not hold real numbers.
 
     Examples
     --------
     >>> print(softmax([1000.0, 1000.0, -1000.0]))
     [0.5 0.5 0. ]
     """
-    x = _as_real(x)
+    x = as_logits(x)
     rows, shape = _rows(x, axis, at_least=1)
     with np.errstate(all="ignore"):
         result = probabilities(exponentials(rows))
@@ -120,7 +126,8 @@ def cross_entropy(logits: ArrayLike, targets: ArrayLike, *, label_smoothing: flo
         Integer codes from 0 to k - 1, shape (n,), or a row of non-negative numbers y per row of logits,
         shape (n, k), usually probabilities; their sum need not be 1.
     label_smoothing : float, default=0.0
-        Between 0 and 1: the share of each target that is spread evenly over all classes
+        Between 0 and 1: the share of each target that is spread evenly over all classes, also over masked
+        ones, whose logit of -inf then makes the loss inf
         (Szegedy et al., "Rethinking the Inception architecture for computer vision", 2016).
 
     Returns
@@ -171,7 +178,7 @@ def sigmoid(x: ArrayLike) -> Array:
     >>> print(sigmoid([-1000.0, -40.0, 0.0]))
     [0.00000000e+00 4.24835426e-18 5.00000000e-01]
     """
-    x = _as_real(x)
+    x = as_logits(x)
     with np.errstate(all="ignore"):
         x64 = x.astype(np.float64)
         e = np.exp(-np.abs(x64))
@@ -186,7 +193,7 @@ def log_sigmoid(x: ArrayLike) -> Array:
     >>> print(log_sigmoid([-1000.0, 40.0]))
     [-1.00000000e+03 -4.24835426e-18]
     """
-    x = _as_real(x)
+    x = as_logits(x)
     with np.errstate(all="ignore"):
         x64 = x.astype(np.float64)
         return _rounded(np.minimum(x64, 0.0) - np.log1p(np.exp(-np.abs(x64))), x.dtype)
@@ -220,13 +227,16 @@ def as_targets(targets: ArrayLike, n: int, k: int) -> Array:
     if len(wrong):
         i, j = wrong[0]
         raise ValueError(f"target probabilities must be finite and >= 0, got {y[i, j]} at row {i}, class {j}")
+    with np.errstate(over="ignore"):
+        endless = np.flatnonzero(np.isinf(y.sum(axis=1)))
+    if endless.size:
+        raise ValueError(f"the sum of the targets of row {endless[0]} is beyond the range of float64")
     return y
 
 
 def smoothed(y: Array, k: int, label_smoothing: float) -> Array:
     """Targets with the share ``label_smoothing`` spread over the k classes: (1 - s) y + s Y / k."""
-    if not 0.0 <= label_smoothing <= 1.0:
-        raise ValueError(f"label_smoothing must be between 0 and 1, got {label_smoothing}")
+    check_interval("label_smoothing", label_smoothing, 0.0, 1.0)
     if label_smoothing == 0.0:
         return y
     if y.ndim == 1:
@@ -237,7 +247,7 @@ def smoothed(y: Array, k: int, label_smoothing: float) -> Array:
 
 
 def _as_pair(logits: ArrayLike, targets: ArrayLike, label_smoothing: float) -> tuple[Array, Array]:
-    x = _as_real(logits)
+    x = as_logits(logits)
     if x.ndim != 2:
         raise ValueError(f"logits must have shape (n, k), one row per sample, got {x.shape}")
     if x.shape[1] == 0:
@@ -245,18 +255,21 @@ def _as_pair(logits: ArrayLike, targets: ArrayLike, label_smoothing: float) -> t
     return x, smoothed(as_targets(targets, *x.shape), x.shape[1], label_smoothing)
 
 
-def _as_real(x: ArrayLike) -> Array:
-    """Float input as it is; integers as float64, before any subtraction could wrap around."""
+def as_logits(x: ArrayLike) -> Array:
+    """Return floats as they are, and integers as float64, before a subtraction could wrap around."""
     x = np.asarray(x)
     if x.dtype.kind in "iu" or (x.dtype.kind == "f" and x.dtype.itemsize > 8):
-        return x.astype(np.float64)
+        with np.errstate(over="ignore"):
+            return x.astype(np.float64)
     if x.dtype.kind != "f":
         raise TypeError(f"logits must be real numbers, got dtype {x.dtype}")
-    return x
+    return x.astype(x.dtype.newbyteorder("="), copy=False)
 
 
 def _rows(x: Array, axis: int, at_least: int = 0) -> tuple[Array, tuple[int, ...]]:
     """Move the class axis to the end: the (n, k) rows, and the shape that they unfold to."""
+    if isinstance(axis, bool) or not isinstance(axis, (int, np.integer)):
+        raise TypeError(f"axis must be one whole number, got {axis!r}")
     if x.ndim == 0:
         raise ValueError("a single number has no axis of classes; pass an array of at least one axis")
     moved = np.moveaxis(x, axis, -1)
@@ -271,5 +284,5 @@ def _result_dtype(dtype: DTypeLike) -> np.dtype[Any]:
 
 
 def _rounded(result: Array, dtype: DTypeLike) -> Array:
-    with np.errstate(all="ignore"):
+    with np.errstate(over="ignore"):
         return result.astype(_result_dtype(dtype), copy=False)

@@ -8,7 +8,8 @@ handed to it, so that one layer object can serve many networks and threads at on
 - ``t``: the tape of this batch. ``t.x`` and ``t.y`` are input and output, ``t.dy`` and ``t.dx`` the gradients
   of the loss with respect to them (dx is None where nothing below needs it), ``t.training`` tells
   training from prediction, ``t.rng`` is a random generator, and the layer's own buffers have the names it
-  gave them. All hold B rows; assigning to them, ``t.y = ...``, writes into the buffer.
+  gave them. All hold B rows; assigning to them, ``t.y = ...``, writes into the buffer. t.x is not a layer's
+  to change.
 
 Backward applies the chain rule: given dy = dL/dy, find dx = dL/dx and, for every parameter, dL/dp.
 
@@ -43,6 +44,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from .errors import check_interval, whole_number
 from .views import Array, Buffer
 
 Initialiser = Callable[[np.random.Generator, int, int], tuple[Array, Array]]
@@ -81,7 +83,8 @@ class Layer:
     """Whether y may be stored over x, and dx over dy. If so, backward must not read t.x."""
 
     reads_y: ClassVar[bool] = True
-    """Whether backward reads t.y, so that the layer above must not store its output over it."""
+    """Whether backward reads t.y, so that the layer above must not store its output over it. A layer that
+    inherits this and has another backward sets it anew."""
 
     def n_out(self, n_in: int) -> int:
         """Width of the output."""
@@ -129,8 +132,9 @@ class Dense(Layer):
     reads_y: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
-        if isinstance(self.units, bool) or not isinstance(self.units, (int, np.integer)) or self.units < 1:
-            raise ValueError(f"Dense needs a whole number of units, at least 1, got {self.units!r}")
+        whole_number("the units of Dense", self.units, 1)
+        if not callable(self.init):
+            raise TypeError(f"init must be a function like glorot_uniform or he_normal, got {self.init!r}")
 
     def n_out(self, n_in: int) -> int:
         return int(self.units)
@@ -237,8 +241,7 @@ class Dropout(Layer):
     reads_y: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
-        if not 0.0 <= self.rate < 1.0:
-            raise ValueError(f"the dropout rate must be at least 0 and less than 1, got {self.rate}")
+        check_interval("the dropout rate", self.rate, 0.0, 1.0, open_high=True)
 
     def buffers(self, n_in: int) -> dict[str, Buffer]:
         return {"m": Buffer((n_in,)), "kept": Buffer((n_in,), bool)}

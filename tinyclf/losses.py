@@ -28,6 +28,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from . import functional
+from .errors import check_interval
 from .exponentials import cross_entropy_rows, scratch_names, sigmoid_cross_entropy_entries
 from .views import Array, Buffer
 
@@ -51,12 +52,17 @@ class Loss:
         return {}
 
     def rows(self, z: Array, y: Array, dz: Array, t: Any) -> Array:
-        """Return the loss of each row, shape (B,), and write its gradient into dz."""
+        """Return the loss of each row, shape (B,), and write its gradient into dz; z must stay as it is."""
         raise NotImplementedError(f"{type(self).__name__} has no rows")
 
     def value_and_grad(self, z: Array, y: Array, w: Array | None, dz: Array, t: Any) -> float:
         """Return the weighted mean loss, summed in float64, and write its gradient into dz."""
         losses = self.rows(z, y, dz, t)
+        if np.shape(losses) != (len(z),):
+            raise ValueError(
+                f"{type(self).__name__}.rows must return one loss per row, shape ({len(z)},), "
+                f"got {np.shape(losses)}"
+            )
         if w is None:
             dz *= 1.0 / len(losses)
             return float(np.sum(losses, dtype=np.float64)) / len(losses)
@@ -89,8 +95,7 @@ class SoftmaxCrossEntropy(Loss):
     label_smoothing: float = 0.0
 
     def __post_init__(self) -> None:
-        if not 0.0 <= self.label_smoothing <= 1.0:
-            raise ValueError(f"label_smoothing must be between 0 and 1, got {self.label_smoothing}")
+        check_interval("label_smoothing", self.label_smoothing, 0.0, 1.0)
 
     def targets(self, y: ArrayLike, n: int, n_outputs: int) -> Array:
         return functional.smoothed(functional.as_targets(y, n, n_outputs), n_outputs, self.label_smoothing)
@@ -114,8 +119,8 @@ class SigmoidCrossEntropy(Loss):
     def n_outputs(self, n_classes: int) -> int:
         if n_classes != 2:
             raise ValueError(
-                f"SigmoidCrossEntropy separates two classes by one logit, got {n_classes} classes; "
-                "use SoftmaxCrossEntropy"
+                "Only binary classification is supported by SigmoidCrossEntropy, which has one logit for two "
+                f"classes, got {n_classes} classes; use SoftmaxCrossEntropy"
             )
         return 1
 
@@ -123,12 +128,13 @@ class SigmoidCrossEntropy(Loss):
         if np.ndim(y) == 1 and n_outputs == 1:
             return functional.as_targets(y, n, 2)[:, None].astype(np.float64)
         y = functional.as_targets(y, n, n_outputs)
-        if y.shape != (n, n_outputs) or (y > 1).any():
+        if y.shape != (n, n_outputs):
             raise ValueError(
-                f"targets of SigmoidCrossEntropy with {n_outputs} outputs must be probabilities of shape "
-                f"({n}, {n_outputs}), got shape {y.shape}"
-                + (f" and a largest value of {y.max()}" if y.size else "")
+                f"targets of SigmoidCrossEntropy with {n_outputs} outputs must have shape "
+                f"({n}, {n_outputs}), got {y.shape}"
             )
+        if (y > 1).any():
+            raise ValueError(f"targets of SigmoidCrossEntropy must be at most 1, got {y.max()}")
         return y
 
     def buffers(self, n_outputs: int, dtype: DTypeLike) -> dict[str, Buffer]:
@@ -139,12 +145,16 @@ class SigmoidCrossEntropy(Loss):
         return losses
 
     def probabilities(self, z: Array) -> Array:
-        z = z[:, 0]
-        return np.stack([functional.sigmoid(-z), functional.sigmoid(z)], axis=1)
+        """Probabilities (n, 2) of the two classes of one logit, or (n, c) of yes for each of c questions."""
+        return functional.sigmoid(_both_sides(z))
 
     def log_probabilities(self, z: Array) -> Array:
-        z = z[:, 0]
-        return np.stack([functional.log_sigmoid(-z), functional.log_sigmoid(z)], axis=1)
+        return functional.log_sigmoid(_both_sides(z))
+
+
+def _both_sides(z: Array) -> Array:
+    """For one logit, [-z, z]: the logistic function of these is the probability of no and of yes."""
+    return np.concatenate([-z, z], axis=1) if z.shape[1] == 1 else z
 
 
 def _float64_buffers(n_outputs: int, dtype: DTypeLike) -> dict[str, Buffer]:

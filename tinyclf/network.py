@@ -10,10 +10,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import DTypeLike
 
+from .errors import whole_number
 from .layers import Layer
 from .losses import Loss
 from .rows import as_rows
-from .views import Array, Buffer, Views
+from .views import Array, Views
 
 # Rows per block of a prediction: enough for fast matrix products, few enough to stay in the cache.
 _BLOCK = 512
@@ -39,7 +40,7 @@ class Network:
         All parameters: first those with an L2 penalty (weights), then the others (biases).
     penalised : ndarray
         The first part of theta.
-    parameters : list of Views, one per layer
+    parameters : tuple of Views, one per layer
         Its parameters by name, as views of theta. Assignment sets them:
         ``network.parameters[0].W = W0``.
     widths : list of int
@@ -59,24 +60,30 @@ class Network:
     def __init__(
         self, layers: Sequence[Layer], n_in: int, *, dtype: DTypeLike = "float32", seed: Any = None
     ) -> None:
+        if isinstance(layers, Layer):
+            raise TypeError(f"layers must be a list of layers, got {layers!r}")
         self.layers = tuple(layers)
-        self.dtype = np.dtype(dtype)
+        self.dtype = np.dtype(dtype).newbyteorder("=")
         if not self.layers:
             raise ValueError("a network needs at least one layer")
         if self.dtype not in (np.float32, np.float64):
             raise ValueError(
                 f"dtype must be float32 or float64, got {self.dtype}; narrower types overflow in training"
             )
-        if n_in < 1:
-            raise ValueError(f"n_in must be at least 1, got {n_in}")
         rng = np.random.default_rng(seed)
-        self.widths = [int(n_in)]
+        self.widths = [whole_number("n_in", n_in, 1)]
         initial = []
         for layer in self.layers:
             if not isinstance(layer, Layer):
                 raise TypeError(f"layers must be instances of Layer, got {layer!r}")
             initial.append(layer.parameters(self.widths[-1], rng))
-            self.widths.append(layer.n_out(self.widths[-1]))
+            if not isinstance(layer.decayed, tuple) or not set(layer.decayed) <= set(initial[-1]):
+                raise ValueError(
+                    f"decayed must be a tuple of names of parameters, got {layer.decayed!r} in "
+                    f"{type(layer).__name__}, whose parameters are {list(initial[-1])}"
+                )
+            n_out = layer.n_out(self.widths[-1])
+            self.widths.append(whole_number(f"n_out of {type(layer).__name__}", n_out, 1))
         self._shapes = [{name: np.shape(a) for name, a in arrays.items()} for arrays in initial]
         self._bind(np.empty(sum(np.size(a) for arrays in initial for a in arrays.values()), self.dtype))
         for views, arrays in zip(self.parameters, initial, strict=True):
@@ -84,14 +91,24 @@ class Network:
                 setattr(views, name, array)
 
     def _bind(self, theta: Array) -> None:
-        self.theta = theta
-        self.parameters = self.split(theta)
+        self._theta = theta
+        self.parameters = tuple(self.split(theta))
         n = sum(
             views.__dict__[name].size
             for layer, views in zip(self.layers, self.parameters, strict=True)
             for name in layer.decayed
         )
         self.penalised = theta[:n]
+
+    @property
+    def theta(self) -> Array:
+        """All parameters; assigning writes into the vector."""
+        return self._theta
+
+    @theta.setter
+    def theta(self, values: Array) -> None:
+        if values is not self._theta:
+            Views(theta=self._theta).theta = values
 
     def split(self, vector: Array) -> list[Views]:
         """Views of a vector laid out like theta, per layer and by name."""
@@ -159,7 +176,7 @@ class Network:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
-        self._bind(np.array(state["theta"]))  # a copy: memory-mapped arrays are read-only
+        self._bind(np.array(state["_theta"]))  # a copy: memory-mapped arrays are read-only
 
     def __repr__(self) -> str:
         layers = ", ".join(map(repr, self.layers))
@@ -195,6 +212,8 @@ class Workspace:
         Room for the rows of a batch; in training only.
     gradient : ndarray like theta
         And ``gradients``, its views per layer; in training only.
+    scratch : ndarray like the penalised parameters
+        In training only.
     """
 
     def __init__(
@@ -221,10 +240,13 @@ class Workspace:
             keep = x is None or (training and below is not None and below.reads_y)
             y = x if layer.in_place and not keep else new(n_out)
             self._arrays.append({"x": x, "y": y, "dy": None, "dx": None})
-            self._arrays[-1].update(_allocated(layer.buffers(n_in), batch_size, dtype))
+            buffers = layer.buffers(n_in)
+            if taken := {"x", "y", "dy", "dx", "training", "rng"} & set(buffers):
+                raise ValueError(f"the tape of {type(layer).__name__} has a {taken.pop()!r} of its own")
+            self._arrays[-1].update({k: b.array(batch_size, dtype) for k, b in buffers.items()})
             below = layer
         buffers = {} if loss is None else loss.buffers(network.widths[-1], dtype)
-        self._loss_arrays = _allocated(buffers, batch_size, dtype)
+        self._loss_arrays = {k: b.array(batch_size, dtype) for k, b in buffers.items()}
         if training:
             self.x = new(network.widths[0])
             self.gradient = np.empty_like(network.theta)
@@ -252,10 +274,3 @@ class Workspace:
             for named in self._arrays
         ]
         return Tapes(layers, Views(**{name: a[:n] for name, a in self._loss_arrays.items()}))
-
-
-def _allocated(buffers: dict[str, Buffer], batch_size: int, dtype: DTypeLike) -> dict[str, Array]:
-    return {
-        name: np.empty((batch_size, *buffer.shape), dtype if buffer.dtype is None else buffer.dtype)
-        for name, buffer in buffers.items()
-    }

@@ -29,6 +29,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .errors import check_interval
 from .views import Array, Views
 
 Schedule = Callable[[float], float]
@@ -52,14 +53,14 @@ class Optimizer:
     learning_rate: float
 
     def __post_init__(self) -> None:
-        check_interval("learning_rate", self.learning_rate, 0.0, np.inf, open_low=True)
+        check_interval("learning_rate", self.learning_rate, 0.0, np.inf, open_low=True, open_high=True)
 
     def vectors(self) -> tuple[str, ...]:
         """Names of the vectors that live from step to step."""
         return ()
 
     def update(self, g: Array, s: Views, t: int, rate: float) -> None:
-        """Overwrite the gradient g with the step."""
+        """Overwrite the gradient g with the step, in place: ``g *= rate`` or ``g[...] = ...``."""
         raise NotImplementedError(f"{type(self).__name__} has no update")
 
 
@@ -78,7 +79,7 @@ class SGD(Optimizer):
     momentum : float, default=0.0
         mu, from 0 to 1.
     nesterov : bool, default=False
-        Whether to use Nesterov's form; needs momentum.
+        Whether to use Nesterov's form; makes no difference without momentum.
     """
 
     learning_rate: float = 0.1
@@ -139,7 +140,7 @@ class Adam(Optimizer):
         super().__post_init__()
         check_interval("beta_1", self.beta_1, 0.0, 1.0, open_high=True)
         check_interval("beta_2", self.beta_2, 0.0, 1.0, open_high=True)
-        check_interval("epsilon", self.epsilon, 0.0, np.inf, open_low=True)
+        check_interval("epsilon", self.epsilon, 0.0, np.inf, open_low=True, open_high=True)
 
     def vectors(self) -> tuple[str, ...]:
         return ("M", "V")
@@ -156,22 +157,6 @@ class Adam(Optimizer):
         g += self.epsilon / root
         np.divide(s.M, g, out=g)
         g *= rate * (1.0 - b2**t) ** 0.5 / (1.0 - b1**t) * (1.0 - b1) / root
-
-
-def check_interval(
-    name: str,
-    value: float,
-    low: float,
-    high: float,
-    *,
-    open_low: bool = False,
-    open_high: bool = False,
-) -> None:
-    """Raise a ValueError that names the value unless it lies in the interval."""
-    if low <= value <= high and not (open_low and value == low) and not (open_high and value == high):
-        return
-    interval = f"{'(' if open_low else '['}{low:g}, {high:g}{')' if open_high else ']'}"
-    raise ValueError(f"{name} must be in {interval}, got {value}")
 
 
 OPTIMIZERS: dict[str, type[Optimizer]] = {"adam": Adam, "sgd": SGD}

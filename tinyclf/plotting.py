@@ -31,7 +31,8 @@ def draw_outcomes(outcomes: Sequence[Outcome], ax: Any) -> None:
         epochs = np.arange(1, len(curve) + 1)
         if np.isfinite(curve).any():
             ax.plot(epochs, curve, color=colour, linewidth=2.5)
-            spot, anchor = (epochs[-1], curve[-1]), "right"
+            last = np.flatnonzero(np.isfinite(curve))[-1]
+            spot, anchor = (epochs[last], curve[last]), "right"
         else:
             ax.plot([1], [above], "x", clip_on=False, color=colour, markersize=14, markeredgewidth=4)
             spot, anchor = (1, above), "left"
@@ -71,6 +72,11 @@ def save_outcomes(outcomes: Sequence[Outcome], setup: str, path: str | Path) -> 
     -------
     Path
         Where the picture is, absolute.
+
+    Raises
+    ------
+    ValueError
+        If the path's ending is no format that matplotlib knows.
     """
     from matplotlib.figure import Figure  # not pyplot: no window system, no global state
 

@@ -68,6 +68,9 @@ def as_rows(X: Any, dtype: DTypeLike, n_in: int, first_row: int = 0) -> DenseRow
     """
     sparse = hasattr(X, "tocsr")
     X = X.tocsr() if sparse else np.asarray(X)
+    if sparse and not X.has_canonical_format:  # entries of the same place add up, maybe beyond the range
+        X = X.copy()
+        X.sum_duplicates()
     if X.dtype.kind not in "biuf":
         raise TypeError(f"the input must hold real numbers, got dtype {X.dtype}")
     if X.ndim != 2 or X.shape[1] != n_in:
@@ -75,7 +78,9 @@ def as_rows(X: Any, dtype: DTypeLike, n_in: int, first_row: int = 0) -> DenseRow
     _check_range(X.data if sparse else X, X, sparse, np.dtype(dtype), first_row)
     if sparse:
         return CsrRows(X.astype(dtype, copy=False))
-    return DenseRows(np.ascontiguousarray(X, dtype))
+    X = np.ascontiguousarray(X, dtype).view()
+    X.flags.writeable = False  # a layer of one's own must not write over the caller's rows
+    return DenseRows(X)
 
 
 def as_weights(sample_weight: ArrayLike | None, n: int) -> Array | None:
@@ -83,9 +88,12 @@ def as_weights(sample_weight: ArrayLike | None, n: int) -> Array | None:
     if sample_weight is None:
         return None
     w = np.asarray(sample_weight)
-    if w.dtype.kind not in "biuf":
+    if w.dtype.kind not in "biufO":
         raise TypeError(f"sample_weight must hold real numbers, got dtype {w.dtype}")
-    w = w.astype(np.float64)
+    try:
+        w = w.astype(np.float64)
+    except (TypeError, ValueError):
+        raise TypeError(f"sample_weight must hold real numbers, got {w.tolist()[:5]}") from None
     if w.ndim == 0:
         w = np.full(n, w)
     if w.shape != (n,):
@@ -112,10 +120,11 @@ def _check_range(values: Any, X: Any, sparse: bool, dtype: np.dtype[Any], first_
     else:
         row, column = np.argwhere(~(np.abs(X) <= limit))[0]
         value = X[row, column]
-    fix = "scale the column" if dtype == np.float64 else 'scale the column, or compute in dtype="float64"'
+    fix = "scale the column" if dtype == np.float64 else 'scale the column, or train in dtype="float64"'
     if not np.isfinite(value):
         fix = "remove or impute it"
+    shown = "NaN" if np.isnan(value) else value
     raise ValueError(
-        f"the input is {value} at row {first_row + row}, column {column}, which is not a finite {dtype} "
+        f"the input is {shown} at row {first_row + row}, column {column}, which is not a finite {dtype} "
         f"number; {fix}"
     )

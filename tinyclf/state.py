@@ -27,42 +27,52 @@ class TrainState:
     ----------
     vectors : Views
         The optimizer's vectors.
-    epoch, step : int
-        Number of finished epochs and steps.
+    t : int
+        Number of steps since the last of them was zero.
+    epoch : int
+        Number of finished epochs.
     """
 
     network: Network
     optimizer: Optimizer
     seed: Any = None
     vectors: Views = field(init=False)
+    t: int = field(default=0, init=False)
     epoch: int = field(default=0, init=False)
-    step: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
+        if not isinstance(self.optimizer, Optimizer):
+            raise TypeError(f"optimizer must be an instance of Optimizer, got {self.optimizer!r}")
+        if isinstance(self.seed, np.random.RandomState):
+            raise TypeError("seed must be an int, a numpy.random.Generator or None, got a RandomState")
         self.vectors = Views()
         self.use(self.optimizer)
         self.shuffle_rng, self.dropout_rng = np.random.default_rng(self.seed).spawn(2)
         self.seed = None  # it is in the streams now
 
     def use(self, optimizer: Optimizer) -> None:
-        """Go on with another optimizer; vectors of the same name are kept, new ones start at zero."""
+        """Go on with another optimizer: vectors of the same name are kept, new ones start at zero."""
         old, theta = vars(self.vectors), self.network.theta
-        self.optimizer = optimizer
+        if not set(optimizer.vectors()) <= set(old):
+            self.t = 0  # what corrects for a start at zero must know of it
         self.vectors = Views(**{name: old.get(name, np.zeros_like(theta)) for name in optimizer.vectors()})
+        self.optimizer = optimizer
 
-    def snapshot(self) -> tuple[Any, ...]:
+    def snapshot(self) -> dict[str, Any]:
         """Copies of everything that training changes, for `restore`."""
-        return (
-            self.network.theta.copy(),
-            {name: vector.copy() for name, vector in vars(self.vectors).items()},
-            (self.shuffle_rng.bit_generator.state, self.dropout_rng.bit_generator.state),
-            (self.epoch, self.step),
-        )
+        return {
+            "theta": self.network.theta.copy(),
+            "optimizer": self.optimizer,
+            "vectors": {name: vector.copy() for name, vector in vars(self.vectors).items()},
+            "streams": [rng.bit_generator.state for rng in (self.shuffle_rng, self.dropout_rng)],
+            "counts": (self.t, self.epoch),
+        }
 
-    def restore(self, snapshot: tuple[Any, ...]) -> None:
-        """Go back to a snapshot, in place: views of the parameters stay views."""
-        theta, vectors, streams, (self.epoch, self.step) = snapshot
-        self.network.theta[...] = theta
-        for name, vector in vectors.items():
-            setattr(self.vectors, name, vector)
-        self.shuffle_rng.bit_generator.state, self.dropout_rng.bit_generator.state = streams
+    def restore(self, snapshot: dict[str, Any]) -> None:
+        """Go back to a snapshot; views of the parameters stay views."""
+        self.network.theta = snapshot["theta"]
+        self.optimizer = snapshot["optimizer"]
+        self.vectors = Views(**{name: vector.copy() for name, vector in snapshot["vectors"].items()})
+        for rng, stream in zip((self.shuffle_rng, self.dropout_rng), snapshot["streams"], strict=True):
+            rng.bit_generator.state = stream
+        self.t, self.epoch = snapshot["counts"]

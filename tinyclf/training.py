@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .errors import DivergenceError
+from .errors import DivergenceError, check_interval, whole_number
 from .losses import Loss, SoftmaxCrossEntropy
 from .network import Network, Workspace
 from .optimizers import SGD, Optimizer, Schedule, constant
@@ -31,14 +31,15 @@ class Epoch:
     index : int
         Number of the epoch, from 1.
     loss : float
-        Mean over the rows, each as its mini-batch saw it, with the L2 penalty.
+        Mean over the mini-batches of their losses, which are weighted means with the L2 penalty; each counts
+        by its number of rows, as in scikit-learn.
     largest_logit : float
         The largest magnitude of a logit in any of its mini-batches; nan if one was nan.
     gradient_norm : float
-        Euclidean norm of the last mini-batch's gradient, with the L2 penalty.
+        Euclidean norm of the last mini-batch's gradient, with the L2 penalty; nan if it was not reached.
     first_nonfinite : int or None
-        The first mini-batch, from 1, with a loss or logit that is not finite, or after whose step the
-        parameters were not finite.
+        The first mini-batch, from 1, with a loss or logit that is not finite; or the last one, if the
+        parameters or the optimizer's vectors are not finite after its step.
     seconds : float
         Wall-clock time.
     """
@@ -98,18 +99,18 @@ class Objective:
         return value, largest_logit
 
 
-@dataclass(frozen=True)
+@dataclass
 class Run:
-    """What stays the same while `train` goes from epoch to epoch."""
+    """One call of `train`: what it was asked for, and how far it has come."""
 
     objective: Objective
     workspace: Workspace
     batch_size: int
     shuffle: bool
     schedule: Schedule
-    first_step: int
     n_steps: int
     on_nonfinite: OnNonfinite
+    steps_done: int = 0
 
 
 def run_epoch(state: TrainState, run: Run) -> Epoch:
@@ -119,7 +120,7 @@ def run_epoch(state: TrainState, run: Run) -> Epoch:
     order = run.objective.order
     if run.shuffle:
         order = state.shuffle_rng.permutation(order)
-    total, done, largest_logit, norm = 0.0, 0, 0.0, 0.0
+    total, done, largest_logit, norm = 0.0, 0, 0.0, math.nan
     first_nonfinite = None
     # A generator that held this context around its yield would leak it into the caller.
     with np.errstate(all="ignore"):
@@ -131,14 +132,19 @@ def run_epoch(state: TrainState, run: Run) -> Epoch:
             largest_logit = float(np.maximum(largest_logit, peak))
             if done == len(order):
                 norm = math.sqrt(np.einsum("i,i->", gradient, gradient, dtype=np.float64))
-            rate = optimizer.learning_rate * run.schedule((state.step - run.first_step) / run.n_steps)
+            factor = run.schedule(run.steps_done / run.n_steps)
+            check_interval("the factor that schedule returns", factor, 0.0, math.inf, open_high=True)
+            rate = optimizer.learning_rate * factor
+            run.steps_done += 1
             finite = math.isfinite(value) and math.isfinite(peak)
             if finite or run.on_nonfinite == "continue":
-                state.step += 1
-                optimizer.update(gradient, state.vectors, state.step, rate)
+                state.t += 1
+                optimizer.update(gradient, state.vectors, state.t, rate)
                 network.theta -= gradient
-                # Broken parameters show in the next batch's loss, so only the last step needs a look.
-                finite = finite and (done < len(order) or _all_finite(network.theta))
+                # Broken parameters show in the next batch's loss, so only the last step needs a look. Broken
+                # vectors need not show at all: an overflow in Adam's V leaves steps of 0.
+                if finite and done == len(order):
+                    finite = all(map(_all_finite, (network.theta, *vars(state.vectors).values())))
             if not finite:
                 first_nonfinite = first_nonfinite or number
                 if run.on_nonfinite == "stop":
@@ -187,7 +193,8 @@ def train(
     """Train a network in place; a generator with one report per epoch.
 
     Nothing happens until the generator is asked for an epoch, and it may be left at any time: the network
-    keeps what it has learnt. With ``batch_size=len(X)`` and ``SGD`` this is plain gradient descent.
+    keeps what it has learnt. With ``batch_size=len(X)`` and ``SGD`` this is plain gradient descent. X is not
+    copied if it is C-ordered and of the network's type, and must not change meanwhile.
 
     Parameters
     ----------
@@ -199,7 +206,7 @@ def train(
     optimizer : Optimizer, default=SGD()
     epochs : int, default=20
     batch_size : int, default=32
-        The last batch of an epoch is shorter where n is no multiple.
+        The last batch of an epoch is shorter where n is no multiple; more than n is n.
     sample_weight : array_like of shape (n,), optional
         Non-negative; rows of weight 0 are left out.
     alpha : float, default=0.0
@@ -214,7 +221,8 @@ def train(
         What to do about a loss or logit that is not finite: raise a DivergenceError, end the epoch and the
         training, or go on. The first two leave out the step that would follow.
     state : TrainState, optional
-        Goes on where an earlier training stopped, instead of ``optimizer`` and ``seed``.
+        Of this network: goes on where an earlier training stopped, with its optimizer and random streams
+        instead of ``optimizer`` and ``seed``.
 
     Yields
     ------
@@ -240,19 +248,23 @@ def train(
     array([0, 0, 1, 1])
     """
     loss = SoftmaxCrossEntropy() if loss is None else loss
+    if not isinstance(loss, Loss):
+        raise TypeError(f"loss must be an instance of Loss, got {loss!r}")
     if state is None:
         state = TrainState(network, SGD() if optimizer is None else optimizer, seed)
-    if epochs < 0:
-        raise ValueError(f"epochs must be at least 0, got {epochs}")
-    if batch_size < 1:
-        raise ValueError(f"batch_size must be at least 1, got {batch_size}")
-    if not 0.0 <= alpha < math.inf:
-        raise ValueError(f"alpha must be at least 0 and finite, got {alpha}")
+    elif optimizer is not None or seed is not None:
+        raise ValueError("state brings its own optimizer and seed; change the optimizer by state.use(...)")
+    if state.network is not network:
+        raise ValueError("state belongs to another network; train state.network, or make a new TrainState")
+    if network.theta.size == 0:
+        raise ValueError(f"there is nothing to train: no layer of {network} has parameters")
+    epochs = whole_number("epochs", epochs, 0)
+    batch_size = whole_number("batch_size", batch_size, 1)
+    check_interval("alpha", alpha, 0.0, math.inf, open_high=True)
     if on_nonfinite not in ("raise", "stop", "continue"):
         raise ValueError(f'on_nonfinite must be "raise", "stop" or "continue", got {on_nonfinite!r}')
     rows = as_rows(X, network.dtype, network.widths[0])
     targets = loss.targets(y, len(rows), network.widths[-1])
-    objective = Objective(rows, targets, as_weights(sample_weight, len(rows)), loss, alpha)
     weight = as_weights(sample_weight, len(rows))
     objective = Objective(rows, targets, weight, loss, alpha)
     n = len(objective.order)
@@ -265,7 +277,6 @@ def train(
         batch_size=batch_size,
         shuffle=shuffle,
         schedule=schedule,
-        first_step=state.step,
         n_steps=epochs * math.ceil(n / batch_size),
         on_nonfinite=on_nonfinite,
     )

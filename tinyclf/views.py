@@ -70,22 +70,37 @@ class ViewList(list[Array]):
             if len(index) != len(value):
                 raise ValueError(f"there are {len(index)} arrays to set here, got {len(value)}")
             for i, v in zip(index, value, strict=True):
+                _check_shape(f"array {i}", self[i], v)  # all of them before the first is written
+            for i, v in zip(index, value, strict=True):
                 self[i] = v
         else:
             _write(f"array {index}", self[index], value)
 
 
 def _write(name: str, array: Array, value: Any) -> None:
-    if np.shape(value) != array.shape:
-        raise ValueError(f"{name} has shape {array.shape}, got an array of shape {np.shape(value)}")
+    _check_shape(name, array, value)
     array[...] = value
+
+
+def _check_shape(name: str, array: Array, value: Any) -> None:
+    if np.shape(value) != array.shape:
+        raise ValueError(
+            f"{name} has shape {array.shape}, got an array of shape {np.shape(value)}; "
+            "to set all entries to one number, assign to [...]"
+        )
 
 
 class Buffer(NamedTuple):
     """What a layer or loss asks the workspace for: ``shape`` per row of the batch, and the type of an entry.
 
-    A dtype of None is the type that the network computes in.
+    One number per row is the shape (), a vector of 5 is 5 or (5,). A dtype of None is the type that the
+    network computes in.
     """
 
-    shape: tuple[int, ...]
+    shape: int | tuple[int, ...]
     dtype: DTypeLike | None = None
+
+    def array(self, n: int, dtype: DTypeLike) -> Array:
+        """Return room for n rows, in a network that computes in dtype."""
+        shape = (self.shape,) if isinstance(self.shape, int) else self.shape
+        return np.empty((n, *shape), dtype if self.dtype is None else self.dtype)

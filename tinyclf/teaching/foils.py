@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..functional import as_targets, smoothed
+from ..errors import check_interval
+from ..functional import as_logits, as_targets, smoothed
 from ..losses import Loss, SoftmaxCrossEntropy
-from ..optimizers import check_interval
 from ..views import Array
 
 
@@ -129,8 +129,7 @@ def _evaluate(
     loss: Loss, logits: ArrayLike, targets: ArrayLike, label_smoothing: float
 ) -> tuple[Array, Array]:
     """Losses and gradients of the rows, in the type of the logits; integers count as float64."""
-    z = np.asarray(logits)
-    z = z if z.dtype.kind == "f" else z.astype(np.float64)
+    z = as_logits(logits)
     if z.ndim != 2 or z.shape[1] == 0:
         raise ValueError(f"logits must have shape (n, k) with k > 0, got {z.shape}")
     y = smoothed(as_targets(targets, *z.shape), z.shape[1], label_smoothing)

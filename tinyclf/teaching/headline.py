@@ -37,7 +37,8 @@ class Outcome:
     curve : list of float
         The loss that training reported for each epoch.
     first_nonfinite_step : int or None
-        The first step, from 1, whose loss or logits were not finite.
+        The first step, from 1, whose loss or logits were not finite, or after which, at the end of an epoch,
+        the parameters were not.
     true_loss : float
         The exact mean loss of the trained network on its training rows; nan if the weights are.
     accuracy : float

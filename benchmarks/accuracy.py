@@ -1,0 +1,324 @@
+"""How right is a softmax cross-entropy? ``python benchmarks/accuracy.py [--rows N] [--picture PATH]``.
+
+tinyclf beside scipy, torch, jax and scikit-learn, as far as they are installed, on the same hard logits. Each
+row is computed by mpmath with 60 digits, and errors are in units in the last place of the result's type.
+"Zeros" are results that are 0 although the truth, rounded to the type, is not; "nan" are results that are nan
+or inf although the truth is neither, or finite although it is inf. The logits are made here, from one seed.
+
+Errors of logsumexp = m + L are relative to the larger of m and L, which may cancel; those of the gradient for
+soft targets y, with Y = sum y, are relative to Y p + y.
+"""
+
+import argparse
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+import mpmath
+import numpy as np
+
+from tinyclf import cross_entropy, cross_entropy_grad, log_softmax, logsumexp, softmax
+
+mpmath.mp.dps = 60
+HARD = ["softmax", "log_softmax", "logsumexp", "cross_entropy", "gradient"]
+SOFT = ["soft cross_entropy", "soft gradient"]
+FUNCTIONS = HARD + SOFT
+WIDTHS = [2, 3, 10, 100]
+# What tinyclf promises, in ulps, for the functions in their order.
+PROMISED = {
+    "float32": dict(zip(FUNCTIONS, [0.51, 0.51, 1.01, 0.51, 0.51, 0.51, 0.51], strict=True)),
+    "float64": dict(zip(FUNCTIONS, [8, 6, 6, 6, 8, 6, 8], strict=True)),
+}
+END = {"float32": 1e14, "float64": 1e26}  # of the picture's axes
+
+Pairs = list[tuple[mpmath.mpf, mpmath.mpf]]
+Function = Callable[[np.ndarray, np.ndarray], np.ndarray]
+
+
+def hard_logits(rng: np.random.Generator, n: int, k: int, dtype: str) -> np.ndarray:
+    """Rows of logits (n, k) on which simpler formulas fail, of nine kinds in turn."""
+    deep = 104.0 if dtype == "float32" else 745.0  # exp(-deep) is the smallest float
+    x = rng.normal(size=(n, k))
+    kinds = np.arange(n) % 9
+    first = np.arange(k) == rng.integers(k, size=n)[:, None]
+    ahead = rng.uniform(3, 45, size=(n, 1)) * first
+    x = np.where(kinds[:, None] == 1, x + ahead, x)  # confident
+    x = np.where(kinds[:, None] == 2, x + deep * rng.uniform(0.8, 1, (n, 1)) * first, x)  # at the edge
+    x = np.where(kinds[:, None] == 3, 10.0 ** rng.uniform(-3, 4, (n, 1)) * x, x)  # any magnitude
+    x = np.where(kinds[:, None] == 4, x + 10.0 ** rng.uniform(1, 7, (n, 1)), x)  # common offset
+    x = np.where(kinds[:, None] == 5, x[:, :1] * (1 + 2e-7 * rng.integers(-3, 4, (n, k))), x)  # near ties
+    x = np.where((kinds[:, None] == 6) & ~first & (rng.uniform(size=(n, k)) < 0.5), -np.inf, x)  # masked
+    x = np.where(kinds[:, None] == 7, x - deep * rng.uniform(0, 0.9, (n, k)) * ~first, x)  # spread out
+    x = np.where(kinds[:, None] == 8, x + ahead + 10.0 ** rng.uniform(1, 5, (n, 1)), x)  # confident, offset
+    return x.astype(dtype)
+
+
+@dataclass
+class Case:
+    """Logits (n, k), labels (n,) and soft targets (n, k), with the exact results of each function.
+
+    Each result comes with the number that its error is relative to.
+    """
+
+    x: np.ndarray
+    t: np.ndarray
+    y: np.ndarray
+    truth: dict[str, list[Pairs]]
+
+
+def cases(n: int, dtype: str) -> list[Case]:
+    rng = np.random.default_rng(0)
+    made = []
+    for k in WIDTHS:
+        x = hard_logits(rng, max(9, n // (k if k > 10 else 1)), k, dtype)
+        t = np.where(rng.uniform(size=len(x)) < 0.6, x.argmax(axis=1), rng.integers(k, size=len(x)))
+        y = rng.uniform(size=x.shape).astype(dtype) * (rng.uniform(size=x.shape) < 0.7) * (x > -np.inf)
+        truth = {name: [] for name in FUNCTIONS}
+        for row, label, target in zip(x.tolist(), t.tolist(), y.tolist(), strict=True):
+            for name, results in exact(row, label, target).items():
+                truth[name].append(results)
+        made.append(Case(x, t, y, truth))
+    return made
+
+
+def exact(row: list[float], label: int, target: list[float]) -> dict[str, Pairs]:
+    """All functions of one row, each number with the one that its error is relative to."""
+    x = [mpmath.mpf(v) for v in row]
+    y = [mpmath.mpf(v) for v in target]
+    top = x.index(max(x))
+    e = [mpmath.exp(v - x[top]) for v in x]
+    S = mpmath.fsum(e[:top] + e[top + 1 :])
+    L = mpmath.log1p(S)
+    p, log_p = [v / (1 + S) for v in e], [v - x[top] - L for v in x]
+    gradient = [*p[:label], -mpmath.fsum(p[:label] + p[label + 1 :]), *p[label + 1 :]]  # p - 1 would cancel
+    Y = mpmath.fsum(y)
+    soft_loss = mpmath.fsum(-v * q for v, q in zip(y, log_p, strict=True) if v)
+    return {
+        "softmax": [(v, v) for v in p],
+        "log_softmax": [(v, v) for v in log_p],
+        "logsumexp": [(x[top] + L, max(abs(x[top]), L))],
+        "cross_entropy": [(-log_p[label], -log_p[label])],
+        "gradient": [(v, v) for v in gradient],
+        "soft cross_entropy": [(soft_loss, soft_loss)],
+        "soft gradient": [(Y * q - v, Y * q + v) for q, v in zip(p, y, strict=True)],
+    }
+
+
+def libraries() -> dict[str, dict[str, Function]]:
+    """The functions of each library that is installed; a library need not have all of them."""
+    found: dict[str, dict[str, Function]] = {
+        "tinyclf": {
+            "softmax": lambda x, t: softmax(x),
+            "log_softmax": lambda x, t: log_softmax(x),
+            "logsumexp": lambda x, t: logsumexp(x),
+            "cross_entropy": lambda x, t: cross_entropy(x, t),
+            "gradient": lambda x, t: cross_entropy_grad(x, t),
+            "soft cross_entropy": lambda x, y: cross_entropy(x, y),
+            "soft gradient": lambda x, y: cross_entropy_grad(x, y),
+        }
+    }
+    for name, make in [("scipy", _scipy), ("torch", _torch), ("jax", _jax), ("sklearn", _sklearn)]:
+        if find_spec(name) is None:
+            print(f"{name} is not installed and left out")
+        else:
+            found |= make()
+    return found
+
+
+def _scipy() -> dict[str, dict[str, Function]]:
+    from scipy import special
+
+    def loss(x, t):
+        return -special.log_softmax(x, axis=1)[np.arange(len(x)), t]
+
+    return {
+        "scipy.special": {
+            "softmax": lambda x, t: special.softmax(x, axis=1),
+            "log_softmax": lambda x, t: special.log_softmax(x, axis=1),
+            "logsumexp": lambda x, t: special.logsumexp(x, axis=1),
+            "cross_entropy": loss,
+        }
+    }
+
+
+def _torch() -> dict[str, dict[str, Function]]:
+    import torch
+
+    def gradient(x, t):
+        z = torch.tensor(x, requires_grad=True)
+        torch.nn.functional.cross_entropy(z, torch.tensor(t), reduction="sum").backward()
+        return z.grad.numpy()
+
+    def loss(x, t):
+        return torch.nn.functional.cross_entropy(torch.tensor(x), torch.tensor(t), reduction="none").numpy()
+
+    return {
+        "torch": {
+            "softmax": lambda x, t: torch.softmax(torch.tensor(x), dim=1).numpy(),
+            "log_softmax": lambda x, t: torch.log_softmax(torch.tensor(x), dim=1).numpy(),
+            "logsumexp": lambda x, t: torch.logsumexp(torch.tensor(x), dim=1).numpy(),
+            "cross_entropy": loss,
+            "gradient": gradient,
+            "soft cross_entropy": loss,
+            "soft gradient": gradient,
+        }
+    }
+
+
+def _jax() -> dict[str, dict[str, Function]]:
+    import jax
+
+    jax.config.update("jax_enable_x64", True)
+
+    def losses(z, t):
+        return -jax.numpy.take_along_axis(jax.nn.log_softmax(z, axis=1), t[:, None], axis=1)[:, 0]
+
+    def soft_losses(z, y):
+        return -jax.numpy.sum(jax.numpy.where(y > 0, y * jax.nn.log_softmax(z, axis=1), 0.0), axis=1)
+
+    return {
+        "jax.nn": {
+            "softmax": lambda x, t: np.asarray(jax.nn.softmax(x, axis=1)),
+            "log_softmax": lambda x, t: np.asarray(jax.nn.log_softmax(x, axis=1)),
+            "logsumexp": lambda x, t: np.asarray(jax.nn.logsumexp(x, axis=1)),
+            "cross_entropy": lambda x, t: np.asarray(losses(x, t)),
+            "gradient": lambda x, t: np.asarray(jax.grad(lambda z: losses(z, t).sum())(x)),
+            "soft cross_entropy": lambda x, y: np.asarray(soft_losses(x, y)),
+            "soft gradient": lambda x, y: np.asarray(jax.grad(lambda z: soft_losses(z, y).sum())(x)),
+        }
+    }
+
+
+def _sklearn() -> dict[str, dict[str, Function]]:
+    from sklearn._loss import HalfMultinomialLoss
+    from sklearn.neural_network._base import inplace_softmax, log_loss
+
+    def half(method):
+        def compute(x, t):
+            loss = HalfMultinomialLoss(n_classes=x.shape[1])
+            return getattr(loss, method)(
+                y_true=t.astype(x.dtype), raw_prediction=np.ascontiguousarray(x), n_threads=1
+            )
+
+        return compute
+
+    def mlp_softmax(x, t):
+        p = x.copy()
+        inplace_softmax(p)
+        return p
+
+    def mlp_loss(x, t):
+        y = np.eye(x.shape[1], dtype=x.dtype)[t]
+        return np.array([log_loss(y[i : i + 1], p[None]) for i, p in enumerate(mlp_softmax(x, t))], x.dtype)
+
+    return {
+        "MLPClassifier": {
+            "softmax": mlp_softmax,
+            "cross_entropy": mlp_loss,
+            "gradient": lambda x, t: mlp_softmax(x, t) - np.eye(x.shape[1], dtype=x.dtype)[t],
+        },
+        "HalfMultinomialLoss": {"cross_entropy": half("loss"), "gradient": half("gradient")},
+    }
+
+
+@dataclass
+class Errors:
+    """Errors in ulps of all results of one function, and what is worse than an error."""
+
+    ulps: np.ndarray
+    zeros: int
+    broken: int
+
+    def __str__(self) -> str:
+        worst, p99 = (self.ulps.max(), np.quantile(self.ulps, 0.99)) if self.ulps.size else (np.nan, np.nan)
+        return f"{worst:12.3g} {p99:12.3g} {self.zeros:7} {self.broken:6}"
+
+
+def errors(function: Function, name: str, made: list[Case]) -> Errors:
+    ulps, zeros, broken = [], 0, 0
+    for case in made:
+        with np.errstate(all="ignore"):
+            got = np.asarray(function(case.x, case.y if name in SOFT else case.t))
+        got = got.reshape(len(case.x), -1)
+        limit = np.finfo(got.dtype)
+        smallest, largest = mpmath.mpf(float(limit.smallest_subnormal)), mpmath.mpf(float(limit.max))
+        for row, exact_row in zip(got.tolist(), case.truth[name], strict=True):
+            for g, (truth, scale) in zip(row, exact_row, strict=True):
+                if mpmath.isinf(truth):
+                    broken += g != float(truth)
+                elif not np.isfinite(g):
+                    broken += 1
+                else:
+                    zeros += g == 0 and abs(truth) > smallest / 2
+                    unit = float(np.spacing(got.dtype.type(min(abs(scale), largest / 2))))
+                    ulps.append(float(abs(mpmath.mpf(g) - truth) / mpmath.mpf(unit)))
+    return Errors(np.array(ulps), int(zeros), int(broken))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rows", type=int, default=900, help="rows of logits for each number of classes")
+    parser.add_argument("--picture", type=Path, help="where to save the picture")
+    options = parser.parse_args()
+    found = libraries()
+    table: dict[tuple[str, str], dict[str, Errors]] = {}
+    met = True
+    for dtype, promised in PROMISED.items():
+        made = cases(options.rows, dtype)
+        rows = sum(len(case.x) for case in made)
+        print(f"\n{dtype}: {rows} rows of {', '.join(map(str, WIDTHS))} classes; errors in ulps of {dtype}")
+        print(f"{'':18} {'':20} {'max':>12} {'p99':>12} {'zeros':>7} {'nan':>6}")
+        for name in FUNCTIONS:
+            for library, functions in found.items():
+                if name not in functions:
+                    continue
+                table.setdefault((dtype, name), {})[library] = result = errors(functions[name], name, made)
+                promise = ""
+                if library == "tinyclf":
+                    kept = result.ulps.max() <= promised[name] and not result.zeros and not result.broken
+                    promise = f"   {'within' if kept else 'NOT WITHIN'} the promised {promised[name]}"
+                    met = met and kept
+                print(f"{name:18} {library:20} {result}{promise}")
+    if options.picture:
+        save_picture(table, options.picture)
+        print(f"\nThe picture is in {options.picture.resolve()}")
+    if not met:
+        raise SystemExit("tinyclf misses what it promises")
+
+
+def save_picture(table: dict[tuple[str, str], dict[str, Errors]], path: Path) -> None:
+    """Worst error of each library as a bar on a logarithmic axis, with its number of zeros beside it."""
+    from matplotlib.figure import Figure
+
+    names = list(dict.fromkeys(library for results in table.values() for library in results))
+    figure = Figure(figsize=(13, 6.5), layout="constrained")
+    axes = figure.subplots(2, len(HARD), sharey=True, sharex="row")
+    for row, dtype in zip(axes, PROMISED, strict=True):
+        for ax, name in zip(row, HARD, strict=True):
+            results = table[dtype, name]
+            for y, library in enumerate(names):
+                colour = "#1a7f5a" if library == "tinyclf" else "#8a8f98"
+                if library not in results:
+                    ax.text(0.12, y, "not offered", va="center", fontsize=7, color="#8a8f98")
+                    continue
+                result = results[library]
+                end = min(result.ulps.max(), END[dtype] / 1e4)
+                ax.barh(y, end - 0.1, left=0.1, color=colour, height=0.6)
+                label = f"{result.ulps.max():.3g}"
+                label += f", {result.zeros} zeros" if result.zeros else ""
+                label += f", {result.broken} nan or inf" if result.broken else ""
+                ax.text(end * 1.5, y, label, va="center", fontsize=7)
+            ax.set_xscale("log")
+            ax.set_xlim(0.1, END[dtype])
+            ax.set_yticks(range(len(names)), names, fontsize=8)
+            ax.tick_params(axis="x", labelsize=7)
+            ax.set_title(f"{name}, {dtype}", fontsize=9)
+            ax.spines[["top", "right"]].set_visible(False)
+    axes[0, 0].invert_yaxis()
+    figure.supxlabel("largest error in units in the last place (correct rounding: 0.5)", fontsize=9)
+    figure.savefig(path, dpi=110)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,239 @@
+"""The functions against mpmath on generated logits: any type, shape, magnitude and memory order."""
+
+import mpmath
+import numpy as np
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from ulps import LIMITS, softmax_truth, ulp_error
+
+from tinyclf import functional as F
+from tinyclf.layers import Dense
+from tinyclf.losses import SigmoidCrossEntropy, SoftmaxCrossEntropy
+from tinyclf.network import Network, Workspace
+
+DTYPES = ["float16", "float32", "float64"]
+SHAPES_OF_LOGITS = [
+    "around zero",
+    "any magnitude",
+    "near ties",
+    "one dominates",
+    "common offset",
+    "masked",
+    "subnormal",
+    "edge of exp",
+]
+
+
+def logits_of(kind, n, k, dtype, rng):
+    """Rows of one kind of trouble."""
+    big = float(np.log10(np.finfo(dtype).max)) - 1
+    x = rng.normal(size=(n, k))
+    with np.errstate(over="ignore", under="ignore"):
+        if kind == "any magnitude":
+            x = x * 10.0 ** rng.uniform(-big, big, size=(n, k))
+        elif kind == "near ties":
+            x = rng.normal(scale=100, size=(n, 1)).astype(dtype)
+            for _ in range(3):
+                x = np.where(rng.uniform(size=(n, k)) < 0.5, x, np.nextafter(x, np.array(9, dtype)))
+        elif kind == "one dominates":
+            x[:, rng.integers(k)] += rng.uniform(5, 60)
+        elif kind == "common offset":
+            x += 10.0 ** rng.uniform(1, min(big, 15))
+        elif kind == "masked":
+            x = np.where(rng.uniform(size=(n, k)) < 0.4, -np.inf, x)
+            x[:, rng.integers(k)] = rng.normal()
+        elif kind == "subnormal":
+            x = x * float(np.finfo(dtype).tiny)
+        elif kind == "edge of exp":
+            x = -rng.uniform(*((680, 760) if dtype == "float64" else (80, 110)), size=(n, k))
+            x[:, rng.integers(k)] = 0.3
+        return x.astype(dtype)
+
+
+def reordered(x, order):
+    """The same numbers in another memory order, without write access."""
+    if order == "F":
+        x = np.asfortranarray(x)
+    elif order == "strided":
+        room = np.full((2 * x.shape[0], 3 * x.shape[1]), 77, x.dtype)
+        room[::-2, ::3] = x
+        x = room[::-2, ::3]
+    x = x.view()
+    x.flags.writeable = False
+    return x
+
+
+cases = st.tuples(
+    st.sampled_from(SHAPES_OF_LOGITS),
+    st.integers(1, 3),
+    st.one_of(st.integers(1, 12), st.sampled_from([40, 130])),
+    st.sampled_from(DTYPES),
+    st.sampled_from(["C", "F", "strided"]),
+    st.integers(0, 2**32 - 1),
+)
+
+
+def built(case):
+    kind, n, k, dtype, order, seed = case
+    rng = np.random.default_rng(seed)
+    return reordered(logits_of(kind, n, k, dtype, rng), order), rng
+
+
+def check(name, x, got, truth, scale=None):
+    error = ulp_error(got, truth, scale)
+    limit = LIMITS["float64" if x.dtype == np.float64 else "float32"][name]
+    where = f"{x.dtype} logits {x.tolist()}: {got.tolist()}"
+    assert error <= limit, f"{name} is off by {error:.3g} ulp for {where}"
+
+
+@given(cases)
+def test_softmax_and_its_logarithm(case):
+    x, _ = built(case)
+    p, log_p, lse = F.softmax(x), F.log_softmax(x), F.logsumexp(x)
+    np.testing.assert_array_equal(F.softmax(x.T, axis=0), p.T)
+    np.testing.assert_array_equal(F.log_softmax(x[None], axis=2)[0], log_p)
+    for i, row in enumerate(x):
+        truth = softmax_truth(row)
+        check("softmax", row, p[i], truth.p)
+        check("log_softmax", row, log_p[i], truth.log_p)
+        check("logsumexp", row, lse[i : i + 1], [truth.lse], [max(abs(truth.m), truth.L)])
+
+
+@given(cases)
+def test_cross_entropy_and_its_gradient(case):
+    x, rng = built(case)
+    n, k = x.shape
+    y = rng.integers(k, size=n)
+    losses, gradient = F.cross_entropy(x, y), F.cross_entropy_grad(x, y)
+    for i, row in enumerate(x):
+        truth = softmax_truth(row)
+        check("loss", row, losses[i : i + 1], [-truth.log_p[y[i]]])
+        check("gradient", row, gradient[i], truth.gradient(y[i]))
+
+
+@given(cases, st.sampled_from([0.0, 1e-9, 0.1, 1.0]))
+def test_cross_entropy_with_soft_targets(case, smoothing):
+    x, rng = built(case)
+    n, k = x.shape
+    # Rows of any sum, with zeros, and no weight on a masked class, whose loss would be inf.
+    y = rng.uniform(size=(n, k)) * 10.0 ** rng.uniform(-3, 3) * (rng.uniform(size=(n, k)) < 0.7)
+    if smoothing and np.isneginf(x).any():
+        smoothing = 0.0
+    y[np.isneginf(x)] = 0.0
+    losses = F.cross_entropy(x, y, label_smoothing=smoothing)
+    gradient = F.cross_entropy_grad(x, y, label_smoothing=smoothing)
+    share = mpmath.mpf(smoothing)
+    for i, row in enumerate(x):
+        truth = softmax_truth(row)
+        exact = [mpmath.mpf(v) for v in y[i].tolist()]
+        Y = mpmath.fsum(exact)
+        target = [(1 - share) * v + share * Y / k for v in exact]
+        loss = mpmath.fsum(-t * lp for t, lp in zip(target, truth.log_p, strict=True) if t)
+        check("loss", row, losses[i : i + 1], [loss])
+        slope = [Y * p - t for p, t in zip(truth.p, target, strict=True)]
+        check("gradient", row, gradient[i], slope, [Y * p + t for p, t in zip(truth.p, target, strict=True)])
+
+
+def rows_of_floats(dtype):
+    """The type, and a list of any finite floats of it, or of such that exp can still tell from 0."""
+    width = int(dtype[5:])
+    numbers = st.floats(width=width, allow_nan=False, allow_infinity=False) | st.floats(
+        -800, 800, width=width
+    )
+    return st.tuples(st.just(dtype), st.lists(numbers, min_size=1, max_size=8))
+
+
+any_floats = st.sampled_from(["float32", "float64"]).flatmap(rows_of_floats)
+
+
+@given(any_floats)
+@example(("float32", [20.0, 0.0]))
+@example(("float64", [0.0, -744.9]))
+def test_any_finite_floats(drawn):
+    dtype, values = drawn
+    x = np.array(values, dtype)
+    truth = softmax_truth(x)
+    check("softmax", x, F.softmax(x), truth.p)
+    check("log_softmax", x, F.log_softmax(x), truth.log_p)
+    check("logsumexp", x, np.atleast_1d(F.logsumexp(x)), [truth.lse], [max(abs(truth.m), truth.L)])
+    check("loss", x, F.cross_entropy(x[None], [0]), [-truth.log_p[0]])
+    check("gradient", x, F.cross_entropy_grad(x[None], [0])[0], truth.gradient(0))
+
+
+@given(cases)
+def test_training_sees_the_same_numbers_as_evaluation(case):
+    x, rng = built(case)
+    x = np.ascontiguousarray(x if x.dtype != np.float16 else x.astype("float32"))
+    n, k = x.shape
+    loss = SoftmaxCrossEntropy()
+    workspace = Workspace(Network([Dense(k)], 1, dtype=x.dtype), n, loss=loss)
+    for y in (rng.integers(k, size=n), np.eye(k)[rng.integers(k, size=n)]):
+        dz = np.full_like(x, np.nan)
+        with np.errstate(all="ignore"):
+            losses = loss.rows(x, y, dz, workspace.tapes(n).loss)
+        assert losses.dtype == np.float64  # a batch is summed before it is rounded
+        with np.errstate(over="ignore"):
+            np.testing.assert_array_equal(losses.astype(x.dtype), F.cross_entropy(x, y))
+        np.testing.assert_array_equal(dz, F.cross_entropy_grad(x, y))
+
+
+@given(any_floats, st.integers(0, 2**32 - 1), st.booleans())
+def test_independent_logistic_outputs(drawn, seed, hard):
+    dtype, values = drawn
+    z = np.array([values], dtype)
+    rng = np.random.default_rng(seed)
+    y = rng.integers(2, size=z.shape).astype(float) if hard else rng.uniform(size=z.shape)
+    loss = SigmoidCrossEntropy()
+    workspace = Workspace(Network([Dense(z.shape[1])], 1, dtype=dtype), 1, loss=loss)
+    dz = np.empty_like(z)
+    with np.errstate(all="ignore"):
+        losses = loss.rows(z, y, dz, workspace.tapes(1).loss).astype(dtype)
+    expected = mpmath.mpf(0)
+    slope, scale = [], []
+    for v, t in zip(map(mpmath.mpf, z[0].tolist()), map(mpmath.mpf, y[0].tolist()), strict=True):
+        e = mpmath.exp(-abs(v))
+        s, other = (1 / (1 + e), e / (1 + e)) if v >= 0 else (e / (1 + e), 1 / (1 + e))
+        small = mpmath.log1p(e)
+        expected += t * (max(-v, 0) + small) + (1 - t) * (max(v, 0) + small)
+        slope.append((1 - t) * s - t * other)
+        scale.append((1 - t) * s + t * other)
+    check("loss", z, losses, [expected])
+    check("gradient", z, dz[0], slope, scale)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("order", ["C", "F", "strided"])
+@pytest.mark.parametrize("k", [1, 2, 10, 1_000, 1_000_000])
+def test_one_dominating_logit_among_many_classes(k, order, dtype):
+    # S = (k - 1) exp(-30.5): the tail is all there is of the loss.
+    x = np.full((2, k), 0.25, dtype)
+    x[0, k // 2] = 30.75
+    x = reordered(x, order)
+    S = (k - 1) * mpmath.exp(mpmath.mpf("-30.5"))
+    t = [k // 2, 0]
+    check("loss", x[:, :3], F.cross_entropy(x, t), [mpmath.log1p(S), mpmath.log(k)])
+    gradient = F.cross_entropy_grad(x, t)
+    check("gradient", x[:, :3], gradient[0, k // 2 : k // 2 + 1], [-S / (1 + S)])
+    check("gradient", x[:, :3], gradient[1, :1], [mpmath.mpf(1) / k - 1])
+    check("softmax", x[:, :3], F.softmax(x)[1, :1], [mpmath.mpf(1) / k])
+    check("logsumexp", x[:, :3], F.logsumexp(x)[1:], [mpmath.mpf("0.25") + mpmath.log(k)])
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_many_different_classes_are_summed_pairwise(order):
+    # Where the sum over a million classes is not pairwise, float64 loses five digits.
+    k = 1_000_000
+    x = reordered(np.log(np.arange(1, k + 1.0))[None, :].repeat(2, axis=0), order)
+    # exp(log i) is i but for the rounding of the logarithm, which averages out; the sum is k (k + 1) / 2.
+    truth = mpmath.log(mpmath.mpf(k) * (k + 1) / 2)
+    check("logsumexp", x[:, :3], F.logsumexp(x), [truth, truth])
+
+
+def test_float64_rows_whose_tail_is_below_1e_300():
+    x = np.array([[0.0, -700.25, -705.5], [0.0, -744.0, -744.5], [5.0, -735.0, -np.inf], [0.0, -1.0, -745.0]])
+    for row in x:
+        truth = softmax_truth(row)
+        check("loss", row, F.cross_entropy(row[None], [0]), [-truth.log_p[0]])
+        check("gradient", row, F.cross_entropy_grad(row[None], [0])[0], truth.gradient(0))
+    np.testing.assert_array_equal(F.cross_entropy(x, [0] * 4), [F.cross_entropy(r[None], [0])[0] for r in x])
