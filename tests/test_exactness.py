@@ -230,6 +230,24 @@ def test_many_different_classes_are_summed_pairwise(order):
     check("logsumexp", x[:, :3], F.logsumexp(x), [truth, truth])
 
 
+@pytest.mark.parametrize("k", [3, 1001])
+@pytest.mark.parametrize("depth", [-690.3, -701.2, -735.6, -744.8])
+def test_float64_rows_with_a_long_tail_below_1e_300(k, depth):
+    x = np.array([0.1] + [depth + 0.001 * (i % 7) for i in range(k - 1)])
+    truth = softmax_truth(x)
+    check("loss", x[:3], F.cross_entropy(x[None], [0]), [-truth.log_p[0]])
+    check("gradient", x[:3], F.cross_entropy_grad(x[None], [0])[0, :1], truth.gradient(0)[:1])
+
+
+def test_targets_that_lift_subnormal_probabilities():
+    x, y = np.array([0.3, -744.4, -743.8, -700.7]), np.array([400.0, 1.0, 0.0, 0.0])
+    truth = softmax_truth(x)
+    Y = mpmath.mpf(401)
+    slope = [Y * p - t for p, t in zip(truth.p, y.tolist(), strict=True)]
+    scale = [Y * p + t for p, t in zip(truth.p, y.tolist(), strict=True)]
+    check("gradient", x, F.cross_entropy_grad(x[None], y[None])[0], slope, scale)
+
+
 def test_float64_rows_whose_tail_is_below_1e_300():
     x = np.array([[0.0, -700.25, -705.5], [0.0, -744.0, -744.5], [5.0, -735.0, -np.inf], [0.0, -1.0, -745.0]])
     for row in x:

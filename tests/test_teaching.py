@@ -6,6 +6,7 @@ from ulps import ulp_error
 
 from tinyclf import cross_entropy, cross_entropy_grad, log_softmax, logsumexp, softmax, teaching
 from tinyclf.gradcheck import gradient_error
+from tinyclf.teaching import headline
 from tinyclf.teaching.foils import FOILS
 from tinyclf.teaching.headline import _unscaled_digits, outcomes
 
@@ -136,6 +137,14 @@ def test_the_seed_decides_split_weights_and_order():
     assert first.curve == run(0).curve
     assert first.curve != second.curve
     assert first.recall.tolist() != second.recall.tolist()
+    assert (_unscaled_digits(0)[2] != _unscaled_digits(1)[2]).any()
+
+
+def test_the_seed_decides_the_order_in_which_rows_are_seen(monkeypatch):
+    asked = []
+    monkeypatch.setattr(headline, "train", lambda *args, seed, **kinds: asked.append(seed) or [])
+    list(outcomes(7))
+    assert asked == [7, 7, 7]
 
 
 def test_the_first_nonfinite_step_counts_the_epochs_before_it():

@@ -440,7 +440,7 @@ def test_the_gradient_norm_does_not_overflow_before_the_gradient_does():
 
 
 def test_the_largest_input_is_that_of_the_failing_batch():
-    X = np.array([[1.0], [1.0], [50.0], [1.0], [2.0]])  # batches of 2: the last is short
+    X = np.array([[1.0], [1.0], [1.0], [50.0], [2.0]])  # batches of 2: the last is short
     network = Network([Dense(2)], 1, seed=0)
 
     class BreaksAtThree(SoftmaxCrossEntropy):
