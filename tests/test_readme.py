@@ -37,7 +37,9 @@ def test_both_commands_are_single_lines(text):
     assert tests.endswith("-m pytest\n")
 
 
-@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "examples/README.md", "data/README.md"])
+@pytest.mark.parametrize(
+    "name", ["README.md", "CONTRIBUTING.md", "examples/README.md", "data/README.md", "benchmarks/README.md"]
+)
 def test_links_lead_to_files(root, name):
     page = root / name
     for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):
