@@ -255,6 +255,7 @@ def errors(function: Function, name: str, made: list[Case]) -> Errors:
         got = np.asarray(result).reshape(len(case.x), -1)
         limit = np.finfo(got.dtype)
         smallest, largest = mpmath.mpf(float(limit.smallest_subnormal)), mpmath.mpf(float(limit.max))
+        below = mpmath.mpf(float(np.nextafter(limit.max, 0)))  # the spacing of the largest float overflows
         for row, exact_row in zip(got.tolist(), case.truth[name], strict=True):
             for g, (truth, scale) in zip(row, exact_row, strict=True):
                 if abs(truth) > largest:  # rounds to inf
@@ -263,7 +264,7 @@ def errors(function: Function, name: str, made: list[Case]) -> Errors:
                     broken += 1
                 else:
                     zeros += g == 0 and abs(truth) > smallest / 2
-                    unit = float(np.spacing(got.dtype.type(min(abs(scale), largest / 2))))
+                    unit = float(np.spacing(got.dtype.type(min(abs(scale), below))))
                     ulps.append(float(abs(mpmath.mpf(g) - truth) / mpmath.mpf(unit)))
     return Errors(np.array(ulps), int(zeros), int(broken))
 
