@@ -64,8 +64,8 @@ inf [104.]
 >>> print(np.exp(x[0, 1:]).sum(), cross_entropy(x, [0]))
 4.94e-321 [3.45e-321]
 
-8. The classes lie next to each other in memory when they are summed; only then does NumPy sum pairwise, with
-   an error that grows with the logarithm of their number.
+8. The classes lie next to each other in memory when they are summed; only then does NumPy sum pairwise. Many
+   float64 classes are summed by halves, with the rounding errors: in a row of equal terms those add up.
 
 >>> x = np.full((2, 1_000_000), 0.1)
 >>> sums = [np.exp(x).sum(axis=1)[0], np.exp(np.asfortranarray(x)).sum(axis=1)[0]]
@@ -99,6 +99,9 @@ from .views import Array
 # Safely above the subnormal range, where float64 loses digits; lifted by e^32, exponentials keep them.
 _TINY = 1e-300
 _LOWER = np.exp(-32.0)
+
+# Up to so many terms NumPy's sum of a row is good enough; beyond, its error depends on version and machine.
+_MANY = 128
 
 
 class Scratch(NamedTuple):
@@ -139,14 +142,35 @@ def exponentials(x: Array, scratch: Any = None) -> Exponentials:
     if x.dtype == np.float64:
         _add_rounding_of_difference(x, column, d, E, s.b, s.e)
     E.ravel()[top] = 0.0
-    S = E.sum(axis=1)
+    S = _sum(E, x.dtype)
     if x.dtype == np.float64 and k > 1 and (S < _TINY).any():
         rows = np.flatnonzero(S < _TINY)
         lifted = _lifted(d[rows], s.e[rows])
         lifted.ravel()[top[rows] % k + np.arange(0, lifted.size, k)] = 0.0
-        S[rows] = lifted.sum(axis=1) * _LOWER
+        S[rows] = _sum(lifted, x.dtype) * _LOWER
     S += m - m  # nan where the largest logit is not finite: no distribution exists
     return Exponentials(top, m, d, s.e if x.dtype == np.float64 else None, E, S)
+
+
+def _sum(terms: Array, dtype: DTypeLike) -> Array:
+    """Sum float64 terms over the classes, for logits of this type.
+
+    For float64 logits of many classes, by halves, with what each addition rounds off (TwoSum).
+    """
+    n, k = terms.shape
+    if dtype != np.float64 or k <= _MANY:
+        total: Array = terms.sum(axis=1)
+        return total
+    s, rounded_off = terms.copy(), np.zeros(n)
+    while k > 1:
+        half = (k + 1) // 2
+        a, b = s[:, : k - half], s[:, half:k]
+        t = a + b
+        c = t - a
+        rounded_off += ((a - (t - c)) + (b - c)).sum(axis=1)
+        s[:, : k - half] = t
+        k = half
+    return s[:, 0] + np.where(np.isfinite(s[:, 0]), rounded_off, 0.0)
 
 
 def _add_rounding_of_difference(x: Array, m: Array, d: Array, E: Array, b: Array, e: Array) -> None:
@@ -209,14 +233,14 @@ def _soft_rows(parts: Exponentials, x: Array, y: Array, gradient: Array | None) 
     y = np.ascontiguousarray(y)
     others = y.copy()
     others.ravel()[top] = 0.0
-    rest = others.sum(axis=1)
+    rest = _sum(others, x.dtype)
     Y = rest + y.ravel()[top]
     # 0 * inf is nan, but a class without any weight contributes nothing, whatever its logit.
     terms = np.where(y > 0, -d * y, 0.0)
     if np.isinf(terms).any():  # m - x may be beyond the range where y (m - x) is not
         half = 0.5 * m[:, None] - 0.5 * x
         terms = np.where(np.isinf(terms) & np.isfinite(half), 2.0 * (half * y), terms)
-    losses: Array = terms.sum(axis=1) + Y * np.log1p(S)
+    losses: Array = _sum(terms, x.dtype) + Y * np.log1p(S)
     if gradient is not None:
         tiny = np.flatnonzero(E < _TINY)
         p = probabilities(parts)
@@ -243,18 +267,7 @@ def sigmoid_cross_entropy_entries(
 
     where {s(z), s(-z)} = {1, e} / (1 + e): for y = 0 and y = 1 only one term is left, and nothing cancels.
 
-    Parameters
-    ----------
-    z : ndarray of shape (n, c), logits
-    y : ndarray of shape (n, c), between 0 and 1
-    gradient : ndarray of shape (n, c), optional
-        Written if given.
-    scratch : Scratch, optional
-
-    Returns
-    -------
-    ndarray of shape (n, c)
-        One of the scratch arrays.
+    z, y and gradient are (n, c), y between 0 and 1; the losses, (n, c), are one of the scratch arrays.
     """
     s = scratch or _new_scratch(z.shape, z.dtype)
     d, E = s.d, s.E
