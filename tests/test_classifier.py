@@ -653,6 +653,13 @@ def test_prediction_beyond_the_type_is_an_error_not_nan():
             getattr(quick(), name)(IRIS)
 
 
+def test_log_odds_beyond_the_range_are_silent():
+    model = quick(hidden_layer_sizes=(), loss="softmax_cross_entropy").fit(TUMOURS[:, :1], BENIGN)
+    model.coefs_[0] = [[-3e38, 3e38]]
+    assert np.isinf(model.decision_function([[1.0], [-1.0]])).all()
+    assert model.predict([[1.0], [-1.0]]).tolist() == [1, 0]
+
+
 def test_weights_that_are_not_finite_are_named():
     model = quick().fit(IRIS, NAMES)
     model.coefs_[0] = np.full((4, 8), np.nan)

@@ -239,13 +239,34 @@ def test_float64_rows_with_a_long_tail_below_1e_300(k, depth):
     check("gradient", x[:3], F.cross_entropy_grad(x[None], [0])[0, :1], truth.gradient(0)[:1])
 
 
-def test_targets_that_lift_subnormal_probabilities():
-    x, y = np.array([0.3, -744.4, -743.8, -700.7]), np.array([400.0, 1.0, 0.0, 0.0])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("Y", [0.5, 10.0, 400.0, 1e6, 1e16, 1e50, 1e300])
+@pytest.mark.parametrize(
+    "others", [[-744.4, -743.8, -700.7], [-730.0], [-800.0, -1200.5], [-1450.0], [-400.0]]
+)
+def test_targets_that_lift_tiny_probabilities(others, Y, dtype):
+    x, y = np.array([0.3, *others], dtype), np.zeros(1 + len(others))
+    y[0] = Y
     truth = softmax_truth(x)
-    Y = mpmath.mpf(401)
-    slope = [Y * p - t for p, t in zip(truth.p, y.tolist(), strict=True)]
+    check("loss", x, F.cross_entropy(x[None], y[None]), [Y * truth.L])
+    slope = [-Y * mpmath.fsum(truth.p[1:]), *(Y * p for p in truth.p[1:])]
     scale = [Y * p + t for p, t in zip(truth.p, y.tolist(), strict=True)]
     check("gradient", x, F.cross_entropy_grad(x[None], y[None])[0], slope, scale)
+
+
+@pytest.mark.parametrize("k", [300, 10_000])
+@pytest.mark.parametrize("smoothing", [0.0, 0.5, 1.0])
+def test_soft_targets_of_many_classes_in_any_order(k, smoothing):
+    x = np.random.default_rng(0).normal(size=(2, k))
+    y = np.full((2, k), 0.1)
+    expected = F.cross_entropy(x, y, label_smoothing=smoothing)
+    slope = F.cross_entropy_grad(x, y, label_smoothing=smoothing)
+    for order in ("F", "strided"):
+        z = reordered(y, order)
+        np.testing.assert_array_equal(F.cross_entropy(x, z, label_smoothing=smoothing), expected)
+        np.testing.assert_array_equal(F.cross_entropy_grad(x, z, label_smoothing=smoothing), slope)
+    truth = softmax_truth(x[0])  # equal targets stay equal when they are smoothed
+    check("loss", x[:, :3], expected[:1], [-mpmath.mpf(0.1) * mpmath.fsum(truth.log_p)])
 
 
 def test_float64_rows_whose_tail_is_below_1e_300():

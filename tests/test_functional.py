@@ -291,6 +291,11 @@ def test_no_warning_whatever_the_caller_made_of_them():
         for f in (F.softmax, F.log_softmax, F.logsumexp, F.sigmoid, F.log_sigmoid):
             f(x)
             f(np.float32([[3e38, -3e38], [NAN, 0]]))
+        F.logsumexp(np.float32([0, -100]))
+        F.softmax(np.array([np.longdouble("1e-4000"), 0]))
+        F.cross_entropy([[0.0, 1.0]], [[1e-310, 0]], label_smoothing=0.1)
+        with pytest.raises(ValueError, match="got inf at row 0, class 0"):
+            F.cross_entropy([[0.0, 1.0]], np.array([[np.longdouble("1e4000"), 0]]))
         for f in (F.cross_entropy, F.cross_entropy_grad):
             f(x, [1, 1, 0], label_smoothing=0.5)
             f(np.float32([[3e38, -3e38]]), [1])

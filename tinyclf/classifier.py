@@ -339,6 +339,8 @@ class TinyClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def predict_log_proba(self, X: Any) -> Array:
         """Return the logarithms of the probabilities, from the logits: finite where a probability is 0.
 
+        Only a difference of logits that is itself beyond the range of the type gives -inf.
+
         Parameters
         ----------
         X : array_like or sparse matrix of shape (n_samples, n_features)
@@ -365,7 +367,8 @@ class TinyClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         z = self._logits(X)
         if len(self.classes_) != 2:
             return z
-        log_odds: Array = z[:, 0] if z.shape[1] == 1 else z[:, 1] - z[:, 0]
+        with np.errstate(over="ignore"):
+            log_odds: Array = z[:, 0] if z.shape[1] == 1 else z[:, 1] - z[:, 0]
         return log_odds
 
     @property

@@ -47,9 +47,9 @@ inf [104.]
 >>> print(softmax(x)[0, 0] - 1, cross_entropy_grad(x, [0]))
 0.0 [[-4.24835426e-18  4.24835426e-18]]
 
-6. float64 in, float64 out: d itself is rounded, by half a unit of a number as large as 745, which is 512
-   units of exp(d). Knuth's TwoSum finds what the rounding took, e, and exp(d + e) = exp(d) (1 + e) puts it
-   back; without it the second probability is 363 units off. (float16 and float32 logits are computed in
+6. float64 in, float64 out: d itself is rounded, by half a unit of a number as large as 745, which is up to
+   512 units of exp(d). Knuth's TwoSum finds what the rounding took, e, and exp(d + e) = exp(d) (1 + e) puts
+   it back; without it the second probability is 363 units off. (float16 and float32 logits are computed in
    float64 and rounded once, which is right without it.)
 
 >>> x = np.float64([0.3, -699.9])
@@ -57,15 +57,15 @@ inf [104.]
 >>> [bool(abs(p / truth - 1) < 1e-15) for p in (np.exp(x[1] - x[0]), softmax(x)[1])]
 [False, True]
 
-7. Where S is below 1e-300, its terms are near the subnormal numbers and lose digits. Lifted by e^32 they do
+7. Where S is below 1e-300, its terms are near the subnormal numbers and lose digits. Times 2^64 they do
    not. Here each exp comes out as 5e-324, the smallest float, and should be 3.4e-324.
 
 >>> x = np.array([[0.0] + 1000 * [-744.8]])
 >>> print(np.exp(x[0, 1:]).sum(), cross_entropy(x, [0]))
 4.94e-321 [3.45e-321]
 
-8. The classes lie next to each other in memory when they are summed; only then does NumPy sum pairwise. Many
-   float64 classes are summed by halves, with the rounding errors: in a row of equal terms those add up.
+8. The classes lie next to each other in memory when they are summed; only then does NumPy sum pairwise, and
+   even then equal terms may round the same way 16 times. Many float64 classes are therefore summed by halves.
 
 >>> x = np.full((2, 1_000_000), 0.1)
 >>> sums = [np.exp(x).sum(axis=1)[0], np.exp(np.asfortranarray(x)).sum(axis=1)[0]]
@@ -96,11 +96,11 @@ from numpy.typing import DTypeLike
 
 from .views import Array
 
-# Safely above the subnormal range, where float64 loses digits; lifted by e^32, exponentials keep them.
+# Safely above the subnormal range, where float64 loses digits; times 2^64, exponentials keep them.
 _TINY = 1e-300
-_LOWER = np.exp(-32.0)
+_LIFT = 2.0**64
 
-# Up to so many terms NumPy's sum of a row is good enough; beyond, its error depends on version and machine.
+# Up to so many terms NumPy's sum of a row is good enough; beyond, its error depends on the version.
 _MANY = 128
 
 
@@ -131,46 +131,38 @@ def exponentials(x: Array, scratch: Any = None) -> Exponentials:
     """Compute the parts that all functions of this module are made of; x is (n, k), k > 0."""
     n, k = x.shape
     s = scratch or _new_scratch((n, k), x.dtype)
-    x = np.ascontiguousarray(x)  # so that flat positions are the same in x, d and E
     d, E = s.d, s.E
+    b, e = (s.b, s.e) if x.dtype == np.float64 else (None, None)
     top = x.argmax(axis=1)
     top += np.arange(0, n * k, k)
     m = x.ravel()[top].astype(np.float64)
     column = m[:, None]
     np.subtract(x, column, out=d)
     np.exp(d, out=E)
-    if x.dtype == np.float64:
-        _add_rounding_of_difference(x, column, d, E, s.b, s.e)
+    if b is not None and e is not None:
+        _add_rounding_of_difference(x, column, d, E, b, e)
     E.ravel()[top] = 0.0
-    S = _sum(E, x.dtype)
-    if x.dtype == np.float64 and k > 1 and (S < _TINY).any():
+    S = row_sums(E, x.dtype, b)
+    if e is not None and k > 1 and (S < _TINY).any():
         rows = np.flatnonzero(S < _TINY)
-        lifted = _lifted(d[rows], s.e[rows])
-        lifted.ravel()[top[rows] % k + np.arange(0, lifted.size, k)] = 0.0
-        S[rows] = _sum(lifted, x.dtype) * _LOWER
+        S[rows] = _sum_of_lifted(1.0, d[rows], e[rows], top[rows] % k) / _LIFT
     S += m - m  # nan where the largest logit is not finite: no distribution exists
-    return Exponentials(top, m, d, s.e if x.dtype == np.float64 else None, E, S)
+    return Exponentials(top, m, d, e, E, S)
 
 
-def _sum(terms: Array, dtype: DTypeLike) -> Array:
-    """Sum float64 terms over the classes, for logits of this type.
-
-    For float64 logits of many classes, by halves, with what each addition rounds off (TwoSum).
-    """
-    n, k = terms.shape
+def row_sums(terms: Array, dtype: DTypeLike, room: Array | None = None) -> Array:
+    """Sum float64 terms over the classes, for logits of this type: many float64 ones by halves."""
+    k = terms.shape[1]
     if dtype != np.float64 or k <= _MANY:
         total: Array = terms.sum(axis=1)
         return total
-    s, rounded_off = terms.copy(), np.zeros(n)
+    s = np.empty_like(terms) if room is None else room
+    s[...] = terms
     while k > 1:
         half = (k + 1) // 2
-        a, b = s[:, : k - half], s[:, half:k]
-        t = a + b
-        c = t - a
-        rounded_off += ((a - (t - c)) + (b - c)).sum(axis=1)
-        s[:, : k - half] = t
+        s[:, : k - half] += s[:, half:k]
         k = half
-    return s[:, 0] + np.where(np.isfinite(s[:, 0]), rounded_off, 0.0)
+    return s[:, 0].copy()
 
 
 def _add_rounding_of_difference(x: Array, m: Array, d: Array, E: Array, b: Array, e: Array) -> None:
@@ -185,10 +177,18 @@ def _add_rounding_of_difference(x: Array, m: Array, d: Array, E: Array, b: Array
     E += b
 
 
-def _lifted(d: Array, e: Array | None) -> Array:
-    """exp(d + e), times e^32."""
-    E: Array = np.exp(d + 32.0)
+def _lifted(c: Any, d: Array, e: Array | None) -> Array:
+    """C exp(d + e), times 2^64: d / 2 is exact, and exp of it far from subnormal."""
+    h = np.exp(0.5 * d)
+    E: Array = c * h * _LIFT * h
     return E if e is None else E + E * e
+
+
+def _sum_of_lifted(c: Any, d: Array, e: Array | None, a: Array) -> Array:
+    """Sum c exp(d + e) over the classes but a, times 2^64."""
+    terms = _lifted(c, d, e)
+    terms[np.arange(len(a)), a] = 0.0
+    return row_sums(terms, np.float64)
 
 
 def probabilities(x: Exponentials) -> Array:
@@ -233,56 +233,32 @@ def _soft_rows(parts: Exponentials, x: Array, y: Array, gradient: Array | None) 
     y = np.ascontiguousarray(y)
     others = y.copy()
     others.ravel()[top] = 0.0
-    rest = _sum(others, x.dtype)
+    rest = row_sums(others, x.dtype)
     Y = rest + y.ravel()[top]
     # 0 * inf is nan, but a class without any weight contributes nothing, whatever its logit.
     terms = np.where(y > 0, -d * y, 0.0)
     if np.isinf(terms).any():  # m - x may be beyond the range where y (m - x) is not
         half = 0.5 * m[:, None] - 0.5 * x
         terms = np.where(np.isinf(terms) & np.isfinite(half), 2.0 * (half * y), terms)
-    losses: Array = _sum(terms, x.dtype) + Y * np.log1p(S)
+    Y_L = Y * np.log1p(S)
+    rows = np.flatnonzero((S < _TINY) & (Y > 1.0))
+    if rows.size:  # Y may lift an S without digits to where they count; log1p(S) is S here
+        Y_L[rows] = _sum_of_lifted(
+            Y[rows, None], d[rows], None if e is None else e[rows], top[rows] % d.shape[1]
+        )
+        Y_L[rows] /= _LIFT
+    losses: Array = row_sums(terms, x.dtype) + Y_L
     if gradient is not None:
         tiny = np.flatnonzero(E < _TINY)
         p = probabilities(parts)
         p *= Y[:, None]
-        if tiny.size:  # Y may lift them to where their digits count
-            lifted = _lifted(d.ravel()[tiny], None if e is None else e.ravel()[tiny])
-            p.ravel()[tiny] = lifted * (Y / (1.0 + S) * _LOWER)[tiny // d.shape[1]]
+        if tiny.size:
+            c = (Y / (1.0 + S))[tiny // d.shape[1]]
+            p.ravel()[tiny] = _lifted(c, d.ravel()[tiny], None if e is None else e.ravel()[tiny]) / _LIFT
         p -= y
         p.ravel()[top] = np.where(S < 1.0, rest - Y * (S / (1.0 + S)), p.ravel()[top])
         gradient[...] = E
     return losses
-
-
-def sigmoid_cross_entropy_entries(
-    z: Array, y: Array, gradient: Array | None = None, scratch: Any = None
-) -> Array:
-    """Cross-entropy of independent yes-or-no questions, one per logit, in float64.
-
-    With s(z) the logistic function, h = |z| and e = exp(-h),
-
-        loss = -y log s(z) - (1 - y) log s(-z) = y max(-z, 0) + (1 - y) max(z, 0) + log1p(e),
-
-        gradient = s(z) - y = (1 - y) s(z) - y s(-z),
-
-    where {s(z), s(-z)} = {1, e} / (1 + e): for y = 0 and y = 1 only one term is left, and nothing cancels.
-
-    z, y and gradient are (n, c), y between 0 and 1; the losses, (n, c), are one of the scratch arrays.
-    """
-    s = scratch or _new_scratch(z.shape, z.dtype)
-    d, E = s.d, s.E
-    np.copyto(d, z)
-    np.exp(-np.abs(d), out=E)
-    positive = d > 0
-    if gradient is not None:
-        side = np.where(positive, 1.0, E) / (1.0 + E)  # s(z)
-        other = np.where(positive, E, 1.0) / (1.0 + E)  # s(-z)
-        gradient[...] = (1.0 - y) * side - y * other
-    weight = np.where(positive, 1.0 - y, y)
-    # Where the weight is 0 the term is 0, also for an infinite logit.
-    np.log1p(E, out=E)
-    E += np.where(weight > 0, np.abs(d) * weight, 0.0)
-    return E
 
 
 def scratch_names(dtype: DTypeLike) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from .errors import check_interval
-from .exponentials import cross_entropy_rows, exponentials, probabilities
+from .exponentials import cross_entropy_rows, exponentials, probabilities, row_sums
 from .views import Array
 
 
@@ -222,7 +222,8 @@ def as_targets(targets: ArrayLike, n: int, k: int) -> Array:
         )
     if y.dtype.kind not in "iuf":
         raise TypeError(f"targets of shape (n, k) must be real numbers, got dtype {y.dtype}")
-    y = y.astype(np.float64)
+    with np.errstate(all="ignore"):
+        y = np.array(y, np.float64, order="C")
     wrong = np.argwhere(~((y >= 0) & (y < np.inf)))
     if len(wrong):
         i, j = wrong[0]
@@ -241,7 +242,7 @@ def smoothed(y: Array, k: int, label_smoothing: float) -> Array:
         return y
     if y.ndim == 1:
         y = np.equal.outer(y, np.arange(k)).astype(np.float64)
-    even: Array = label_smoothing * y.sum(axis=1, keepdims=True) / k
+    even: Array = label_smoothing * row_sums(y, np.float64)[:, None] / k
     even = even + (1.0 - label_smoothing) * y
     return even
 
@@ -252,14 +253,16 @@ def _as_pair(logits: ArrayLike, targets: ArrayLike, label_smoothing: float) -> t
         raise ValueError(f"logits must have shape (n, k), one row per sample, got {x.shape}")
     if x.shape[1] == 0:
         raise ValueError(f"there must be at least one class, got logits of shape {x.shape}")
-    return x, smoothed(as_targets(targets, *x.shape), x.shape[1], label_smoothing)
+    y = as_targets(targets, *x.shape)
+    with np.errstate(all="ignore"):
+        return x, smoothed(y, x.shape[1], label_smoothing)
 
 
 def as_logits(x: ArrayLike) -> Array:
     """Return floats as they are, and integers as float64, before a subtraction could wrap around."""
     x = np.asarray(x)
     if x.dtype.kind in "iu" or (x.dtype.kind == "f" and x.dtype.itemsize > 8):
-        with np.errstate(over="ignore"):
+        with np.errstate(all="ignore"):
             return x.astype(np.float64)
     if x.dtype.kind != "f":
         raise TypeError(f"logits must be real numbers, got dtype {x.dtype}")
@@ -284,5 +287,5 @@ def _result_dtype(dtype: DTypeLike) -> np.dtype[Any]:
 
 
 def _rounded(result: Array, dtype: DTypeLike) -> Array:
-    with np.errstate(over="ignore"):
+    with np.errstate(all="ignore"):
         return result.astype(_result_dtype(dtype), copy=False)

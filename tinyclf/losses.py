@@ -29,7 +29,7 @@ from numpy.typing import ArrayLike, DTypeLike
 
 from . import functional
 from .errors import check_interval
-from .exponentials import cross_entropy_rows, scratch_names, sigmoid_cross_entropy_entries
+from .exponentials import cross_entropy_rows, scratch_names
 from .views import Array, Buffer
 
 
@@ -112,6 +112,14 @@ class SigmoidCrossEntropy(Loss):
 
     For two classes one logit z is enough: softmax of [0, z] is [s(-z), s(z)] with the logistic s. Targets
     are then codes 0 and 1, shape (n,); in general they are probabilities of shape (n, n_outputs).
+
+    With e = exp(-|z|), {s(z), s(-z)} = {1, e} / (1 + e), the loss and gradient of one output are
+
+        -y log s(z) - (1 - y) log s(-z) = y max(-z, 0) + (1 - y) max(z, 0) + log1p(e),
+
+        s(z) - y = (1 - y) s(z) - y s(-z),
+
+    where for y = 0 and y = 1 only one term is left: no small loss is lost beside 1, and nothing cancels.
     """
 
     link = "logistic"
@@ -141,7 +149,16 @@ class SigmoidCrossEntropy(Loss):
         return _float64_buffers(n_outputs, np.float32)
 
     def rows(self, z: Array, y: Array, dz: Array, t: Any) -> Array:
-        losses: Array = sigmoid_cross_entropy_entries(z, y, dz, t).sum(axis=1)
+        np.abs(z, out=t.d)
+        np.exp(-t.d, out=t.E)
+        positive = z > 0
+        s = np.where(positive, 1.0, t.E) / (1.0 + t.E)  # s(z)
+        other = np.where(positive, t.E, 1.0) / (1.0 + t.E)  # s(-z)
+        dz[...] = (1.0 - y) * s - y * other
+        np.log1p(t.E, out=t.E)
+        t.d *= np.where(positive, 1.0 - y, y)
+        t.d[np.isnan(t.d)] = 0.0  # an infinite logit on the right side: 0 * inf
+        losses: Array = (t.E + t.d).sum(axis=1)
         return losses
 
     def probabilities(self, z: Array) -> Array:

@@ -141,8 +141,8 @@ def run_epoch(state: TrainState, run: Run) -> Epoch:
                 state.t += 1
                 optimizer.update(gradient, state.vectors, state.t, rate)
                 network.theta -= gradient
-                # Broken parameters show in the next batch's loss, so only the last step needs a look. Broken
-                # vectors need not show at all: an overflow in Adam's V leaves steps of 0.
+                # Broken parameters show in the next loss, unless an activation hides them; broken vectors
+                # need not show at all: an overflow in Adam's V leaves steps of 0. Hence a look each epoch.
                 if finite and done == len(order):
                     finite = all(map(_all_finite, (network.theta, *vars(state.vectors).values())))
             if not finite:
@@ -192,9 +192,10 @@ def train(
 ) -> Iterator[Epoch]:
     """Train a network in place; a generator with one report per epoch.
 
-    Nothing happens until the generator is asked for an epoch, and it may be left at any time: the network
-    keeps what it has learnt. With ``batch_size=len(X)`` and ``SGD`` this is plain gradient descent. X is not
-    copied if it is C-ordered and of the network's type, and must not change meanwhile.
+    Arguments are checked at once; training goes on whenever the generator is asked for an epoch, and may be
+    left at any time: the network keeps what it has learnt. With ``batch_size=len(X)`` and ``SGD`` this is plain
+    gradient descent. X is not copied if it is C-ordered and of the network's type, and must not change
+    meanwhile.
 
     Parameters
     ----------
