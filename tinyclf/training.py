@@ -193,9 +193,9 @@ def train(
     """Train a network in place; a generator with one report per epoch.
 
     Arguments are checked at once; training goes on whenever the generator is asked for an epoch, and may be
-    left at any time: the network keeps what it has learnt. With ``batch_size=len(X)`` and ``SGD`` this is plain
-    gradient descent. X is not copied if it is C-ordered and of the network's type, and must not change
-    meanwhile.
+    left at any time: the network keeps what it has learnt. With ``batch_size=len(X)`` and ``SGD`` this is
+    plain gradient descent. X must not change meanwhile: it is copied only if it is not C-ordered and of the
+    network's type.
 
     Parameters
     ----------
