@@ -321,7 +321,7 @@ def save_picture(table: dict[tuple[str, str], dict[str, Errors]], path: Path) ->
                 ax.barh(y, end - 0.1, left=0.1, color=colour, height=0.6)
                 label = f"{result.ulps.max():.3g}"
                 label += f", {result.zeros} zeros" if result.zeros else ""
-                label += f", {result.broken} nan or inf" if result.broken else ""
+                label += f", {result.broken} wrong nan or inf" if result.broken else ""
                 ax.text(end * 1.5, y, label, va="center", fontsize=7)
             ax.set_xscale("log")
             ax.set_xlim(0.1, END[dtype])
