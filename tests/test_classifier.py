@@ -422,6 +422,16 @@ def test_fit_stops_on_a_plateau_and_warns_at_the_budget(capsys):
     assert capsys.readouterr().out == ""
 
 
+def test_a_warning_that_is_made_an_error_does_not_cost_the_model():
+    model = quick(max_iter=3)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(ConvergenceWarning):
+            model.fit(IRIS, NAMES)
+    assert model.n_iter_ == 3
+    assert model.predict(IRIS).shape == (150,)
+
+
 def test_an_interrupted_fit_keeps_what_it_has_learnt():
     class Interrupts(SoftmaxCrossEntropy):
         calls = 0

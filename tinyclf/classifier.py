@@ -216,14 +216,14 @@ class TinyClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         ConvergenceWarning
             If ``max_iter`` epochs were not enough. The model can be used.
         """
+        refit = hasattr(self, "network_")
+        stopped = interrupted = False
         with _unchanged_on_error(self):
-            refit = hasattr(self, "network_")
             X, labels = self._validated(X, y, reset=True)
             self.classes_, codes = encode(labels)
             self._start(X.dtype)
             self._clip_warning(X.shape[0])
             plateau = Plateau(self.tol, self.n_iter_no_change)
-            stopped = False
             try:
                 for epoch in self._train(X, codes, sample_weight, self.max_iter):
                     stopped = plateau.reached(epoch.loss)
@@ -236,20 +236,20 @@ class TinyClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             except KeyboardInterrupt:
                 if refit and self.n_iter_ == 0:
                     raise  # the model from before is worth more
-                stopped = True
-                warnings.warn(
-                    f"Training interrupted by user after {self.n_iter_} epochs; the model is what it has "
-                    "learnt so far.",
-                    stacklevel=3,
-                )
-            if not stopped:
-                warnings.warn(
-                    f"Stochastic Optimizer: Maximum iterations ({self.max_iter}) reached and the "
-                    "optimization hasn't converged yet. Increase max_iter or learning_rate_init, or scale "
-                    "the features.",
-                    ConvergenceWarning,
-                    stacklevel=3,
-                )
+                interrupted = True
+        if interrupted:
+            warnings.warn(
+                f"Training interrupted by user after {self.n_iter_} epochs; the model is what it has learnt "
+                "so far.",
+                stacklevel=3,
+            )
+        elif not stopped:
+            warnings.warn(
+                f"Stochastic Optimizer: Maximum iterations ({self.max_iter}) reached and the optimization "
+                "hasn't converged yet. Increase max_iter or learning_rate_init, or scale the features.",
+                ConvergenceWarning,
+                stacklevel=3,
+            )
         return self
 
     @_fit_context(prefer_skip_nested_validation=True)  # type: ignore[untyped-decorator]

@@ -178,7 +178,7 @@ def _add_rounding_of_difference(x: Array, m: Array, d: Array, E: Array, b: Array
 
 
 def _lifted(c: Any, d: Array, e: Array | None) -> Array:
-    """C exp(d + e), times 2^64: d / 2 is exact, and exp of it far from subnormal."""
+    """Compute c exp(d + e), times 2^64: d / 2 is exact, and exp of it far from subnormal."""
     h = np.exp(0.5 * d)
     E: Array = c * h * _LIFT * h
     return E if e is None else E + E * e
