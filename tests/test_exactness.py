@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from ulps import LIMITS, softmax_truth, ulp_error
 
 from tinyclf import functional as F
+from tinyclf.exponentials import row_sums
 from tinyclf.layers import Dense
 from tinyclf.losses import SigmoidCrossEntropy, SoftmaxCrossEntropy
 from tinyclf.network import Network, Workspace
@@ -254,7 +255,25 @@ def test_targets_that_lift_tiny_probabilities(others, Y, dtype):
     check("gradient", x, F.cross_entropy_grad(x[None], y[None])[0], slope, scale)
 
 
-@pytest.mark.parametrize("k", [300, 10_000])
+@pytest.mark.parametrize("term", [0.1, np.exp(-0.1), np.exp(-3.3)])
+def test_a_million_equal_terms_do_not_round_the_same_way(term):
+    terms = np.full((1, 1_000_000), term)
+    truth = [1_000_000 * mpmath.mpf(float(term))]
+    assert ulp_error(row_sums(terms, np.float64), truth) <= 1
+    assert ulp_error(row_sums(terms, np.float64, np.empty_like(terms)), truth) <= 1
+    smoothed = F.smoothed(terms, terms.shape[1], 1.0)
+    assert ulp_error(smoothed[0, :1], [mpmath.mpf(float(term))]) <= 1
+
+
+@pytest.mark.parametrize("k", [2, 3, 128, 129, 200, 257, 1000])
+def test_row_sums_are_sums(k):
+    terms = np.random.default_rng(k).uniform(size=(3, k))
+    before = terms.copy()
+    np.testing.assert_allclose(row_sums(terms, np.float64), before.sum(axis=1), rtol=1e-14)
+    np.testing.assert_array_equal(terms, before)
+
+
+@pytest.mark.parametrize("k", [100, 300, 10_000])
 @pytest.mark.parametrize("smoothing", [0.0, 0.5, 1.0])
 def test_soft_targets_of_many_classes_in_any_order(k, smoothing):
     x = np.random.default_rng(0).normal(size=(2, k))

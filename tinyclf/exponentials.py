@@ -202,7 +202,7 @@ def cross_entropy_rows(x: Array, y: Array, gradient: Array | None = None, scratc
     """Losses of the rows in float64 and, where ``gradient`` is given, their gradient written into it.
 
     This is the one computation behind `cross_entropy`, `cross_entropy_grad` and the training loss. It
-    checks nothing; y are codes or probabilities as `as_targets` returns them.
+    checks nothing; y are codes or probabilities as `as_targets` returns them, in C order.
     """
     parts = exponentials(x, scratch)
     if y.ndim == 1:
@@ -230,7 +230,6 @@ def _soft_rows(parts: Exponentials, x: Array, y: Array, gradient: Array | None) 
     where p_a is near 1 and S small. Where p_a is small it is the other way round.
     """
     top, m, d, e, E, S = parts
-    y = np.ascontiguousarray(y)
     others = y.copy()
     others.ravel()[top] = 0.0
     rest = row_sums(others, x.dtype)
