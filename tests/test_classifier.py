@@ -405,6 +405,19 @@ def test_the_network_trained_by_hand_is_the_fitted_one():
     np.testing.assert_array_equal(network.theta, model.network_.theta)
 
 
+class Interrupts(SoftmaxCrossEntropy):
+    """Somebody presses Ctrl-C in the batch with this number."""
+
+    def __init__(self, at):
+        object.__setattr__(self, "label_smoothing", 0.0)
+        object.__setattr__(self, "batches", iter([False] * (at - 1) + [True]))
+
+    def rows(self, z, y, dz, t):
+        if next(self.batches, False):
+            raise KeyboardInterrupt
+        return super().rows(z, y, dz, t)
+
+
 # --- stopping, verbose output, partial_fit -----------------------------------------------------------------
 
 
@@ -433,16 +446,7 @@ def test_a_warning_that_is_made_an_error_does_not_cost_the_model():
 
 
 def test_an_interrupted_fit_keeps_what_it_has_learnt():
-    class Interrupts(SoftmaxCrossEntropy):
-        calls = 0
-
-        def rows(self, z, y, dz, t):
-            Interrupts.calls += 1
-            if Interrupts.calls == 8:
-                raise KeyboardInterrupt
-            return super().rows(z, y, dz, t)
-
-    model = quick(loss=Interrupts(), batch_size=50)
+    model = quick(loss=Interrupts(at=8), batch_size=50)
     with pytest.warns(UserWarning, match="interrupted by user after 2 epochs"):
         model.fit(IRIS, NAMES)
     assert len(model.loss_curve_) == 2
@@ -453,32 +457,14 @@ def test_an_interrupted_refit_keeps_the_earlier_model_until_it_has_an_epoch():
     model = quick(batch_size=50).fit(IRIS, NAMES)
     before = model.predict_proba(IRIS)
 
-    class InterruptsAtTwo(SoftmaxCrossEntropy):
-        calls = 0
-
-        def rows(self, z, y, dz, t):
-            InterruptsAtTwo.calls += 1
-            if InterruptsAtTwo.calls % 2 == 0:
-                raise KeyboardInterrupt
-            return super().rows(z, y, dz, t)
-
-    model.set_params(loss=InterruptsAtTwo())
+    model.set_params(loss=Interrupts(at=2))
     with pytest.raises(KeyboardInterrupt):
         model.fit(IRIS, NAMES)
     np.testing.assert_array_equal(model.predict_proba(IRIS), before)
 
 
 def test_an_interrupted_partial_fit_changes_nothing():
-    class Interrupts(SoftmaxCrossEntropy):
-        calls = 0
-
-        def rows(self, z, y, dz, t):
-            Interrupts.calls += 1
-            if Interrupts.calls == 5:
-                raise KeyboardInterrupt
-            return super().rows(z, y, dz, t)
-
-    model = quick(batch_size=50, loss=Interrupts()).partial_fit(IRIS, NAMES, classes=np.unique(NAMES))
+    model = quick(batch_size=50, loss=Interrupts(at=5)).partial_fit(IRIS, NAMES, classes=np.unique(NAMES))
     before = model.network_.theta.copy()
     with pytest.raises(KeyboardInterrupt):
         model.partial_fit(IRIS, NAMES)

@@ -149,6 +149,7 @@ def test_what_is_no_distribution_is_nan(x, logsumexp, softmax, dtype):
 
 
 def test_masked_label_costs_infinity_and_pulls_with_one():
+    # -log 0 is inf; the gradient p - 1 exists all the same.
     x = np.array([[0.0, -INF, 0.0]])
     assert F.cross_entropy(x, [1]) == INF
     np.testing.assert_allclose(F.cross_entropy_grad(x, [1]), [[0.5, -1.0, 0.5]])
@@ -160,6 +161,7 @@ def test_masked_class_without_target_costs_nothing():
 
 
 def test_no_classes_is_an_error_except_for_a_sum():
+    # A sum over nothing is 0, and log 0 is -inf; a distribution over nothing is none.
     assert F.logsumexp(np.empty((2, 0))).tolist() == [-INF, -INF]
     assert F.logsumexp([]) == -INF
     for f in (F.softmax, F.log_softmax):
@@ -170,6 +172,7 @@ def test_no_classes_is_an_error_except_for_a_sum():
 
 
 def test_no_rows_is_an_empty_result():
+    # An empty batch asks no question, so that no answer is the right one.
     x = np.empty((0, 3), "float32")
     assert F.softmax(x).shape == (0, 3)
     assert F.log_softmax(x.T, axis=0).shape == (3, 0)
@@ -195,6 +198,7 @@ def test_no_rows_is_an_empty_result():
     ],
 )
 def test_targets_that_do_not_fit_are_named(targets, error, match):
+    # A code of -1 would silently be the last class, a float code a probability.
     for f in (F.cross_entropy, F.cross_entropy_grad):
         with pytest.raises(error, match=match):
             f(np.zeros((2, 3)), targets)
@@ -250,6 +254,7 @@ def test_axis_must_be_one_whole_number(axis):
 
 
 def test_integers_do_not_wrap_around():
+    # In uint8, 0 - 255 is 1.
     x = np.array([[0, 255]], np.uint8)
     np.testing.assert_array_equal(F.log_softmax(x), F.log_softmax(x.astype(float)))
     assert F.softmax(x).dtype == np.float64
@@ -267,6 +272,7 @@ def test_result_dtypes(dtype, result):
 
 
 def test_one_class_is_certain():
+    # p = 1 whatever the logit, so that nothing is to be paid or learnt.
     assert F.cross_entropy([[3.0]], [0]).tolist() == [0.0]
     assert F.cross_entropy_grad([[3.0]], [0]).tolist() == [[0.0]]
 

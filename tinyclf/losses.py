@@ -75,7 +75,7 @@ class Loss:
         return functional.softmax(z)
 
     def log_probabilities(self, z: Array) -> Array:
-        """Logarithms of the probabilities, finite for finite logits."""
+        """Logarithms of the probabilities, from the logits: finite where a probability is 0."""
         return functional.log_softmax(z)
 
     def __repr__(self) -> str:
@@ -175,7 +175,7 @@ def _both_sides(z: Array) -> Array:
 
 
 def _float64_buffers(n_outputs: int, dtype: DTypeLike) -> dict[str, Buffer]:
-    """The arrays of a `exponentials.Scratch`."""
+    """The arrays of an `exponentials.Scratch`."""
     names = scratch_names(dtype)
     return {name: Buffer((n_outputs,), np.float64) for name in names}
 

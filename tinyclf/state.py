@@ -55,7 +55,9 @@ class TrainState:
         old, theta = vars(self.vectors), self.network.theta
         if not set(optimizer.vectors()) <= set(old):
             self.t = 0  # what corrects for a start at zero must know of it
-        self.vectors = Views(**{name: old.get(name, np.zeros_like(theta)) for name in optimizer.vectors()})
+        self.vectors = Views(
+            **{name: old[name] if name in old else np.zeros_like(theta) for name in optimizer.vectors()}
+        )
         self.optimizer = optimizer
 
     def snapshot(self) -> dict[str, Any]:
