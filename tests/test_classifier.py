@@ -27,10 +27,10 @@ from table import Brier, PReLU, RMSprop, Swish
 
 from tinyclf import (
     SGD,
+    SKLEARN_DEFAULTS,
     Adam,
     Dense,
     DivergenceError,
-    ReLU,
     SigmoidCrossEntropy,
     SoftmaxCrossEntropy,
     Tanh,
@@ -71,6 +71,7 @@ FLOAT32_WEIGHTS = (
         else {}
     ),
 )
+@pytest.mark.filterwarnings("ignore::tinyclf.TrainingWarning")  # its data are not scaled
 def test_scikit_learns_checks(estimator, check):
     check(estimator)
 
@@ -184,7 +185,7 @@ def test_softmax_regression_agrees_with_logistic_regression():
 def test_fitted_attributes_are_those_of_mlp_classifier():
     parameters = {"hidden_layer_sizes": (7, 5), "batch_size": 32, "max_iter": 4, "random_state": 0}
     for X, y in [(IRIS, NAMES), (TUMOURS, BENIGN)]:
-        ours = TinyClassifier(**parameters).fit(X, y)
+        ours = TinyClassifier(**{**SKLEARN_DEFAULTS, **parameters}).fit(X, y)
         theirs = MLPClassifier(**parameters).fit(X, y)
         for name in ("n_iter_", "t_", "n_layers_", "n_outputs_", "out_activation_", "n_features_in_"):
             assert getattr(ours, name) == getattr(theirs, name), name
@@ -231,7 +232,8 @@ def test_initial_weights_are_within_scikit_learns_bounds(activation):
 
 
 def test_the_best_loss_is_the_lowest():
-    model = quick(learning_rate_init=0.5, batch_size=10, max_iter=20).fit(DIGITS[:100], LABELS[:100])
+    model = quick(learning_rate_init=0.1, activation="tanh", batch_size=10, max_iter=20)
+    model.fit(DIGITS[:100], LABELS[:100])
     assert np.argmin(model.loss_curve_) < 19  # it goes up and down
     assert model.best_loss_ == min(model.loss_curve_) < model.loss_
 
@@ -241,10 +243,12 @@ def test_no_patience_is_infinite_patience():
     assert model.n_iter_ == 40
 
 
-def test_every_parameter_has_mlp_classifiers_name_and_default():
+def test_every_parameter_of_mlp_classifier_is_here_with_its_default_on_demand():
     theirs = MLPClassifier().get_params()
-    for name, value in TinyClassifier().get_params().items():
-        assert name in {"loss", "dtype"} or theirs[name] == value, name
+    assert theirs.items() <= TinyClassifier(**SKLEARN_DEFAULTS).get_params().items()
+    assert set(SKLEARN_DEFAULTS) == {*theirs, "dtype"}
+    changed = {name for name, value in theirs.items() if TinyClassifier().get_params()[name] != value}
+    assert changed == {"early_stopping"}
 
 
 # --- what it is used with --------------------------------------------------------------------------------
@@ -592,7 +596,8 @@ def with_value(value):
         (IRIS[:0], NAMES[:0], None, "0 sample"),
         (IRIS[:, :0], NAMES, None, "0 feature"),
         (IRIS, np.linspace(0, 1, 150), None, "Unknown label type: continuous"),
-        (IRIS, np.eye(3)[SPECIES], None, "1d array"),
+        (IRIS, np.eye(3)[SPECIES] + 0.5, None, "continuous-multioutput"),
+        (IRIS, np.stack([SPECIES, SPECIES], axis=1), None, "multiclass-multioutput targets"),
         (IRIS, np.where(SPECIES == 1, None, NAMES), None, "missing label, None, at row 50"),
         (IRIS, NAMES, -np.ones(150), "got -1.0 at row 0"),
         (IRIS, NAMES, np.zeros(150), "all 150 entries of sample_weight are zero"),
@@ -608,7 +613,9 @@ def test_bad_data_is_named(X, y, w, match):
     ("parameters", "match"),
     [
         ({"activation": "swish"}, r"'activation'.*'logistic'.*Got 'swish'"),
-        ({"activation": ReLU}, "'activation'.*instance of.*Layer"),
+        ({"activation": Dense}, "activation=Dense cannot be made.*'units'.*give an instance"),
+        ({"activation": int}, "'activation'.*Got <class 'int'>"),
+        ({"activation": ["relu", "tanh"]}, r"one for each of the 1, got 2: \['relu', 'tanh'\]"),
         ({"solver": "lion"}, r"'solver'.*'adam'.*Got 'lion'"),
         ({"loss": "hinge"}, r"'loss'.*'log_loss'.*Got 'hinge'"),
         ({"batch_size": 0}, "'batch_size'.*Got 0"),

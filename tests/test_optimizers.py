@@ -6,7 +6,7 @@ from sklearn.neural_network._stochastic_optimizers import AdamOptimizer, SGDOpti
 from table import OPTIMIZERS
 
 from tinyclf import SGD, Adam, Dense, DivergenceError, Network, Optimizer, TrainState, Views, train
-from tinyclf.optimizers import constant, linear
+from tinyclf.schedules import constant, linear
 
 
 @pytest.mark.parametrize(

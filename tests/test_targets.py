@@ -3,7 +3,13 @@
 import numpy as np
 import pytest
 
-from tinyclf.targets import encode, encode_known
+from tinyclf.targets import Labels, encode_known
+
+
+def encode(y):
+    labels = Labels.of(y)
+    return labels.classes, labels.encode(y)
+
 
 KINDS = [
     np.array(["b", "a", "b"]),

@@ -8,29 +8,34 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .errors import DivergenceError
+from .errors import CollapseWarning, DivergenceError, DivergenceWarning, FeatureScaleWarning, TrainingWarning
 from .functional import cross_entropy, cross_entropy_grad, log_softmax, logsumexp, softmax
 from .layers import Dense, Dropout, Identity, Layer, Logistic, ReLU, Tanh
 from .losses import Loss, SigmoidCrossEntropy, SoftmaxCrossEntropy
 from .network import Network, Workspace
-from .optimizers import SGD, Adam, Optimizer
+from .optimizers import SGD, Adam, AdamW, Optimizer
 from .state import TrainState
 from .training import Epoch, train
 from .views import Buffer, Views
 
 if TYPE_CHECKING:
-    from .classifier import TinyClassifier
+    from .classifier import SKLEARN_DEFAULTS, TinyClassifier
 
 __version__ = "0.1.0"
 
 __all__ = [
     "SGD",
+    "SKLEARN_DEFAULTS",
     "Adam",
+    "AdamW",
     "Buffer",
+    "CollapseWarning",
     "Dense",
     "DivergenceError",
+    "DivergenceWarning",
     "Dropout",
     "Epoch",
+    "FeatureScaleWarning",
     "Identity",
     "Layer",
     "Logistic",
@@ -43,6 +48,7 @@ __all__ = [
     "Tanh",
     "TinyClassifier",
     "TrainState",
+    "TrainingWarning",
     "Views",
     "Workspace",
     "cross_entropy",
@@ -53,7 +59,7 @@ __all__ = [
     "train",
 ]
 
-_LAZY = {"TinyClassifier": "classifier"}
+_LAZY = {"SKLEARN_DEFAULTS": "classifier", "TinyClassifier": "classifier"}
 
 
 def __getattr__(name: str) -> Any:

@@ -3,28 +3,35 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from numbers import Integral, Real
+from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils import check_random_state
+from sklearn.callback import CallbackSupportMixin
+from sklearn.utils import check_random_state, column_or_1d
 from sklearn.utils._param_validation import Interval, Options, StrOptions
-from sklearn.utils.multiclass import _check_partial_fit_first_call
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.multiclass import unique_labels
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from .layers import ACTIVATIONS, Dense, Layer, Logistic, glorot_uniform, glorot_uniform_logistic
-from .losses import LOSSES, Loss, SigmoidCrossEntropy, SoftmaxCrossEntropy
+from .blueprint import Blueprint, computation_dtype
+from .diagnosis import look
+from .hooks import Hooks
+from .layers import ACTIVATIONS, Layer
+from .losses import LOSSES, Loss, SigmoidCrossEntropy
 from .network import Network
-from .optimizers import OPTIMIZERS, SGD, Adam, Optimizer
+from .optimizers import OPTIMIZERS, Optimizer
+from .rows import as_weights
+from .schedules import SCHEDULES, Schedule
 from .state import TrainState
-from .stopping import Plateau
-from .targets import as_labels, encode, encode_known
-from .training import Epoch, train
+from .supervisor import Supervisor
+from .targets import ClassWeight, Labels, LabelSets, as_labels, kind_of_targets
+from .validation import Sample, Scorer, Validation, hold_out, holds_out
 from .views import Array, ViewList
 
 # Non-finite numbers are left to `rows`, which names their row and column.
@@ -34,78 +41,169 @@ _INPUT: dict[str, Any] = {
     "ensure_all_finite": False,
 }
 
+SKLEARN_DEFAULTS: dict[str, Any] = {
+    "hidden_layer_sizes": (100,),
+    "activation": "relu",
+    "solver": "adam",
+    "alpha": 1e-4,
+    "batch_size": "auto",
+    "learning_rate": "constant",
+    "learning_rate_init": 1e-3,
+    "power_t": 0.5,
+    "max_iter": 200,
+    "shuffle": True,
+    "random_state": None,
+    "tol": 1e-4,
+    "verbose": False,
+    "warm_start": False,
+    "momentum": 0.9,
+    "nesterovs_momentum": True,
+    "early_stopping": False,
+    "validation_fraction": 0.1,
+    "beta_1": 0.9,
+    "beta_2": 0.999,
+    "epsilon": 1e-8,
+    "n_iter_no_change": 10,
+    "max_fun": 15000,
+    "dtype": None,
+}
+"""``TinyClassifier(**SKLEARN_DEFAULTS)`` behaves as scikit-learn's ``MLPClassifier()``."""
 
-class TinyClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+
+def _is_stochastic(estimator: Any) -> bool:
+    if estimator.solver == "lbfgs":
+        raise AttributeError(
+            "partial_fit is only available for stochastic optimizers. lbfgs is not stochastic."
+        )
+    return True
+
+
+class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     """Neural-network classifier whose loss is right for any logits.
 
-    Parameters have the names and meanings of scikit-learn's ``MLPClassifier``; what is more is at the end.
-    Scale the features, as in ``make_pipeline(StandardScaler(), TinyClassifier())``.
+    Every parameter, method and attribute of scikit-learn's ``MLPClassifier`` is here, with its name and
+    meaning; what is more comes after ``max_fun``. Where the defaults differ, `SKLEARN_DEFAULTS` has
+    scikit-learn's. Scale the features, as in ``make_pipeline(StandardScaler(), TinyClassifier())``.
 
     Parameters
     ----------
     hidden_layer_sizes : int or array_like of int, default=(100,)
-        Widths of the hidden layers, each at least 1; ``()`` is softmax regression.
-    activation : {"identity", "logistic", "tanh", "relu"} or Layer, default="relu"
-        What follows each hidden layer.
-    solver : {"adam", "sgd"} or Optimizer, default="adam"
-        A name builds the optimizer from the parameters below that carry its letters; an instance brings
-        its own, and those parameters are ignored.
+        Widths of the hidden layers, each at least 1; a number is one layer, ``()`` is softmax regression.
+        Wider and more layers fit more, and take longer.
+    activation : {"identity", "logistic", "tanh", "relu"}, Layer, Layer class, or list, default="relu"
+        What follows each hidden layer. A list has an entry per hidden layer, which may be a list of layers.
+    solver : {"adam", "sgd", "lbfgs"} or Optimizer, default="adam"
+        "adam" and "sgd" are built from the parameters below that carry their letters; an Optimizer brings its
+        own, and those parameters are ignored. "lbfgs" suits small data: all rows in each iteration, no
+        learning rate, computed in float64.
     alpha : float, default=1e-4
-        Strength of the L2 penalty of the weights, at least 0; divided by the size of the batch.
+        Strength of the L2 penalty of the weights, at least 0; more makes the network smoother. It is divided
+        by the sum of a batch's weights, so that its effect falls with the batch size; see ``weight_decay``.
     batch_size : int or "auto", default="auto"
-        Rows per step; "auto" is min(200, n_samples).
+        Rows per step, at least 1; "auto" is min(200, n_samples). Smaller batches are noisier, and slower per
+        epoch. Not used by "lbfgs".
+    learning_rate : {"constant", "invscaling", "adaptive", "linear", "cosine"} or callable, default="constant"
+        How the learning rate changes. "invscaling": learning_rate_init / (rows seen + 1) ** power_t, after
+        each epoch. "adaptive": a fifth of it whenever training would have stopped, until 1e-6. These two are
+        for solver "sgd" only, as in scikit-learn. "linear" and "cosine" fall to 0 over ``max_iter`` epochs;
+        a callable maps the share of them that is done, in [0, 1), to a factor, at least 0. partial_fit
+        knows no budget: there these three are constant.
     learning_rate_init : float, default=1e-3
-        Learning rate, more than 0.
+        Learning rate at the start, more than 0. Larger learns faster, until it diverges. Not used by "lbfgs".
+    power_t : float, default=0.5
+        Exponent of "invscaling", at least 0.
     max_iter : int, default=200
-        Largest number of epochs.
+        Largest number of epochs, or of iterations of "lbfgs", at least 1.
     shuffle : bool, default=True
         Whether to draw a new order of the rows in each epoch.
     random_state : int, RandomState or None, default=None
-        Of the initial weights and the order of the rows. An int makes fits repeat bit for bit.
+        Of the initial weights, the order of the rows, the rows held out, and dropout. An int makes fits
+        repeat bit for bit.
     tol : float, default=1e-4
-        Training stops when the loss has not fallen by more than this for ``n_iter_no_change`` epochs.
-    verbose : bool, default=False
+        Training stops when the loss, or the validation score, has not improved by more than this for
+        ``n_iter_no_change`` epochs; at least 0. For "lbfgs" the largest entry of the gradient at the end.
+    verbose : bool or int, default=False
         Whether to print the loss of each epoch.
+    warm_start : bool, default=False
+        Whether ``fit`` goes on with the network of the last one, whose classes must be the same. The curves
+        go on, too; the optimizer starts anew.
     momentum : float, default=0.9
-        Momentum of "sgd", from 0 to 1.
+        Momentum of "sgd", from 0 to 1: the share of the last step that is added to the next.
     nesterovs_momentum : bool, default=True
         Whether the momentum of "sgd" has Nesterov's form.
+    early_stopping : bool or "auto", default="auto"
+        True holds rows out, measures the score on them after each epoch, stops when that has stopped to
+        improve, and keeps the best weights. False watches the training loss. "auto" is as True, but scores by
+        the loss, with at least 500 rows, unless a class has one row only or X_val is given; otherwise, and
+        for "lbfgs", it is as False. Not used by "lbfgs", unless X_val is given.
+    validation_fraction : float, default=0.1
+        Share of the rows to hold out, more than 0 and less than 1; each class has it, if a row has one label.
     beta_1, beta_2 : float, default=0.9 and 0.999
         Decay of the moments of "adam", at least 0 and less than 1.
     epsilon : float, default=1e-8
         Added to the denominator of "adam", more than 0.
     n_iter_no_change : int or inf, default=10
-        See ``tol``.
+        See ``tol``; at least 1.
+    max_fun : int, default=15000
+        Largest number of evaluations of the loss by "lbfgs", at least 1.
     loss : {"log_loss", "softmax_cross_entropy", "sigmoid_cross_entropy"} or Loss, default="log_loss"
-        "log_loss" is the logistic one on a single logit for two classes, else that of softmax; for two
-        classes both describe the same probabilities.
+        "log_loss" is the logistic one on a single logit for two classes, or one for each of several labels,
+        else that of softmax; for two classes both describe the same probabilities.
     dtype : {"float32", "float64"} or None, default="float32"
-        The type that is computed in and that probabilities have; None follows X.
+        The type that is computed in and that probabilities have; None follows X, as scikit-learn does.
+    class_weight : dict, list of dict, "balanced" or None, default=None
+        By what the rows of a class are multiplied in the loss, at least 0; a class that a dict does not name
+        has 1. "balanced" gives all classes the same sum. For several labels per row a list of dicts, one per
+        label. It multiplies sample_weight.
+    dropout : float or array_like of float, default=0.0
+        Share of the hidden units that are dropped in each step, at least 0 and less than 1, for all hidden
+        layers or one for each. More regularises more. Not for "lbfgs".
+    label_smoothing : float, default=0.0
+        Share of each target that is spread over all classes, from 0 to 1. More makes it less sure.
+    weight_decay : float, default=0.0
+        Decoupled decay (AdamW): each step multiplies the weights by 1 - learning rate * weight_decay; at
+        least 0. Unlike alpha it depends neither on the batch size nor on the gradient. Not for "lbfgs".
+    max_grad_norm : float or None, default=None
+        Longest gradient, more than 0: a longer one is shortened to it. None leaves it. Not used by "lbfgs".
+    scoring : str, callable or None, default=None
+        How epochs are compared on the validation set: "loss", the name of a scorer, or a callable
+        ``scorer(estimator, X, y)`` where higher is better. None is accuracy with ``early_stopping=True``, as
+        in scikit-learn, else "loss".
+    soft_targets : bool, default=False
+        Whether y holds probabilities (n_samples, n_classes) instead of labels, each row with the sum 1. The
+        classes are the columns' names if y is a data frame, else 0, 1, ...
 
     Attributes
     ----------
     classes_ : ndarray of shape (n_classes,)
-        The labels, sorted.
+        The labels, sorted; for several labels per row, their columns.
     network_ : Network
         The fitted network; its ``parameters`` are the ones below.
     coefs_, intercepts_ : list of ndarray
         Weights (n_in, n_out) and biases (n_out,) of the dense layers, as views: assigning to the list or to
         one of its items changes the model.
     loss_curve_ : list of float
-        Mean training loss of each epoch, penalty included.
-    loss_, best_loss_ : float
-        The last and the lowest of them; nan and inf before the first epoch.
+        Mean training loss of each epoch, penalty included, or of each iteration of "lbfgs".
+    loss_ : float
+        The last of them.
+    best_loss_ : float or None
+        The lowest of them; None with ``early_stopping=True``, as in scikit-learn.
+    validation_scores_, validation_loss_curve_ : list of float or None
+        Score (higher is better) and loss of the validation set after each epoch; None without one.
+    best_validation_score_ : float or None
+        The highest of them: the score of the weights that were kept. None without a validation set.
     n_iter_ : int
-        Number of epochs of the last ``fit`` or ``partial_fit``.
+        Number of epochs of the last ``fit`` or ``partial_fit``, or iterations of "lbfgs".
     t_ : int
-        Number of rows seen in training, repetitions included.
+        Number of rows seen in training, repetitions included; 0 for "lbfgs".
     n_layers_, n_outputs_ : int
         Number of layers of units, input included, and of logits: one for two classes with "log_loss".
     out_activation_ : {"softmax", "logistic"}
         The function from logits to probabilities.
     n_features_in_ : int
+        Number of columns of X.
     feature_names_in_ : ndarray of shape (n_features_in_,)
-        If X has names for all columns.
+        Names of the columns, if X has names for all.
 
     Examples
     --------
@@ -121,18 +219,23 @@ class TinyClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
-        "activation": [StrOptions(set(ACTIVATIONS)), Layer],
-        "solver": [StrOptions(set(OPTIMIZERS)), Optimizer],
+        "activation": [StrOptions(set(ACTIVATIONS)), Layer, type, list, tuple],
+        "solver": [StrOptions({*OPTIMIZERS, "lbfgs"}), Optimizer],
         "alpha": [Interval(Real, 0, None, closed="left")],
         "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
+        "learning_rate": [StrOptions({*SCHEDULES, "invscaling", "adaptive"}), callable],
         "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
+        "power_t": [Interval(Real, 0, None, closed="left")],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
         "shuffle": ["boolean"],
         "random_state": ["random_state"],
         "tol": [Interval(Real, 0, None, closed="left")],
         "verbose": ["verbose"],
+        "warm_start": ["boolean"],
         "momentum": [Interval(Real, 0, 1, closed="both")],
         "nesterovs_momentum": ["boolean"],
+        "early_stopping": ["boolean", StrOptions({"auto"})],
+        "validation_fraction": [Interval(Real, 0, 1, closed="left")],
         "beta_1": [Interval(Real, 0, 1, closed="left")],
         "beta_2": [Interval(Real, 0, 1, closed="left")],
         "epsilon": [Interval(Real, 0, None, closed="neither")],
@@ -140,65 +243,120 @@ class TinyClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             Interval(Integral, 1, None, closed="left"),
             Options(Real, {np.inf}),
         ],
+        "max_fun": [Interval(Integral, 1, None, closed="left")],
         "loss": [StrOptions({"log_loss", *LOSSES}), Loss],
         "dtype": "no_validation",  # type: ignore[dict-item]  # has a check of its own, with the reason
+        "class_weight": [dict, list, StrOptions({"balanced"}), None],
+        "dropout": [Interval(Real, 0, 1, closed="left"), "array-like"],
+        "label_smoothing": [Interval(Real, 0, 1, closed="both")],
+        "weight_decay": [Interval(Real, 0, None, closed="left")],
+        "max_grad_norm": [Interval(Real, 0, None, closed="neither"), None],
+        "scoring": [str, callable, None],
+        "soft_targets": ["boolean"],
     }
+
+    # There is no website: the page is this docstring, in the file that is installed.
+    _doc_link_module = "tinyclf"
+    _doc_link_template = Path(__file__).resolve().as_uri()
 
     def __init__(
         self,
         hidden_layer_sizes: int | ArrayLike = (100,),
-        activation: str | Layer = "relu",
+        activation: str | Layer | type[Layer] | Sequence[Any] = "relu",
         *,
         solver: str | Optimizer = "adam",
         alpha: float = 1e-4,
         batch_size: int | str = "auto",
+        learning_rate: str | Schedule = "constant",
         learning_rate_init: float = 1e-3,
+        power_t: float = 0.5,
         max_iter: int = 200,
         shuffle: bool = True,
         random_state: int | np.random.RandomState | None = None,
         tol: float = 1e-4,
         verbose: bool | int = False,
+        warm_start: bool = False,
         momentum: float = 0.9,
         nesterovs_momentum: bool = True,
+        early_stopping: bool | str = "auto",
+        validation_fraction: float = 0.1,
         beta_1: float = 0.9,
         beta_2: float = 0.999,
         epsilon: float = 1e-8,
         n_iter_no_change: float = 10,
+        max_fun: int = 15000,
         loss: str | Loss = "log_loss",
         dtype: DTypeLike | None = "float32",
+        class_weight: ClassWeight = None,
+        dropout: float | ArrayLike = 0.0,
+        label_smoothing: float = 0.0,
+        weight_decay: float = 0.0,
+        max_grad_norm: float | None = None,
+        scoring: str | Scorer | None = None,
+        soft_targets: bool = False,
     ) -> None:
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
         self.solver = solver
         self.alpha = alpha
         self.batch_size = batch_size
+        self.learning_rate = learning_rate
         self.learning_rate_init = learning_rate_init
+        self.power_t = power_t
         self.max_iter = max_iter
         self.shuffle = shuffle
         self.random_state = random_state
         self.tol = tol
         self.verbose = verbose
+        self.warm_start = warm_start
         self.momentum = momentum
         self.nesterovs_momentum = nesterovs_momentum
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
         self.beta_1 = beta_1
         self.beta_2 = beta_2
         self.epsilon = epsilon
         self.n_iter_no_change = n_iter_no_change
+        self.max_fun = max_fun
         self.loss = loss
         self.dtype = dtype
+        self.class_weight = class_weight
+        self.dropout = dropout
+        self.label_smoothing = label_smoothing
+        self.weight_decay = weight_decay
+        self.max_grad_norm = max_grad_norm
+        self.scoring = scoring
+        self.soft_targets = soft_targets
 
     @_fit_context(prefer_skip_nested_validation=True)  # type: ignore[untyped-decorator]
-    def fit(self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
-        """Train a new network.
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: ArrayLike | None = None,
+        *,
+        X_val: Any = None,
+        y_val: Any = None,
+        sample_weight_val: ArrayLike | None = None,
+    ) -> Self:
+        """Train a network: a new one, or with ``warm_start`` that of the last fit.
+
+        Ctrl-C ends the training with a warning and keeps what has been learnt.
 
         Parameters
         ----------
         X : array_like or sparse matrix of shape (n_samples, n_features)
-        y : array_like of shape (n_samples,)
-            Labels of one kind: strings, integers, booleans.
+        y : array_like of shape (n_samples,), or (n_samples, n_labels)
+            Labels of one kind: strings, integers, booleans. Or columns of 0 and 1, for any number of labels
+            per row. Or probabilities, with ``soft_targets=True``.
         sample_weight : array_like of shape (n_samples,), optional
             Non-negative. A weight of 0 leaves the row out. The L2 penalty is divided by the sum of a batch's
             weights, so that very small ones let it grow beyond bounds.
+        X_val, y_val : like X and y, optional
+            A validation set: measured after each epoch, and the best weights are kept. Training stops by it
+            unless ``early_stopping=False``.
+        sample_weight_val : array_like of shape (n_val,), optional
+            Weights of its rows.
 
         Returns
         -------
@@ -214,65 +372,68 @@ class TinyClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         Warns
         -----
         ConvergenceWarning
-            If ``max_iter`` epochs were not enough. The model can be used.
+            If ``max_iter`` epochs were not enough, and no schedule was to end then. The model can be used.
+        TrainingWarning
+            If the fit ended badly: a `DivergenceWarning`, `CollapseWarning` or `FeatureScaleWarning`, with
+            the numbers and the fix.
         """
         refit = hasattr(self, "network_")
-        stopped = interrupted = False
-        with _unchanged_on_error(self):
-            X, labels = self._validated(X, y, reset=True)
-            self.classes_, codes = encode(labels)
-            self._start(X.dtype)
-            self._clip_warning(X.shape[0])
-            plateau = Plateau(self.tol, self.n_iter_no_change)
-            try:
-                for epoch in self._train(X, codes, sample_weight, self.max_iter):
-                    stopped = plateau.reached(epoch.loss)
-                    if stopped:
-                        self._say(
-                            f"Training loss did not improve more than tol={self.tol:f} for "
-                            f"{self.n_iter_no_change} consecutive epochs. Stopping."
-                        )
-                        break
-            except KeyboardInterrupt:
-                if refit and self.n_iter_ == 0:
-                    raise  # the model from before is worth more
-                interrupted = True
-        if interrupted:
-            warnings.warn(
-                f"Training interrupted by user after {self.n_iter_} epochs; the model is what it has learnt "
-                "so far.",
-                stacklevel=3,
-            )
-        elif not stopped:
-            warnings.warn(
-                f"Stochastic Optimizer: Maximum iterations ({self.max_iter}) reached and the optimization "
-                "hasn't converged yet. Increase max_iter or learning_rate_init, or scale the features.",
-                ConvergenceWarning,
-                stacklevel=3,
-            )
+        warm = self.warm_start and refit
+        hooks = Hooks(self, self.max_iter, X, y, sample_weight)
+        with _unchanged_on_error(self, goes_on=warm):
+            checked, checked_y = self._validated(X, y, reset=not warm)
+            labels = kind_of_targets(y if self.soft_targets else checked_y, soft=self.soft_targets)
+            if warm:
+                self._check_same_classes(labels)
+            blueprint = self._planned(labels)
+            sample = self._sample(checked, checked_y, sample_weight, given=(X, y), weighs=True)
+            validation = self._validation(X_val, y_val, sample_weight_val)
+            streams = self._streams()
+            rows = sample.rows
+            if validation is None and self.solver != "lbfgs" and holds_out(self.early_stopping, sample):
+                seed = int(streams["hold_out"].integers(2**32))
+                rows, held = hold_out(sample, self.validation_fraction, seed)
+                validation = Validation(sample.take(held), blueprint.loss, self._scoring())
+            if warm:
+                self._go_on(blueprint, afresh=True)
+            else:
+                self._start(blueprint, checked.dtype, streams)
+            supervisor = Supervisor(self, blueprint, self._state, validation)
+            notes = supervisor.fit(sample, rows, hooks, interruptible=not refit)
+            settled = not notes
+            notes += self._clipped(len(rows))
+            notes += look(self.network_, sample, rows, blueprint, settled)
+        for note in notes:
+            warnings.warn(note, stacklevel=3)
         return self
 
+    @available_if(_is_stochastic)  # type: ignore[untyped-decorator]
     @_fit_context(prefer_skip_nested_validation=True)  # type: ignore[untyped-decorator]
     def partial_fit(
         self,
         X: Any,
-        y: ArrayLike,
+        y: Any,
         sample_weight: ArrayLike | None = None,
         classes: ArrayLike | None = None,
+        *,
+        X_val: Any = None,
+        y_val: Any = None,
+        sample_weight_val: ArrayLike | None = None,
     ) -> Self:
         """Train for one epoch on these rows, going on from the last ``fit`` or ``partial_fit``.
 
-        The network is made in the first call: sizes, activation, loss and dtype are fixed from then on. All
-        other parameters may change from call to call; another kind of solver starts anew.
+        The network is made in the first call: its layers, loss and dtype are fixed from then on. All other
+        parameters may change from call to call; another kind of solver starts anew. No rows are held out,
+        and the weights are those of the last epoch.
 
         Parameters
         ----------
-        X : array_like or sparse matrix of shape (n_samples, n_features)
-        y : array_like of shape (n_samples,)
-        sample_weight : array_like of shape (n_samples,), optional
-            Non-negative. A weight of 0 leaves the row out.
+        X, y, sample_weight
+            As in `fit`.
         classes : array_like of shape (n_classes,), optional
-            All labels that will ever come; needed in the first call.
+            All labels that will ever come; needed in the first call, unless ``soft_targets=True``.
+        X_val, y_val, sample_weight_val : optional
+            A validation set, measured after the epoch: see ``validation_scores_``.
 
         Returns
         -------
@@ -284,25 +445,25 @@ class TinyClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             As in `fit`; the model stays as it was before the call.
         """
         first = not hasattr(self, "network_")
-        with _unchanged_on_error(self):
-            _check_partial_fit_first_call(self, None if classes is None else as_labels(classes))
-            X, labels = self._validated(X, y, reset=first)
-            codes = encode_known(labels, self.classes_)
+        with _unchanged_on_error(self, goes_on=not first):
+            self._check_partial(X_val)
+            checked, checked_y = self._validated(X, y, reset=first)
+            labels = self._labels_in_part(y, checked_y, classes, first)
+            blueprint = self._planned(labels)
+            sample = self._sample(checked, checked_y, sample_weight, given=(X, y), weighs=True)
+            validation = self._validation(X_val, y_val, sample_weight_val)
             if first:
-                self._start(X.dtype)
-            before, n_epochs = self._state.snapshot(), len(self.loss_curve_)
-            try:
-                self._state.use(self._optimizer())
-                for _ in self._train(X, codes, sample_weight, 1):
-                    pass
-            except BaseException:
-                self._state.restore(before)
-                del self.loss_curve_[n_epochs:]
-                raise
+                self._start(blueprint, checked.dtype, self._streams())
+            else:
+                self._go_on(blueprint, afresh=False)
+            Supervisor(self, blueprint, self._state, validation).partial_fit(sample)
+            notes = self._clipped(len(sample.rows))
+        for note in notes:
+            warnings.warn(note, stacklevel=3)
         return self
 
-    def predict(self, X: Any) -> Array:
-        """Return the most probable label of each row.
+    def predict(self, X: Any) -> Any:
+        """Return the most probable label of each row, or for each of several labels whether it is probable.
 
         Parameters
         ----------
@@ -310,15 +471,14 @@ class TinyClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
         Returns
         -------
-        ndarray of shape (n_samples,)
+        ndarray of shape (n_samples,), or (n_samples, n_labels)
+            Columns of 0 and 1 for several labels per row; sparse if y was.
         """
-        scores = self.decision_function(X)
-        codes = scores.argmax(axis=1) if scores.ndim == 2 else (scores > 0).astype(np.intp)
-        labels: Array = self.classes_[codes]
-        return labels
+        logits = self._logits(X)
+        return self._labels.decode(logits)
 
     def predict_proba(self, X: Any) -> Array:
-        """Return the probability of each class, in the order of ``classes_``.
+        """Return the probability of each class, in the order of ``classes_``; or of each of several labels.
 
         Parameters
         ----------
@@ -334,7 +494,8 @@ class TinyClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             If an entry of X, or what it leads to, is beyond the range of the computation's type.
         """
         logits = self._logits(X)
-        return self._loss.probabilities(logits)
+        probabilities: Array = self._blueprint.loss.probabilities(logits)
+        return probabilities
 
     def predict_log_proba(self, X: Any) -> Array:
         """Return the logarithms of the probabilities, from the logits: finite where a probability is 0.
@@ -350,7 +511,8 @@ class TinyClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         ndarray of shape (n_samples, n_classes)
         """
         logits = self._logits(X)
-        return self._loss.log_probabilities(logits)
+        logarithms: Array = self._blueprint.loss.log_probabilities(logits)
+        return logarithms
 
     def decision_function(self, X: Any) -> Array:
         """Return the logits.
@@ -365,11 +527,38 @@ class TinyClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             For two classes the log-odds of the second.
         """
         z = self._logits(X)
-        if len(self.classes_) != 2:
+        if len(self.classes_) != 2 or isinstance(self._labels, LabelSets):
             return z
         with np.errstate(over="ignore"):
             log_odds: Array = z[:, 0] if z.shape[1] == 1 else z[:, 1] - z[:, 0]
         return log_odds
+
+    def activations(self, X: Any, layer: int = -1) -> Array:
+        """Return the outputs of a hidden layer, after its activation: features that the network has learnt.
+
+        Parameters
+        ----------
+        X : array_like or sparse matrix of shape (n_samples, n_features)
+        layer : int, default=-1
+            Number of the hidden layer: 0 is the first, -1 the last.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, width of the layer)
+
+        Raises
+        ------
+        ValueError
+            If there is no such layer.
+        """
+        check_is_fitted(self)
+        n = len(self._blueprint.ends)
+        if isinstance(layer, bool) or not isinstance(layer, Integral):
+            raise TypeError(f"layer must be a whole number, got {layer!r}")
+        if not -n <= layer < n:
+            raise ValueError(f"there are {n} hidden layers; layer must be from {-n} to {n - 1}, got {layer}")
+        X = validate_data(self, X, reset=False, **_INPUT)
+        return self.network_.outputs(X, self._blueprint.ends[layer])
 
     @property
     def coefs_(self) -> ViewList:
@@ -392,115 +581,126 @@ class TinyClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
-        tags.classifier_tags.multi_class = not self._needs_two_classes()
+        only_two = isinstance(self.loss, SigmoidCrossEntropy) or self.loss == "sigmoid_cross_entropy"
+        tags.classifier_tags.multi_class = not only_two
+        tags.classifier_tags.multi_label = True
         return tags
 
-    def _validated(self, X: Any, y: Any, reset: bool) -> tuple[Any, Array]:
-        X, y = validate_data(self, X, y, reset=reset, **_INPUT)
-        return X, np.asarray(y)
+    # --- reading the data ---------------------------------------------------------------------------------
 
-    def _computation_dtype(self, of_X: DTypeLike) -> np.dtype[Any]:
-        try:
-            dtype = np.dtype(of_X if self.dtype is None else self.dtype)
-        except TypeError:
-            dtype = None
-        if dtype == np.float16:
+    def _validated(self, X: Any, y: Any, reset: bool) -> tuple[Any, Any]:
+        X, y = validate_data(self, X, y, reset=reset, multi_output=True, **_INPUT)
+        if y.ndim == 2 and y.shape[1] == 1 and not self.soft_targets:
+            y = column_or_1d(y.toarray() if hasattr(y, "toarray") else y, warn=True)
+        return X, y
+
+    def _check_same_classes(self, labels: Labels) -> None:
+        if type(labels) is not type(self._labels) or not np.array_equal(labels.classes, self.classes_):
             raise ValueError(
-                'dtype="float16" is no type to compute in: its largest number is 65504 and sums lose their '
-                'digits; use "float32"'
+                "warm_start can only be used where `y` has the same classes as in the previous call to fit. "
+                f"Previously got {self.classes_}, `y` has {labels.classes}"
             )
-        if dtype not in (np.float32, np.float64):
-            raise ValueError(f'dtype must be "float32", "float64" or None, got {self.dtype!r}')
-        return dtype
 
-    def _start(self, X_dtype: DTypeLike) -> None:
-        """Make a new network and everything that grows with training."""
-        n_classes = len(self.classes_)
-        self._loss = self._loss_for(n_classes)
-        self.n_outputs_ = self._loss.n_outputs(n_classes)
-        self.out_activation_ = self._loss.link
+    def _check_partial(self, X_val: Any) -> None:
+        if self.early_stopping is True and X_val is None:
+            raise ValueError(
+                "partial_fit does not support early_stopping=True, since it sees only a part of the rows; "
+                "hand it X_val and y_val to be measured"
+            )
+        if isinstance(self.class_weight, str):
+            raise ValueError(
+                f"partial_fit does not support class_weight={self.class_weight!r}, since it sees only a part "
+                "of the rows; give a dict, made by sklearn.utils.class_weight.compute_class_weight"
+            )
+
+    def _labels_in_part(self, y: Any, checked_y: Any, classes: ArrayLike | None, first: bool) -> Labels:
+        """Return the labels of which partial_fit sees a part."""
+        named = None if classes is None else unique_labels(as_labels(classes))
+        if not first:
+            labels: Labels = self._labels
+        elif self.soft_targets:
+            labels = kind_of_targets(y, soft=True)
+        elif named is None:
+            raise ValueError("classes must be passed on the first call to partial_fit.")
+        else:
+            labels = Labels(named) if checked_y.ndim == 1 else kind_of_targets(checked_y, soft=False)
+        if named is not None and not np.array_equal(named, labels.classes):
+            raise ValueError(
+                f"`classes={classes!r}` is not the same as on last call to partial_fit, or not that of the "
+                f"columns of y, was: {labels.classes!r}"
+            )
+        return labels
+
+    def _planned(self, labels: Labels) -> Blueprint:
+        """Take these labels, and read the parameters with them."""
+        self._blueprint = Blueprint.of(self, labels)
+        self._labels = labels
+        self.classes_ = labels.classes
+        return self._blueprint
+
+    def _sample(
+        self, X: Any, y: Any, sample_weight: Any, given: tuple[Any, Any], weighs: bool = False
+    ) -> Sample:
+        """Return checked rows as the network reads them; with ``weighs`` they tell the class weights."""
+        targets = self._labels.encode(y)
+        weight = as_weights(sample_weight, X.shape[0])
+        if weighs:
+            self._factors = self._labels.factors(self.class_weight, targets, weight)
+        factor = None if self._factors is None else self._labels.spread(self._factors, targets)
+        return Sample(self._labels, X, targets, weight, factor, given)
+
+    def _validation(self, X: Any, y: Any, weight: Any, scoring: Any = None) -> Validation | None:
+        """Return the validation set that these rows are, or None if there are none."""
+        if X is None and y is None and weight is None:
+            return None
+        if X is None or y is None:
+            missing = "X_val" if X is None else "y_val"
+            raise ValueError(f"X_val and y_val belong together, got no {missing}")
+        checked, checked_y = self._validated(X, y, reset=False)
+        sample = self._sample(checked, checked_y, weight, given=(X, y))
+        return Validation(sample, self._blueprint.loss, scoring or self._scoring())
+
+    def _scoring(self) -> str | Scorer:
+        if self.scoring is not None:
+            return self.scoring
+        return "accuracy" if self.early_stopping is True else "loss"
+
+    # --- beginning ----------------------------------------------------------------------------------------
+
+    def _streams(self) -> dict[str, np.random.Generator]:
+        """Return a random stream for each use, so that one more use changes no other."""
         seed = check_random_state(self.random_state).randint(2**32, size=4, dtype=np.uint32)
-        init_rng, train_rng = np.random.default_rng(seed).spawn(2)
-        layers = self._layers()
-        dtype = self._computation_dtype(X_dtype)
-        self.network_ = Network(layers, self.n_features_in_, dtype=dtype, seed=init_rng)
-        self._state = TrainState(self.network_, self._optimizer(), train_rng)
+        return dict(zip(("init", "train", "hold_out"), np.random.default_rng(seed).spawn(3), strict=True))
+
+    def _start(
+        self, blueprint: Blueprint, X_dtype: DTypeLike, streams: dict[str, np.random.Generator]
+    ) -> None:
+        """Make a new network and everything that grows with training."""
+        self.n_outputs_ = blueprint.n_outputs
+        self.out_activation_ = blueprint.loss.link
+        dtype = computation_dtype(self.dtype, X_dtype)
+        self.network_ = Network(blueprint.layers, self.n_features_in_, dtype=dtype, seed=streams["init"])
+        self._state = TrainState(self.network_, blueprint.optimizer, streams["train"])
         self.n_layers_ = len(self.coefs_) + 1
-        self.n_iter_ = 0
         self.t_ = 0
         self.loss_ = np.nan
-        self.best_loss_: float = np.inf
+        self.best_loss_: float | None = None if self.early_stopping is True else np.inf
         self.loss_curve_: list[float] = []
+        self.validation_scores_: list[float] | None = None
+        self.validation_loss_curve_: list[float] | None = None
+        self.best_validation_score_: float | None = None
 
-    def _layers(self) -> list[Layer]:
-        try:
-            widths = np.atleast_1d(np.asarray(self.hidden_layer_sizes))
-        except ValueError:  # rows of different lengths
-            widths = np.array(["ragged"])
-        if widths.ndim != 1 or (widths.size and (widths.dtype.kind not in "iu" or widths.min() < 1)):
-            raise ValueError(
-                f"hidden_layer_sizes must be whole numbers > 0, got {self.hidden_layer_sizes!r}; "
-                "() is a network without hidden layers"
-            )
-        activation = self.activation if isinstance(self.activation, Layer) else ACTIVATIONS[self.activation]
-        init = glorot_uniform_logistic if isinstance(activation, Logistic) else glorot_uniform
-        hidden = [layer for n in widths.tolist() for layer in (Dense(n, init), activation)]
-        return [*hidden, Dense(self.n_outputs_, init)]
+    def _go_on(self, blueprint: Blueprint, afresh: bool) -> None:
+        """Go on with the network there is."""
+        blueprint.check_is_that_of(self.network_)
+        self._state.use(blueprint.optimizer, afresh=afresh)
 
-    def _loss_for(self, n_classes: int) -> Loss:
-        if n_classes == 1 and self._needs_two_classes():
-            return SoftmaxCrossEntropy()  # a single class is certain, whatever the loss
-        if isinstance(self.loss, Loss):
-            return self.loss
-        if self.loss == "log_loss":
-            return SigmoidCrossEntropy() if n_classes == 2 else SoftmaxCrossEntropy()
-        return LOSSES[self.loss]()
-
-    def _needs_two_classes(self) -> bool:
-        return isinstance(self.loss, SigmoidCrossEntropy) or self.loss == "sigmoid_cross_entropy"
-
-    def _optimizer(self) -> Optimizer:
-        if isinstance(self.solver, Optimizer):
-            return self.solver
-        if self.solver == "sgd":
-            return SGD(self.learning_rate_init, self.momentum, self.nesterovs_momentum)
-        return Adam(self.learning_rate_init, self.beta_1, self.beta_2, self.epsilon)
-
-    def _train(self, X: Any, codes: Array, sample_weight: Any, epochs: int) -> Iterator[Epoch]:
-        """Train, keeping the books."""
-        n = X.shape[0]
-        reports = train(
-            self.network_,
-            X,
-            codes,
-            loss=self._loss,
-            epochs=epochs,
-            batch_size=min(200, n) if isinstance(self.batch_size, str) else self.batch_size,
-            sample_weight=sample_weight,
-            alpha=self.alpha,
-            shuffle=self.shuffle,
-            state=self._state,
-        )
-        self.n_iter_ = 0
-        for epoch in reports:
-            self.n_iter_ += 1
-            self.t_ += n
-            self.loss_ = epoch.loss
-            self.best_loss_ = min(self.best_loss_, epoch.loss)
-            self.loss_curve_.append(epoch.loss)
-            self._say(f"Iteration {self.n_iter_}, loss = {epoch.loss:.8f}")
-            yield epoch
-
-    def _clip_warning(self, n: int) -> None:
-        if not isinstance(self.batch_size, str) and self.batch_size > n:
-            warnings.warn(
-                f"batch_size={self.batch_size} is larger than the {n} rows; it is clipped to them.",
-                stacklevel=4,
-            )
-
-    def _say(self, text: str) -> None:
-        if self.verbose:
-            print(text)
+    def _clipped(self, n: int) -> list[Warning]:
+        if isinstance(self.batch_size, str) or self.batch_size <= n or self.solver == "lbfgs":
+            return []
+        return [
+            UserWarning(f"batch_size={self.batch_size} is larger than the {n} rows; it is clipped to them.")
+        ]
 
     def _logits(self, X: Any) -> Array:
         check_is_fitted(self)
@@ -521,12 +721,18 @@ class TinyClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
 
 @contextmanager
-def _unchanged_on_error(estimator: Any) -> Iterator[None]:
-    """Nothing is lost: a call that fails leaves the attributes of the estimator as they were."""
+def _unchanged_on_error(estimator: Any, goes_on: bool) -> Iterator[None]:
+    """Nothing is lost: a call that fails leaves the estimator as it was, its network included."""
     before = vars(estimator).copy()
+    lengths = {name: len(value) for name, value in before.items() if type(value) is list}
+    snapshot = estimator._state.snapshot() if goes_on else None
     try:
         yield
     except BaseException:
+        for name, length in lengths.items():
+            del before[name][length:]
+        if snapshot is not None:
+            before["_state"].restore(snapshot)
         vars(estimator).clear()
         vars(estimator).update(before)
         raise

@@ -18,7 +18,8 @@ class DivergenceError(ValueError):
     largest_input, largest_logit : float
         The largest magnitudes in that batch (nan if one of them is nan).
     learning_rate : float
-        The learning rate of that step.
+        The learning rate of that step; nan for L-BFGS, which has none, and whose iterations count as epochs
+        of one batch.
     """
 
     def __init__(
@@ -38,10 +39,11 @@ class DivergenceError(ValueError):
         self.largest_logit = largest_logit
         self.learning_rate = learning_rate
         step = "; the step after it is not" if math.isfinite(loss) and math.isfinite(largest_logit) else ""
+        slower = "" if math.isnan(learning_rate) else f" or lower the learning rate (now {learning_rate:.3g})"
         super().__init__(
             f"training stopped being finite in epoch {epoch}, batch {batch}: the loss is {loss:.4g}, the "
             f"largest input {largest_input:.4g}, the largest logit {largest_logit:.4g} in magnitude{step}. "
-            f"Scale the inputs (StandardScaler) or lower the learning rate (now {learning_rate:.3g})."
+            f"Scale the inputs (StandardScaler){slower}."
         )
 
     def __reduce__(self) -> tuple[object, ...]:
@@ -51,6 +53,22 @@ class DivergenceError(ValueError):
 
 def _rebuilt(values: dict[str, float]) -> DivergenceError:
     return DivergenceError(**values)  # type: ignore[arg-type]
+
+
+class TrainingWarning(UserWarning):
+    """Base of the warnings about a fit that ended, but not well."""
+
+
+class DivergenceWarning(TrainingWarning):
+    """The trained network is worse on its training rows than the class frequencies alone."""
+
+
+class CollapseWarning(TrainingWarning):
+    """The trained network gives the same answer for all rows."""
+
+
+class FeatureScaleWarning(TrainingWarning):
+    """The features differ in scale by orders of magnitude."""
 
 
 def check_interval(

@@ -30,7 +30,10 @@ from numpy.typing import ArrayLike, DTypeLike
 from . import functional
 from .errors import check_interval
 from .exponentials import cross_entropy_rows, scratch_names
-from .views import Array, Buffer
+from .views import Array, Buffer, Views
+
+# Rows per block of `Loss.mean`.
+_BLOCK = 1024
 
 
 class Loss:
@@ -70,6 +73,28 @@ class Loss:
         dz *= share[:, None]
         return float(np.sum(losses * share, dtype=np.float64))
 
+    def mean(self, z: Array, y: Array, w: Array | None = None) -> float:
+        """Return the weighted mean loss of the logits z (n, n_outputs) of any number of rows.
+
+        y are targets as `targets` returns them. Extra memory does not grow with n.
+        """
+        n, k = z.shape
+        block = min(n, _BLOCK)
+        dz = np.empty((block, k), z.dtype)
+        buffers = {name: b.array(block, z.dtype) for name, b in self.buffers(k, z.dtype).items()}
+        total, mass = 0.0, 0.0
+        with np.errstate(all="ignore"):
+            for start in range(0, n, block):
+                rows = slice(start, start + block)
+                m = len(z[rows])
+                t = Views(**{name: b[:m] for name, b in buffers.items()})
+                weight = np.ones(m) if w is None else w[rows]
+                losses = self.rows(z[rows], y[rows], dz[:m], t)
+                counts = weight > 0  # 0 * inf is no loss
+                total += float(np.sum(losses[counts] * weight[counts], dtype=np.float64))
+                mass += float(weight.sum())
+        return total / mass
+
     def probabilities(self, z: Array) -> Array:
         """Probabilities (n, n_classes) of the classes."""
         return functional.softmax(z)
@@ -83,7 +108,19 @@ class Loss:
 
 
 @dataclass(frozen=True)
-class SoftmaxCrossEntropy(Loss):
+class _CrossEntropy(Loss):
+    """What the two cross-entropies share: label smoothing.
+
+    Source: Szegedy et al., "Rethinking the inception architecture for computer vision" (2016), section 7.
+    """
+
+    label_smoothing: float = 0.0
+
+    def __post_init__(self) -> None:
+        check_interval("label_smoothing", self.label_smoothing, 0.0, 1.0)
+
+
+class SoftmaxCrossEntropy(_CrossEntropy):
     """Cross-entropy of softmax, by `exponentials.cross_entropy_rows`: exact for any finite logits.
 
     Parameters
@@ -91,11 +128,6 @@ class SoftmaxCrossEntropy(Loss):
     label_smoothing : float, default=0.0
         Share of each target that is spread evenly over all classes, between 0 and 1.
     """
-
-    label_smoothing: float = 0.0
-
-    def __post_init__(self) -> None:
-        check_interval("label_smoothing", self.label_smoothing, 0.0, 1.0)
 
     def targets(self, y: ArrayLike, n: int, n_outputs: int) -> Array:
         return functional.smoothed(functional.as_targets(y, n, n_outputs), n_outputs, self.label_smoothing)
@@ -107,7 +139,7 @@ class SoftmaxCrossEntropy(Loss):
         return cross_entropy_rows(z, y, dz, t)
 
 
-class SigmoidCrossEntropy(Loss):
+class SigmoidCrossEntropy(_CrossEntropy):
     """Cross-entropy of independent logistic outputs, summed over them.
 
     For two classes one logit z is enough: softmax of [0, z] is [s(-z), s(z)] with the logistic s. Targets
@@ -120,6 +152,12 @@ class SigmoidCrossEntropy(Loss):
         s(z) - y = (1 - y) s(z) - y s(-z),
 
     where for y = 0 and y = 1 only one term is left: no small loss is lost beside 1, and nothing cancels.
+
+    Parameters
+    ----------
+    label_smoothing : float, default=0.0
+        Share of each target that is spread evenly over yes and no, between 0 and 1: y becomes
+        (1 - label_smoothing) y + label_smoothing / 2.
     """
 
     link = "logistic"
@@ -134,7 +172,7 @@ class SigmoidCrossEntropy(Loss):
 
     def targets(self, y: ArrayLike, n: int, n_outputs: int) -> Array:
         if np.ndim(y) == 1 and n_outputs == 1:
-            return functional.as_targets(y, n, 2)[:, None].astype(np.float64)
+            return self._smoothed(functional.as_targets(y, n, 2)[:, None].astype(np.float64))
         y = functional.as_targets(y, n, n_outputs)
         if y.shape != (n, n_outputs):
             raise ValueError(
@@ -143,7 +181,12 @@ class SigmoidCrossEntropy(Loss):
             )
         if (y > 1).any():
             raise ValueError(f"targets of SigmoidCrossEntropy must be at most 1, got {y.max()}")
-        return y
+        return self._smoothed(y)
+
+    def _smoothed(self, y: Array) -> Array:
+        return (
+            y if self.label_smoothing == 0.0 else (1.0 - self.label_smoothing) * y + self.label_smoothing / 2
+        )
 
     def buffers(self, n_outputs: int, dtype: DTypeLike) -> dict[str, Buffer]:
         return _float64_buffers(n_outputs, np.float32)

@@ -123,13 +123,16 @@ class Network:
                         start += size
         return [Views(**arrays) for arrays in parts]
 
-    def forward(self, tapes: list[Views], x: Array) -> Array:
-        """Run the rows x (B, n_in) through all layers and return the logits, a buffer of the tapes."""
+    def forward(self, tapes: list[Views], x: Array, n_layers: int | None = None) -> Array:
+        """Run the rows x (B, n_in) through the first layers, or all, and return the last output.
+
+        For all layers these are the logits. What is returned is a buffer of the tapes.
+        """
         tapes[0].bind(x=x)
-        for layer, p, t in zip(self.layers, self.parameters, tapes, strict=True):
+        for layer, p, t in list(zip(self.layers, self.parameters, tapes, strict=True))[:n_layers]:
             layer.forward(p, t)
-        logits: Array = tapes[-1].y
-        return logits
+        y: Array = t.y
+        return y
 
     def backward(self, tapes: list[Views], gradient: list[Views]) -> None:
         """Overwrite the gradient of all parameters, given the gradient dy of the logits in the last tape."""
@@ -139,15 +142,21 @@ class Network:
             layer.backward(p, g, t)
 
     def logits(self, X: Any) -> Array:
-        """Logits of the rows of X, in blocks: extra memory does not grow with their number.
+        """Return the `outputs` of the last layer."""
+        return self.outputs(X, len(self.layers))
+
+    def outputs(self, X: Any, n_layers: int) -> Array:
+        """Output of the first ``n_layers`` layers, in blocks: extra memory does not grow with the rows.
 
         Parameters
         ----------
         X : array_like or SciPy sparse matrix of shape (n, n_in)
+        n_layers : int
+            From 1 to the number of layers.
 
         Returns
         -------
-        ndarray of shape (n, n_out)
+        ndarray of shape (n, width of the last of these layers)
 
         Raises
         ------
@@ -158,17 +167,22 @@ class Network:
         if X.ndim != 2:
             raise ValueError(f"the input must have shape (n, {self.widths[0]}), got {X.shape}")
         n = X.shape[0]
-        logits = np.empty((n, self.widths[-1]), self.dtype)
+        y = np.empty((n, self.widths[n_layers]), self.dtype)
         workspace = Workspace(self, min(n, _BLOCK), training=False)
         with np.errstate(all="ignore"):
             for start in range(0, max(n, 1), _BLOCK):
                 rows = as_rows(X[start : start + _BLOCK], self.dtype, self.widths[0], first_row=start)
-                logits[start : start + _BLOCK] = self.forward(workspace.tapes(len(rows)).layers, rows.all())
-        return logits
+                tapes = workspace.tapes(len(rows)).layers
+                y[start : start + _BLOCK] = self.forward(tapes, rows.all(), n_layers)
+        return y
 
-    def copy(self) -> Network:
-        """Return an independent network with the same layers and parameters."""
-        return copy.deepcopy(self)
+    def copy(self, dtype: DTypeLike | None = None) -> Network:
+        """Return an independent network with the same layers and parameters, of another type if asked."""
+        twin = copy.deepcopy(self)
+        if dtype is not None:
+            twin.dtype = np.dtype(dtype)
+            twin._bind(twin.theta.astype(dtype))
+        return twin
 
     def __getstate__(self) -> dict[str, Any]:
         # The parameters are views of theta, which copies and pickles would tear apart.

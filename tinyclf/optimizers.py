@@ -24,7 +24,6 @@ array([ 0.3162, -0.3162])
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,28 +31,25 @@ import numpy as np
 from .errors import check_interval
 from .views import Array, Views
 
-Schedule = Callable[[float], float]
-"""From the share of the training that is done, in [0, 1), to the factor of the learning rate."""
-
-
-def constant(progress: float) -> float:
-    """Keep the learning rate."""
-    return 1.0
-
-
-def linear(progress: float) -> float:
-    """Lower the learning rate to 0 in a straight line."""
-    return 1.0 - progress
-
 
 @dataclass(frozen=True)
 class Optimizer:
-    """Base of all optimizers; holds hyperparameters only."""
+    """Base of all optimizers; holds hyperparameters only.
+
+    Before the step, training multiplies the weights by 1 - eta ``weight_decay``: the decay is decoupled, that
+    is, the gradient and the rule do not see it, and it depends neither on alpha nor on the batch size.
+
+    Source: Loshchilov and Hutter, "Decoupled weight decay regularization" (2019), algorithm 2.
+    """
 
     learning_rate: float
 
+    weight_decay = 0.0  # not annotated: no field yet
+    """Strength of the decoupled decay; a rule that offers it has it as a field."""
+
     def __post_init__(self) -> None:
         check_interval("learning_rate", self.learning_rate, 0.0, np.inf, open_low=True, open_high=True)
+        check_interval("weight_decay", self.weight_decay, 0.0, np.inf, open_high=True)
 
     def vectors(self) -> tuple[str, ...]:
         """Names of the vectors that live from step to step."""
@@ -80,11 +76,14 @@ class SGD(Optimizer):
         mu, from 0 to 1.
     nesterov : bool, default=False
         Whether to use Nesterov's form; makes no difference without momentum.
+    weight_decay : float, default=0.0
+        See `Optimizer`; at least 0.
     """
 
     learning_rate: float = 0.1
     momentum: float = 0.0
     nesterov: bool = False
+    weight_decay: float = 0.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -129,12 +128,15 @@ class Adam(Optimizer):
         Decay of the moments, at least 0 and less than 1.
     epsilon : float, default=1e-8
         eps, more than 0.
+    weight_decay : float, default=0.0
+        See `Optimizer`; at least 0. With it this is AdamW.
     """
 
     learning_rate: float = 1e-3
     beta_1: float = 0.9
     beta_2: float = 0.999
     epsilon: float = 1e-8
+    weight_decay: float = 0.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -157,6 +159,17 @@ class Adam(Optimizer):
         g += self.epsilon / root
         np.divide(s.M, g, out=g)
         g *= rate * (1.0 - b2**t) ** 0.5 / (1.0 - b1**t) * (1.0 - b1) / root
+
+
+@dataclass(frozen=True)
+class AdamW(Adam):
+    """`Adam` with decoupled weight decay, 0.01 unless said otherwise.
+
+    W <- (1 - eta weight_decay) W, then Adam's step. With a learning rate that follows a schedule, eta is the
+    rate of the step.
+    """
+
+    weight_decay: float = 0.01
 
 
 OPTIMIZERS: dict[str, type[Optimizer]] = {"adam": Adam, "sgd": SGD}

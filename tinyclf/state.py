@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 
 from .network import Network
 from .optimizers import Optimizer
+from .stopping import Best, Plateau
 from .views import Views
 
 
@@ -29,8 +31,14 @@ class TrainState:
         The optimizer's vectors.
     t : int
         Number of steps since the last of them was zero.
+    scale : float
+        Factor of the learning rate, beside the schedule's, that lasts until it is changed.
     epoch : int
         Number of finished epochs.
+    plateau : Plateau or None
+        What decides when to stop, for those who train by it; `train` does not.
+    best : Best or None
+        The best weights so far, likewise.
     """
 
     network: Network
@@ -38,7 +46,10 @@ class TrainState:
     seed: Any = None
     vectors: Views = field(init=False)
     t: int = field(default=0, init=False)
+    scale: float = field(default=1.0, init=False)
     epoch: int = field(default=0, init=False)
+    plateau: Plateau | None = field(default=None, init=False)
+    best: Best | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
         if not isinstance(self.optimizer, Optimizer):
@@ -50,8 +61,13 @@ class TrainState:
         self.shuffle_rng, self.dropout_rng = np.random.default_rng(self.seed).spawn(2)
         self.seed = None  # it is in the streams now
 
-    def use(self, optimizer: Optimizer) -> None:
-        """Go on with another optimizer: vectors of the same name are kept, new ones start at zero."""
+    def use(self, optimizer: Optimizer, *, afresh: bool = False) -> None:
+        """Go on with another optimizer: vectors of the same name are kept, new ones start at zero.
+
+        With ``afresh`` all of them do, and the learning rate's scale is 1 again.
+        """
+        if afresh:
+            self.vectors, self.t, self.scale = Views(), 0, 1.0
         old, theta = vars(self.vectors), self.network.theta
         if not set(optimizer.vectors()) <= set(old):
             self.t = 0  # what corrects for a start at zero must know of it
@@ -67,7 +83,8 @@ class TrainState:
             "optimizer": self.optimizer,
             "vectors": {name: vector.copy() for name, vector in vars(self.vectors).items()},
             "streams": [rng.bit_generator.state for rng in (self.shuffle_rng, self.dropout_rng)],
-            "counts": (self.t, self.epoch),
+            "counts": (self.t, self.scale, self.epoch),
+            "stopping": (copy.copy(self.plateau), copy.copy(self.best)),
         }
 
     def restore(self, snapshot: dict[str, Any]) -> None:
@@ -77,4 +94,5 @@ class TrainState:
         self.vectors = Views(**{name: vector.copy() for name, vector in snapshot["vectors"].items()})
         for rng, stream in zip((self.shuffle_rng, self.dropout_rng), snapshot["streams"], strict=True):
             rng.bit_generator.state = stream
-        self.t, self.epoch = snapshot["counts"]
+        self.t, self.scale, self.epoch = snapshot["counts"]
+        self.plateau, self.best = map(copy.copy, snapshot["stopping"])

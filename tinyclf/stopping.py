@@ -1,14 +1,17 @@
-"""Stopping: when training has stopped to pay."""
+"""Stopping: when training has stopped to pay, and which weights were best."""
 
 from __future__ import annotations
 
 import math
 
+from .views import Array
+
 
 class Plateau:
     """Stop once the loss has not fallen by more than ``tol`` for more than ``n_iter_no_change`` epochs.
 
-    Each loss is compared with the lowest one so far, as scikit-learn does.
+    Each loss is compared with the lowest one so far, as scikit-learn does. A score is handed over as a loss
+    with the opposite sign.
 
     Examples
     --------
@@ -25,9 +28,35 @@ class Plateau:
 
     def reached(self, loss: float) -> bool:
         """Take note of an epoch's loss and tell whether to stop."""
-        if loss > self.best_loss - self.tol:
-            self.without_gain += 1
-        else:
+        if loss <= self.best_loss - self.tol:
             self.without_gain = 0
+        else:  # also where the loss is nan
+            self.without_gain += 1
         self.best_loss = min(self.best_loss, loss)
         return self.without_gain > self.n_iter_no_change
+
+
+class Best:
+    """Keep a copy of the parameters that had the highest score, the first of them in a tie.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> best, theta = Best(), np.array([1.0, 2.0])
+    >>> best.offer(0.5, theta)
+    True
+    >>> theta += 1.0
+    >>> best.offer(0.4, theta), best.theta
+    (False, array([1., 2.]))
+    """
+
+    def __init__(self) -> None:
+        self.score = -math.inf
+        self.theta: Array | None = None
+
+    def offer(self, score: float, theta: Array) -> bool:
+        """Take note of a score and tell whether it is the best; nan never is."""
+        if not score > self.score:
+            return False
+        self.score, self.theta = score, theta.copy()
+        return True

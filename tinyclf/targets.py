@@ -1,14 +1,241 @@
-"""Targets: from labels of any kind to integer codes."""
+"""Targets: from what one is told about each row to what the loss reads, and from logits back to labels.
+
+There are three kinds. `Labels`: one label of each row, encoded as codes (n,). `LabelSets`: any number of
+labels of each row, as columns of 0 and 1, (n, k). `Probabilities`: how likely each class is, (n, k).
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
+import scipy.sparse
 from numpy.typing import ArrayLike
-from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.multiclass import check_classification_targets, type_of_target
 
+from .losses import Loss
 from .views import Array
+
+ClassWeight = dict[Any, float] | list[dict[int, float]] | str | None
+
+
+class Labels:
+    """One label of each row; the classes are sorted.
+
+    Parameters
+    ----------
+    classes : ndarray of shape (k,)
+    """
+
+    stratified = True
+    """Whether a hold-out can have the same share of each class."""
+
+    def __init__(self, classes: Array) -> None:
+        self.classes = classes
+
+    @classmethod
+    def of(cls, y: ArrayLike) -> Labels:
+        """Return the labels that occur in y."""
+        labels = as_labels(y)
+        check_classification_targets(labels)
+        return cls(np.unique(labels))
+
+    def n_outputs(self, loss: Loss) -> int:
+        """Return the number of logits with this loss."""
+        return loss.n_outputs(len(self.classes))
+
+    def encode(self, y: ArrayLike) -> Array:
+        """Return the targets; a label that is not among the classes is an error."""
+        return encode_known(y, self.classes)
+
+    def for_loss(self, targets: Array, n_outputs: int) -> Array:
+        """Return encoded targets in the form that the loss of so many logits reads."""
+        return targets
+
+    def codes(self, z: Array) -> Array:
+        """Return the encoded targets that are most probable at the logits z (n, n_outputs)."""
+        one_logit = z.shape[1] == 1 and len(self.classes) == 2
+        codes: Array = (z[:, 0] > 0).astype(np.intp) if one_logit else z.argmax(axis=1)
+        return codes
+
+    def decode(self, z: Array) -> Any:
+        """Return what is most probable at the logits z (n, n_outputs), in the terms of y."""
+        return self.classes[self.codes(z)]
+
+    def hits(self, z: Array, targets: Array) -> Array:
+        """Return for each row whether what is most probable is right, shape (n,)."""
+        right: Array = self.codes(z) == targets
+        return right
+
+    def shares(self, targets: Array) -> Array:
+        """Return the share of each row that each class has, (n, k)."""
+        return np.equal.outer(targets, np.arange(len(self.classes))).astype(np.float64)
+
+    def mass(self, targets: Array, weight: Array) -> Array:
+        """Return the sum of the weights of each class, (k,)."""
+        return np.bincount(targets, weight, minlength=len(self.classes))
+
+    def factors(self, class_weight: ClassWeight, targets: Array, weight: Array | None) -> Array | None:
+        """Return by what the weight of a row of each class is multiplied, (k,); None if by nothing.
+
+        "balanced" gives all classes that occur the same sum of weights, n / (k n_class) where all rows weigh
+        1. It counts ``weight``, so that a weight of 2 is the same as the row twice.
+        """
+        if class_weight is None:
+            return None
+        if isinstance(class_weight, str):
+            mass = self.mass(targets, np.ones(len(targets)) if weight is None else weight)
+            factors = np.zeros(len(mass))
+            np.divide(mass.sum() / np.count_nonzero(mass), mass, out=factors, where=mass > 0)
+            return factors
+        return _named(class_weight, self.classes.tolist())
+
+    def spread(self, factors: Array, targets: Array) -> Array:
+        """Return the factor of each row, given those of the classes."""
+        return factors[targets]
+
+
+class Probabilities(Labels):
+    """How likely each class is in each row: soft targets, whose rows sum to 1.
+
+    The classes are the names of the columns of a data frame, or 0 to k - 1.
+    """
+
+    stratified = False
+
+    @classmethod
+    def of(cls, y: Any) -> Probabilities:
+        """Return the classes of the columns of y."""
+        if np.ndim(y) != 2:
+            raise ValueError(
+                "with soft_targets=True, y must hold a probability per class, shape (n_samples, n_classes); "
+                f"got shape {np.shape(y)}"
+            )
+        names = list(getattr(y, "columns", range(np.shape(y)[1])))
+        return cls(np.asarray(names))
+
+    def encode(self, y: Any) -> Array:
+        targets = np.asarray(y)
+        if targets.dtype.kind not in "biuf":
+            raise ValueError(f"probabilities must be numbers, got dtype {targets.dtype}")
+        if targets.ndim != 2 or targets.shape[1] != len(self.classes):
+            raise ValueError(
+                f"y must have a column for each of the {len(self.classes)} classes, got shape {targets.shape}"
+            )
+        targets = targets.astype(np.float64)
+        wrong = np.argwhere(~((targets >= 0) & (targets <= 1)))
+        if len(wrong):
+            i, j = wrong[0]
+            raise ValueError(f"probabilities must be from 0 to 1, got {targets[i, j]} at row {i}, column {j}")
+        sums = targets.sum(axis=1)
+        rows = np.flatnonzero(np.abs(sums - 1.0) > 1e-3)
+        if rows.size:
+            raise ValueError(
+                f"the probabilities of a row must sum to 1, got {sums[rows[0]]:.6g} in row {rows[0]}; divide "
+                "them by their sum"
+            )
+        return targets
+
+    def for_loss(self, targets: Array, n_outputs: int) -> Array:
+        return targets[:, 1:] if n_outputs == 1 and targets.shape[1] == 2 else targets
+
+    def hits(self, z: Array, targets: Array) -> Array:
+        return super().hits(z, targets.argmax(axis=1))
+
+    def shares(self, targets: Array) -> Array:
+        return targets
+
+    def mass(self, targets: Array, weight: Array) -> Array:
+        mass: Array = weight @ targets
+        return mass
+
+    def spread(self, factors: Array, targets: Array) -> Array:
+        spread: Array = targets @ factors
+        return spread
+
+
+class LabelSets(Labels):
+    """Any number of labels of each row: y has a column of 0 and 1 for each label, (n, k).
+
+    The classes are 0 to k - 1, and predictions are sparse if y was.
+    """
+
+    stratified = False
+
+    def __init__(self, classes: Array, sparse: bool = False) -> None:
+        super().__init__(classes)
+        self.sparse = sparse
+
+    @classmethod
+    def of(cls, y: Any) -> LabelSets:
+        return cls(np.arange(y.shape[1]), scipy.sparse.issparse(y))
+
+    def n_outputs(self, loss: Loss) -> int:
+        if loss.link != "logistic":
+            raise ValueError(
+                f"rows with several labels need a logistic loss, one question per label, got {loss}; use "
+                'loss="log_loss"'
+            )
+        return len(self.classes)
+
+    def encode(self, y: Any) -> Array:
+        y = y.toarray() if scipy.sparse.issparse(y) else np.asarray(y)
+        if y.ndim != 2 or y.shape[1] != len(self.classes) or not np.isin(y, (0, 1)).all():
+            raise ValueError(
+                f"y must have a column of 0 and 1 for each of the {len(self.classes)} labels, got "
+                f"{np.unique(y)[:5]} in an array of shape {y.shape}"
+            )
+        targets: Array = y.astype(np.float64)
+        return targets
+
+    def codes(self, z: Array) -> Array:
+        codes: Array = (z > 0).astype(np.intp)
+        return codes
+
+    def decode(self, z: Array) -> Any:
+        return scipy.sparse.csr_array(self.codes(z)) if self.sparse else self.codes(z)
+
+    def hits(self, z: Array, targets: Array) -> Array:
+        right: Array = np.all(super().hits(z, targets), axis=1)
+        return right
+
+    def shares(self, targets: Array) -> Array:
+        return np.stack([1.0 - targets, targets], axis=2).reshape(len(targets), -1)
+
+    def factors(self, class_weight: ClassWeight, targets: Array, weight: Array | None) -> Array | None:
+        """As `Labels.factors`, for no and yes to each label, (k, 2); a row's factor is the product."""
+        if class_weight is None:
+            return None
+        k = len(self.classes)
+        each: Any = [class_weight] * k if isinstance(class_weight, str) else class_weight
+        if not isinstance(each, list) or len(each) != k:
+            raise ValueError(
+                f'for {k} labels per row, class_weight must be "balanced" or a list of {k} dicts like '
+                f"{{0: 1.0, 1: 2.0}}, got {class_weight!r}"
+            )
+        question = Labels(np.array([0, 1]))
+        columns = targets.T.astype(np.intp)
+        return np.array([question.factors(one, c, weight) for one, c in zip(each, columns, strict=True)])
+
+    def spread(self, factors: Array, targets: Array) -> Array:
+        product: Array = np.where(targets == 1, factors[:, 1], factors[:, 0]).prod(axis=1)
+        return product
+
+
+def kind_of_targets(y: Any, *, soft: bool) -> Labels:
+    """Return the kind of targets that y holds, with its classes."""
+    if soft:
+        return Probabilities.of(y)
+    if scipy.sparse.issparse(y) or np.ndim(y) == 2:
+        kind = type_of_target(y, input_name="y")
+        if kind == "multilabel-indicator":
+            return LabelSets.of(y)
+        check_classification_targets(y)
+        raise ValueError(
+            f"y of shape {np.shape(y)} holds {kind} targets, which are not supported; give one label per "
+            "row, (n_samples,), or columns of 0 and 1, or probabilities with soft_targets=True"
+        )
+    return Labels.of(y)
 
 
 def as_labels(y: ArrayLike) -> Array:
@@ -30,14 +257,6 @@ def as_labels(y: ArrayLike) -> Array:
     return labels
 
 
-def encode(y: ArrayLike) -> tuple[Array, Array]:
-    """Return the sorted classes of the labels y, and the labels as indices into them."""
-    labels = as_labels(y)
-    check_classification_targets(labels)
-    classes, codes = np.unique(labels, return_inverse=True)
-    return classes, codes
-
-
 def encode_known(y: ArrayLike, classes: Array) -> Array:
     """Return the labels y as indices into the sorted classes; a label that is not there is an error."""
     found, codes = np.unique(as_labels(y), return_inverse=True)
@@ -49,6 +268,22 @@ def encode_known(y: ArrayLike, classes: Array) -> Array:
             f"{_some(classes.tolist())}. Name all of them in the first call of partial_fit"
         )
     return np.array([position[label] for label in found.tolist()], dtype=np.intp)[codes]
+
+
+def _named(class_weight: Any, classes: list[Any]) -> Array:
+    """Return the weights of the classes; one that is not named weighs 1."""
+    if not isinstance(class_weight, dict):
+        raise ValueError(
+            f'class_weight must be a dict from class to weight, "balanced" or None, got {class_weight!r}'
+        )
+    unknown = [label for label in class_weight if label not in classes]
+    if unknown:
+        raise ValueError(f"class_weight names {_some(unknown)}, but the classes are {_some(classes)}")
+    factors = np.array([class_weight.get(label, 1.0) for label in classes], np.float64)
+    for label, factor in zip(classes, factors, strict=True):
+        if not 0.0 <= factor < np.inf:
+            raise ValueError(f"class_weight must be finite and >= 0, got {factor} for class {label!r}")
+    return factors
 
 
 def _some(labels: list[Any]) -> str:

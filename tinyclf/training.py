@@ -14,8 +14,9 @@ from numpy.typing import ArrayLike
 from .errors import DivergenceError, check_interval, whole_number
 from .losses import Loss, SoftmaxCrossEntropy
 from .network import Network, Workspace
-from .optimizers import SGD, Optimizer, Schedule, constant
-from .rows import CsrRows, DenseRows, as_rows, as_weights
+from .objective import Objective, as_objective
+from .optimizers import SGD, Optimizer
+from .schedules import Schedule, constant
 from .state import TrainState
 from .views import Array
 
@@ -36,12 +37,15 @@ class Epoch:
     largest_logit : float
         The largest magnitude of a logit in any of its mini-batches; nan if one was nan.
     gradient_norm : float
-        Euclidean norm of the last mini-batch's gradient, with the L2 penalty; nan if it was not reached.
+        Euclidean norm of the last mini-batch's gradient, with the L2 penalty and before it is clipped; nan if
+        it was not reached.
     first_nonfinite : int or None
         The first mini-batch, from 1, with a loss or logit that is not finite; or the last one, if the
         parameters or the optimizer's vectors are not finite after its step.
     seconds : float
         Wall-clock time.
+    rows : int
+        Number of rows that were trained on.
     """
 
     index: int
@@ -50,6 +54,7 @@ class Epoch:
     gradient_norm: float
     first_nonfinite: int | None
     seconds: float
+    rows: int = 0
 
     def __str__(self) -> str:
         broken = "" if self.first_nonfinite is None else f", not finite from batch {self.first_nonfinite} on"
@@ -57,46 +62,6 @@ class Epoch:
             f"epoch {self.index}: loss {self.loss:.6g}, largest |logit| {self.largest_logit:.4g}, "
             f"gradient norm {self.gradient_norm:.3g}{broken}"
         )
-
-
-@dataclass(frozen=True)
-class Objective:
-    """What is minimised: the weighted mean loss over a batch of rows plus an L2 penalty.
-
-    loss + alpha / 2 |W|^2 / (the sum of the batch's weights, which is its size without weights), with |W|^2
-    over the penalised parameters: scikit-learn's penalty. It gets weaker as batches get larger.
-    """
-
-    rows: DenseRows | CsrRows
-    targets: Array
-    weight: Array | None
-    loss: Loss
-    alpha: float
-
-    @property
-    def order(self) -> Array:
-        """Indices of the rows that take part: a row of weight 0 is as if it were not there."""
-        if self.weight is None:
-            return np.arange(len(self.rows))
-        return np.flatnonzero(self.weight)
-
-    def value_and_grad(self, batch: Array, network: Network, workspace: Workspace) -> tuple[float, float]:
-        """Overwrite the workspace's gradient for these rows; return the value and the largest |logit|."""
-        tapes = workspace.tapes(len(batch))
-        x = workspace.x[: len(batch)]
-        self.rows.gather(batch, x)
-        z, dz = network.forward(tapes.layers, x), tapes.layers[-1].dy
-        largest_logit = float(np.abs(z, out=dz).max())
-        w = None if self.weight is None else self.weight[batch]
-        value = self.loss.value_and_grad(z, self.targets[batch], w, dz, tapes.loss)
-        network.backward(tapes.layers, workspace.gradients)
-        if self.alpha:
-            W = network.penalised
-            strength = self.alpha / (len(batch) if w is None else float(w.sum()))
-            value += 0.5 * strength * float(np.dot(W, W))
-            np.multiply(W, strength, out=workspace.scratch)
-            workspace.gradient[: W.size] += workspace.scratch
-        return value, largest_logit
 
 
 @dataclass
@@ -109,6 +74,7 @@ class Run:
     shuffle: bool
     schedule: Schedule
     n_steps: int
+    max_grad_norm: float
     on_nonfinite: OnNonfinite
     steps_done: int = 0
 
@@ -130,15 +96,19 @@ def run_epoch(state: TrainState, run: Run) -> Epoch:
             total += value * len(batch)
             done += len(batch)
             largest_logit = float(np.maximum(largest_logit, peak))
-            if done == len(order):
-                norm = math.sqrt(np.einsum("i,i->", gradient, gradient, dtype=np.float64))
+            if done == len(order) or run.max_grad_norm < math.inf:
+                norm = euclidean_norm(gradient)
+                if norm > run.max_grad_norm:
+                    gradient *= run.max_grad_norm / norm
             factor = run.schedule(run.steps_done / run.n_steps)
             check_interval("the factor that schedule returns", factor, 0.0, math.inf, open_high=True)
-            rate = optimizer.learning_rate * factor
+            rate = optimizer.learning_rate * state.scale * factor
             run.steps_done += 1
             finite = math.isfinite(value) and math.isfinite(peak)
             if finite or run.on_nonfinite == "continue":
                 state.t += 1
+                if optimizer.weight_decay:
+                    network.penalised *= 1.0 - rate * optimizer.weight_decay
                 optimizer.update(gradient, state.vectors, state.t, rate)
                 network.theta -= gradient
                 # Broken parameters show in the next loss, unless an activation hides them; broken vectors
@@ -166,7 +136,18 @@ def run_epoch(state: TrainState, run: Run) -> Epoch:
         gradient_norm=norm,
         first_nonfinite=first_nonfinite,
         seconds=time.perf_counter() - started,
+        rows=done,
     )
+
+
+def euclidean_norm(vector: Array) -> float:
+    """Return the length of a vector, in float64 and also where squares of its entries overflow or vanish."""
+    norm = math.sqrt(np.einsum("i,i->", vector, vector, dtype=np.float64))
+    largest = float(np.abs(vector).max(initial=0.0)) if norm in (0.0, math.inf) else 0.0
+    if 0.0 < largest < math.inf:
+        scaled = vector / largest
+        norm = largest * math.sqrt(np.einsum("i,i->", scaled, scaled, dtype=np.float64))
+    return norm
 
 
 def _all_finite(values: Array) -> bool:
@@ -182,9 +163,11 @@ def train(
     optimizer: Optimizer | None = None,
     epochs: int = 20,
     batch_size: int = 32,
+    rows: ArrayLike | None = None,
     sample_weight: ArrayLike | None = None,
     alpha: float = 0.0,
     schedule: Schedule = constant,
+    max_grad_norm: float | None = None,
     shuffle: bool = True,
     seed: Any = None,
     on_nonfinite: OnNonfinite = "raise",
@@ -208,12 +191,18 @@ def train(
     epochs : int, default=20
     batch_size : int, default=32
         The last batch of an epoch is shorter where n is no multiple; more than n is n.
+    rows : array_like of int, optional
+        Indices of the rows to train on, without a copy of X; all by default.
     sample_weight : array_like of shape (n,), optional
         Non-negative; rows of weight 0 are left out.
     alpha : float, default=0.0
         Strength of the L2 penalty, see `Objective`.
     schedule : callable, default=constant
         From the share of the steps done, in [0, 1), to the factor of the learning rate.
+    max_grad_norm : float or None, default=None
+        A longer gradient, penalty included, is shortened to this Euclidean length before the optimizer sees
+        it; None leaves all as they are. Source: Pascanu et al., "On the difficulty of training recurrent
+        neural networks" (2013), algorithm 1.
     shuffle : bool, default=True
         Whether to draw a new order of the rows in each epoch.
     seed : int, numpy.random.Generator or None, default=None
@@ -249,28 +238,20 @@ def train(
     array([0, 0, 1, 1])
     """
     loss = SoftmaxCrossEntropy() if loss is None else loss
-    if not isinstance(loss, Loss):
-        raise TypeError(f"loss must be an instance of Loss, got {loss!r}")
     if state is None:
         state = TrainState(network, SGD() if optimizer is None else optimizer, seed)
     elif optimizer is not None or seed is not None:
         raise ValueError("state brings its own optimizer and seed; change the optimizer by state.use(...)")
     if state.network is not network:
         raise ValueError("state belongs to another network; train state.network, or make a new TrainState")
-    if network.theta.size == 0:
-        raise ValueError(f"there is nothing to train: no layer of {network} has parameters")
     epochs = whole_number("epochs", epochs, 0)
     batch_size = whole_number("batch_size", batch_size, 1)
-    check_interval("alpha", alpha, 0.0, math.inf, open_high=True)
+    if max_grad_norm is not None:
+        check_interval("max_grad_norm", max_grad_norm, 0.0, math.inf, open_low=True)
     if on_nonfinite not in ("raise", "stop", "continue"):
         raise ValueError(f'on_nonfinite must be "raise", "stop" or "continue", got {on_nonfinite!r}')
-    rows = as_rows(X, network.dtype, network.widths[0])
-    targets = loss.targets(y, len(rows), network.widths[-1])
-    weight = as_weights(sample_weight, len(rows))
-    objective = Objective(rows, targets, weight, loss, alpha)
+    objective = as_objective(network, X, y, loss=loss, rows=rows, sample_weight=sample_weight, alpha=alpha)
     n = len(objective.order)
-    if n == 0:
-        raise ValueError(f"there must be at least one row to train on, got an input of {len(rows)} rows")
     batch_size = min(batch_size, n)
     run = Run(
         objective=objective,
@@ -279,6 +260,7 @@ def train(
         shuffle=shuffle,
         schedule=schedule,
         n_steps=epochs * math.ceil(n / batch_size),
+        max_grad_norm=math.inf if max_grad_norm is None else max_grad_norm,
         on_nonfinite=on_nonfinite,
     )
     return _epochs(state, run, epochs)

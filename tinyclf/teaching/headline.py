@@ -15,7 +15,8 @@ from ..functional import cross_entropy
 from ..layers import Dense, ReLU, he_normal
 from ..losses import Loss
 from ..network import Network
-from ..optimizers import Adam, linear
+from ..optimizers import Adam
+from ..schedules import linear
 from ..training import train
 from ..views import Array
 from .foils import FOILS

@@ -1,0 +1,148 @@
+"""Diagnosis: what a fit that ended has to say for itself, where it ended badly without an error."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .blueprint import Blueprint
+from .errors import CollapseWarning, DivergenceWarning, FeatureScaleWarning
+from .losses import SigmoidCrossEntropy, SoftmaxCrossEntropy
+from .network import Network
+from .validation import Sample
+from .views import Array
+
+# How much is looked at: enough to tell, and little beside an epoch.
+_ROWS, _ENTRIES = 1000, 1_000_000
+
+# Largest magnitudes of two features that differ by more than this are a warning.
+_SCALES = 1000.0
+
+# A loss above this many times the prior's, and this much above it, is no accident of the last step.
+_TIMES, _MORE = 1.25, 0.1
+
+# Below this prior nearly all weight is on one class, and to answer with it is no collapse.
+_ONE_SIDED = 0.05
+
+
+def look(network: Network, sample: Sample, rows: Array, blueprint: Blueprint, settled: bool) -> list[Warning]:
+    """Look at up to a thousand of the training rows and return what is wrong, with numbers and fix.
+
+    Parameters
+    ----------
+    network : Network
+        What was trained.
+    sample, rows : Sample, ndarray of int
+        On these rows of the sample.
+    blueprint : Blueprint
+    settled : bool
+        Whether training had the time to get somewhere. If not, only dead layers and scales are looked at.
+    """
+    n = max(2, min(_ROWS, _ENTRIES // network.widths[0]))
+    few = Few(sample, rows[:: -(-len(rows) // n)])
+    found: list[Warning] = []
+    if few.prior > 0.0 and (few.X[0] != few.X).any():
+        found += dead_layer(network, few, blueprint.ends) or (
+            nothing_learnt(network, few, blueprint.loss.link) if settled else []
+        )
+    return found + different_scales(few, sample.X)
+
+
+class Few:
+    """The rows that are looked at: ``X`` as a dense array, ``targets``, ``weight`` and ``prior``.
+
+    The prior is the log-loss of the best guess that does not look at X: the entropy of the classes' shares,
+    -sum_c p_c log p_c, with p_c the weighted share of class c; for several labels per row the sum over them.
+    """
+
+    def __init__(self, sample: Sample, rows: Array) -> None:
+        X = sample.X[rows]
+        self.X: Array = X.toarray() if hasattr(X, "toarray") else X
+        self.labels = sample.labels
+        self.targets = sample.targets[rows]
+        self.weight = None if sample.loss_weight is None else sample.loss_weight[rows]
+        p = np.average(self.labels.shares(self.targets), axis=0, weights=self.weight)
+        self.prior = float(-np.sum(p[p > 0] * np.log(p[p > 0])))
+
+
+def dead_layer(network: Network, few: Few, ends: list[int]) -> list[Warning]:
+    """Warn of the first hidden layer whose units are the same for all rows."""
+    for number, end in enumerate(ends, 1):
+        y = network.outputs(few.X, end)
+        if (y == y[0]).all():
+            how = "saturated" if y.any() else "0 (dead ReLUs)"
+            return [
+                CollapseWarning(
+                    f"hidden layer {number} is dead: its {network.widths[end]} units are the same for all "
+                    f"{len(y)} rows looked at, {how}, so that the prediction does not depend on X. Lower "
+                    "learning_rate_init, scale the features (StandardScaler), or use another activation or "
+                    "random_state."
+                )
+            ]
+    return []
+
+
+def nothing_learnt(network: Network, few: Few, link: str) -> list[Warning]:
+    """Warn of a log-loss far above the prior's, or as bad as it with one answer for all rows."""
+    z = network.logits(few.X)
+    n, k = z.shape
+    exact = SigmoidCrossEntropy() if link == "logistic" else SoftmaxCrossEntropy()
+    loss = exact.mean(z, exact.targets(few.labels.for_loss(few.targets, k), n, k), few.weight)
+    told = f"the log-loss is {loss:.4g}, where the class frequencies alone give {few.prior:.4g}"
+    if loss > max(_TIMES * few.prior, few.prior + _MORE):
+        return [
+            DivergenceWarning(
+                f"training ended worse than knowing nothing: on the {n} training rows looked at {told}. "
+                "Lower learning_rate_init, scale the features (StandardScaler), or set max_grad_norm."
+            )
+        ]
+    codes = few.labels.codes(z)
+    if few.prior > _ONE_SIDED and (codes == codes[0]).all() and loss > 0.99 * few.prior:
+        return [
+            CollapseWarning(
+                f"all {n} training rows looked at are predicted as {_shown(few.labels.decode(z[:1]))}, and "
+                f"{told}: nothing was learnt from X. Scale the features (StandardScaler), or change "
+                "learning_rate_init or random_state."
+            )
+        ]
+    return []
+
+
+def different_scales(few: Few, X: Any) -> list[Warning]:
+    """Warn of two columns whose largest magnitudes differ by more than a factor of 1000."""
+    if _span(np.abs(few.X).max(axis=0)) is None:
+        return []
+    # It may be that a rare value was not among the few rows. All of them are asked only in doubt.
+    all_rows = np.maximum(_dense(X.max(axis=0)), -_dense(X.min(axis=0)))
+    span = _span(all_rows)
+    if span is None:
+        return []
+    high, low = span
+    return [
+        FeatureScaleWarning(
+            f"the features differ in scale: column {high} reaches {all_rows[high]:.4g} in magnitude, column "
+            f"{low} only {all_rows[low]:.4g}. Scale them, as in make_pipeline(StandardScaler(), "
+            "TinyClassifier())."
+        )
+    ]
+
+
+def _span(largest: Array) -> tuple[int, int] | None:
+    """Return the columns of the largest and the smallest magnitude, if they are far apart."""
+    columns = np.flatnonzero(largest)  # a column of zeros has no scale
+    if not columns.size:
+        return None
+    high = int(columns[largest[columns].argmax()])
+    low = int(columns[largest[columns].argmin()])
+    return (high, low) if largest[high] / _SCALES > largest[low] else None
+
+
+def _dense(row: Any) -> Array:
+    array: Array = np.ravel(row.toarray() if hasattr(row, "toarray") else row)
+    return array
+
+
+def _shown(label: Any) -> str:
+    label = label.toarray() if hasattr(label, "toarray") else label
+    return repr(label.tolist()[0])

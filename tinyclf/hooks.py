@@ -1,0 +1,78 @@
+"""Hooks: where a fit calls scikit-learn's callbacks. That API is young; only this file knows how it works."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+
+class Hooks:
+    """The tasks of one fit, as scikit-learn's callbacks see them: the fit, and in it one for each epoch.
+
+    Without callbacks this does nothing but note that there are none. The fit must be decorated by
+    scikit-learn's ``_fit_context``, which calls the callbacks' teardown whatever happens.
+
+    Parameters
+    ----------
+    estimator : estimator with scikit-learn's CallbackSupportMixin
+    max_epochs : int
+    X, y : as they were given to fit
+    sample_weight : array_like or None
+    """
+
+    def __init__(self, estimator: Any, max_epochs: int, X: Any, y: Any, sample_weight: Any) -> None:
+        self.estimator = estimator
+        self.max_epochs = max_epochs
+        self.listening = bool(getattr(estimator, "_skl_callbacks", ()))
+        if not self.listening:
+            return
+        self._task = {
+            "estimator": estimator,
+            "X": X,
+            "y": y,
+            "metadata": {} if sample_weight is None else {"sample_weight": sample_weight},
+        }
+        self._epochs = 0
+        self._epoch: Any = None
+        self._fit = estimator._init_callback_context(max_subtasks=max_epochs)
+        self._fit.call_on_fit_task_begin(**self._task)
+
+    def epoch_begins(self) -> None:
+        """Tell that an epoch is about to begin, unless the budget is used up."""
+        if self.listening and self._epochs < self.max_epochs:
+            self._epochs += 1
+            self._epoch = self._fit.subcontext(task_name="epoch")
+            self._epoch.call_on_fit_task_begin(**self._task, reconstruction_attributes=self._fitted)
+
+    def epoch_ends(self) -> bool:
+        """Tell that the epoch is over, and return whether a callback wants the training to stop."""
+        if not self.listening:
+            return False
+        epoch, self._epoch = self._epoch, None
+        return bool(epoch.call_on_fit_task_end(**self._task, reconstruction_attributes=self._fitted))
+
+    def fit_ends(self) -> None:
+        """Tell that the fit is over; an epoch that had begun but was not finished ends as an empty task."""
+        if not self.listening:
+            return
+        if self._epoch is not None:
+            self._epoch.call_on_fit_task_end(estimator=self.estimator)
+        self._fit.call_on_fit_task_end(**self._task, reconstruction_attributes=self._fitted)
+
+    def _fitted(self) -> dict[str, Any]:
+        """Attributes of the estimator that goes to callbacks: copies, as training goes on in place."""
+        state = copy.deepcopy(self.estimator._state)
+        lists = {k: list(v) for k, v in vars(self.estimator).items() if type(v) is list and k.endswith("_")}
+        return {**lists, "_state": state, "network_": state.network}
+
+
+def fit_of(context: Any) -> tuple[Any, ...]:
+    """Return what tells a fit from all others, clones in a search included, by any context in it."""
+    path = []
+    if context.task_name == "epoch":
+        context = context.parent
+    root = context.root_uuid
+    while context is not None:
+        path.append(context.task_id)
+        context = context.parent
+    return (root, *reversed(path))

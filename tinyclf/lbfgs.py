@@ -1,0 +1,170 @@
+"""L-BFGS: SciPy's minimiser on the objective of `training`, all rows at once."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from .errors import DivergenceError
+from .losses import Loss
+from .network import Network, Workspace
+from .objective import Objective, as_objective
+from .rows import as_rows
+from .training import Epoch, euclidean_norm
+from .views import Array
+
+# Rows per block: memory does not grow with their number.
+_BLOCK = 1024
+
+
+class Ending(NamedTuple):
+    """How the minimiser came to an end: whether it has converged, SciPy's reason, and the objective there."""
+
+    converged: bool
+    reason: str
+    loss: float
+
+
+class _Sum:
+    """Value and gradient of the objective over all rows: sums over blocks of them, in float64."""
+
+    def __init__(self, network: Network, objective: Objective) -> None:
+        self.network = network
+        self.objective = objective
+        order = objective.order
+        self.blocks = [order[start : start + _BLOCK] for start in range(0, len(order), _BLOCK)]
+        self.mass = objective.mass(order)
+        self.workspace = Workspace(network, min(_BLOCK, len(order)), loss=objective.loss)
+        self.gradient = np.empty_like(network.theta)
+        self.largest_logit = 0.0
+
+    def __call__(self, theta: Array) -> tuple[float, Array]:
+        """Return both at these parameters; the array is overwritten by the next call."""
+        self.network.theta = theta
+        self.gradient[...] = 0.0
+        self.largest_logit, total = 0.0, 0.0
+        for block in self.blocks:
+            value, peak = self.objective.loss_and_grad(block, self.network, self.workspace)
+            share = self.objective.mass(block) / self.mass
+            total += share * value
+            self.workspace.gradient *= share
+            self.gradient += self.workspace.gradient
+            self.largest_logit = float(np.maximum(self.largest_logit, peak))
+        self.workspace.gradient[...] = self.gradient
+        total += self.objective.add_penalty(self.objective.alpha / self.mass, self.network, self.workspace)
+        return total, self.workspace.gradient
+
+
+def minimise(
+    network: Network,
+    X: Any,
+    y: ArrayLike,
+    *,
+    loss: Loss,
+    after: Callable[[Epoch], bool],
+    rows: ArrayLike | None = None,
+    sample_weight: ArrayLike | None = None,
+    alpha: float = 0.0,
+    max_iter: int = 200,
+    max_fun: int = 15000,
+    tol: float = 1e-4,
+) -> Ending:
+    """Train a network in place by L-BFGS, which suits small data.
+
+    It is computed in float64, since a line search in float32 ends in rounding errors; the network has the
+    parameters of the last iteration, rounded to its type, whenever ``after`` is called.
+
+    Source: Byrd, Lu, Nocedal and Zhu, "A limited memory algorithm for bound constrained optimization" (1995).
+
+    Parameters
+    ----------
+    network, X, y, loss, rows, sample_weight, alpha
+        As those of `train`.
+    after : callable
+        Is handed the report of each iteration and returns whether to stop.
+    max_iter, max_fun : int
+        Largest numbers of iterations and of evaluations of the objective.
+    tol : float
+        It has converged once no entry of the gradient is larger.
+
+    Returns
+    -------
+    Ending
+
+    Raises
+    ------
+    DivergenceError
+        If the objective is not finite at the start, or the parameters are beyond the network's type.
+    ValueError, TypeError
+        If an argument or the data do not fit.
+
+    Examples
+    --------
+    >>> from tinyclf import Dense, Network, SoftmaxCrossEntropy
+    >>> X, y = np.array([[0.0], [1.0], [2.0], [3.0]]), np.array([0, 0, 1, 1])
+    >>> network = Network([Dense(2)], n_in=1, seed=0)
+    >>> minimise(network, X, y, loss=SoftmaxCrossEntropy(), after=lambda epoch: False).converged
+    True
+    >>> network.logits(X).argmax(axis=1)
+    array([0, 0, 1, 1])
+    """
+    from scipy.optimize import OptimizeResult, minimize
+
+    as_rows(X, network.dtype, network.widths[0])  # what the network's type cannot hold is named
+    wide = network.copy("float64")
+    objective = as_objective(wide, X, y, loss=loss, rows=rows, sample_weight=sample_weight, alpha=alpha)
+    evaluate = _Sum(wide, objective)
+    iterations, started = 0, time.perf_counter()
+
+    def report(intermediate_result: OptimizeResult) -> None:
+        nonlocal iterations
+        iterations += 1
+        network.theta = intermediate_result.x
+        epoch = Epoch(
+            index=iterations,
+            loss=float(intermediate_result.fun),
+            largest_logit=evaluate.largest_logit,
+            gradient_norm=euclidean_norm(evaluate.workspace.gradient),
+            first_nonfinite=None,
+            seconds=time.perf_counter() - started,
+        )
+        if after(epoch):
+            raise StopIteration
+
+    with np.errstate(all="ignore"):
+        value, gradient = evaluate(wide.theta.copy())
+        if not (math.isfinite(value) and np.isfinite(gradient).all()):
+            raise _divergence(1, value, evaluate)
+        result = minimize(
+            evaluate,
+            wide.theta.copy(),
+            jac=True,
+            method="L-BFGS-B",
+            callback=report,
+            options={"maxiter": max_iter, "maxfun": max_fun, "gtol": tol},
+        )
+        network.theta = result.x
+    if not np.isfinite(network.theta).all():
+        raise _divergence(iterations, float(result.fun), evaluate)
+    return Ending(bool(result.status == 0), str(result.message), float(result.fun))
+
+
+def _divergence(iteration: int, value: float, evaluate: _Sum) -> DivergenceError:
+    largest = 0.0
+    for block in evaluate.blocks:
+        x = evaluate.workspace.x[: len(block)]
+        evaluate.objective.rows.gather(block, x)
+        largest = max(largest, float(np.abs(x).max()))
+    return DivergenceError(
+        epoch=iteration,
+        batch=1,
+        loss=value,
+        largest_input=largest,
+        largest_logit=evaluate.largest_logit,
+        learning_rate=math.nan,
+    )

@@ -1,0 +1,52 @@
+"""Learning-rate schedules: by what factor the learning rate is multiplied.
+
+A schedule is a function of the share of the training that is done, in [0, 1), and is asked at each step:
+
+>>> def triangle(progress):
+...     return 1 - abs(2 * progress - 1)
+>>> [triangle(p) for p in (0.0, 0.25, 0.5, 0.75)]
+[0.0, 0.5, 1.0, 0.5]
+
+What a schedule cannot know, since it depends on how training went, is the ``scale`` of a `TrainState`: a
+second factor that lasts until it is changed. `inverse_scaling` and `lowered` tell scikit-learn's changes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+Schedule = Callable[[float], float]
+"""From the share of the training that is done, in [0, 1), to the factor of the learning rate."""
+
+
+def constant(progress: float) -> float:
+    """Keep the learning rate."""
+    return 1.0
+
+
+def linear(progress: float) -> float:
+    """Lower the learning rate to 0 in a straight line."""
+    return 1.0 - progress
+
+
+def cosine(progress: float) -> float:
+    """Lower the learning rate to 0 along half a cosine: (1 + cos(pi progress)) / 2.
+
+    Source: Loshchilov and Hutter, "SGDR: stochastic gradient descent with warm restarts" (2017), equation 5
+    without restarts.
+    """
+    return 0.5 * (1.0 + math.cos(math.pi * progress))
+
+
+SCHEDULES: dict[str, Schedule] = {"constant": constant, "linear": linear, "cosine": cosine}
+
+
+def inverse_scaling(rows_seen: int, power: float) -> float:
+    """Return the scale after so many rows: (rows_seen + 1) ** -power, scikit-learn's "invscaling"."""
+    return float((rows_seen + 1) ** -power)
+
+
+def lowered(scale: float, learning_rate: float) -> float | None:
+    """Return a fifth of the scale, scikit-learn's "adaptive"; None once the rate is at most 1e-6."""
+    return None if learning_rate * scale <= 1e-6 else scale / 5.0

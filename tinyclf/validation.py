@@ -1,0 +1,157 @@
+"""Validation: rows that are not trained on, and how well a network does on them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from sklearn.metrics import get_scorer
+from sklearn.model_selection import train_test_split
+from sklearn.utils import _safe_indexing
+
+from .losses import Loss
+from .targets import Labels
+from .views import Array
+
+# With fewer rows, "auto" holds none out: too few to judge by, and missed in training.
+ENOUGH_ROWS = 500
+
+Scorer = Callable[..., float]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Rows with their targets and weights, as the network reads them and as they were given.
+
+    Attributes
+    ----------
+    labels : Labels
+    X, targets : arrays of n rows
+        Checked and encoded.
+    weight : ndarray of shape (n,) or None
+        The sample weights.
+    factor : ndarray of shape (n,) or None
+        By what the class weights multiply them.
+    given : tuple
+        X and y as they were handed over, for scorers.
+    """
+
+    labels: Labels
+    X: Any
+    targets: Array
+    weight: Array | None
+    factor: Array | None
+    given: tuple[Any, Any]
+
+    @property
+    def loss_weight(self) -> Array | None:
+        """The weights of the rows in the loss, (n,) or None."""
+        if self.factor is None or self.weight is None:
+            return self.weight if self.factor is None else self.factor
+        return self.weight * self.factor
+
+    @property
+    def rows(self) -> Array:
+        """Indices of the rows that count: a row of weight 0 is as if it were not there."""
+        weight = self.loss_weight
+        return np.arange(self.X.shape[0]) if weight is None else np.flatnonzero(weight)
+
+    def take(self, rows: Array) -> Sample:
+        """Return these rows only, as copies."""
+        return Sample(
+            self.labels,
+            self.X[rows],
+            self.targets[rows],
+            None if self.weight is None else self.weight[rows],
+            None if self.factor is None else self.factor[rows],
+            (_safe_indexing(self.given[0], rows), _safe_indexing(self.given[1], rows)),
+        )
+
+
+class Validation:
+    """A sample that is not trained on, and the measure by which epochs are compared.
+
+    Parameters
+    ----------
+    sample : Sample
+    loss : Loss
+    scoring : "loss", "accuracy", name of a scorer, or callable
+        A callable is ``scorer(estimator, X, y)``, with ``sample_weight`` where the rows have weights. Higher
+        is better; "loss" is minus the loss.
+    """
+
+    def __init__(self, sample: Sample, loss: Loss, scoring: str | Scorer) -> None:
+        if len(sample.rows) == 0:
+            raise ValueError(
+                f"the validation set has {sample.X.shape[0]} rows, none of them with a weight above 0; it "
+                "needs at least one"
+            )
+        self.sample = sample
+        self.loss = loss
+        self.scoring = scoring
+        self._scorer = None if scoring in ("loss", "accuracy") else get_scorer(scoring)
+
+    def measure(self, estimator: Any) -> tuple[float, float]:
+        """Return the loss and the score of an estimator, whose network is asked as it is now."""
+        sample, labels = self.sample, self.sample.labels
+        z = estimator.network_.logits(sample.X)
+        y = self.loss.targets(labels.for_loss(sample.targets, z.shape[1]), len(z), z.shape[1])
+        loss = self.loss.mean(z, y, sample.loss_weight)
+        if self.scoring == "loss":
+            return loss, -loss
+        if self.scoring == "accuracy":
+            hits = labels.hits(z, sample.targets)
+            return loss, float(np.average(hits, weights=sample.weight)) if np.isfinite(z).all() else np.nan
+        weights = {} if sample.weight is None else {"sample_weight": sample.weight}
+        score = self._scorer(estimator, *sample.given, **weights)  # type: ignore[misc]
+        try:
+            return loss, float(score)
+        except (TypeError, ValueError):
+            raise TypeError(f"scoring must return a number, got {score!r} from {self.scoring!r}") from None
+
+
+def holds_out(early_stopping: bool | str, sample: Sample) -> bool:
+    """Tell whether to hold rows out; "auto" does if there are enough, and two of each class that occurs."""
+    if early_stopping != "auto":
+        return bool(early_stopping)
+    targets = sample.targets[sample.rows]
+    if len(targets) < ENOUGH_ROWS:
+        return False
+    return not sample.labels.stratified or bool(np.bincount(targets)[np.unique(targets)].min() >= 2)
+
+
+def hold_out(sample: Sample, fraction: float, seed: int) -> tuple[Array, Array]:
+    """Split the rows that count into those to train on and those held out, as scikit-learn's MLP does.
+
+    Parameters
+    ----------
+    sample : Sample
+        Its labels tell whether each class is to have the same share on both sides.
+    fraction : float
+        Share of the rows to hold out.
+    seed : int
+
+    Returns
+    -------
+    tuple of ndarray
+        Indices of the rows.
+
+    Raises
+    ------
+    ValueError
+        If fewer than two rows would be held out, or a class is too small to be split.
+    """
+    rows, labels = sample.rows, sample.labels
+    stratify = labels.classes[sample.targets[rows]] if labels.stratified else None
+    if stratify is not None and len(labels.classes) == 2:
+        # As scikit-learn's MLP encodes two classes, so that its messages are the same.
+        stratify = (sample.targets[rows] == 1)[:, None]
+    train, held = train_test_split(rows, test_size=fraction, random_state=seed, stratify=stratify)
+    if len(held) < 2:
+        raise ValueError(
+            "The validation set is too small. Increase 'validation_fraction' or the size of your dataset: "
+            f"validation_fraction={fraction} of {len(rows)} rows is {len(held)}"
+        )
+    return train, held
