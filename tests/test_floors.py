@@ -36,6 +36,7 @@ FLOORS = {
     "diagnosis": 9,
     "supervisor": 9,
     "classifier": 10,
+    "callbacks": 11,
     "teaching.foils": 11,
     "teaching.headline": 12,
     "teaching": 12,

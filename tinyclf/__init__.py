@@ -19,6 +19,7 @@ from .training import Epoch, train
 from .views import Buffer, Views
 
 if TYPE_CHECKING:
+    from .callbacks import Checkpoint, EarlyStopping, ValidationMonitor
     from .classifier import SKLEARN_DEFAULTS, TinyClassifier
 
 __version__ = "0.1.0"
@@ -29,11 +30,13 @@ __all__ = [
     "Adam",
     "AdamW",
     "Buffer",
+    "Checkpoint",
     "CollapseWarning",
     "Dense",
     "DivergenceError",
     "DivergenceWarning",
     "Dropout",
+    "EarlyStopping",
     "Epoch",
     "FeatureScaleWarning",
     "Identity",
@@ -49,6 +52,7 @@ __all__ = [
     "TinyClassifier",
     "TrainState",
     "TrainingWarning",
+    "ValidationMonitor",
     "Views",
     "Workspace",
     "cross_entropy",
@@ -59,7 +63,13 @@ __all__ = [
     "train",
 ]
 
-_LAZY = {"SKLEARN_DEFAULTS": "classifier", "TinyClassifier": "classifier"}
+_LAZY = {
+    "Checkpoint": "callbacks",
+    "EarlyStopping": "callbacks",
+    "SKLEARN_DEFAULTS": "classifier",
+    "TinyClassifier": "classifier",
+    "ValidationMonitor": "callbacks",
+}
 
 
 def __getattr__(name: str) -> Any:

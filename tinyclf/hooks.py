@@ -76,3 +76,11 @@ def fit_of(context: Any) -> tuple[Any, ...]:
         path.append(context.task_id)
         context = context.parent
     return (root, *reversed(path))
+
+
+def without_callbacks(estimator: Any) -> Any:
+    """Return a shallow copy that knows nothing of callbacks or of a fit that is under way."""
+    twin = copy.copy(estimator)
+    for name in ("_skl_callbacks", "_skl_callbacks_to_teardown", "_callback_fit_ctx", "_parent_callback_ctx"):
+        vars(twin).pop(name, None)
+    return twin
