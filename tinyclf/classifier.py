@@ -20,7 +20,7 @@ from sklearn.utils.multiclass import unique_labels
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .blueprint import Blueprint, computation_dtype
-from .diagnosis import look
+from .diagnosis import has_settled, look
 from .hooks import Hooks
 from .layers import ACTIVATIONS, Layer
 from .losses import LOSSES, Loss, SigmoidCrossEntropy
@@ -400,8 +400,8 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
                 self._start(blueprint, checked.dtype, streams)
             supervisor = Supervisor(self, blueprint, self._state, validation)
             notes = supervisor.fit(sample, rows, hooks, interruptible=not refit)
-            settled = not notes
-            notes += self._clipped(len(rows))
+            settled = has_settled(self.loss_curve_[-self.n_iter_ :], converged=not notes)
+            notes += self._clipped(checked.shape[0])
             notes += look(self.network_, sample, rows, blueprint, settled)
         for note in notes:
             warnings.warn(note, stacklevel=3)
@@ -457,7 +457,7 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
             else:
                 self._go_on(blueprint, afresh=False)
             Supervisor(self, blueprint, self._state, validation).partial_fit(sample)
-            notes = self._clipped(len(sample.rows))
+            notes = self._clipped(checked.shape[0])
         for note in notes:
             warnings.warn(note, stacklevel=3)
         return self

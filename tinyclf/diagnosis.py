@@ -16,6 +16,9 @@ from .views import Array
 # How much is looked at: enough to tell, and little beside an epoch.
 _ROWS, _ENTRIES = 1000, 1_000_000
 
+# Before that many epochs a loss says little.
+_EPOCHS = 10
+
 # Largest magnitudes of two features that differ by more than this are a warning.
 _SCALES = 1000.0
 
@@ -24,6 +27,17 @@ _TIMES, _MORE = 1.25, 0.1
 
 # Below this prior nearly all weight is on one class, and to answer with it is no collapse.
 _ONE_SIDED = 0.05
+
+
+def has_settled(curve: list[float], converged: bool) -> bool:
+    """Tell whether a training can be judged: it has ended by itself, or its loss falls no more.
+
+    It falls no more if its mean in the last quarter of the epochs is not below that in the second.
+    """
+    quarter = len(curve) // 4
+    if converged or len(curve) < _EPOCHS:
+        return converged
+    return sum(curve[-quarter:]) >= sum(curve[quarter : 2 * quarter])
 
 
 def look(network: Network, sample: Sample, rows: Array, blueprint: Blueprint, settled: bool) -> list[Warning]:
@@ -37,7 +51,7 @@ def look(network: Network, sample: Sample, rows: Array, blueprint: Blueprint, se
         On these rows of the sample.
     blueprint : Blueprint
     settled : bool
-        Whether training had the time to get somewhere. If not, only dead layers and scales are looked at.
+        See `has_settled`. If not, only dead layers and scales are looked at.
     """
     n = max(2, min(_ROWS, _ENTRIES // network.widths[0]))
     few = Few(sample, rows[:: -(-len(rows) // n)])

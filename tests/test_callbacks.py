@@ -1,0 +1,348 @@
+"""Callbacks on scikit-learn's protocol, in whatever the classifier is wrapped."""
+
+import copy
+import os
+import pickle
+from types import SimpleNamespace
+
+import joblib
+import numpy as np
+import pytest
+from sklearn.base import clone
+from sklearn.callback import FitCallback, ProgressBar, ScoringMonitor
+from sklearn.datasets import load_iris
+from sklearn.model_selection import GridSearchCV, cross_val_score, train_test_split
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from test_classifier import Interrupts
+
+from tinyclf import Checkpoint, DivergenceError, EarlyStopping, TinyClassifier, ValidationMonitor, hooks
+
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
+IRIS, SPECIES = load_iris(return_X_y=True)
+IRIS = StandardScaler().fit_transform(IRIS)
+NAMES = np.array(["setosa", "versicolor", "virginica"])[SPECIES]
+X, X_VAL, Y, Y_VAL = train_test_split(IRIS, NAMES, test_size=0.3, random_state=0, stratify=NAMES)
+
+
+def quick(**parameters):
+    settings = {"hidden_layer_sizes": 8, "max_iter": 6, "learning_rate_init": 0.02, "random_state": 0}
+    return TinyClassifier(**{**settings, **parameters})
+
+
+class Recorder:
+    """Notes what it is told, and stops after an epoch if it is asked to."""
+
+    def __init__(self, stop_after=None, fails_after=None):
+        self.calls = []
+        self.seen = []
+        self.stop_after = stop_after
+        self.fails_after = fails_after
+
+    def setup(self, estimator, context):
+        self.calls.append("setup")
+
+    def teardown(self, estimator, context):
+        self.calls.append("teardown")
+
+    def on_fit_task_begin(self, estimator, context, *, X, y, metadata, fitted_estimator):
+        self.calls.append(f"{context.task_name} {context.task_id} begins")
+
+    def on_fit_task_end(self, estimator, context, *, X, y, metadata, fitted_estimator):
+        self.calls.append(f"{context.task_name} {context.task_id} ends")
+        self.seen.append(SimpleNamespace(X=X, y=y, metadata=metadata, model=fitted_estimator))
+        if self.fails_after == context.task_id and context.task_name == "epoch":
+            raise RuntimeError("a callback of one's own")
+        return context.task_name == "epoch" and context.task_id == self.stop_after
+
+
+def epochs(first, last):
+    return [f"epoch {i} {what}" for i in range(first, last + 1) for what in ("begins", "ends")]
+
+
+# --- the protocol ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("solver", ["adam", "sgd", "lbfgs"])
+def test_a_fit_is_a_task_with_a_task_for_each_epoch(solver):
+    recorder = Recorder()
+    model = quick(solver=solver).set_callbacks(recorder).fit(X, Y)
+    assert model.n_iter_ == 6
+    assert recorder.calls == ["setup", "fit 0 begins", *epochs(0, 5), "fit 0 ends", "teardown"]
+
+
+@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
+def test_a_callback_that_returns_true_stops_the_training_silently(solver):
+    recorder = Recorder(stop_after=2)
+    model = quick(solver=solver).set_callbacks(recorder).fit(X, Y)
+    assert model.n_iter_ == 3
+    assert recorder.calls[2:-2] == epochs(0, 2)
+
+
+def test_an_iteration_that_lbfgs_does_not_need_ends_as_an_empty_task():
+    recorder = Recorder()
+    model = quick(solver="lbfgs", max_iter=500).set_callbacks(recorder).fit(X, Y)
+    assert model.n_iter_ < 500
+    assert recorder.calls[2:-2] == epochs(0, model.n_iter_)
+    assert recorder.seen[-2].model is None
+
+
+def test_callbacks_get_the_data_as_given_and_a_model_that_training_does_not_change():
+    recorder = Recorder()
+    w = np.linspace(1, 2, len(Y))
+    model = quick().set_callbacks(recorder).fit(X, Y, w)
+    for seen in recorder.seen:
+        assert seen.X is X
+        assert seen.y is Y
+        assert seen.metadata == {"sample_weight": w}
+    for epoch, seen in enumerate(recorder.seen[:-1], 1):
+        alone = quick(max_iter=epoch).fit(X, Y, w)
+        np.testing.assert_array_equal(seen.model.predict_proba(IRIS), alone.predict_proba(IRIS))
+        assert seen.model.loss_curve_ == alone.loss_curve_
+        seen.model.partial_fit(X, Y)  # goes on by itself
+    np.testing.assert_array_equal(recorder.seen[-1].model.network_.theta, model.network_.theta)
+
+
+def test_callbacks_change_no_step():
+    with_them = quick().set_callbacks(Recorder(), EarlyStopping()).fit(X, Y)
+    np.testing.assert_array_equal(with_them.network_.theta, quick().fit(X, Y).network_.theta)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "recorder", "error"),
+    [
+        ({"hidden_layer_sizes": 0}, Recorder(), ValueError),
+        ({"dtype": "float16"}, Recorder(), ValueError),
+        (
+            {"solver": "sgd", "learning_rate_init": 1e30, "activation": "identity"},
+            Recorder(),
+            DivergenceError,
+        ),
+        ({}, Recorder(fails_after=1), RuntimeError),
+    ],
+    ids=["parameter", "dtype", "divergence", "callback"],
+)
+def test_a_fit_that_fails_tears_its_callbacks_down_and_leaves_the_model(parameters, recorder, error):
+    model = quick().fit(X, Y)
+    before = vars(model).copy()
+    model.set_params(**parameters).set_callbacks(recorder)
+    with pytest.raises(error):
+        model.fit(X, Y)
+    assert recorder.calls.count("setup") == recorder.calls.count("teardown")
+    model.set_params(**{name: before[name] for name in parameters}).set_callbacks()
+    assert vars(model) == before
+
+
+def test_an_interrupted_fit_ends_its_tasks():
+    recorder = Recorder()
+    model = quick(loss=Interrupts(at=5), batch_size=60).set_callbacks(recorder)
+    with pytest.warns(UserWarning, match="interrupted by user after 2 epochs"):
+        model.fit(X, Y)
+    assert recorder.calls == ["setup", "fit 0 begins", *epochs(0, 2), "fit 0 ends", "teardown"]
+    assert recorder.seen[-2].model is None
+
+
+def test_without_callbacks_nothing_of_them_is_called(monkeypatch):
+    def called(*_, **__):
+        raise AssertionError("a context was made")
+
+    monkeypatch.setattr(TinyClassifier, "_init_callback_context", called)
+    monkeypatch.setattr(hooks.Hooks, "_fitted", called)
+    quick().fit(X, Y)
+    with pytest.raises(AssertionError, match="a context"):
+        quick().set_callbacks(Recorder()).fit(X, Y)
+
+
+# --- scikit-learn's callbacks ------------------------------------------------------------------------------
+
+
+def test_scoring_monitor_logs_the_score_of_each_epoch():
+    monitor = ScoringMonitor(scoring=["accuracy", "neg_log_loss"])
+    quick(dtype="float64").set_callbacks(monitor).fit(X, Y)
+    rows = [row for row in monitor.get_logs().data if row["task_name"] == "epoch"]
+    for epoch, row in enumerate(rows, 1):
+        assert row["accuracy"] == quick(max_iter=epoch, dtype="float64").fit(X, Y).score(X, Y)
+    assert len(rows) == 6
+
+
+def test_progress_bars_and_monitors_work_alone_in_a_pipeline_and_in_a_search(capsys):
+    pytest.importorskip("rich")
+    quick().set_callbacks(ProgressBar()).fit(X, Y)
+    assert "TinyClassifier - fit" in capsys.readouterr().out
+    monitor = ScoringMonitor(scoring="accuracy")
+    pipeline = make_pipeline(StandardScaler(), quick().set_callbacks(monitor))
+    pipeline.set_callbacks(ProgressBar()).fit(X, Y)
+    said = capsys.readouterr().out
+    assert "Pipeline - fit" in said
+    assert "TinyClassifier - fit" in said
+    assert len(monitor.get_logs().data) == 7
+    pipeline.set_callbacks()
+    search = GridSearchCV(pipeline, {"tinyclassifier__alpha": [1e-4, 1e-2]}, cv=2, n_jobs=2)
+    search.set_callbacks(ProgressBar(max_propagation_depth=None)).fit(X, Y)
+    assert capsys.readouterr().out.count("TinyClassifier - fit") >= 5
+    logs = monitor.get_logs().data  # from two processes
+    assert len(logs) == 5 * 7
+    assert {row["estimator_name"] for row in logs} == {"TinyClassifier"}
+
+
+# --- EarlyStopping -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
+def test_early_stopping_is_the_parameter_by_another_door(solver):
+    tol = {"adam": 0.003, "lbfgs": 1e-9}[solver]
+    settings = {"solver": solver, "max_iter": 200}
+    parameter = quick(early_stopping="auto", tol=tol, n_iter_no_change=3, **settings)
+    parameter.fit(X, Y, X_val=X_VAL, y_val=Y_VAL)
+    callback = quick(early_stopping=False, tol=1e-9, n_iter_no_change=np.inf, **settings)
+    callback.set_callbacks(EarlyStopping(X_VAL, Y_VAL, tol=tol, n_iter_no_change=3)).fit(X, Y)
+    assert callback.n_iter_ == parameter.n_iter_ < 200
+    np.testing.assert_array_equal(callback.network_.theta, parameter.network_.theta)
+
+
+def test_early_stopping_without_a_set_watches_the_training_loss():
+    parameter = quick(early_stopping=False, tol=0.01, n_iter_no_change=2, max_iter=300).fit(X, Y)
+    callback = quick(early_stopping=False, tol=0.0, n_iter_no_change=np.inf, max_iter=300)
+    callback.set_callbacks(EarlyStopping(tol=0.01, n_iter_no_change=2)).fit(X, Y)
+    assert callback.n_iter_ == parameter.n_iter_ < 300
+    np.testing.assert_array_equal(callback.network_.theta, parameter.network_.theta)
+
+
+def test_early_stopping_takes_weights_and_scorers():
+    w = np.linspace(0, 1, len(Y_VAL))
+    seen = []
+
+    def scorer(model, X, y, sample_weight):
+        seen.append(sample_weight)
+        return 0.0
+
+    stopping = EarlyStopping(X_VAL, Y_VAL, w, scoring=scorer, n_iter_no_change=1)
+    model = quick().set_callbacks(stopping).fit(X, Y)
+    assert model.n_iter_ == len(seen) == 3
+    assert seen[0].tolist() == w.tolist()
+
+
+def test_one_callback_serves_many_fits_at_once():
+    stopping = EarlyStopping(X_VAL, Y_VAL, tol=0.003, n_iter_no_change=3)
+    model = quick(max_iter=200).set_callbacks(stopping)
+    alone = clone(model).fit(X, Y)
+    assert clone(model).fit(X, Y).n_iter_ == alone.n_iter_
+    search = GridSearchCV(model, {"alpha": [1e-4, 1e-4]}, cv=[(np.arange(len(X)),) * 2] * 2, n_jobs=2)
+    search.set_params(error_score="raise")
+    for backend in ("threading", "loky"):
+        with joblib.parallel_backend(backend):
+            search.fit(X, Y)
+        assert search.best_estimator_.n_iter_ == alone.n_iter_
+    assert cross_val_score(model, X, Y, error_score="raise").min() > 0.8
+    assert stopping._fits == {}
+
+
+# --- ValidationMonitor -------------------------------------------------------------------------------------
+
+
+def test_validation_monitor_logs_what_the_parameter_measures():
+    w = np.linspace(0.5, 1, len(Y_VAL))
+    monitor = ValidationMonitor(X_VAL, Y_VAL, w, scoring="accuracy")
+    monitored = quick(early_stopping=False).set_callbacks(monitor).fit(X, Y)
+    measured = quick(early_stopping=False, scoring="accuracy")
+    measured.fit(X, Y, X_val=X_VAL, y_val=Y_VAL, sample_weight_val=w)
+    rows = [row for row in monitor.get_logs().data if row["task_name"] == "epoch"]
+    assert [row["loss"] for row in rows] == measured.validation_loss_curve_
+    assert [row["score"] for row in rows] == measured.validation_scores_
+    assert monitored.validation_scores_ is None
+
+
+def test_validation_monitor_brings_its_log_home_from_other_processes():
+    monitor = ValidationMonitor(X_VAL, Y_VAL)
+    search = GridSearchCV(quick().set_callbacks(monitor), {"alpha": [1e-4, 1e-2]}, cv=2, n_jobs=2)
+    search.fit(X, Y)
+    frame = monitor.get_logs().data_as_pandas
+    assert len(frame) == 5 * 7
+    assert frame["loss"].between(0.0, 3.0).all()
+
+
+# --- Checkpoint --------------------------------------------------------------------------------------------
+
+
+def test_a_checkpoint_is_the_model_and_goes_on_as_the_model(tmp_path):
+    path = tmp_path / "model.pkl"
+    monitor = ValidationMonitor(X_VAL, Y_VAL)
+    model = quick().set_callbacks(Checkpoint(path), monitor).fit(X, Y)
+    loaded = pickle.loads(path.read_bytes())
+    assert not hasattr(loaded, "_skl_callbacks")
+    assert not hasattr(loaded, "_callback_fit_ctx")
+    assert loaded.loss_curve_ == model.loss_curve_
+    model.set_callbacks()
+    for _ in range(2):
+        np.testing.assert_array_equal(loaded.predict_proba(IRIS), model.predict_proba(IRIS))
+        loaded.partial_fit(X, Y)
+        model.partial_fit(X, Y)
+    assert os.listdir(tmp_path) == ["model.pkl"]
+
+
+def test_a_checkpoint_is_there_after_a_crash(tmp_path):
+    path = tmp_path / "model.pkl"
+    with pytest.raises(RuntimeError):
+        quick().set_callbacks(Checkpoint(path, every=2), Recorder(fails_after=4)).fit(X, Y)
+    loaded = pickle.loads(path.read_bytes())
+    assert loaded.n_iter_ == 4
+    np.testing.assert_array_equal(loaded.network_.theta, quick(max_iter=4).fit(X, Y).network_.theta)
+
+
+def test_only_the_best_is_saved_if_asked(tmp_path):
+    path = tmp_path / "model.pkl"
+    model = quick(scoring=Scores([0.1, 0.7, 0.2, 0.7, 0.5, 0.6]), early_stopping=False)
+    copies = []
+    spy = Recorder()
+    spy.on_fit_task_end = lambda estimator, context: copies.append(path.read_bytes()) and False
+    model.set_callbacks(Checkpoint(path, best_only=True), spy).fit(X, Y, X_val=X_VAL, y_val=Y_VAL)
+    assert [pickle.loads(saved).n_iter_ for saved in copies] == [1, 2, 2, 2, 2, 2, 2]
+    quick(early_stopping=False).set_callbacks(Checkpoint(path, best_only=True)).fit(X, Y)
+    assert pickle.loads(path.read_bytes()).n_iter_ == 6  # by the training loss
+
+
+class Scores:
+    """A scorer that gives these scores in turn."""
+
+    def __init__(self, scores):
+        self.scores = list(scores)
+
+    def __call__(self, model, X, y):
+        return self.scores.pop(0)
+
+
+@pytest.mark.parametrize("broken", ["dump", "fsync", "replace"])
+def test_a_save_that_fails_leaves_the_old_file_and_no_other(tmp_path, monkeypatch, broken):
+    path = tmp_path / "model.pkl"
+    quick(max_iter=1).set_callbacks(Checkpoint(path)).fit(X, Y)
+    before = path.read_bytes()
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(pickle if broken == "dump" else os, broken, full)
+    with pytest.raises(OSError, match="No space left"):
+        quick().set_callbacks(Checkpoint(path)).fit(X, Y)
+    assert path.read_bytes() == before
+    assert os.listdir(tmp_path) == ["model.pkl"]
+
+
+def test_a_folder_that_is_missing_is_named_before_the_training(tmp_path):
+    recorder = Recorder()
+    model = quick().set_callbacks(recorder, Checkpoint(tmp_path / "missing" / "model.pkl"))
+    with pytest.raises(FileNotFoundError, match="no folder .*missing' to save 'model.pkl' in"):
+        model.fit(X, Y)
+    assert recorder.calls == ["setup", "teardown"]
+    with pytest.raises(ValueError, match="every must be at least 1, got 0"):
+        Checkpoint("model.pkl", every=0)
+
+
+@pytest.mark.parametrize(
+    "make", [EarlyStopping, lambda: ValidationMonitor(X_VAL, Y_VAL), lambda: Checkpoint("m")]
+)
+def test_callbacks_follow_the_protocol_and_can_be_copied(make):
+    callback = make()
+    assert isinstance(callback, FitCallback)
+    assert isinstance(pickle.loads(pickle.dumps(callback)), type(callback))
+    assert isinstance(copy.deepcopy(callback), type(callback))

@@ -1,0 +1,193 @@
+"""Fits that end badly say so once, with the numbers and the fix; fits that do not are silent."""
+
+import warnings
+
+import numpy as np
+import pytest
+import scipy.sparse
+import scipy.stats
+from sklearn.datasets import load_breast_cancer, load_digits, load_iris, load_wine, make_moons
+from sklearn.metrics import log_loss
+from sklearn.preprocessing import StandardScaler
+
+from tinyclf import (
+    CollapseWarning,
+    DivergenceWarning,
+    FeatureScaleWarning,
+    TinyClassifier,
+    TrainingWarning,
+)
+from tinyclf.diagnosis import Few
+from tinyclf.targets import Labels, LabelSets, Probabilities
+from tinyclf.validation import Sample
+
+DIGITS, LABELS = load_digits(return_X_y=True)
+IRIS, SPECIES = load_iris(return_X_y=True)
+WINE, CULTIVAR = load_wine(return_X_y=True)
+ignores_convergence = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
+
+def warned(model, X, y, *arguments):
+    """The warnings of a fit, without those about the budget."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        model.fit(X, y, *arguments)
+    assert all(one.filename == __file__ for one in caught)
+    return [one.message for one in caught if isinstance(one.message, TrainingWarning)]
+
+
+def only(found, kind):
+    assert [type(one) for one in found] == [kind], found
+    return str(found[0])
+
+
+# --- what is said ------------------------------------------------------------------------------------------
+
+
+def test_sgd_with_a_learning_rate_of_one_is_named_where_scikit_learn_is_silent():
+    model = TinyClassifier(solver="sgd", learning_rate_init=1.0, random_state=0)
+    found = warned(model, DIGITS, LABELS)
+    assert model.score(DIGITS, LABELS) < 0.2
+    assert isinstance(found[0], (DivergenceWarning, CollapseWarning))
+    assert "Lower learning_rate_init" in str(found[0])
+    assert len(found) == 1
+
+
+def test_a_loss_above_the_priors_is_divergence_with_its_numbers():
+    X, y = DIGITS[:900] / 16, LABELS[:900]
+    for patience in (10, np.inf):  # on a plateau, and at the end of a budget in which it got nowhere
+        model = TinyClassifier(activation="tanh", solver="sgd", learning_rate_init=10.0, early_stopping=False)
+        model.set_params(random_state=0, max_iter=30, n_iter_no_change=patience)
+        message = only(warned(model, X, y), DivergenceWarning)
+    prior = scipy.stats.entropy(np.bincount(y))
+    loss = -model.predict_log_proba(X)[np.arange(900), y].mean(dtype="float64")
+    assert loss > 10 * prior
+    assert f"on the 900 training rows looked at the log-loss is {loss:.4g}" in message
+    assert f"the class frequencies alone give {prior:.4g}" in message
+
+
+def test_a_layer_of_dead_relus_is_named():
+    X = np.abs(np.random.default_rng(0).normal(size=(200, 3))) + 1.0
+    y = (X[:, 0] > 1.7).astype(int)
+    model = TinyClassifier((6, 4), solver="sgd", learning_rate_init=1e-12, max_iter=1, warm_start=True)
+    with pytest.warns(Warning, match="."):
+        model.fit(X, y)
+    model.intercepts_[1] = np.full(4, -1e6)
+    message = only(warned(model, X, y), CollapseWarning)
+    assert (
+        "hidden layer 2 is dead: its 4 units are the same for all 200 rows looked at, 0 (dead ReLUs)"
+        in message
+    )
+    model.intercepts_[0] = np.full(6, -1e6)
+    assert "hidden layer 1 is dead: its 6 units" in only(warned(model, X, y), CollapseWarning)
+
+
+def test_a_saturated_layer_is_named():
+    model = TinyClassifier(5, "tanh", solver="sgd", learning_rate_init=1e-12, max_iter=1, warm_start=True)
+    with pytest.warns(Warning, match="."):
+        model.fit(IRIS, SPECIES)
+    model.intercepts_[0] = np.full(5, 1e6)
+    assert "saturated" in only(warned(model, IRIS, SPECIES), CollapseWarning)
+
+
+def test_one_answer_for_all_rows_is_named():
+    # Nothing to learn, and too much penalty to learn it: the answer is the majority's.
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(300, 2)), np.where(rng.uniform(size=300) < 0.4, "yes", "no")
+    model = TinyClassifier(5, "tanh", alpha=1e4, learning_rate_init=0.05, tol=1e-3, random_state=0)
+    message = only(warned(model, X, y), CollapseWarning)
+    assert set(model.predict(X)) == {"no"}
+    assert "all 300 training rows looked at are predicted as 'no'" in message
+    assert "Scale the features" in message
+
+
+@pytest.mark.parametrize("make", [np.asarray, scipy.sparse.csr_array, scipy.sparse.csc_matrix])
+@ignores_convergence
+def test_features_of_wildly_different_scale_are_named(make):
+    model = TinyClassifier(8, max_iter=3, random_state=0)
+    message = only(warned(model, make(WINE), CULTIVAR), FeatureScaleWarning)
+    assert "column 12 reaches 1680 in magnitude, column 7 only 0.66" in message
+    assert "StandardScaler" in message
+
+
+@ignores_convergence
+def test_a_rare_value_is_not_missed():
+    X = np.random.default_rng(0).normal(size=(5000, 2))
+    X[:, 1] *= 1e-9
+    assert only(warned(TinyClassifier(4, max_iter=2), X, X[:, 0] > 0), FeatureScaleWarning)
+    X[4321, 1] = 1.0
+    assert warned(TinyClassifier(4, max_iter=2), X, X[:, 0] > 0) == []
+
+
+def test_warnings_that_are_made_errors_cost_no_model():
+    model = TinyClassifier(8, max_iter=2, random_state=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        warnings.simplefilter("error", FeatureScaleWarning)
+        with pytest.raises(FeatureScaleWarning):
+            model.fit(WINE, CULTIVAR)
+    assert model.predict(WINE).shape == (178,)
+
+
+# --- what is not said --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("load", [load_digits, load_iris, load_wine, load_breast_cancer, make_moons])
+@pytest.mark.parametrize(
+    "parameters", [{}, {"max_iter": 1}, {"solver": "lbfgs"}, {"activation": "tanh"}], ids=repr
+)
+def test_well_behaved_fits_are_silent(load, parameters):
+    X, y = make_moons(random_state=0) if load is make_moons else load(return_X_y=True)
+    X = StandardScaler().fit_transform(X)
+    assert warned(TinyClassifier(random_state=0, **parameters), X, y) == []
+
+
+@pytest.mark.parametrize(
+    ("X", "y"),
+    [
+        (IRIS, np.zeros(150)),  # nothing to tell apart
+        (np.ones((60, 2)), np.arange(60) % 2),  # nothing to tell it by
+        (
+            np.random.default_rng(0).normal(size=(400, 2)),
+            (np.arange(400) == 7).astype(int),
+        ),  # hardly anything
+        (np.zeros((60, 2)), np.arange(60) % 2),
+        (IRIS[:1], [1]),
+    ],
+    ids=["one class", "one row again and again", "one-sided", "zeros", "one row"],
+)
+def test_data_that_allow_no_better_are_not_blamed(X, y):
+    assert warned(TinyClassifier(random_state=0), X, y) == []
+
+
+@ignores_convergence
+def test_a_fit_that_has_not_settled_is_not_judged():
+    X = StandardScaler().fit_transform(DIGITS)
+    model = TinyClassifier(solver="sgd", learning_rate_init=1e-12, max_iter=2, random_state=0)
+    assert warned(model, X, LABELS) == []
+    assert warned(model.set_params(learning_rate_init=3.0, max_iter=1), X, LABELS) == []
+
+
+# --- the prior ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "weight", [None, np.random.default_rng(0).uniform(0, 2, 150)], ids=["none", "weighted"]
+)
+def test_the_prior_is_the_log_loss_of_the_frequencies(weight):
+    few = Few(Sample(Labels.of(SPECIES), IRIS, SPECIES, weight, None, (IRIS, SPECIES)), np.arange(120))
+    w = np.ones(120) if weight is None else weight[:120]
+    shares = np.bincount(SPECIES[:120], w) / w.sum()
+    expected = log_loss(SPECIES[:120], np.tile(shares, (120, 1)), sample_weight=w)
+    assert few.prior == pytest.approx(expected, rel=1e-12)
+    sets = np.stack([SPECIES > 0, IRIS[:, 0] > 6], axis=1).astype(float)
+    few = Few(Sample(LabelSets.of(sets), IRIS, sets, weight, None, (IRIS, sets)), np.arange(120))
+    expected = 0.0
+    for column in sets[:120].T:
+        p = np.average(column, weights=w)
+        expected += log_loss(column, np.full(120, p), sample_weight=w)
+    assert few.prior == pytest.approx(expected, rel=1e-12)
+    soft = np.eye(3)[SPECIES] * 0.7 + 0.1
+    few = Few(Sample(Probabilities.of(soft), IRIS, soft, weight, None, (IRIS, soft)), np.arange(120))
+    mean = np.average(soft[:120], axis=0, weights=w)
+    assert few.prior == pytest.approx(scipy.stats.entropy(mean), rel=1e-12)

@@ -1,0 +1,368 @@
+"""Validation sets: given or held out, measured after each epoch, and what comes of it."""
+
+import copy
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.datasets import load_digits, load_iris
+from sklearn.metrics import accuracy_score, get_scorer, log_loss
+from sklearn.model_selection import train_test_split
+from sklearn.preprocessing import StandardScaler
+from test_classifier import Interrupts
+
+from tinyclf import SGD, TinyClassifier
+from tinyclf.stopping import Best
+from tinyclf.targets import Labels
+from tinyclf.validation import Sample, Validation, hold_out, holds_out
+
+# The subject is what is measured, not whether a few epochs are enough.
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
+IRIS, SPECIES = load_iris(return_X_y=True)
+IRIS = StandardScaler().fit_transform(IRIS)
+NAMES = np.array(["setosa", "versicolor", "virginica"])[SPECIES]
+DIGITS, LABELS = load_digits(return_X_y=True)
+DIGITS = DIGITS / 16
+X, X_VAL, Y, Y_VAL = train_test_split(IRIS, NAMES, test_size=0.3, random_state=0, stratify=NAMES)
+VALIDATION = {"X_val": X_VAL, "y_val": Y_VAL}
+
+
+def quick(**parameters):
+    settings = {"hidden_layer_sizes": 8, "max_iter": 20, "learning_rate_init": 0.02, "random_state": 0}
+    return TinyClassifier(**{**settings, **parameters})
+
+
+def sample_of(X, y):
+    labels = Labels.of(y)
+    return Sample(labels, X, labels.encode(y), None, None, (X, y))
+
+
+def epoch_by_epoch(epochs, **parameters):
+    """The same training, stopped after 1, 2, ... epochs: the models that a fit went through."""
+    return [
+        quick(**{**parameters, "max_iter": n, "early_stopping": False}).fit(X, Y)
+        for n in range(1, epochs + 1)
+    ]
+
+
+# --- a given validation set --------------------------------------------------------------------------------
+
+
+def test_loss_and_score_are_those_of_the_model_after_each_epoch():
+    models = epoch_by_epoch(6, dtype="float64")
+    model = quick(max_iter=6, early_stopping=False, dtype="float64").fit(X, Y, **VALIDATION)
+    losses = [log_loss(Y_VAL, m.predict_proba(X_VAL), labels=m.classes_) for m in models]
+    np.testing.assert_allclose(model.validation_loss_curve_, losses, rtol=1e-12)
+    assert model.validation_scores_ == [-loss for loss in model.validation_loss_curve_]
+    assert model.best_validation_score_ == max(model.validation_scores_)
+    accuracies = [accuracy_score(Y_VAL, m.predict(X_VAL)) for m in models]
+    for scoring in ("accuracy", get_scorer("accuracy"), lambda m, X, y: np.mean(m.predict(X) == y)):
+        model = quick(max_iter=6, early_stopping=False, scoring=scoring).fit(X, Y, **VALIDATION)
+        np.testing.assert_allclose(model.validation_scores_, accuracies, rtol=1e-15)
+        np.testing.assert_allclose(model.validation_loss_curve_, losses, rtol=1e-6)
+    by_default = quick(max_iter=6, early_stopping=True).fit(X, Y, **VALIDATION)
+    np.testing.assert_allclose(by_default.validation_scores_, accuracies, rtol=1e-15)
+
+
+def test_watching_a_validation_set_changes_no_step():
+    watched = quick(early_stopping=False).fit(X, Y, **VALIDATION)
+    assert watched.loss_curve_ == quick(early_stopping=False).fit(X, Y).loss_curve_
+
+
+@pytest.mark.parametrize("solver", ["adam", "sgd", "lbfgs"])
+def test_the_best_weights_are_kept(solver):
+    target = iter([0.1, 0.3, np.nan, 0.9, 0.9, 0.2, 0.4])
+    parameters = {"solver": solver, "max_iter": 7, "early_stopping": False}
+    model = quick(**parameters, scoring=lambda *_: next(target)).fit(X, Y, **VALIDATION)
+    fourth = quick(**{**parameters, "max_iter": 4}).fit(X, Y)
+    np.testing.assert_array_equal(model.network_.theta, fourth.network_.theta)
+    assert model.best_validation_score_ == 0.9
+    assert len(model.validation_scores_) == model.n_iter_ == 7
+
+
+def test_weights_are_the_last_ones_where_no_score_is_a_number():
+    model = quick(max_iter=3, scoring=lambda *_: np.nan).fit(X, Y, **VALIDATION)
+    np.testing.assert_array_equal(
+        model.network_.theta, quick(max_iter=3, early_stopping=False).fit(X, Y).network_.theta
+    )
+    assert model.best_validation_score_ == -np.inf
+
+
+@pytest.mark.parametrize(("early_stopping", "epochs"), [(True, 5), ("auto", 5), (False, 20)])
+def test_training_stops_by_the_validation_set_unless_told_not_to(early_stopping, epochs):
+    scores = iter([0.1, 0.5] + [0.5] * 20)
+    model = quick(
+        early_stopping=early_stopping, n_iter_no_change=2, tol=0.01, scoring=lambda *_: next(scores)
+    ).fit(X, Y, **VALIDATION)
+    assert model.n_iter_ == epochs
+
+
+def test_an_interrupted_fit_keeps_the_best_weights():
+    scores = iter([0.9, 0.1, 0.2])
+    model = quick(batch_size=35, loss=Interrupts(at=8), scoring=lambda *_: next(scores))
+    with pytest.warns(UserWarning, match="interrupted by user after 2 epochs"):
+        model.fit(X, Y, **VALIDATION)
+    first = quick(batch_size=35, max_iter=1, loss="softmax_cross_entropy").fit(X, Y)
+    np.testing.assert_array_equal(model.network_.theta, first.network_.theta)
+
+
+def test_verbose_output_has_the_scores(capsys):
+    quick(verbose=True, max_iter=2, early_stopping=True, n_iter_no_change=1, tol=9.0).fit(X, Y, **VALIDATION)
+    said = capsys.readouterr().out.splitlines()
+    assert [line.split(":")[0] for line in said[1::2]] == ["Validation score"] * 2
+    quick(verbose=True, early_stopping=True, n_iter_no_change=1, tol=9.0).fit(X, Y, **VALIDATION)
+    assert (
+        "Validation score did not improve more than tol=9.000000 for 1 consecutive" in capsys.readouterr().out
+    )
+
+
+def test_scorers_see_what_was_given():
+    seen = []
+
+    def scorer(model, X, y):
+        seen.append((X, y))
+        model.predict(X)
+        return 1.0
+
+    frame = pd.DataFrame(IRIS, columns=list("abcd"))
+    quick(max_iter=1, scoring=scorer).fit(frame, NAMES, X_val=frame[:9], y_val=NAMES[:9])
+    assert seen[0][0].equals(frame[:9])
+    assert seen[0][1].tolist() == NAMES[:9].tolist()
+    quick(max_iter=1, scoring=scorer, early_stopping=True).fit(frame, pd.Series(NAMES))
+    assert list(seen[1][0].columns) == list("abcd")
+    np.testing.assert_array_equal(NAMES[seen[1][0].index], seen[1][1])
+
+
+@pytest.mark.parametrize(
+    ("validation", "match"),
+    [
+        ({"X_val": X_VAL}, "belong together, got no y_val"),
+        ({"y_val": Y_VAL}, "belong together, got no X_val"),
+        ({"sample_weight_val": [1.0]}, "belong together, got no X_val"),
+        ({"X_val": X_VAL[:, :3], "y_val": Y_VAL}, "3 features, but TinyClassifier is expecting 4"),
+        ({"X_val": X_VAL, "y_val": Y_VAL[1:]}, "inconsistent numbers of samples"),
+        ({"X_val": X_VAL, "y_val": ["rose"] * 45}, r"not among the classes: \['rose'\]"),
+        ({"X_val": X_VAL[:0], "y_val": Y_VAL[:0]}, "0 sample"),
+        ({"X_val": np.where(X_VAL > 1, np.nan, X_VAL), "y_val": Y_VAL}, "NaN at row"),
+        ({**VALIDATION, "sample_weight_val": -np.ones(45)}, "got -1.0 at row 0"),
+        ({**VALIDATION, "sample_weight_val": np.zeros(45)}, "all 45 entries of sample_weight are zero"),
+    ],
+)
+def test_a_bad_validation_set_is_named_and_costs_no_model(validation, match):
+    model = quick().fit(X, Y)
+    before = vars(model).copy()
+    with pytest.raises(ValueError, match=match):
+        model.fit(X, Y, **validation)
+    assert vars(model) == before
+
+
+def test_a_bad_scorer_is_named():
+    with pytest.raises(ValueError, match="'precise' is not a valid scoring value"):
+        quick(scoring="precise").fit(X, Y, **VALIDATION)
+    with pytest.raises(TypeError, match="scoring must return a number, got 'good'"):
+        quick(scoring=lambda *_: "good").fit(X, Y, **VALIDATION)
+    nothing = Sample(Labels.of(NAMES), IRIS, SPECIES, np.zeros(150), None, (IRIS, NAMES))
+    with pytest.raises(ValueError, match="none of them with a weight above 0"):
+        Validation(nothing, None, "loss")
+
+
+# --- rows held out -----------------------------------------------------------------------------------------
+
+
+def test_a_hold_out_has_the_classes_in_their_shares():
+    y = np.repeat(["a", "b", "c"], [300, 150, 50])
+    train, held = hold_out(sample_of(np.zeros((500, 1)), y), 0.1, seed=0)
+    assert sorted([*train, *held]) == list(range(500))
+    assert [np.sum(y[held] == c) for c in "abc"] == [30, 15, 5]
+
+
+def test_a_model_is_not_trained_on_the_rows_that_it_holds_out():
+    seen = []
+    model = quick(early_stopping=True, scoring=lambda m, X, y: seen.append(X) or 0.0, max_iter=1)
+    model.fit(DIGITS, LABELS)
+    held = {row.tobytes() for row in seen[0].astype("float32")}
+    assert len(seen[0]) == 180
+    rest = np.array([row.tobytes() not in held for row in DIGITS.astype("float32")])
+    assert model.t_ == rest.sum() == 1797 - 180
+    # The same training by hand, with those rows given as the validation set.
+    by_hand = quick(early_stopping=False, max_iter=1, shuffle=False, batch_size=5000)
+    one = copy.deepcopy(by_hand).set_params(early_stopping=True)
+    with pytest.warns(UserWarning, match="clipped"):
+        one.fit(DIGITS, LABELS)
+    with pytest.warns(UserWarning, match="clipped"):
+        by_hand.fit(DIGITS[rest], LABELS[rest])
+    np.testing.assert_allclose(one.coefs_[0], by_hand.coefs_[0], rtol=1e-3, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("n", "y", "expected"),
+    [
+        (499, None, False),
+        (500, None, True),
+        (500, "a class with one row", False),
+        (600, "weights of zero", False),
+    ],
+)
+def test_auto_holds_out_where_there_is_enough(n, y, expected):
+    labels = np.arange(n) % 3
+    weight = None
+    if y == "a class with one row":
+        labels[0] = 7
+    if y == "weights of zero":
+        weight = (np.arange(n) % 2).astype(float)
+    kind = Labels.of(labels)
+    sample = Sample(kind, np.zeros((n, 1)), kind.encode(labels), weight, None, (None, None))
+    assert holds_out("auto", sample) is expected
+    assert holds_out(True, sample) is True
+    assert holds_out(False, sample) is False
+
+
+def test_auto_scores_by_loss_and_true_by_accuracy_as_in_scikit_learn():
+    auto = quick(max_iter=3).fit(DIGITS, LABELS)
+    assert auto.validation_scores_ == [-loss for loss in auto.validation_loss_curve_]
+    assert auto.best_loss_ == min(auto.loss_curve_)
+    true = quick(max_iter=3, early_stopping=True).fit(DIGITS, LABELS)
+    assert all(0.0 <= score <= 1.0 for score in true.validation_scores_)
+    assert true.best_loss_ is None
+    false = quick(max_iter=3, early_stopping=False).fit(DIGITS, LABELS)
+    assert false.validation_scores_ is false.validation_loss_curve_ is false.best_validation_score_ is None
+
+
+def test_auto_holds_nothing_out_for_lbfgs_or_beside_a_given_set():
+    lbfgs = quick(solver="lbfgs", max_iter=3).fit(DIGITS, LABELS)
+    assert lbfgs.validation_scores_ is None
+    given = quick(max_iter=2).fit(DIGITS, LABELS, X_val=DIGITS[:50], y_val=LABELS[:50])
+    assert given.t_ == 2 * len(DIGITS)
+
+
+def test_the_hold_out_is_the_same_for_the_same_random_state_also_in_a_warm_start():
+    seen = []
+    model = quick(early_stopping=True, warm_start=True, max_iter=1)
+    model.set_params(scoring=lambda m, X, y: seen.append(X.tobytes()) or 0.0)
+    model.fit(DIGITS, LABELS).fit(DIGITS, LABELS)
+    assert seen[0] == seen[1]
+    model.set_params(random_state=1).fit(DIGITS, LABELS)
+    assert seen[1] != seen[2]
+    assert len(model.validation_scores_) == 3
+
+
+@pytest.mark.parametrize(
+    ("X", "y", "fraction", "match"),
+    [
+        (IRIS, NAMES, 0.0, "test_size"),
+        (IRIS[:12], ["a", "b"] * 6, 0.001, "test_size|too small"),
+        (IRIS[:9], ["a"] * 9, 0.05, "validation set is too small.*validation_fraction=0.05 of 9 rows is 1"),
+        (
+            IRIS,
+            np.where(np.arange(150) == 3, "rare", NAMES),
+            0.1,
+            r"Classes with too few members are: \['rare'\]",
+        ),
+    ],
+)
+def test_a_hold_out_that_cannot_be_is_named(X, y, fraction, match):
+    with pytest.raises(ValueError, match=match):
+        quick(early_stopping=True, validation_fraction=fraction).fit(X, y)
+
+
+# --- partial_fit -------------------------------------------------------------------------------------------
+
+
+def test_partial_fit_measures_a_given_set_and_keeps_the_last_weights():
+    model = quick()
+    scores = iter([0.9, 0.1, 0.2])
+    model.set_params(scoring=lambda *_: next(scores))
+    for _ in range(3):
+        model.partial_fit(X, Y, classes=np.unique(Y), **VALIDATION)
+    assert model.validation_scores_ == [0.9, 0.1, 0.2]
+    assert len(model.validation_loss_curve_) == len(model.loss_curve_) == 3
+    plain = quick()
+    for _ in range(3):
+        plain.partial_fit(X, Y, classes=np.unique(Y))
+    np.testing.assert_array_equal(model.network_.theta, plain.network_.theta)
+
+
+def test_partial_fit_with_early_stopping_needs_a_given_set():
+    model = quick(early_stopping=True).fit(X, Y)
+    before = copy.deepcopy(model)
+    with pytest.raises(ValueError, match="does not support early_stopping=True.*X_val and y_val"):
+        model.partial_fit(X, Y)
+    model.partial_fit(X, Y, **VALIDATION)
+    assert len(model.validation_scores_) == len(before.validation_scores_) + 1
+
+
+def test_a_partial_fit_that_fails_in_its_measuring_changes_nothing():
+    def fails(*_):
+        raise RuntimeError("no score today")
+
+    model = quick(learning_rate="adaptive", solver="sgd").fit(X, Y, **VALIDATION)
+    twin = copy.deepcopy(model)
+    model.set_params(scoring=fails)
+    with pytest.raises(RuntimeError, match="no score today"):
+        model.partial_fit(X, Y, **VALIDATION)
+    model.set_params(scoring=None)
+    assert {k: v for k, v in vars(model).items() if isinstance(v, (list, float))} == {
+        k: v for k, v in vars(twin).items() if isinstance(v, (list, float))
+    }
+    for one in (model, twin):
+        one.partial_fit(X, Y, **VALIDATION)
+    np.testing.assert_array_equal(model.network_.theta, twin.network_.theta)
+    assert model.validation_scores_ == twin.validation_scores_
+
+
+def test_the_first_of_equal_scores_is_the_best():
+    best = Best()
+    assert best.offer(1.0, np.array([1.0]))
+    assert not best.offer(1.0, np.array([2.0]))
+    assert not best.offer(np.nan, np.array([3.0]))
+    assert best.theta.tolist() == [1.0]
+
+
+# --- warm starts -------------------------------------------------------------------------------------------
+
+
+def test_a_warm_start_goes_on_with_network_and_curves_but_a_new_optimizer():
+    model = quick(warm_start=True, max_iter=3, early_stopping=False).fit(X, Y)
+    before, curve = model.network_, list(model.loss_curve_)
+    model.set_params(max_iter=2).fit(X, Y)
+    assert model.network_ is before
+    assert model.loss_curve_[:3] == curve
+    assert (len(model.loss_curve_), model.n_iter_, model.t_) == (5, 2, 5 * len(X))
+    # Adam without its moments: its first step has the size of the learning rate in each parameter.
+    model.set_params(max_iter=1, batch_size=len(X), learning_rate_init=1e-4, alpha=0.0)
+    theta = model.network_.theta.copy()
+    model.fit(X, Y)
+    steps = np.abs(model.network_.theta - theta)
+    assert np.median(steps) == pytest.approx(1e-4, rel=1e-2)
+
+
+def test_a_warm_start_that_fails_loses_nothing():
+    model = quick(warm_start=True, max_iter=3, solver="sgd", batch_size=40).fit(X, Y)
+    twin = copy.deepcopy(model)
+    for change, data, match in [
+        ({}, (np.where(X > 0, 3e38, -3e38), Y), "stopped being finite"),
+        ({}, (X, np.where(Y == "setosa", "rose", Y)), "same classes as in the previous call"),
+        ({}, (X[:, :3], Y), "3 features"),
+        (
+            {"hidden_layer_sizes": (9,)},
+            (X, Y),
+            r"has the layers .*units=8.*ask for .*units=9.*warm_start=False",
+        ),
+        ({"activation": "tanh"}, (X, Y), "layers cannot change"),
+        ({"dropout": 0.5}, (X, Y), "layers cannot change"),
+    ]:
+        model.set_params(**change)
+        with pytest.raises(ValueError, match=match):
+            model.fit(*data)
+        model.set_params(hidden_layer_sizes=8, activation="relu", dropout=0.0)
+    assert model.loss_curve_ == twin.loss_curve_
+    for one in (model, twin):
+        one.fit(X, Y)
+    np.testing.assert_array_equal(model.network_.theta, twin.network_.theta)
+    assert model.loss_curve_ == twin.loss_curve_
+
+
+def test_a_warm_start_without_a_model_is_a_start():
+    cold, warm = (quick(warm_start=w, solver=SGD(0.1)).fit(X, Y) for w in (False, True))
+    np.testing.assert_array_equal(cold.network_.theta, warm.network_.theta)

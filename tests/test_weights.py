@@ -1,0 +1,236 @@
+"""Weights, wherever they go: a weight of 2 is the row twice, and a weight of 0 is no row."""
+
+import numpy as np
+import pytest
+import scipy.sparse
+from sklearn.datasets import load_iris
+from sklearn.metrics import accuracy_score, log_loss
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils.class_weight import compute_class_weight, compute_sample_weight
+
+from tinyclf import DivergenceWarning, SoftmaxCrossEntropy, TinyClassifier
+from tinyclf.targets import Labels, LabelSets, Probabilities
+from tinyclf.validation import Sample, hold_out
+
+# The subject is where weights go, not whether a few epochs are enough.
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
+X, SPECIES = load_iris(return_X_y=True)
+X = StandardScaler().fit_transform(X)
+NAMES = np.array(["setosa", "versicolor", "virginica"])[SPECIES]
+SETS = np.stack([SPECIES > 0, X[:, 0] > 0], axis=1).astype(int)
+SOFT = np.eye(3)[SPECIES] * 0.7 + 0.1
+
+TARGETS = {
+    "many classes": (NAMES, {}),
+    "two classes": (SPECIES == 1, {}),
+    "several labels": (SETS, {}),
+    "soft": (SOFT, {"soft_targets": True}),
+    "soft, two classes": (SOFT[:, :2] / SOFT[:, :2].sum(axis=1, keepdims=True), {"soft_targets": True}),
+}
+SOLVERS = {
+    "adam": {"solver": "adam", "learning_rate_init": 0.01},
+    "sgd": {"solver": "sgd", "learning_rate_init": 0.3, "max_grad_norm": 0.1},
+    "lbfgs": {"solver": "lbfgs"},
+}
+CLASS_WEIGHTS = {
+    "many classes": {"setosa": 0.3, "virginica": 4.0},
+    "two classes": {True: 3.0},
+    "several labels": [{0: 2.0}, {0: 1.0, 1: 0.25}],
+    "soft": {0: 0.2, 2: 3.0},
+    "soft, two classes": {1: 5.0},
+}
+
+
+def fitted(X, y, w=None, validation=(), **parameters):
+    settings = {
+        "hidden_layer_sizes": 6,
+        "activation": "tanh",
+        "alpha": 0.3,
+        "batch_size": X.shape[0],
+        "max_iter": 15,
+        "dtype": "float64",
+        "early_stopping": False,
+        "random_state": 0,
+    }
+    names = ("X_val", "y_val", "sample_weight_val")
+    model = TinyClassifier(**{**settings, **parameters})
+    return model.fit(X, y, w, **dict(zip(names, validation, strict=False)))
+
+
+def assert_same(one, other, rtol=1e-6):
+    np.testing.assert_allclose(one.loss_curve_, other.loss_curve_, rtol=rtol)
+    np.testing.assert_allclose(one.decision_function(X), other.decision_function(X), rtol=rtol, atol=1e-6)
+
+
+@pytest.mark.parametrize("class_weight", [None, "balanced", "given"])
+@pytest.mark.parametrize("solver", SOLVERS)
+@pytest.mark.parametrize("kind", TARGETS)
+def test_a_weight_of_two_is_the_row_twice(kind, solver, class_weight):
+    y, parameters = TARGETS[kind]
+    class_weight = CLASS_WEIGHTS[kind] if class_weight == "given" else class_weight
+    parameters = {**parameters, **SOLVERS[solver], "class_weight": class_weight}
+    counts = np.random.default_rng(1).integers(0, 4, len(X))
+    twice = np.repeat(np.arange(len(X)), counts)
+    weighted = fitted(X, y, counts, (X[::2], y[::2], counts[::2]), **parameters)
+    held = np.repeat(np.arange(0, len(X), 2), counts[::2])
+    repeated = fitted(X[twice], y[twice], None, (X[held], y[held]), **parameters)
+    assert_same(weighted, repeated)
+    np.testing.assert_allclose(
+        weighted.validation_loss_curve_,
+        repeated.validation_loss_curve_,
+        rtol=1e-6 if solver != "lbfgs" else 1e-4,
+    )
+    unweighted = fitted(X, y, None, **{**parameters, "class_weight": None})
+    assert np.abs(unweighted.decision_function(X) - weighted.decision_function(X)).max() > 1e-3
+
+
+@pytest.mark.parametrize("kind", TARGETS)
+def test_a_class_weight_is_a_sample_weight(kind):
+    y, parameters = TARGETS[kind]
+    class_weight = CLASS_WEIGHTS[kind]
+    if kind == "several labels":
+        factors = [[weights.get(0, 1.0), weights.get(1, 1.0)] for weights in class_weight]
+        w = np.prod([np.array(f)[column] for f, column in zip(factors, y.T, strict=True)], axis=0)
+    elif kind.startswith("soft"):
+        w = y @ [class_weight.get(i, 1.0) for i in range(y.shape[1])]
+    else:
+        w = [class_weight.get(label, 1.0) for label in y.tolist()]
+    other = np.random.default_rng(0).uniform(0.5, 2.0, len(X))
+    assert_same(fitted(X, y, None, class_weight=class_weight, **parameters), fitted(X, y, w, **parameters))
+    both = fitted(X, y, other, class_weight=class_weight, **parameters)
+    assert_same(both, fitted(X, y, other * w, **parameters))
+
+
+@pytest.mark.parametrize("kind", ["many classes", "two classes", "several labels"])
+def test_balanced_weights_are_scikit_learns(kind):
+    y, _ = TARGETS[kind]
+    y = y[:120]
+    labels = LabelSets.of(y) if y.ndim == 2 else Labels.of(y)
+    targets = labels.encode(y)
+    factors = labels.factors("balanced", targets, None)
+    np.testing.assert_allclose(labels.spread(factors, targets), compute_sample_weight("balanced", y))
+    if y.ndim == 1:
+        w = np.random.default_rng(0).uniform(0.5, 2.0, len(y))
+        expected = compute_class_weight("balanced", classes=labels.classes, y=y, sample_weight=w)
+        np.testing.assert_allclose(labels.factors("balanced", targets, w), expected)
+
+
+def test_balanced_weights_of_soft_targets_give_all_classes_the_same_mass():
+    labels = Probabilities.of(SOFT)
+    factors = labels.factors("balanced", SOFT[:80], None)
+    mass = (SOFT[:80] * factors).sum(axis=0)
+    np.testing.assert_allclose(mass, 80 / 3)
+
+
+def test_a_class_without_weight_is_balanced_without_it():
+    w = (SPECIES > 0).astype(float)
+    model = fitted(X, NAMES, w, class_weight="balanced")
+    assert np.isfinite(model.decision_function(X)).all()
+    assert_same(model, fitted(X, NAMES, w))  # the other two are balanced as they are
+
+
+def test_a_weight_of_zero_is_no_row_in_the_hold_out_either():
+    w = np.where(np.arange(150) % 3 == 0, 0.0, 2.0)
+    labels = Labels.of(NAMES)
+    sample = Sample(labels, X, labels.encode(NAMES), w, None, (X, NAMES))
+    train, held = hold_out(sample, 0.2, seed=0)
+    assert sorted([*train, *held]) == np.flatnonzero(w).tolist()
+    assert len(held) == 20
+    assert np.bincount(sample.targets[train]).tolist() == [26, 27, 27]
+
+
+def test_held_out_loss_is_weighted_by_both_and_accuracy_by_sample_weights_alone():
+    w = np.random.default_rng(0).uniform(0.1, 3.0, len(X))
+    class_weight = {"setosa": 5.0, "versicolor": 0.5}
+    model = fitted(
+        X, NAMES, w, (X[::2], NAMES[::2], w[::2]), class_weight=class_weight, early_stopping=True, max_iter=4
+    )
+    model_weights = w * compute_sample_weight({**class_weight, "virginica": 1.0}, NAMES)
+    best = int(np.argmax(model.validation_scores_))
+    p = model.predict_proba(X[::2])
+    expected = log_loss(NAMES[::2], p, sample_weight=model_weights[::2])
+    assert model.validation_loss_curve_[best] == pytest.approx(expected, rel=1e-12)
+    accuracy = accuracy_score(NAMES[::2], model.predict(X[::2]), sample_weight=w[::2])
+    assert model.best_validation_score_ == pytest.approx(accuracy, rel=1e-12)
+
+
+def test_scorers_get_the_sample_weights_of_the_validation_set():
+    seen = []
+
+    def scorer(model, X, y, sample_weight=None):
+        seen.append(sample_weight)
+        return -len(seen)
+
+    w = np.arange(1.0, 51.0)
+    fitted(X, NAMES, None, (X[::3], NAMES[::3], w), scoring=scorer, max_iter=2)
+    assert [s.tolist() for s in seen] == [w.tolist()] * 2
+    fitted(X, NAMES, None, (X[::3], NAMES[::3]), scoring=scorer, max_iter=1)
+    assert seen[-1] is None
+
+
+def test_the_last_short_batch_counts_by_its_rows():
+    # 150 rows in batches of 100: the reported loss is the mean over rows, as in scikit-learn.
+    model = fitted(
+        X, NAMES, batch_size=100, shuffle=False, solver="sgd", learning_rate_init=1e-300, max_iter=1
+    )
+    losses = -model.predict_log_proba(X)[np.arange(150), SPECIES]
+    W2 = sum(np.sum(W**2) for W in model.coefs_)
+    batches = [losses[:100].mean() + 0.15 * W2 / 100, losses[100:].mean() + 0.15 * W2 / 50]
+    assert model.loss_ == pytest.approx((100 * batches[0] + 50 * batches[1]) / 150, rel=1e-12)
+
+
+def test_weights_of_sparse_rows_and_sparse_labels():
+    w = np.random.default_rng(0).integers(0, 3, len(X))
+    dense = fitted(X, SETS, w)
+    sparse = fitted(scipy.sparse.csr_array(X), scipy.sparse.csr_array(SETS), w)
+    assert_same(dense, sparse)
+
+
+@pytest.mark.parametrize(
+    ("class_weight", "match"),
+    [
+        ({"rose": 1.0}, r"class_weight names \['rose'\], but the classes are \['setosa'"),
+        ({"setosa": -1.0}, "finite and >= 0, got -1.0 for class 'setosa'"),
+        ({"setosa": np.nan}, "finite and >= 0, got nan for class 'setosa'"),
+        ([{0: 1.0}], r'a dict from class to weight, "balanced" or None, got \[\{0: 1.0\}\]'),
+        ({"setosa": "x"}, "could not convert|got 'x'"),
+        ({"setosa": 0, "versicolor": 0, "virginica": 0}, "at least one row"),
+        ("heavy", "'class_weight'.*Got 'heavy'"),
+    ],
+)
+def test_bad_class_weights_are_named(class_weight, match):
+    with pytest.raises(ValueError, match=match):
+        fitted(X, NAMES, class_weight=class_weight)
+
+
+def test_bad_class_weights_of_several_labels_are_named():
+    for class_weight in ({0: 1.0}, [{0: 1.0}]):
+        with pytest.raises(ValueError, match=r'"balanced" or a list of 2 dicts'):
+            fitted(X, SETS, class_weight=class_weight)
+
+
+def test_partial_fit_takes_a_dict_but_cannot_balance():
+    model = TinyClassifier(class_weight="balanced")
+    with pytest.raises(ValueError, match="partial_fit does not support class_weight='balanced'.*give a dict"):
+        model.partial_fit(X, NAMES, classes=np.unique(NAMES))
+    one = TinyClassifier(class_weight={"setosa": 5.0}, random_state=0, dtype="float64")
+    other = TinyClassifier(random_state=0, dtype="float64")
+    one.partial_fit(X, NAMES, classes=np.unique(NAMES))
+    other.partial_fit(X, NAMES, np.where(SPECIES == 0, 5.0, 1.0), classes=np.unique(NAMES))
+    assert_same(one, other, rtol=1e-12)
+
+
+def test_loss_weights_do_not_hide_divergence():
+    with pytest.warns(DivergenceWarning):
+        TinyClassifier(
+            solver="sgd",
+            learning_rate_init=1.0,
+            momentum=0.99,
+            random_state=0,
+            max_iter=30,
+            n_iter_no_change=3,
+        ).fit(10 * X, NAMES)
+    assert SoftmaxCrossEntropy().mean(
+        np.zeros((2, 2)), np.array([0, 1]), np.array([1.0, 0.0])
+    ) == pytest.approx(np.log(2))
