@@ -7,6 +7,7 @@ import numpy as np
 from tinyclf import (
     SGD,
     Adam,
+    AdamW,
     Buffer,
     Dense,
     Dropout,
@@ -114,6 +115,7 @@ LOSSES = [
     SoftmaxCrossEntropy(),
     SoftmaxCrossEntropy(label_smoothing=0.2),
     SigmoidCrossEntropy(),
+    SigmoidCrossEntropy(label_smoothing=0.2),
     NaiveSoftmaxCrossEntropy(),
     ClippedSoftmaxCrossEntropy(),
     Brier(),
@@ -124,6 +126,7 @@ OPTIMIZERS = [
     SGD(0.05, momentum=0.9),
     SGD(0.05, momentum=0.9, nesterov=True),
     Adam(0.02),
+    AdamW(0.02, weight_decay=0.1),
     RMSprop(),
 ]
 

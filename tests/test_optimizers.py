@@ -5,8 +5,7 @@ import pytest
 from sklearn.neural_network._stochastic_optimizers import AdamOptimizer, SGDOptimizer
 from table import OPTIMIZERS
 
-from tinyclf import SGD, Adam, Dense, DivergenceError, Network, Optimizer, TrainState, Views, train
-from tinyclf.schedules import constant, linear
+from tinyclf import SGD, Adam, AdamW, Dense, DivergenceError, Network, Optimizer, TrainState, Views, train
 
 
 @pytest.mark.parametrize(
@@ -65,6 +64,8 @@ def test_every_optimizer_learns_and_resumes_from_its_state(optimizer):
         (lambda: Adam(beta_1=1.0), r"beta_1 must be in \[0, 1\), got 1.0"),
         (lambda: Adam(beta_2=-0.1), "beta_2"),
         (lambda: Adam(epsilon=0.0), "epsilon"),
+        (lambda: AdamW(weight_decay=-0.1), r"weight_decay must be in \[0, inf\), got -0.1"),
+        (lambda: SGD(weight_decay=np.nan), "weight_decay.*got nan"),
     ],
 )
 def test_hyperparameters_out_of_range_are_named(make, match):
@@ -72,56 +73,28 @@ def test_hyperparameters_out_of_range_are_named(make, match):
         make()
 
 
-def test_schedules():
-    assert [constant(x) for x in (0.0, 0.5)] == [1.0, 1.0]
-    assert [linear(x) for x in (0.0, 0.25, 1.0)] == [1.0, 0.75, 0.0]
-
-
-def test_training_asks_the_schedule_once_a_step_for_the_share_that_is_done():
-    asked = []
-
-    def schedule(progress):
-        asked.append(progress)
-        return 0.0
-
-    network = Network([Dense(2)], 1, seed=0)
-    before = network.theta.copy()
-    list(train(network, np.ones((5, 1)), [0, 1, 0, 1, 0], epochs=2, batch_size=2, schedule=schedule))
-    np.testing.assert_allclose(asked, np.arange(6) / 6)
-    np.testing.assert_array_equal(network.theta, before)  # a factor of 0 takes no step
-
-
-def test_every_call_of_train_has_a_schedule_of_its_own():
-    X, y = np.ones((5, 1)), [0, 1, 0, 1, 0]
-    asked = {0: [], 1: []}
-
-    def schedule(run):
-        return lambda progress: asked[run].append(progress) or 0.5
-
-    state = TrainState(Network([Dense(2)], 1, seed=0), SGD(0.1))
-    kinds = {"state": state, "batch_size": 2}
-    runs = [train(state.network, X, y, epochs=e, schedule=schedule(i), **kinds) for i, e in enumerate([2, 1])]
-    next(runs[0])
-    next(runs[1])
-    next(runs[0])
-    np.testing.assert_allclose(asked[0], np.arange(6) / 6)
-    np.testing.assert_allclose(asked[1], np.arange(3) / 3)
-
-
-def test_a_schedule_counts_the_steps_of_the_rows_that_take_part():
-    asked = []
-    w = np.array([1.0, 0.0, 1.0, 0.0, 0.0])
-    network = Network([Dense(2)], 1, seed=0)
-    schedule = lambda progress: asked.append(progress) or 1.0  # noqa: E731
-    list(train(network, np.ones((5, 1)), [0] * 5, epochs=2, batch_size=1, sample_weight=w, schedule=schedule))
-    assert asked == [0.0, 0.25, 0.5, 0.75]
-
-
-@pytest.mark.parametrize("factor", [np.nan, -0.1, np.inf, None])
-def test_a_schedule_that_returns_nonsense_is_named(factor):
-    network = Network([Dense(2)], 1, seed=0)
-    with pytest.raises((ValueError, TypeError), match=f"factor that schedule returns.*{factor}"):
-        list(train(network, np.ones((2, 1)), [0, 1], schedule=lambda progress: factor))
+@pytest.mark.parametrize(
+    ("plain", "decayed"),
+    [
+        (SGD(0.1, 0.9), SGD(0.1, 0.9, weight_decay=0.3)),
+        (Adam(0.02), AdamW(0.02, weight_decay=0.3)),
+        (Adam(0.02), Adam(0.02, weight_decay=0.3)),
+    ],
+    ids=repr,
+)
+def test_weight_decay_multiplies_the_weights_and_nothing_else_before_each_step(plain, decayed):
+    # AdamW's algorithm 2 by hand: W <- (1 - eta decay) W, then the step that the plain rule takes.
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(30, 3)), np.arange(30) % 2
+    kinds = {"batch_size": 30, "shuffle": False, "epochs": 1, "schedule": lambda progress: 0.5}
+    one, other = (TrainState(Network([Dense(2)], 3, dtype="float64", seed=0), o) for o in (decayed, plain))
+    for _ in range(5):
+        before = other.network.penalised.copy()
+        list(train(one.network, X, y, state=one, **kinds))
+        list(train(other.network, X, y, state=other, **kinds))
+        other.network.penalised -= 0.5 * plain.learning_rate * 0.3 * before
+        np.testing.assert_allclose(one.network.theta, other.network.theta, rtol=1e-12)
+    assert (AdamW().weight_decay, Adam().weight_decay, SGD().weight_decay) == (0.01, 0.0, 0.0)
 
 
 def test_an_overflow_in_adams_vectors_is_noticed():

@@ -28,6 +28,7 @@ from tinyclf import (
     train,
 )
 from tinyclf.teaching import NaiveSoftmaxCrossEntropy
+from tinyclf.training import euclidean_norm
 
 DIGITS, LABELS = load_digits(return_X_y=True)
 ACTIVATIONS = {"relu": ReLU(), "tanh": Tanh(), "logistic": Logistic()}
@@ -495,3 +496,60 @@ def test_another_optimizer_keeps_the_vectors_it_shares():
     assert not state.vectors.w.any()
     state.use(Adam())
     assert set(vars(state.vectors)) == {"M", "V"}
+
+
+def test_a_long_gradient_is_shortened_and_a_short_one_left_alone():
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(40, 3)), rng.integers(3, size=40)
+    start = Network([Dense(3)], 3, dtype="float64", seed=0)
+    kinds = {"optimizer": SGD(1.0), "epochs": 1, "batch_size": 40, "alpha": 0.5, "shuffle": False}
+
+    def step(max_grad_norm):
+        network = start.copy()
+        (report,) = train(network, X, y, max_grad_norm=max_grad_norm, **kinds)
+        return start.theta - network.theta, report.gradient_norm
+
+    plain, norm = step(None)
+    assert np.linalg.norm(plain) == pytest.approx(norm, rel=1e-12)
+    shortened, reported = step(norm / 3)
+    np.testing.assert_allclose(shortened, plain / 3, rtol=1e-9)
+    assert reported == norm  # before it is shortened
+    np.testing.assert_array_equal(step(norm * 1.01)[0], plain)
+    for wrong in (0.0, -1.0, np.nan):
+        with pytest.raises(ValueError, match=r"max_grad_norm must be in \(0, inf\]"):
+            train(start, X, y, max_grad_norm=wrong)
+
+
+@pytest.mark.parametrize("size", [1e-200, 1e-160, 1.0, 1e160, 1e300])
+def test_the_length_of_a_vector_neither_overflows_nor_vanishes(size):
+    vector = np.array([3.0, 0.0, -4.0]) * size
+    assert euclidean_norm(vector) == pytest.approx(5.0 * size, rel=1e-14)
+    assert euclidean_norm(np.zeros(3)) == 0.0
+    assert np.isnan(euclidean_norm(np.array([np.nan, 1.0])))
+    assert euclidean_norm(np.array([np.inf, 1.0])) == np.inf
+
+
+def test_training_on_chosen_rows_is_training_on_a_copy_of_them():
+    rng = np.random.default_rng(0)
+    X, y, w = rng.normal(size=(50, 3)), rng.integers(3, size=50), rng.integers(0, 3, 50)
+    rows = rng.permutation(50)[:30]
+    thetas = []
+    for data, kinds in [
+        ((X, y), {"rows": rows, "sample_weight": w}),
+        ((X[rows], y[rows]), {"sample_weight": w[rows]}),
+    ]:
+        network = Network([Dense(3)], 3, dtype="float64", seed=0)
+        reports = list(train(network, *data, epochs=4, batch_size=8, seed=0, **kinds))
+        assert reports[0].rows == np.count_nonzero(w[rows])
+        thetas.append(network.theta)
+    np.testing.assert_array_equal(*thetas)
+    network = Network([Dense(3)], 3)
+    for wrong, error, match in [
+        ([0, 50], ValueError, "rows must be indices from 0 to 49, got 0 to 50"),
+        ([-1], ValueError, "got -1 to -1"),
+        ([0.5], TypeError, "rows must be a list of indices, got an array float64"),
+        ([[1]], TypeError, r"array int64\(1, 1\)"),
+        ([], ValueError, "at least one row to train on, got an input of 50 rows, 0 of them chosen"),
+    ]:
+        with pytest.raises(error, match=match):
+            train(network, X, y, rows=wrong)

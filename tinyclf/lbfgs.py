@@ -99,7 +99,8 @@ def minimise(
     Raises
     ------
     DivergenceError
-        If the objective is not finite at the start, or the parameters are beyond the network's type.
+        If the objective is not finite at the start or at the end, or the parameters are beyond the network's
+        type.
     ValueError, TypeError
         If an argument or the data do not fit.
 
@@ -149,8 +150,8 @@ def minimise(
             options={"maxiter": max_iter, "maxfun": max_fun, "gtol": tol},
         )
         network.theta = result.x
-    if not np.isfinite(network.theta).all():
-        raise _divergence(iterations, float(result.fun), evaluate)
+    if not (math.isfinite(result.fun) and np.isfinite(network.theta).all()):
+        raise _divergence(iterations + 1, float(result.fun), evaluate)
     return Ending(bool(result.status == 0), str(result.message), float(result.fun))
 
 

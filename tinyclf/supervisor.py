@@ -135,7 +135,7 @@ class Supervisor:
             model.loss_ = ending.loss
         if ending.converged or self.stopped:
             return []
-        return [_unconverged(f"lbfgs stopped with {ending.reason!r}", "max_iter or max_fun")]
+        return [_unconverged(f"lbfgs stopped with {ending.reason.strip()!r}", "max_iter or max_fun")]
 
     def _problem(self, sample: Sample, rows: Array) -> dict[str, Any]:
         return {

@@ -1,0 +1,160 @@
+"""L-BFGS: the objective of training, minimised."""
+
+import warnings
+
+import numpy as np
+import pytest
+import scipy.optimize
+import scipy.sparse
+from sklearn.datasets import load_iris
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression
+from sklearn.neural_network import MLPClassifier
+from sklearn.preprocessing import StandardScaler
+
+from tinyclf import Dense, DivergenceError, Network, SoftmaxCrossEntropy, Tanh, TinyClassifier
+from tinyclf import lbfgs as module
+from tinyclf.lbfgs import minimise
+
+X, SPECIES = load_iris(return_X_y=True)
+X = StandardScaler().fit_transform(X)
+W = np.random.default_rng(0).uniform(0.1, 3.0, len(X))
+
+
+def run(network, after=lambda epoch: False, **kinds):
+    return minimise(network, X, SPECIES, loss=SoftmaxCrossEntropy(), after=after, **kinds)
+
+
+@pytest.mark.parametrize("w", [None, W], ids=["unweighted", "weighted"])
+@pytest.mark.parametrize("block", [7, 64, 1024])
+def test_value_and_gradient_do_not_depend_on_the_blocks(monkeypatch, block, w):
+    # Against scikit-learn's objective, whose private function takes the same packed parameters.
+    network = Network([Dense(5), Tanh(), Dense(3)], 4, dtype="float64", seed=0)
+    monkeypatch.setattr(module, "_BLOCK", block)
+    objective = module.as_objective(
+        network, X, SPECIES, loss=SoftmaxCrossEntropy(), rows=None, sample_weight=w, alpha=0.7
+    )
+    value, gradient = module._Sum(network, objective)(network.theta.copy())
+    theirs = MLPClassifier(5, "tanh", solver="lbfgs", alpha=0.7, max_iter=1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        theirs.fit(X, SPECIES)
+    shapes = [np.empty((4, 5)), np.empty((5, 3))], [np.empty(5), np.empty(3)]
+    onehot = np.eye(3, dtype=bool)[SPECIES]
+    expected, slope = theirs._loss_grad_lbfgs(
+        network.theta.copy(), X, onehot, w, [X, None, None], [None, None], *shapes
+    )
+    assert value == pytest.approx(expected, rel=1e-13)
+    np.testing.assert_allclose(gradient, slope, rtol=1e-10, atol=1e-13)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_softmax_regression_is_logistic_regression(dtype):
+    ours = TinyClassifier((), solver="lbfgs", alpha=1.0, tol=1e-8, dtype=dtype, max_iter=1000).fit(X, SPECIES)
+    theirs = LogisticRegression(C=1.0, tol=1e-10, max_iter=1000).fit(X, SPECIES)
+    np.testing.assert_allclose(ours.predict_proba(X), theirs.predict_proba(X), atol=1e-4)
+    assert ours.coefs_[0].dtype == dtype
+
+
+def test_reports_are_the_iterations_and_the_network_is_theirs():
+    network, seen = Network([Dense(3)], 4, seed=0), []
+
+    def after(epoch):
+        p = network.copy("float64").logits(X)
+        loss = SoftmaxCrossEntropy().mean(p, SPECIES) + 0.05 / len(X) * np.sum(
+            network.penalised.astype(float) ** 2
+        )
+        assert epoch.loss == pytest.approx(loss, rel=1e-5)
+        seen.append(epoch.loss)
+        return False
+
+    ending = run(network, after, alpha=0.1)
+    assert ending.converged
+    assert ending.loss == seen[-1] == min(seen)
+    assert len(seen) > 5
+
+
+def test_it_ends_when_it_is_told_to():
+    network = Network([Dense(3)], 4, seed=0)
+    seen = []
+    ending = run(network, lambda epoch: seen.append(epoch.index) or epoch.index == 3)
+    assert seen == [1, 2, 3]
+    assert not ending.converged
+
+
+@pytest.mark.parametrize(
+    ("budget", "reason"), [({"max_iter": 4}, "ITERATIONS"), ({"max_fun": 4}, "EVALUATIONS")]
+)
+def test_a_budget_that_is_used_up_is_no_convergence(budget, reason):
+    ending = run(Network([Dense(3)], 4, seed=0), **budget)
+    assert not ending.converged
+    assert reason in ending.reason.upper()
+    with pytest.warns(ConvergenceWarning, match="lbfgs stopped with .*Increase max_iter or max_fun"):
+        TinyClassifier(solver="lbfgs", **budget).fit(X, SPECIES)
+
+
+def test_chosen_and_sparse_rows():
+    rows = np.arange(0, 150, 3)
+    thetas = []
+    for data, chosen in [
+        ((X, SPECIES), rows),
+        ((scipy.sparse.csr_array(X), SPECIES), rows),
+        ((X[rows], SPECIES[rows]), None),
+    ]:
+        network = Network([Dense(3)], 4, dtype="float64", seed=0)
+        minimise(network, *data, loss=SoftmaxCrossEntropy(), after=lambda _: False, rows=chosen, alpha=1.0)
+        thetas.append(network.theta)
+    np.testing.assert_allclose(thetas[0], thetas[2], rtol=1e-9, atol=1e-12)
+    np.testing.assert_array_equal(thetas[0], thetas[1])
+
+
+@pytest.mark.parametrize("layers", [[Dense(30), Dense(3)], [Dense(3)]], ids=["at the start", "in the search"])
+def test_divergence_is_named(layers):
+    network = Network(layers, 30, dtype="float64", seed=0)
+    match = r"epoch 1, .*loss is nan.*largest input 1e\+308.*Scale the inputs \(StandardScaler\)\.$"
+    with pytest.raises(DivergenceError, match=match):
+        minimise(network, np.full((2, 30), 1e308), [0, 1], loss=SoftmaxCrossEntropy(), after=lambda _: False)
+
+
+def test_numbers_beyond_the_networks_type_are_named():
+    with pytest.raises(ValueError, match=r"1e\+39 at row 1, column 0"):
+        TinyClassifier(solver="lbfgs").fit([[1.0], [1e39]], [0, 1])
+
+
+def test_a_solution_beyond_the_networks_type_is_divergence(monkeypatch):
+    network = Network([Dense(3)], 4, seed=0)
+    result = scipy.optimize.OptimizeResult(x=np.full(15, 1e39), fun=1.0, status=0, message="")
+    monkeypatch.setattr(scipy.optimize, "minimize", lambda *_, **__: result)
+    with pytest.raises(DivergenceError):
+        run(network)
+
+
+def test_fitting_is_deterministic_and_copies_go_on_with_another_solver():
+    one, other = (
+        TinyClassifier(solver="lbfgs", random_state=0, max_iter=500).fit(X, SPECIES) for _ in range(2)
+    )
+    np.testing.assert_array_equal(one.network_.theta, other.network_.theta)
+    assert one.t_ == 0
+    assert len(one.loss_curve_) == one.n_iter_
+    assert one.loss_ == one.best_loss_ == one.loss_curve_[-1]
+    assert not hasattr(one, "partial_fit")
+    before = one.score(X, SPECIES)
+    one.set_params(solver="adam").partial_fit(X, SPECIES)
+    assert one.score(X, SPECIES) >= before - 0.05
+
+
+def test_a_start_at_the_minimum_is_the_end():
+    model = TinyClassifier((), solver="lbfgs", alpha=1.0, warm_start=True, tol=1e-3, dtype="float64").fit(
+        X, SPECIES
+    )
+    loss = model.loss_
+    model.set_params(tol=0.1).fit(X, SPECIES)
+    assert model.n_iter_ == 0
+    assert model.loss_ == pytest.approx(loss)
+    assert np.isfinite(model.predict_proba(X)).all()
+
+
+@pytest.mark.parametrize("parameters", [{"dropout": 0.2}, {"dropout": [0.2]}, {"weight_decay": 0.1}])
+def test_what_belongs_to_steps_is_refused(parameters):
+    with pytest.raises(ValueError, match="solver='lbfgs' knows neither weight_decay nor dropout"):
+        TinyClassifier(solver="lbfgs", **parameters).fit(X, SPECIES)

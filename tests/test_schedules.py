@@ -1,0 +1,88 @@
+"""Learning rates over a training."""
+
+import numpy as np
+import pytest
+from sklearn.neural_network._stochastic_optimizers import SGDOptimizer
+
+from tinyclf import SGD, Dense, Network, TrainState, train
+from tinyclf.schedules import constant, cosine, inverse_scaling, linear, lowered
+
+
+def test_schedules_are_their_formulas():
+    assert [constant(x) for x in (0.0, 0.5)] == [1.0, 1.0]
+    assert [linear(x) for x in (0.0, 0.25, 1.0)] == [1.0, 0.75, 0.0]
+    shares = np.linspace(0, 1, 7)
+    np.testing.assert_allclose([cosine(x) for x in shares], np.cos(np.pi * shares / 2) ** 2, atol=1e-15)
+
+
+def test_changes_of_the_scale_are_scikit_learns():
+    theirs = SGDOptimizer([], 0.3, lr_schedule="invscaling", power_t=0.7)
+    for rows in (1, 100, 12345):
+        theirs.iteration_ends(rows)
+        assert 0.3 * inverse_scaling(rows, 0.7) == pytest.approx(theirs.learning_rate, rel=1e-14)
+    theirs, scale = SGDOptimizer([], 0.3, lr_schedule="adaptive"), 1.0
+    while not theirs.trigger_stopping("", verbose=False):
+        scale = lowered(scale, 0.3)
+        assert 0.3 * scale == pytest.approx(theirs.learning_rate, rel=1e-14)
+    assert lowered(scale, 0.3) is None
+
+
+def test_training_asks_the_schedule_once_a_step_for_the_share_that_is_done():
+    asked = []
+
+    def schedule(progress):
+        asked.append(progress)
+        return 0.0
+
+    network = Network([Dense(2)], 1, seed=0)
+    before = network.theta.copy()
+    list(train(network, np.ones((5, 1)), [0, 1, 0, 1, 0], epochs=2, batch_size=2, schedule=schedule))
+    np.testing.assert_allclose(asked, np.arange(6) / 6)
+    np.testing.assert_array_equal(network.theta, before)  # a factor of 0 takes no step
+
+
+def test_every_call_of_train_has_a_schedule_of_its_own():
+    X, y = np.ones((5, 1)), [0, 1, 0, 1, 0]
+    asked = {0: [], 1: []}
+
+    def schedule(run):
+        return lambda progress: asked[run].append(progress) or 0.5
+
+    state = TrainState(Network([Dense(2)], 1, seed=0), SGD(0.1))
+    kinds = {"state": state, "batch_size": 2}
+    runs = [train(state.network, X, y, epochs=e, schedule=schedule(i), **kinds) for i, e in enumerate([2, 1])]
+    next(runs[0])
+    next(runs[1])
+    next(runs[0])
+    np.testing.assert_allclose(asked[0], np.arange(6) / 6)
+    np.testing.assert_allclose(asked[1], np.arange(3) / 3)
+
+
+def test_a_schedule_counts_the_steps_of_the_rows_that_take_part():
+    asked = []
+    w = np.array([1.0, 0.0, 1.0, 0.0, 0.0])
+    network = Network([Dense(2)], 1, seed=0)
+    schedule = lambda progress: asked.append(progress) or 1.0  # noqa: E731
+    list(train(network, np.ones((5, 1)), [0] * 5, epochs=2, batch_size=1, sample_weight=w, schedule=schedule))
+    assert asked == [0.0, 0.25, 0.5, 0.75]
+
+
+@pytest.mark.parametrize("factor", [np.nan, -0.1, np.inf, None])
+def test_a_schedule_that_returns_nonsense_is_named(factor):
+    network = Network([Dense(2)], 1, seed=0)
+    with pytest.raises((ValueError, TypeError), match=f"factor that schedule returns.*{factor}"):
+        list(train(network, np.ones((2, 1)), [0, 1], schedule=lambda progress: factor))
+
+
+def test_the_scale_of_the_state_multiplies_the_learning_rate_until_it_is_changed():
+    X, y = np.random.default_rng(0).normal(size=(20, 3)), np.arange(20) % 2
+    scaled = TrainState(Network([Dense(2)], 3, dtype="float64", seed=0), SGD(0.4))
+    scaled.scale = 0.25
+    plain = TrainState(Network([Dense(2)], 3, dtype="float64", seed=0), SGD(0.1))
+    for state in (scaled, plain):
+        list(train(state.network, X, y, state=state, epochs=3, shuffle=False))
+    np.testing.assert_array_equal(scaled.network.theta, plain.network.theta)
+    scaled.use(SGD(0.1))
+    assert scaled.scale == 0.25
+    scaled.use(SGD(0.1), afresh=True)
+    assert (scaled.scale, scaled.t) == (1.0, 0)
