@@ -172,7 +172,8 @@ def test_a_bad_scorer_is_named():
 
 def test_a_hold_out_has_the_classes_in_their_shares():
     y = np.repeat(["a", "b", "c"], [300, 150, 50])
-    train, held = hold_out(sample_of(np.zeros((500, 1)), y), 0.1, seed=0)
+    train, held = hold_out(sample_of(np.arange(500.0)[:, None], y), 0.1, np.random.default_rng(0))
+    held = held.X[:, 0].astype(int)
     assert sorted([*train, *held]) == list(range(500))
     assert [np.sum(y[held] == c) for c in "abc"] == [30, 15, 5]
 

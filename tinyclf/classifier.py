@@ -16,7 +16,6 @@ from sklearn.callback import CallbackSupportMixin
 from sklearn.utils import check_random_state, column_or_1d
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.multiclass import unique_labels
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .blueprint import Blueprint, computation_dtype
@@ -30,7 +29,7 @@ from .rows import as_weights
 from .schedules import SCHEDULES, Schedule
 from .state import TrainState
 from .supervisor import Supervisor
-from .targets import ClassWeight, Labels, LabelSets, as_labels, kind_of_targets
+from .targets import ClassWeight, Labels, LabelSets, kind_of_targets, labels_in_part
 from .validation import Sample, Scorer, Validation, hold_out, holds_out
 from .views import Array, ViewList
 
@@ -384,16 +383,15 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
             checked, checked_y = self._validated(X, y, reset=not warm)
             labels = kind_of_targets(y if self.soft_targets else checked_y, soft=self.soft_targets)
             if warm:
-                self._check_same_classes(labels)
+                self._labels.check_equal(labels)
             blueprint = self._planned(labels)
             sample = self._sample(checked, checked_y, sample_weight, given=(X, y), weighs=True)
             validation = self._validation(X_val, y_val, sample_weight_val)
             streams = self._streams()
             rows = sample.rows
             if validation is None and self.solver != "lbfgs" and holds_out(self.early_stopping, sample):
-                seed = int(streams["hold_out"].integers(2**32))
-                rows, held = hold_out(sample, self.validation_fraction, seed)
-                validation = Validation(sample.take(held), blueprint.loss, self._scoring())
+                rows, held = hold_out(sample, self.validation_fraction, streams["hold_out"])
+                validation = Validation(held, blueprint.loss, self.scoring, self.early_stopping)
             if warm:
                 self._go_on(blueprint, afresh=True)
             else:
@@ -401,7 +399,6 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
             supervisor = Supervisor(self, blueprint, self._state, validation)
             notes = supervisor.fit(sample, rows, hooks, interruptible=not refit)
             settled = has_settled(self.loss_curve_[-self.n_iter_ :], converged=not notes)
-            notes += self._clipped(checked.shape[0])
             notes += look(self.network_, sample, rows, blueprint, settled)
         for note in notes:
             warnings.warn(note, stacklevel=3)
@@ -448,7 +445,10 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         with _unchanged_on_error(self, goes_on=not first):
             self._check_partial(X_val)
             checked, checked_y = self._validated(X, y, reset=first)
-            labels = self._labels_in_part(y, checked_y, classes, first)
+            known = None if first else self._labels
+            labels = labels_in_part(
+                y if self.soft_targets else checked_y, classes, known, soft=self.soft_targets
+            )
             blueprint = self._planned(labels)
             sample = self._sample(checked, checked_y, sample_weight, given=(X, y), weighs=True)
             validation = self._validation(X_val, y_val, sample_weight_val)
@@ -456,8 +456,7 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
                 self._start(blueprint, checked.dtype, self._streams())
             else:
                 self._go_on(blueprint, afresh=False)
-            Supervisor(self, blueprint, self._state, validation).partial_fit(sample)
-            notes = self._clipped(checked.shape[0])
+            notes = Supervisor(self, blueprint, self._state, validation).partial_fit(sample)
         for note in notes:
             warnings.warn(note, stacklevel=3)
         return self
@@ -594,13 +593,6 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
             y = column_or_1d(y.toarray() if hasattr(y, "toarray") else y, warn=True)
         return X, y
 
-    def _check_same_classes(self, labels: Labels) -> None:
-        if type(labels) is not type(self._labels) or not np.array_equal(labels.classes, self.classes_):
-            raise ValueError(
-                "warm_start can only be used where `y` has the same classes as in the previous call to fit. "
-                f"Previously got {self.classes_}, `y` has {labels.classes}"
-            )
-
     def _check_partial(self, X_val: Any) -> None:
         if self.early_stopping is True and X_val is None:
             raise ValueError(
@@ -612,24 +604,6 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
                 f"partial_fit does not support class_weight={self.class_weight!r}, since it sees only a part "
                 "of the rows; give a dict, made by sklearn.utils.class_weight.compute_class_weight"
             )
-
-    def _labels_in_part(self, y: Any, checked_y: Any, classes: ArrayLike | None, first: bool) -> Labels:
-        """Return the labels of which partial_fit sees a part."""
-        named = None if classes is None else unique_labels(as_labels(classes))
-        if not first:
-            labels: Labels = self._labels
-        elif self.soft_targets:
-            labels = kind_of_targets(y, soft=True)
-        elif named is None:
-            raise ValueError("classes must be passed on the first call to partial_fit.")
-        else:
-            labels = Labels(named) if checked_y.ndim == 1 else kind_of_targets(checked_y, soft=False)
-        if named is not None and not np.array_equal(named, labels.classes):
-            raise ValueError(
-                f"`classes={classes!r}` is not the same as on last call to partial_fit, or not that of the "
-                f"columns of y, was: {labels.classes!r}"
-            )
-        return labels
 
     def _planned(self, labels: Labels) -> Blueprint:
         """Take these labels, and read the parameters with them."""
@@ -658,12 +632,7 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
             raise ValueError(f"X_val and y_val belong together, got no {missing}")
         checked, checked_y = self._validated(X, y, reset=False)
         sample = self._sample(checked, checked_y, weight, given=(X, y))
-        return Validation(sample, self._blueprint.loss, scoring or self._scoring())
-
-    def _scoring(self) -> str | Scorer:
-        if self.scoring is not None:
-            return self.scoring
-        return "accuracy" if self.early_stopping is True else "loss"
+        return Validation(sample, self._blueprint.loss, scoring or self.scoring, self.early_stopping)
 
     # --- beginning ----------------------------------------------------------------------------------------
 
@@ -694,13 +663,6 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         """Go on with the network there is."""
         blueprint.check_is_that_of(self.network_)
         self._state.use(blueprint.optimizer, afresh=afresh)
-
-    def _clipped(self, n: int) -> list[Warning]:
-        if isinstance(self.batch_size, str) or self.batch_size <= n or self.solver == "lbfgs":
-            return []
-        return [
-            UserWarning(f"batch_size={self.batch_size} is larger than the {n} rows; it is clipped to them.")
-        ]
 
     def _logits(self, X: Any) -> Array:
         check_is_fitted(self)

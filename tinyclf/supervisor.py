@@ -87,7 +87,7 @@ class Supervisor:
         hooks.fit_ends()
         return notes
 
-    def partial_fit(self, sample: Sample) -> None:
+    def partial_fit(self, sample: Sample) -> list[Warning]:
         """Train for one epoch. The plateau that an adaptive learning rate needs lasts from call to call."""
         patience = self.model.n_iter_no_change if self.rate_rule == "adaptive" else math.inf
         if self.state.plateau is None or self.state.plateau.n_iter_no_change != patience:
@@ -95,17 +95,24 @@ class Supervisor:
         self.state.best = None
         for epoch in self._epochs(sample, sample.rows, 1, constant):
             self.after(epoch)
+        return self._clipped(sample)
 
     def _descend(self, sample: Sample, rows: Array) -> list[Warning]:
         """Train in steps; a schedule that has fallen over the budget ends silently."""
         budget, schedule = self.model.max_iter, self.blueprint.schedule
         for epoch in self._epochs(sample, rows, budget, schedule or constant):
             if self.after(epoch):
-                return []
-        if schedule is not None:
-            return []
+                break
+        if self.stopped or schedule is not None:
+            return self._clipped(sample)
         reached = f"Stochastic Optimizer: Maximum iterations ({budget}) reached"
-        return [_unconverged(reached, "max_iter or learning_rate_init")]
+        return [_unconverged(reached, "max_iter or learning_rate_init"), *self._clipped(sample)]
+
+    def _clipped(self, sample: Sample) -> list[Warning]:
+        size, n = self.model.batch_size, sample.X.shape[0]
+        if isinstance(size, str) or size <= n:
+            return []
+        return [UserWarning(f"batch_size={size} is larger than the {n} rows; it is clipped to them.")]
 
     def _epochs(self, sample: Sample, rows: Array, budget: int, schedule: Any) -> Any:
         model = self.model

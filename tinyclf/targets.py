@@ -40,6 +40,14 @@ class Labels:
         check_classification_targets(labels)
         return cls(np.unique(labels))
 
+    def check_equal(self, others: Labels) -> None:
+        """Raise an error unless others are the same kind of labels with the same classes."""
+        if type(others) is not type(self) or not np.array_equal(others.classes, self.classes):
+            raise ValueError(
+                "warm_start can only be used where `y` has the same classes as in the previous call to fit. "
+                f"Previously got {self.classes}, `y` has {others.classes}"
+            )
+
     def n_outputs(self, loss: Loss) -> int:
         """Return the number of logits with this loss."""
         return loss.n_outputs(len(self.classes))
@@ -236,6 +244,29 @@ def kind_of_targets(y: Any, *, soft: bool) -> Labels:
             "row, (n_samples,), or columns of 0 and 1, or probabilities with soft_targets=True"
         )
     return Labels.of(y)
+
+
+def labels_in_part(y: Any, classes: ArrayLike | None, known: Labels | None, *, soft: bool) -> Labels:
+    """Return the labels of which y, as of partial_fit, may hold a part: those known, or named, or its "
+    "columns.
+    """
+    named = None if classes is None else np.unique(as_labels(classes))
+    if known is not None:
+        labels = known
+    elif soft or np.ndim(y) == 2 or scipy.sparse.issparse(y):
+        if named is None and not soft:
+            raise ValueError("classes must be passed on the first call to partial_fit.")
+        labels = kind_of_targets(y, soft=soft)
+    elif named is None:
+        raise ValueError("classes must be passed on the first call to partial_fit.")
+    else:
+        labels = Labels(named)
+    if named is not None and not np.array_equal(named, labels.classes):
+        raise ValueError(
+            f"`classes={classes!r}` is not the same as on last call to partial_fit, or not that of the "
+            f"columns of y, was: {labels.classes!r}"
+        )
+    return labels
 
 
 def as_labels(y: ArrayLike) -> Array:

@@ -77,12 +77,16 @@ class Validation:
     ----------
     sample : Sample
     loss : Loss
-    scoring : "loss", "accuracy", name of a scorer, or callable
+    scoring : "loss", "accuracy", name of a scorer, callable, or None
         A callable is ``scorer(estimator, X, y)``, with ``sample_weight`` where the rows have weights. Higher
-        is better; "loss" is minus the loss.
+        is better; "loss" is minus the loss. None is accuracy where ``early_stopping`` is True, as in
+        scikit-learn, else "loss".
+    early_stopping : bool or "auto"
     """
 
-    def __init__(self, sample: Sample, loss: Loss, scoring: str | Scorer) -> None:
+    def __init__(
+        self, sample: Sample, loss: Loss, scoring: str | Scorer | None, early_stopping: bool | str = "auto"
+    ) -> None:
         if len(sample.rows) == 0:
             raise ValueError(
                 f"the validation set has {sample.X.shape[0]} rows, none of them with a weight above 0; it "
@@ -90,6 +94,8 @@ class Validation:
             )
         self.sample = sample
         self.loss = loss
+        if scoring is None:
+            scoring = "accuracy" if early_stopping is True else "loss"
         self.scoring = scoring
         self._scorer = None if scoring in ("loss", "accuracy") else get_scorer(scoring)
 
@@ -122,7 +128,7 @@ def holds_out(early_stopping: bool | str, sample: Sample) -> bool:
     return not sample.labels.stratified or bool(np.bincount(targets)[np.unique(targets)].min() >= 2)
 
 
-def hold_out(sample: Sample, fraction: float, seed: int) -> tuple[Array, Array]:
+def hold_out(sample: Sample, fraction: float, rng: np.random.Generator) -> tuple[Array, Sample]:
     """Split the rows that count into those to train on and those held out, as scikit-learn's MLP does.
 
     Parameters
@@ -131,12 +137,12 @@ def hold_out(sample: Sample, fraction: float, seed: int) -> tuple[Array, Array]:
         Its labels tell whether each class is to have the same share on both sides.
     fraction : float
         Share of the rows to hold out.
-    seed : int
+    rng : numpy.random.Generator
 
     Returns
     -------
-    tuple of ndarray
-        Indices of the rows.
+    tuple of ndarray and Sample
+        Indices of the rows to train on, and copies of those held out.
 
     Raises
     ------
@@ -148,10 +154,11 @@ def hold_out(sample: Sample, fraction: float, seed: int) -> tuple[Array, Array]:
     if stratify is not None and len(labels.classes) == 2:
         # As scikit-learn's MLP encodes two classes, so that its messages are the same.
         stratify = (sample.targets[rows] == 1)[:, None]
+    seed = int(rng.integers(2**32))
     train, held = train_test_split(rows, test_size=fraction, random_state=seed, stratify=stratify)
     if len(held) < 2:
         raise ValueError(
             "The validation set is too small. Increase 'validation_fraction' or the size of your dataset: "
             f"validation_fraction={fraction} of {len(rows)} rows is {len(held)}"
         )
-    return train, held
+    return train, sample.take(held)
