@@ -119,6 +119,15 @@ def test_a_rare_value_is_not_missed():
     assert warned(TinyClassifier(4, max_iter=2), X, X[:, 0] > 0) == []
 
 
+@ignores_convergence
+def test_rows_of_weight_zero_have_no_scale():
+    X = np.random.default_rng(0).normal(size=(200, 2)) * [1e5, 1.0]
+    y, w = X[:, 1] > 0, np.ones(200)
+    X[0, 1], w[0] = 1e5, 0.0
+    assert warned(TinyClassifier(4, max_iter=2, random_state=0), X, y) == []
+    assert only(warned(TinyClassifier(4, max_iter=2, random_state=0), X, y, w), FeatureScaleWarning)
+
+
 def test_warnings_that_are_made_errors_cost_no_model():
     model = TinyClassifier(8, max_iter=2, random_state=0)
     with warnings.catch_warnings():

@@ -37,6 +37,7 @@ FLOORS = {
     "supervisor": 9,
     "classifier": 10,
     "callbacks": 11,
+    "displays": 11,
     "teaching.foils": 11,
     "teaching.headline": 12,
     "teaching": 12,

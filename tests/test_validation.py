@@ -203,6 +203,8 @@ def test_a_model_is_not_trained_on_the_rows_that_it_holds_out():
         (500, None, True),
         (500, "a class with one row", False),
         (600, "weights of zero", False),
+        (600, "more classes than rows to hold out", False),
+        (600, "nothing to hold out", False),
     ],
 )
 def test_auto_holds_out_where_there_is_enough(n, y, expected):
@@ -212,11 +214,28 @@ def test_auto_holds_out_where_there_is_enough(n, y, expected):
         labels[0] = 7
     if y == "weights of zero":
         weight = (np.arange(n) % 2).astype(float)
+    if y == "more classes than rows to hold out":
+        labels = np.arange(n) % 61
+    fraction = 0.0 if y == "nothing to hold out" else 0.1
     kind = Labels.of(labels)
-    sample = Sample(kind, np.zeros((n, 1)), kind.encode(labels), weight, None, (None, None))
-    assert holds_out("auto", sample) is expected
-    assert holds_out(True, sample) is True
-    assert holds_out(False, sample) is False
+    sample = Sample(kind, np.zeros((n, 1)), kind.encode(labels), weight, None, (labels, labels))
+    assert holds_out("auto", sample, fraction) is expected
+    assert holds_out(True, sample, fraction) is True
+    assert holds_out(False, sample, fraction) is False
+    if expected:
+        hold_out(sample, fraction, np.random.default_rng(0))
+
+
+@pytest.mark.filterwarnings("ignore::tinyclf.TrainingWarning")  # it is made to fail
+def test_best_values_are_those_of_the_weights_that_are_kept_over_warm_starts():
+    model = quick(warm_start=True, early_stopping=True, max_iter=20).fit(DIGITS, LABELS)
+    assert model.best_loss_ is None
+    model.set_params(solver="sgd", learning_rate_init=5.0, max_iter=3, max_grad_norm=1.0).fit(DIGITS, LABELS)
+    assert model.best_validation_score_ == max(model.validation_scores_[-3:]) < max(model.validation_scores_)
+    model.set_params(early_stopping=False).fit(DIGITS, LABELS)
+    assert model.best_loss_ == min(model.loss_curve_)
+    model.set_params(early_stopping=True).fit(DIGITS, LABELS)
+    assert model.best_loss_ is None
 
 
 def test_auto_scores_by_loss_and_true_by_accuracy_as_in_scikit_learn():

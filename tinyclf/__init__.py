@@ -21,6 +21,7 @@ from .views import Buffer, Views
 if TYPE_CHECKING:
     from .callbacks import Checkpoint, EarlyStopping, ValidationMonitor
     from .classifier import SKLEARN_DEFAULTS, TinyClassifier
+    from .displays import ConfidenceDisplay, LossCurveDisplay
 
 __version__ = "0.1.0"
 
@@ -32,6 +33,7 @@ __all__ = [
     "Buffer",
     "Checkpoint",
     "CollapseWarning",
+    "ConfidenceDisplay",
     "Dense",
     "DivergenceError",
     "DivergenceWarning",
@@ -43,6 +45,7 @@ __all__ = [
     "Layer",
     "Logistic",
     "Loss",
+    "LossCurveDisplay",
     "Network",
     "Optimizer",
     "ReLU",
@@ -65,7 +68,9 @@ __all__ = [
 
 _LAZY = {
     "Checkpoint": "callbacks",
+    "ConfidenceDisplay": "displays",
     "EarlyStopping": "callbacks",
+    "LossCurveDisplay": "displays",
     "SKLEARN_DEFAULTS": "classifier",
     "TinyClassifier": "classifier",
     "ValidationMonitor": "callbacks",

@@ -133,7 +133,7 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
     early_stopping : bool or "auto", default="auto"
         True holds rows out, measures the score on them after each epoch, stops when that has stopped to
         improve, and keeps the best weights. False watches the training loss. "auto" is as True, but scores by
-        the loss, with at least 500 rows, unless a class has one row only or X_val is given; otherwise, and
+        the loss, with at least 500 rows, unless X_val is given or a class has too few rows; otherwise, and
         for "lbfgs", it is as False. Not used by "lbfgs", unless X_val is given.
     validation_fraction : float, default=0.1
         Share of the rows to hold out, more than 0 and less than 1; each class has it, if a row has one label.
@@ -190,7 +190,8 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
     validation_scores_, validation_loss_curve_ : list of float or None
         Score (higher is better) and loss of the validation set after each epoch; None without one.
     best_validation_score_ : float or None
-        The highest of them: the score of the weights that were kept. None without a validation set.
+        The highest score of the last ``fit``: that of the weights that were kept; after ``partial_fit`` the
+        highest so far. None without a validation set.
     n_iter_ : int
         Number of epochs of the last ``fit`` or ``partial_fit``, or iterations of "lbfgs".
     t_ : int
@@ -389,7 +390,11 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
             validation = self._validation(X_val, y_val, sample_weight_val)
             streams = self._streams()
             rows = sample.rows
-            if validation is None and self.solver != "lbfgs" and holds_out(self.early_stopping, sample):
+            if (
+                validation is None
+                and self.solver != "lbfgs"
+                and holds_out(self.early_stopping, sample, self.validation_fraction)
+            ):
                 rows, held = hold_out(sample, self.validation_fraction, streams["hold_out"])
                 validation = Validation(held, blueprint.loss, self.scoring, self.early_stopping)
             if warm:
@@ -610,6 +615,8 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         self._blueprint = Blueprint.of(self, labels)
         self._labels = labels
         self.classes_ = labels.classes
+        self.n_outputs_ = self._blueprint.n_outputs
+        self.out_activation_ = self._blueprint.loss.link
         return self._blueprint
 
     def _sample(
@@ -645,15 +652,13 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         self, blueprint: Blueprint, X_dtype: DTypeLike, streams: dict[str, np.random.Generator]
     ) -> None:
         """Make a new network and everything that grows with training."""
-        self.n_outputs_ = blueprint.n_outputs
-        self.out_activation_ = blueprint.loss.link
         dtype = computation_dtype(self.dtype, X_dtype)
         self.network_ = Network(blueprint.layers, self.n_features_in_, dtype=dtype, seed=streams["init"])
         self._state = TrainState(self.network_, blueprint.optimizer, streams["train"])
         self.n_layers_ = len(self.coefs_) + 1
         self.t_ = 0
         self.loss_ = np.nan
-        self.best_loss_: float | None = None if self.early_stopping is True else np.inf
+        self.best_loss_: float | None = None
         self.loss_curve_: list[float] = []
         self.validation_scores_: list[float] | None = None
         self.validation_loss_curve_: list[float] | None = None

@@ -60,7 +60,7 @@ def look(network: Network, sample: Sample, rows: Array, blueprint: Blueprint, se
         found += dead_layer(network, few, blueprint.ends) or (
             nothing_learnt(network, few, blueprint.loss.link) if settled else []
         )
-    return found + different_scales(few, sample.X)
+    return found + different_scales(few, sample, rows)
 
 
 class Few:
@@ -123,20 +123,21 @@ def nothing_learnt(network: Network, few: Few, link: str) -> list[Warning]:
     return []
 
 
-def different_scales(few: Few, X: Any) -> list[Warning]:
+def different_scales(few: Few, sample: Sample, rows: Array) -> list[Warning]:
     """Warn of two columns whose largest magnitudes differ by more than a factor of 1000."""
     if _span(np.abs(few.X).max(axis=0)) is None:
         return []
     # It may be that a rare value was not among the few rows. All of them are asked only in doubt.
-    all_rows = np.maximum(_dense(X.max(axis=0)), -_dense(X.min(axis=0)))
-    span = _span(all_rows)
+    X = sample.X[rows]
+    largest = np.maximum(_dense(X.max(axis=0)), -_dense(X.min(axis=0)))
+    span = _span(largest)
     if span is None:
         return []
     high, low = span
     return [
         FeatureScaleWarning(
-            f"the features differ in scale: column {high} reaches {all_rows[high]:.4g} in magnitude, column "
-            f"{low} only {all_rows[low]:.4g}. Scale them, as in make_pipeline(StandardScaler(), "
+            f"the features differ in scale: column {high} reaches {largest[high]:.4g} in magnitude, column "
+            f"{low} only {largest[low]:.4g}. Scale them, as in make_pipeline(StandardScaler(), "
             "TinyClassifier())."
         )
     ]

@@ -45,6 +45,10 @@ class Supervisor:
         self.hooks: Hooks | None = None
         self.stopped = False
         model.n_iter_ = 0
+        if model.early_stopping is True:
+            model.best_loss_ = None
+        elif model.best_loss_ is None:
+            model.best_loss_ = min(model.loss_curve_, default=math.inf)
         if validation is not None and model.validation_scores_ is None:
             model.validation_scores_, model.validation_loss_curve_ = [], []
             model.best_validation_score_ = -math.inf
@@ -69,6 +73,8 @@ class Supervisor:
         unwatched = self.lbfgs and not self.by_score  # it has a test of its own
         state.plateau = Plateau(model.tol, math.inf if unwatched else model.n_iter_no_change)
         state.best = Best()
+        if self.validation is not None:
+            model.best_validation_score_ = -math.inf
         self.hooks = hooks
         hooks.epoch_begins()
         try:

@@ -247,9 +247,7 @@ def kind_of_targets(y: Any, *, soft: bool) -> Labels:
 
 
 def labels_in_part(y: Any, classes: ArrayLike | None, known: Labels | None, *, soft: bool) -> Labels:
-    """Return the labels of which y, as of partial_fit, may hold a part: those known, or named, or its "
-    "columns.
-    """
+    """Return the labels of which y may hold a part: those known, or named in classes, or its columns."""
     named = None if classes is None else np.unique(as_labels(classes))
     if known is not None:
         labels = known

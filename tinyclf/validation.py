@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -118,14 +119,22 @@ class Validation:
             raise TypeError(f"scoring must return a number, got {score!r} from {self.scoring!r}") from None
 
 
-def holds_out(early_stopping: bool | str, sample: Sample) -> bool:
-    """Tell whether to hold rows out; "auto" does if there are enough, and two of each class that occurs."""
+def holds_out(early_stopping: bool | str, sample: Sample, fraction: float) -> bool:
+    """Tell whether to hold this share of the rows out.
+
+    "auto" does if there are enough rows, and two of each class that occurs, and if all of these can be on
+    both sides.
+    """
     if early_stopping != "auto":
         return bool(early_stopping)
     targets = sample.targets[sample.rows]
-    if len(targets) < ENOUGH_ROWS:
+    n_held = math.ceil(fraction * len(targets))
+    if len(targets) < ENOUGH_ROWS or n_held < 2:
         return False
-    return not sample.labels.stratified or bool(np.bincount(targets)[np.unique(targets)].min() >= 2)
+    if not sample.labels.stratified:
+        return True
+    counts = np.unique(targets, return_counts=True)[1]
+    return bool(counts.min() >= 2 and len(counts) <= min(n_held, len(targets) - n_held))
 
 
 def hold_out(sample: Sample, fraction: float, rng: np.random.Generator) -> tuple[Array, Sample]:

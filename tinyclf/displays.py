@@ -1,0 +1,518 @@
+"""Two pictures of a classifier on scikit-learn's Display convention: how it was trained, how sure it is.
+
+A display holds the numbers; ``plot`` draws them with matplotlib (``pip install tinyclf[plot]``), which is
+imported only then. ``from_estimator`` and ``from_predictions`` compute and draw.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.pipeline import Pipeline
+from sklearn.utils._optional_dependencies import check_matplotlib_support
+from sklearn.utils.multiclass import unique_labels
+from sklearn.utils.validation import check_is_fitted
+
+from .rows import as_weights
+from .views import Array
+
+BLUE, VERMILION = "#0072B2", "#D55E00"  # of Okabe and Ito's palette: told apart also by the colour-blind
+INK, BAR = "#555555", "#E3E3E3"
+DOT = {"marker": "o", "markersize": 8, "markeredgecolor": "white"}
+STYLES = {
+    "training": {"color": BLUE, "linestyle": "-"},
+    "validation": {"color": VERMILION, "linestyle": "--"},
+}
+
+ROUNDING = 1e-6  # by which an average of probabilities in float32 may leave [0, 1]
+
+
+class LossCurveDisplay:
+    """The loss of each epoch of a training, and the epoch that was best.
+
+    Parameters
+    ----------
+    loss_curve : array_like of shape (n_epochs,)
+        Training loss.
+    validation_loss_curve : array_like of shape (n_epochs,), optional
+        Loss of the rows that were not trained on.
+    best_epoch : int, optional
+        The epoch to mark, counted from 1.
+
+    Attributes
+    ----------
+    ax_, figure_ : matplotlib Axes and Figure
+    lines_ : list of Line2D
+        Of the training loss, and of the validation loss if there is one.
+    best_ : Line2D or None
+        The mark of the best epoch.
+
+    Examples
+    --------
+    >>> from matplotlib.figure import Figure
+    >>> from sklearn.datasets import load_digits
+    >>> from tinyclf import TinyClassifier
+    >>> X, y = load_digits(return_X_y=True)
+    >>> clf = TinyClassifier(learning_rate_init=0.01, random_state=0).fit(X / 16, y)
+    >>> display = LossCurveDisplay.from_estimator(clf, ax=Figure().subplots())
+    >>> display.best_epoch == 1 + clf.validation_scores_.index(max(clf.validation_scores_))
+    True
+    """
+
+    def __init__(
+        self,
+        loss_curve: ArrayLike,
+        *,
+        validation_loss_curve: ArrayLike | None = None,
+        best_epoch: int | None = None,
+    ) -> None:
+        self.loss_curve = loss_curve
+        self.validation_loss_curve = validation_loss_curve
+        self.best_epoch = best_epoch
+
+    def plot(self, ax: Any = None, *, log: bool = False, **kwargs: Any) -> Self:
+        """Draw the curves, labelled where they end.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            Where to draw; a new figure if not given.
+        log : bool, default=False
+            Whether the loss has a logarithmic axis, which shows what happens after a steep start.
+        **kwargs
+            Passed to ``ax.plot`` for each line.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+        """
+        self.ax_ = ax = _axes(self, ax)
+        self.figure_ = ax.figure
+        self.lines_ = []
+        for name, curve in (("training", self.loss_curve), ("validation", self.validation_loss_curve)):
+            if curve is not None:
+                epochs = np.arange(1, 1 + np.size(curve))
+                visible = DOT if len(epochs) == 1 else {}  # a line of one point is none
+                style = {**STYLES[name], **visible, "label": name}
+                self.lines_.append(_line(ax, epochs, curve, style, kwargs))
+        ax.set(xlabel="epoch", ylabel="loss", yscale="log" if log else "linear")
+        self.best_ = None if self.best_epoch is None else self._mark(self.best_epoch, self.lines_[-1])
+        _frame(ax, 1.0, max(1.0, ax.dataLim.x1), integer=True)  # the end of all that was ever drawn there
+        if not log and not ax.dataLim.y0 < 0:
+            ax.set_ylim(bottom=0, auto=True)
+        self._label()
+        return self
+
+    def _mark(self, epoch: int, line: Any) -> Any:
+        """Mark the epoch on the line, and write which it is where the curves leave room: at the top."""
+        early = epoch <= np.size(self.loss_curve) / 2
+        self.ax_.margins(y=0.12)
+        self.ax_.axvline(epoch, color=INK, linewidth=1, linestyle=":", zorder=1)
+        spot = {"xycoords": self.ax_.get_xaxis_transform(), "va": "top", "ha": "left" if early else "right"}
+        _note(self.ax_, f"best epoch: {epoch}", (epoch, 1), INK, **spot)
+        return self.ax_.plot(epoch, line.get_ydata()[epoch - 1], color=line.get_color(), **DOT)[0]
+
+    def _label(self) -> None:
+        """Write each line's name where it ends: that of the upper one above, that of the lower one below."""
+        floor = 0.0 if self.ax_.get_yscale() == "log" else -np.inf
+        ends = []
+        for line in self.lines_:
+            drawn = [(x, y) for x, y in line.get_xydata() if floor < y < np.inf]
+            ends += [(y, x, line) for x, y in drawn[-1:]]
+        sides = ["top", "bottom"] if len(ends) == 2 else ["center"]  # which side of the text is at the spot
+        for (y, x, line), side in zip(sorted(ends, key=lambda end: end[0]), sides, strict=False):
+            _note(self.ax_, line.get_label(), (x, y), line.get_color(), va=side, fontweight="bold")
+
+    @classmethod
+    def from_estimator(cls, estimator: Any, ax: Any = None, *, log: bool = False, **kwargs: Any) -> Self:
+        """Draw how a classifier was trained.
+
+        Parameters
+        ----------
+        estimator : TinyClassifier, or Pipeline that ends in one
+            Fitted. Any estimator with a ``loss_curve_`` will do, as scikit-learn's ``MLPClassifier``. The
+            best epoch is the first with the highest of the ``validation_scores_`` of the last fit: that whose
+            weights were kept.
+        ax, log, **kwargs
+            As in `plot`.
+
+        Returns
+        -------
+        LossCurveDisplay
+
+        Raises
+        ------
+        NotFittedError
+            If the estimator is not fitted.
+        ValueError
+            If it has no ``loss_curve_``, or if the validation set was not there in all epochs.
+        ImportError
+            If matplotlib is not installed.
+        """
+        check_matplotlib_support(f"{cls.__name__}.from_estimator")
+        model = estimator[-1] if isinstance(estimator, Pipeline) else estimator
+        check_is_fitted(model)
+        loss = getattr(model, "loss_curve_", None)
+        if loss is None or len(loss) == 0:
+            raise ValueError(
+                f"{type(model).__name__} has {'no' if loss is None else 'an empty'} loss_curve_; fit an "
+                "estimator that keeps one, as TinyClassifier, or MLPClassifier with a solver other than lbfgs"
+            )
+        validation_loss = getattr(model, "validation_loss_curve_", None)
+        scores = getattr(model, "validation_scores_", None)
+        for name, curve in (("validation_loss_curve_", validation_loss), ("validation_scores_", scores)):
+            if curve is not None and len(curve) != len(loss):
+                raise ValueError(
+                    f"{name} has {len(curve)} epochs and loss_curve_ {len(loss)}, so that it is not known "
+                    "which belong together; train with a validation set in all epochs, or draw the training "
+                    "loss alone: LossCurveDisplay(model.loss_curve_).plot()"
+                )
+        display = cls(
+            loss,
+            validation_loss_curve=validation_loss,
+            best_epoch=_best_epoch(scores, getattr(model, "n_iter_", len(loss))),
+        )
+        return display.plot(ax, log=log, **kwargs)
+
+
+class ConfidenceDisplay:
+    """How sure a classifier is and how often it is right, in bins of confidence: a reliability diagram.
+
+    The confidence is the probability of what is predicted: the largest of the row, or max(p, 1 - p) for each
+    of several labels, which count as cases of their own. Whiskers are Wilson's interval of one standard error
+    for an accuracy from so many cases [2]_.
+
+    Parameters
+    ----------
+    bin_edges : ndarray of shape (n_bins + 1,)
+        A case belongs to the bin whose upper edge it does not exceed.
+    bin_weight : ndarray of shape (n_bins,)
+        Number of cases, or sum of their weights.
+    bin_confidence, bin_accuracy : ndarray of shape (n_bins,)
+        Mean confidence, and share of right predictions; nan in an empty bin.
+
+    Attributes
+    ----------
+    accuracy, confidence : float
+        Of all cases.
+    calibration_error : float
+        The mean of abs(accuracy - confidence) of the bins, weighted: the expected calibration error [1]_.
+    ax_, figure_ : matplotlib Axes and Figure
+    line_ : Line2D
+        Accuracy against confidence.
+    whiskers_ : LineCollection
+    bars_ : BarContainer
+        Share of the cases in each bin.
+    text_ : Text
+
+    References
+    ----------
+    .. [1] C. Guo, G. Pleiss, Y. Sun, K. Weinberger, "On calibration of modern neural networks", ICML 2017.
+       The bins there are between 0 and 1.
+    .. [2] E. B. Wilson, "Probable inference, the law of succession, and statistical inference", Journal of
+       the American Statistical Association 22, 1927.
+
+    Examples
+    --------
+    Of the four, all with two thirds or more for one class, three are right.
+
+    >>> import numpy as np
+    >>> from matplotlib.figure import Figure
+    >>> p = np.array([0.9, 0.7, 0.1, 0.3])
+    >>> display = ConfidenceDisplay.from_predictions(
+    ...     ["yes", "yes", "no", "yes"], np.column_stack([1 - p, p]), n_bins=2, ax=Figure().subplots()
+    ... )
+    >>> display.bin_accuracy, display.accuracy
+    (array([0.5, 1. ]), 0.75)
+    >>> round(display.confidence, 3), round(display.calibration_error, 3)
+    (0.8, 0.15)
+    """
+
+    def __init__(
+        self, bin_edges: Array, bin_weight: Array, bin_confidence: Array, bin_accuracy: Array
+    ) -> None:
+        self.bin_edges = bin_edges
+        self.bin_weight = bin_weight
+        self.bin_confidence = bin_confidence
+        self.bin_accuracy = bin_accuracy
+
+    @property
+    def accuracy(self) -> float:
+        """Share of right predictions."""
+        return self._mean(self.bin_accuracy)
+
+    @property
+    def confidence(self) -> float:
+        """Mean confidence."""
+        return self._mean(self.bin_confidence)
+
+    @property
+    def calibration_error(self) -> float:
+        """Expected calibration error."""
+        return self._mean(np.abs(self.bin_accuracy - self.bin_confidence))
+
+    def _mean(self, of_bins: Array) -> float:
+        filled = self.bin_weight > 0
+        return float(np.average(of_bins[filled], weights=self.bin_weight[filled]))
+
+    def plot(self, ax: Any = None, **kwargs: Any) -> Self:
+        """Draw the accuracy of each bin against its confidence, over the share of cases in it.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            Where to draw; a new figure if not given.
+        **kwargs
+            Passed to ``ax.plot`` for the line.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+        """
+        self.ax_ = ax = _axes(self, ax)
+        self.figure_ = ax.figure
+        edges, filled = self.bin_edges, self.bin_weight > 0
+        n, right, sure = self.bin_weight[filled], self.bin_accuracy[filled], self.bin_confidence[filled]
+        shares = self.bin_weight / n.sum()
+        self.bars_ = ax.bar(edges[:-1], shares, np.diff(edges), align="edge", color=BAR, edgecolor="white")
+        ax.plot(edges[[0, -1]], edges[[0, -1]], color=INK, linewidth=1, linestyle=":")
+        style = {"color": BLUE, **DOT, "clip_on": False}
+        self.line_ = _line(ax, sure, right, style, kwargs)
+        middle, half = (n * right + 0.5) / (n + 1), np.sqrt(n * right * (1 - right) + 0.25) / (n + 1)
+        self.whiskers_ = ax.vlines(sure, middle - half, middle + half, self.line_.get_color(), linewidth=1)
+        _note(ax, "as sure\nas right", (1, 1), INK, va="center")
+        _note(ax, "bars: share of\npredictions", (1, 0), INK, va="bottom")
+        self.text_ = ax.text(
+            0.01,
+            0.99,
+            f"accuracy {self.accuracy:.3f}, mean confidence {self.confidence:.3f}\n"
+            f"expected calibration error {self.calibration_error:.3f}",
+            transform=ax.transAxes,
+            va="top",
+        )
+        ax.set(
+            ylim=(0, 1.2),  # the text has the strip above 1
+            yticks=np.linspace(0, 1, 6),
+            xlabel="confidence: probability of what is predicted",
+            ylabel="accuracy",
+        )
+        ax.spines["left"].set_bounds(0, 1)
+        _frame(ax, edges[0], 1.0)
+        return self
+
+    @classmethod
+    def from_estimator(
+        cls,
+        estimator: Any,
+        X: Any,
+        y: Any,
+        *,
+        sample_weight: ArrayLike | None = None,
+        n_bins: int = 10,
+        ax: Any = None,
+        **kwargs: Any,
+    ) -> Self:
+        """Draw how sure and how right a classifier is on rows that it was not trained on.
+
+        Parameters
+        ----------
+        estimator : classifier with ``predict_proba``, or Pipeline that ends in one
+            Fitted.
+        X : array_like or sparse matrix of shape (n_samples, n_features)
+        y, sample_weight, n_bins, ax, **kwargs
+            As in `from_predictions`.
+
+        Returns
+        -------
+        ConfidenceDisplay
+
+        Raises
+        ------
+        ValueError, ImportError
+            As in `from_predictions`.
+        """
+        check_matplotlib_support(f"{cls.__name__}.from_estimator")
+        proba, classes = estimator.predict_proba(X), estimator.classes_
+        if isinstance(proba, list):  # as forests give it for several labels, a question of each: P(0), P(1)
+            proba = np.column_stack([p @ answers for p, answers in zip(proba, classes, strict=True)])
+        return cls.from_predictions(
+            y, proba, classes=classes, sample_weight=sample_weight, n_bins=n_bins, ax=ax, **kwargs
+        )
+
+    @classmethod
+    def from_predictions(
+        cls,
+        y_true: Any,
+        y_proba: ArrayLike,
+        *,
+        classes: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+        n_bins: int = 10,
+        ax: Any = None,
+        **kwargs: Any,
+    ) -> Self:
+        """Draw how sure and how right predictions are.
+
+        Parameters
+        ----------
+        y_true : array_like of shape (n_samples,), or (n_samples, n_labels)
+            Labels; or columns of 0 and 1, for any number of labels per row.
+        y_proba : array_like of shape (n_samples, n_classes), or (n_samples, n_labels)
+            Probability of each class, or of each of several labels.
+        classes : array_like of shape (n_classes,), optional
+            The labels of the columns of ``y_proba``; if not given, those that occur, sorted. Not used for
+            several labels per row.
+        sample_weight : array_like of shape (n_samples,), optional
+            A weight of 2 counts as the row twice, also in the whiskers.
+        n_bins : int, default=10
+            Number of bins, at least 1, between the lowest confidence there can be (1 / n_classes) and 1.
+        ax, **kwargs
+            As in `plot`.
+
+        Returns
+        -------
+        ConfidenceDisplay
+
+        Raises
+        ------
+        ValueError
+            If lengths do not fit, a label is not known, a probability is not between 0 and 1, those of a row
+            do not sum to 1, or a weight is negative; the message names the value.
+        ImportError
+            If matplotlib is not installed.
+        """
+        check_matplotlib_support(f"{cls.__name__}.from_predictions")
+        if not n_bins >= 1:
+            raise ValueError(f"n_bins must be at least 1, got {n_bins}; 10 is usual")
+        y = y_true.toarray() if hasattr(y_true, "toarray") else np.asarray(y_true)
+        proba = _probabilities(y_proba, y)
+        given = as_weights(sample_weight, len(y))
+        weight = np.ones(len(y)) if given is None else given
+        if y.ndim == 2:
+            confidence, right = _each_label(y, proba)
+            weight = np.repeat(weight, proba.shape[1])
+        else:
+            confidence, right = _one_label(y, proba, classes)
+        lowest = 0.5 if y.ndim == 2 else 1 / max(2, proba.shape[1])  # a single class is always sure
+        edges = np.linspace(lowest, 1, n_bins + 1)
+        bins = np.searchsorted(edges[1:-1], confidence)
+
+        def total(values: Array) -> Array:
+            return np.bincount(bins, weight * values, minlength=n_bins)
+
+        mass = total(np.ones(len(bins)))
+        each = np.where(mass > 0, mass, np.nan)
+        display = cls(edges, mass, total(confidence) / each, total(right) / each)
+        return display.plot(ax, **kwargs)
+
+
+def _axes(display: Any, ax: Any) -> Any:
+    """Return the axes to draw on, on a new figure if none are given."""
+    check_matplotlib_support(f"{type(display).__name__}.plot")
+    if ax is None:
+        import matplotlib.pyplot as plt  # only here: it opens windows and keeps figures
+
+        ax = plt.figure(layout="constrained").subplots()
+    return ax
+
+
+def _line(ax: Any, x: ArrayLike, y: Any, style: dict[str, Any], kwargs: dict[str, Any]) -> Any:
+    """Plot a line in this style, over which the caller's goes, by whichever names."""
+    from matplotlib.cbook import normalize_kwargs
+    from matplotlib.lines import Line2D
+
+    return ax.plot(x, y, **{**style, **normalize_kwargs(kwargs, Line2D)})[0]
+
+
+def _note(ax: Any, text: str, spot: tuple[float, float], colour: str, **style: Any) -> None:
+    """Write a text beside a spot: to the right of it, unless its style has another side."""
+    aside = -6 if style.get("ha") == "right" else 6
+    ax.annotate(text, spot, xytext=(aside, 0), textcoords="offset points", color=colour, **style)
+
+
+def _frame(ax: Any, start: float, end: float, *, integer: bool = False) -> None:
+    """End the axis of x where the data do, with room for texts beyond, and open the frame there and above."""
+    from matplotlib.ticker import MaxNLocator
+
+    span = (end - start) or 1.0
+    left = start - (0.04 * span if end > start else 0.5)
+    ticks = np.asarray(MaxNLocator(8, integer=integer, steps=[1, 2, 5, 10]).tick_values(start, start + span))
+    ax.set_xticks(ticks[(ticks > start - 1e-9) & (ticks < end + 1e-9)])
+    ax.set_xlim(left, end + 0.22 * span)
+    ax.spines["bottom"].set_bounds(left, end)
+    ax.spines[["top", "right"]].set_visible(False)
+
+
+def _best_epoch(scores: list[float] | None, n: int) -> int | None:
+    """Return the first of the last n epochs with the highest score, from 1; None if there is none but nan."""
+    last = [] if scores is None else scores[-n:]
+    if scores is None or not np.any(np.greater(last, -np.inf)):
+        return None
+    return 1 + len(scores) - len(last) + int(np.nanargmax(last))
+
+
+def _probabilities(y_proba: ArrayLike, y: Array) -> Array:
+    """Check the probabilities of the rows that y tells about, and return them as float64 (n, k)."""
+    proba = np.asarray(y_proba, np.float64)
+    if y.ndim not in (1, 2) or proba.ndim != 2 or len(proba) != len(y) or 0 in proba.shape:
+        raise ValueError(
+            "y_proba must have a row for each of y_true, at least one, and a column for each class; got "
+            f"shape {proba.shape} for y_true of shape {y.shape}. Of two classes with p for the second, give "
+            "np.column_stack([1 - p, p])"
+        )
+    wrong = np.argwhere(~(np.abs(proba - np.clip(proba, 0, 1)) <= ROUNDING))  # nan is wrong, too
+    if len(wrong):
+        row, column = wrong[0]
+        raise ValueError(
+            f"y_proba must be from 0 to 1, got {proba[row, column]} at row {row}, column {column}; give "
+            "predict_proba, not decision_function"
+        )
+    return np.clip(proba, 0, 1)
+
+
+def _one_label(y: Array, proba: Array, classes: ArrayLike | None) -> tuple[Array, Array]:
+    """Return the confidence of each row and whether the label is right, both (n,)."""
+    names = np.asarray(unique_labels(y) if classes is None else classes).tolist()
+    if len(names) != proba.shape[1]:
+        raise ValueError(
+            f"y_proba has {proba.shape[1]} columns for {len(names)} classes, {names[:10]}; pass classes, the "
+            "label of each column"
+        )
+    column = {label: i for i, label in enumerate(names)}
+    codes = np.array([column.get(label, -1) for label in y.tolist()])
+    unknown = np.flatnonzero(codes < 0)
+    if unknown.size:
+        raise ValueError(
+            f"y_true has the label {y.tolist()[unknown[0]]!r} at row {unknown[0]}, which is not among the "
+            f"classes {names[:10]}; remove the row, or pass the classes of y_proba"
+        )
+    sums = proba.sum(axis=1)
+    off = np.flatnonzero(np.abs(sums - 1) > 1e-3)
+    if off.size:
+        raise ValueError(
+            f"the probabilities of a row must sum to 1, got {sums[off[0]]:.6g} in row {off[0]}; divide them "
+            "by their sum, or give columns of 0 and 1 as y_true if a row may have several labels"
+        )
+    return proba.max(axis=1), proba.argmax(axis=1) == codes
+
+
+def _each_label(y: Array, proba: Array) -> tuple[Array, Array]:
+    """Return the confidence of each label of each row and whether it is right, both (n * k,)."""
+    if y.shape != proba.shape or not np.isin(y, (0, 1)).all():
+        raise ValueError(
+            f"y_true with two dimensions must hold 0 and 1, in the shape {proba.shape} of y_proba; got "
+            f"{np.unique(y)[:5]} in shape {y.shape}. With one label per row, give shape ({len(y)},)"
+        )
+    return np.maximum(proba, 1 - proba).ravel(), ((proba > 0.5) == y).ravel()
