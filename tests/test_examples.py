@@ -20,6 +20,11 @@ CLAIMS = {
     ],
     "digits_pipeline": [(r"test accuracy ([\d.]+)", [(0.95, 1)])],
     "grid_search": [(r"log-loss ([\d.]+)", [(0, 0.1)])],
+    "watch_training": [
+        (r"stopped after (\d+) epochs, kept the weights of epoch (\d+)", [(20, 299), (10, 299)]),
+        (r"the file predicts the same: True", []),
+        (r"test accuracy ([\d.]+), mean confidence ([\d.]+)", [(0.94, 1), (0.9, 1)]),
+    ],
     "train_by_hand": [(r"epoch 200: loss ([\d.]+)", [(0, 0.3)]), (r"epoch 20: loss ([\d.]+)", [(0, 0.2)])],
     "own_activation": [(r"\(right\)", []), (r"accuracy on digits: ([\d.]+)", [(0.95, 1)])],
     "own_layer": [(r"\(right\)", []), (r"([\d.]+)  Network\(.*LayerNorm\(\)", [(0, 0.1)])],

@@ -41,7 +41,15 @@ def test_both_commands_are_single_lines(text):
 
 
 @pytest.mark.parametrize(
-    "name", ["README.md", "CONTRIBUTING.md", "examples/README.md", "data/README.md", "benchmarks/README.md"]
+    "name",
+    [
+        "README.md",
+        "MIGRATING.md",
+        "CONTRIBUTING.md",
+        "examples/README.md",
+        "data/README.md",
+        "benchmarks/README.md",
+    ],
 )
 def test_links_lead_to_files(root, name):
     page = root / name

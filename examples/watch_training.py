@@ -1,0 +1,39 @@
+"""Watching a training: a validation set, callbacks that stop and save, and two pictures of the outcome."""
+
+import pickle
+import sys
+import tempfile
+from pathlib import Path
+
+from matplotlib.figure import Figure
+from sklearn.datasets import load_digits
+from sklearn.model_selection import train_test_split
+
+from tinyclf import Checkpoint, ConfidenceDisplay, EarlyStopping, LossCurveDisplay, TinyClassifier
+
+folder = Path(tempfile.mkdtemp())
+picture = Path(sys.argv[1]) if len(sys.argv) > 1 else folder / "watched.png"
+X, y = load_digits(return_X_y=True)
+X_train, X_rest, y_train, y_rest = train_test_split(X / 16, y, test_size=0.5, stratify=y, random_state=0)
+X_val, X_test, y_val, y_test = train_test_split(
+    X_rest, y_rest, test_size=0.5, stratify=y_rest, random_state=0
+)
+
+model = TinyClassifier(learning_rate_init=0.01, max_iter=300, random_state=0)
+model.fit(X_train, y_train, X_val=X_val, y_val=y_val)
+best = model.validation_loss_curve_.index(min(model.validation_loss_curve_)) + 1
+print(f"stopped after {model.n_iter_} epochs, kept the weights of epoch {best}")
+
+# The same by callbacks, which also leave a file after each epoch.
+callbacks = EarlyStopping(X_val, y_val), Checkpoint(folder / "model.pickle")
+watched = TinyClassifier(learning_rate_init=0.01, max_iter=300, early_stopping=False, random_state=0)
+watched.set_callbacks(*callbacks).fit(X_train, y_train)
+loaded = pickle.loads((folder / "model.pickle").read_bytes())
+print("the file predicts the same:", (loaded.predict(X_test) == watched.predict(X_test)).all())
+
+figure = Figure(figsize=(11, 4.2), layout="constrained")
+left, right = figure.subplots(1, 2)
+LossCurveDisplay.from_estimator(model, ax=left, log=True)
+display = ConfidenceDisplay.from_estimator(model, X_test, y_test, ax=right)
+figure.savefig(picture, dpi=110)
+print(f"test accuracy {display.accuracy:.3f}, mean confidence {display.confidence:.3f}, picture {picture}")
