@@ -91,14 +91,21 @@ def test_a_saturated_layer_is_named():
 
 
 def test_one_answer_for_all_rows_is_named():
-    # Nothing to learn, and too much penalty to learn it: the answer is the majority's.
-    rng = np.random.default_rng(0)
-    X, y = rng.normal(size=(300, 2)), np.where(rng.uniform(size=300) < 0.4, "yes", "no")
+    # Too much penalty to learn what there is to learn: the answer is the majority's.
+    X = np.random.default_rng(0).normal(size=(300, 2))
+    y = np.where(X[:, 1] > 0.2, "yes", "no")
     model = TinyClassifier(5, "tanh", alpha=1e4, learning_rate_init=0.05, tol=1e-3, random_state=0)
     message = only(warned(model, X, y), CollapseWarning)
     assert set(model.predict(X)) == {"no"}
     assert "all 300 training rows looked at are predicted as 'no'" in message
     assert "Scale the features" in message
+
+
+def test_one_answer_is_right_where_the_features_say_nothing():
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        X, y = rng.normal(size=(200, 1)), rng.uniform(size=200) < 0.64
+        assert warned(TinyClassifier(random_state=seed), X, y) == []
 
 
 @pytest.mark.parametrize("make", [np.asarray, scipy.sparse.csr_array, scipy.sparse.csc_matrix])

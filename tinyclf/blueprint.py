@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any, Self
@@ -36,6 +36,10 @@ class Blueprint:
     optimizer : Optimizer
     schedule : Schedule or None
         What falls over the budget of epochs; None if the learning rate does not know of one.
+    early_stopping : bool or "auto"
+    scoring : str or callable
+        How a validation set is scored. If the parameter is None, it is accuracy where ``early_stopping`` is
+        True, as in scikit-learn, else "loss".
     """
 
     layers: list[Layer]
@@ -44,6 +48,8 @@ class Blueprint:
     n_outputs: int
     optimizer: Optimizer
     schedule: Schedule | None
+    early_stopping: bool | str
+    scoring: str | Callable[..., float]
 
     @classmethod
     def of(cls, parameters: Any, labels: Labels) -> Self:
@@ -52,7 +58,8 @@ class Blueprint:
         n_outputs = labels.n_outputs(loss)
         activation = parameters.activation
         hidden = hidden_layers(parameters.hidden_layer_sizes, activation, parameters.dropout)
-        rate = parameters.learning_rate
+        rate, early = parameters.learning_rate, parameters.early_stopping
+        early = early if isinstance(early, str) else bool(early)  # NumPy's True is not True
         return cls(
             layers=[
                 *(layer for group in hidden for layer in group),
@@ -63,6 +70,8 @@ class Blueprint:
             n_outputs=n_outputs,
             optimizer=optimizer_for(parameters),
             schedule=rate if callable(rate) else SCHEDULES[rate] if rate in ("linear", "cosine") else None,
+            early_stopping=early,
+            scoring=parameters.scoring or ("accuracy" if early is True else "loss"),
         )
 
     def check_is_that_of(self, network: Network) -> None:

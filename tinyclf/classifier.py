@@ -137,8 +137,10 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         for "lbfgs", it is as False. Not used by "lbfgs", unless X_val is given.
     validation_fraction : float, default=0.1
         Share of the rows to hold out, more than 0 and less than 1; each class has it, if a row has one label.
-    beta_1, beta_2 : float, default=0.9 and 0.999
-        Decay of the moments of "adam", at least 0 and less than 1.
+    beta_1 : float, default=0.9
+        Decay of the mean of the gradient that "adam" keeps, at least 0 and less than 1. More is smoother.
+    beta_2 : float, default=0.999
+        Decay of the mean of its square, at least 0 and less than 1.
     epsilon : float, default=1e-8
         Added to the denominator of "adam", more than 0.
     n_iter_no_change : int or inf, default=10
@@ -178,17 +180,21 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         The labels, sorted; for several labels per row, their columns.
     network_ : Network
         The fitted network; its ``parameters`` are the ones below.
-    coefs_, intercepts_ : list of ndarray
-        Weights (n_in, n_out) and biases (n_out,) of the dense layers, as views: assigning to the list or to
-        one of its items changes the model.
+    coefs_ : list of ndarray
+        Weights (n_in, n_out) of the dense layers, as views: assigning to the list or to one of its items
+        changes the model.
+    intercepts_ : list of ndarray
+        Biases (n_out,) of the dense layers, likewise.
     loss_curve_ : list of float
         Mean training loss of each epoch, penalty included, or of each iteration of "lbfgs".
     loss_ : float
         The last of them.
     best_loss_ : float or None
         The lowest of them; None with ``early_stopping=True``, as in scikit-learn.
-    validation_scores_, validation_loss_curve_ : list of float or None
-        Score (higher is better) and loss of the validation set after each epoch; None without one.
+    validation_scores_ : list of float or None
+        Score of the validation set after each epoch, higher is better; None without one.
+    validation_loss_curve_ : list of float or None
+        Loss of the validation set after each epoch; None without one.
     best_validation_score_ : float or None
         The highest score of the last ``fit``: that of the weights that were kept; after ``partial_fit`` the
         highest so far. None without a validation set.
@@ -196,8 +202,10 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         Number of epochs of the last ``fit`` or ``partial_fit``, or iterations of "lbfgs".
     t_ : int
         Number of rows seen in training, repetitions included; 0 for "lbfgs".
-    n_layers_, n_outputs_ : int
-        Number of layers of units, input included, and of logits: one for two classes with "log_loss".
+    n_layers_ : int
+        Number of layers of units, input included.
+    n_outputs_ : int
+        Number of logits: one for two classes with "log_loss".
     out_activation_ : {"softmax", "logistic"}
         The function from logits to probabilities.
     n_features_in_ : int
@@ -393,10 +401,10 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
             if (
                 validation is None
                 and self.solver != "lbfgs"
-                and holds_out(self.early_stopping, sample, self.validation_fraction)
+                and holds_out(blueprint.early_stopping, sample, self.validation_fraction)
             ):
                 rows, held = hold_out(sample, self.validation_fraction, streams["hold_out"])
-                validation = Validation(held, blueprint.loss, self.scoring, self.early_stopping)
+                validation = Validation(held, blueprint.loss, blueprint.scoring)
             if warm:
                 self._go_on(blueprint, afresh=True)
             else:
@@ -448,13 +456,13 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         """
         first = not hasattr(self, "network_")
         with _unchanged_on_error(self, goes_on=not first):
-            self._check_partial(X_val)
             checked, checked_y = self._validated(X, y, reset=first)
             known = None if first else self._labels
             labels = labels_in_part(
                 y if self.soft_targets else checked_y, classes, known, soft=self.soft_targets
             )
             blueprint = self._planned(labels)
+            self._check_partial(X_val)
             sample = self._sample(checked, checked_y, sample_weight, given=(X, y), weighs=True)
             validation = self._validation(X_val, y_val, sample_weight_val)
             if first:
@@ -599,7 +607,7 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         return X, y
 
     def _check_partial(self, X_val: Any) -> None:
-        if self.early_stopping is True and X_val is None:
+        if self._blueprint.early_stopping is True and X_val is None:
             raise ValueError(
                 "partial_fit does not support early_stopping=True, since it sees only a part of the rows; "
                 "hand it X_val and y_val to be measured"
@@ -639,7 +647,7 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
             raise ValueError(f"X_val and y_val belong together, got no {missing}")
         checked, checked_y = self._validated(X, y, reset=False)
         sample = self._sample(checked, checked_y, weight, given=(X, y))
-        return Validation(sample, self._blueprint.loss, scoring or self.scoring, self.early_stopping)
+        return Validation(sample, self._blueprint.loss, scoring or self._blueprint.scoring)
 
     # --- beginning ----------------------------------------------------------------------------------------
 

@@ -25,6 +25,9 @@ _SCALES = 1000.0
 # A loss above this many times the prior's, and this much above it, is no accident of the last step.
 _TIMES, _MORE = 1.25, 0.1
 
+# A correlation of a feature with a class of this many standard errors is no accident.
+_SIGMAS = 5.0
+
 # Below this prior nearly all weight is on one class, and to answer with it is no collapse.
 _ONE_SIDED = 0.05
 
@@ -79,6 +82,20 @@ class Few:
         p = np.average(self.labels.shares(self.targets), axis=0, weights=self.weight)
         self.prior = float(-np.sum(p[p > 0] * np.log(p[p > 0])))
 
+    def says_something(self) -> bool:
+        """Tell whether a feature goes with a class: a correlation that is no accident in so many rows."""
+
+        def standard(columns: Array) -> Array:
+            columns = columns - columns.mean(axis=0)
+            largest = np.abs(columns).max(axis=0)
+            columns = columns[:, largest > 0] / largest[largest > 0]  # no square overflows
+            scaled: Array = columns / np.sqrt(np.mean(columns**2, axis=0))
+            return scaled
+
+        features, classes = standard(self.X.astype(np.float64)), standard(self.labels.shares(self.targets))
+        n = len(features)
+        return bool(np.any(np.abs(features.T @ classes) / n > _SIGMAS / np.sqrt(n)))
+
 
 def dead_layer(network: Network, few: Few, ends: list[int]) -> list[Warning]:
     """Warn of the first hidden layer whose units are the same for all rows."""
@@ -112,7 +129,8 @@ def nothing_learnt(network: Network, few: Few, link: str) -> list[Warning]:
             )
         ]
     codes = few.labels.codes(z)
-    if few.prior > _ONE_SIDED and (codes == codes[0]).all() and loss > 0.99 * few.prior:
+    one_answer = (codes == codes[0]).all() and loss > 0.99 * few.prior
+    if one_answer and few.prior > _ONE_SIDED and few.says_something():
         return [
             CollapseWarning(
                 f"all {n} training rows looked at are predicted as {_shown(few.labels.decode(z[:1]))}, and "

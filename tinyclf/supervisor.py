@@ -39,13 +39,13 @@ class Supervisor:
         self.blueprint = blueprint
         self.state = state
         self.validation = validation
-        self.by_score = validation is not None and model.early_stopping is not False
+        self.by_score = validation is not None and blueprint.early_stopping is not False
         self.lbfgs = model.solver == "lbfgs"
         self.rate_rule = model.learning_rate if isinstance(state.optimizer, SGD) else "constant"
         self.hooks: Hooks | None = None
         self.stopped = False
         model.n_iter_ = 0
-        if model.early_stopping is True:
+        if blueprint.early_stopping is True:
             model.best_loss_ = None
         elif model.best_loss_ is None:
             model.best_loss_ = min(model.loss_curve_, default=math.inf)

@@ -78,16 +78,12 @@ class Validation:
     ----------
     sample : Sample
     loss : Loss
-    scoring : "loss", "accuracy", name of a scorer, callable, or None
+    scoring : "loss", "accuracy", name of a scorer, or callable
         A callable is ``scorer(estimator, X, y)``, with ``sample_weight`` where the rows have weights. Higher
-        is better; "loss" is minus the loss. None is accuracy where ``early_stopping`` is True, as in
-        scikit-learn, else "loss".
-    early_stopping : bool or "auto"
+        is better; "loss" is minus the loss.
     """
 
-    def __init__(
-        self, sample: Sample, loss: Loss, scoring: str | Scorer | None, early_stopping: bool | str = "auto"
-    ) -> None:
+    def __init__(self, sample: Sample, loss: Loss, scoring: str | Scorer) -> None:
         if len(sample.rows) == 0:
             raise ValueError(
                 f"the validation set has {sample.X.shape[0]} rows, none of them with a weight above 0; it "
@@ -95,8 +91,6 @@ class Validation:
             )
         self.sample = sample
         self.loss = loss
-        if scoring is None:
-            scoring = "accuracy" if early_stopping is True else "loss"
         self.scoring = scoring
         self._scorer = None if scoring in ("loss", "accuracy") else get_scorer(scoring)
 
@@ -125,8 +119,8 @@ def holds_out(early_stopping: bool | str, sample: Sample, fraction: float) -> bo
     "auto" does if there are enough rows, and two of each class that occurs, and if all of these can be on
     both sides.
     """
-    if early_stopping != "auto":
-        return bool(early_stopping)
+    if isinstance(early_stopping, bool):
+        return early_stopping
     targets = sample.targets[sample.rows]
     n_held = math.ceil(fraction * len(targets))
     if len(targets) < ENOUGH_ROWS or n_held < 2:
