@@ -346,3 +346,57 @@ def test_callbacks_follow_the_protocol_and_can_be_copied(make):
     assert isinstance(callback, FitCallback)
     assert isinstance(pickle.loads(pickle.dumps(callback)), type(callback))
     assert isinstance(copy.deepcopy(callback), type(callback))
+
+
+@pytest.mark.parametrize("first", ["stopping", "others"])
+def test_all_see_the_weights_that_early_stopping_leaves_in_whichever_order(tmp_path, first):
+    stopping = EarlyStopping(X_VAL, Y_VAL, scoring=Scores([0.1, 0.9, 0.5, 0.2, 0.3, 0.4]))
+    monitor = ValidationMonitor(X_VAL, Y_VAL)
+    others = [Checkpoint(tmp_path / "model.pkl", every=100), monitor]
+    model = quick().set_callbacks(*([stopping, *others] if first == "stopping" else [*others, stopping]))
+    model.fit(X, Y)
+    best = quick(max_iter=2).fit(X, Y).network_.theta
+    np.testing.assert_array_equal(model.network_.theta, best)
+    loaded = pickle.loads((tmp_path / "model.pkl").read_bytes())
+    np.testing.assert_array_equal(loaded.network_.theta, best)
+    (end,) = [row for row in monitor.get_logs().data if row["task_name"] == "fit"]
+    assert end["loss"] == [row for row in monitor.get_logs().data if row["task_name"] == "epoch"][1]["loss"]
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "match"),
+    [
+        (lambda: EarlyStopping(X_VAL), ValueError, "belong together, got no y_val"),
+        (
+            lambda: EarlyStopping(n_iter_no_change=-1),
+            ValueError,
+            r"n_iter_no_change must be in \[1, inf\], got -1",
+        ),
+        (
+            lambda: EarlyStopping(n_iter_no_change="a"),
+            TypeError,
+            "n_iter_no_change must be a number, got 'a'",
+        ),
+        (lambda: EarlyStopping(tol=np.nan), ValueError, "tol must be in .*got nan"),
+        (lambda: EarlyStopping(tol="a"), TypeError, "tol must be a number, got 'a'"),
+        (lambda: EarlyStopping(scoring=3), TypeError, "scoring must be .*got 3"),
+        (lambda: EarlyStopping(scoring="bogus"), ValueError, "'bogus' is not a valid scoring value"),
+        (lambda: ValidationMonitor(X_VAL, None), ValueError, "needs X_val and y_val"),
+        (lambda: ValidationMonitor(X_VAL, Y_VAL, scoring=["f1"]), TypeError, r"got \['f1'\]"),
+    ],
+)
+def test_bad_arguments_are_named_at_once(make, error, match):
+    with pytest.raises(error, match=match):
+        make()
+
+
+def test_a_checkpoint_follows_links_and_replaces_files_only(tmp_path):
+    (tmp_path / "folder").mkdir()
+    link = tmp_path / "link.pkl"
+    link.symlink_to(tmp_path / "folder" / "target.pkl")
+    quick(max_iter=1).set_callbacks(Checkpoint(link)).fit(X, Y)
+    assert link.is_symlink()
+    assert os.listdir(tmp_path / "folder") == ["target.pkl"]
+    for path in (tmp_path / "folder", "/dev/null"):
+        with pytest.raises(FileExistsError, match="is no file that a checkpoint could replace"):
+            quick().set_callbacks(Checkpoint(path)).fit(X, Y)

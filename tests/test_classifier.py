@@ -543,6 +543,28 @@ def test_a_failed_partial_fit_changes_nothing(arguments, match):
 def test_partial_fit_needs_classes_in_its_first_call():
     with pytest.raises(ValueError, match="classes must be passed on the first call"):
         quick().partial_fit(IRIS, NAMES)
+    for classes in ([], {"setosa"}, [[0, 1]], [0.0, 1.0, np.nan]):
+        with pytest.raises(
+            ValueError, match="classes must be a list of labels, at least one and none of them nan, got"
+        ):
+            quick().partial_fit(IRIS, SPECIES, classes=classes)
+
+
+@pytest.mark.parametrize(
+    "parameter",
+    [
+        {"solver": "bogus"},
+        {"batch_size": "bogus"},
+        {"learning_rate": "bogus"},
+        {"loss": "bogus"},
+        {"tol": "a"},
+    ],
+    ids=repr,
+)
+def test_later_calls_of_partial_fit_check_the_parameters_too(parameter):
+    model = quick().partial_fit(IRIS, NAMES, classes=np.unique(NAMES)).set_params(**parameter)
+    with pytest.raises(ValueError, match=f"The '{next(iter(parameter))}' parameter"):
+        model.partial_fit(IRIS, NAMES)
 
 
 # --- bad input ---------------------------------------------------------------------------------------------

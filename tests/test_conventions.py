@@ -866,7 +866,7 @@ def test_scorers_see_the_frames_that_were_given(frames):
         return model.score(X, y)
 
     frame, labels = as_frame(frames, IRIS), frames.Series(SPECIES)
-    expected = (frames.DataFrame, frames.Series, NAMES)
+    expected = (frames.DataFrame, np.ndarray, NAMES)
     model = quick(early_stopping=True, scoring=scorer, max_iter=3).fit(frame, labels)
     quick(scoring=scorer, max_iter=3).fit(frame, labels, X_val=frame[:30], y_val=labels[:30])
     assert seen == [expected] * 6

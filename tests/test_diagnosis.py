@@ -7,6 +7,7 @@ import pytest
 import scipy.sparse
 import scipy.stats
 from sklearn.datasets import load_breast_cancer, load_digits, load_iris, load_wine, make_moons
+from sklearn.decomposition import PCA
 from sklearn.metrics import log_loss
 from sklearn.preprocessing import StandardScaler
 
@@ -49,7 +50,7 @@ def test_sgd_with_a_learning_rate_of_one_is_named_where_scikit_learn_is_silent()
     found = warned(model, DIGITS, LABELS)
     assert model.score(DIGITS, LABELS) < 0.2
     assert isinstance(found[0], (DivergenceWarning, CollapseWarning))
-    assert "Lower learning_rate_init" in str(found[0])
+    assert "lower learning_rate_init" in str(found[0])
     assert len(found) == 1
 
 
@@ -120,10 +121,39 @@ def test_features_of_wildly_different_scale_are_named(make):
 @ignores_convergence
 def test_a_rare_value_is_not_missed():
     X = np.random.default_rng(0).normal(size=(5000, 2))
-    X[:, 1] *= 1e-9
+    X[:, 1] *= 1e-5
     assert only(warned(TinyClassifier(4, max_iter=2), X, X[:, 0] > 0), FeatureScaleWarning)
     X[4321, 1] = 1.0
     assert warned(TinyClassifier(4, max_iter=2), X, X[:, 0] > 0) == []
+
+
+@pytest.mark.parametrize("constant", [0.1, 1 / 3, 123.456, 100000.1])
+def test_what_scaling_leaves_of_a_constant_is_not_blamed(constant):
+    X = np.random.default_rng(0).normal(size=(500, 4))
+    y = X[:, 0] > 0
+    X[:, 3] = constant
+    scaled = StandardScaler().fit_transform(X)
+    assert 0 < np.abs(scaled[:, 3]).max() < 1e-6
+    assert warned(TinyClassifier(random_state=0), scaled, y) == []
+    flat = PCA().fit_transform(scaled @ np.diag([1, 1, 0, 0]) @ np.ones((4, 6)) + X[:, :1])
+    assert warned(TinyClassifier(random_state=0), flat, y) == []
+
+
+@ignores_convergence
+def test_a_large_constant_disturbs_the_others():
+    X = np.random.default_rng(0).normal(size=(200, 2))
+    X[:, 1] = 1e5
+    assert "column 1 reaches 1e+05" in only(
+        warned(TinyClassifier(4, max_iter=2), X, X[:, 0] > 0), FeatureScaleWarning
+    )
+
+
+def test_the_fix_is_one_that_the_solver_has():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(200, 2))
+    message = only(warned(TinyClassifier(4, solver="lbfgs", alpha=1e6), X, X[:, 0] > 0.3), CollapseWarning)
+    assert "learning_rate" not in message
+    assert "lower alpha" in message
 
 
 @ignores_convergence
@@ -174,6 +204,11 @@ def test_well_behaved_fits_are_silent(load, parameters):
 )
 def test_data_that_allow_no_better_are_not_blamed(X, y):
     assert warned(TinyClassifier(random_state=0), X, y) == []
+
+
+def test_targets_that_are_all_the_same_are_met_by_one_answer():
+    soft = np.tile([0.2, 0.3, 0.5], (150, 1))
+    assert warned(TinyClassifier(random_state=0, soft_targets=True), IRIS, soft) == []
 
 
 @ignores_convergence

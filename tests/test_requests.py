@@ -97,6 +97,10 @@ def test_layers_are_what_was_asked_for(parameters, kinds):
             "label_smoothing=0.1 goes with a loss .* by name",
         ),
         ({"weight_decay": -1.0}, "'weight_decay'.*Got -1.0"),
+        (
+            {"weight_decay": 1e4},
+            r"1 - 0.02 \* 10000.0, learning rate times weight_decay, which must not be negative",
+        ),
         ({"weight_decay": 0.1, "solver": SGD(0.1)}, "weight_decay=0.1 goes with a solver .* by name"),
         ({"max_grad_norm": 0.0}, "'max_grad_norm'.*Got 0.0"),
         ({"learning_rate": "warm"}, "'learning_rate'.*Got 'warm'"),
@@ -219,7 +223,7 @@ def test_activations_are_the_outputs_of_the_hidden_layers(make):
         model.activations(IRIS, 2)
     with pytest.raises(TypeError, match="layer must be a whole number, got 'last'"):
         model.activations(IRIS, "last")
-    with pytest.raises(ValueError, match="there are 0 hidden layers"):
+    with pytest.raises(ValueError, match="there are no hidden layers, hidden_layer_sizes=\\(\\)"):
         quick(hidden_layer_sizes=()).fit(IRIS, NAMES).activations(IRIS)
     with pytest.raises(NotFittedError):
         quick().activations(IRIS)
@@ -271,6 +275,43 @@ def test_partial_fit_of_several_labels():
         model.partial_fit(X_SETS, SETS[:, :4])
     with pytest.raises(ValueError, match="not that of the columns"):
         quick().partial_fit(X_SETS, SETS, classes=[0, 1, 2])
+
+
+@pytest.mark.parametrize(
+    ("fitted", "soft", "y", "match"),
+    [
+        (
+            SPECIES,
+            False,
+            SETS[:150],
+            r"must hold one label per row, as before, shape \(n_samples,\), got shape \(150, 5\)",
+        ),
+        (SPECIES, False, SOFT, r"must hold one label per row, as before"),
+        (
+            SPECIES,
+            True,
+            SOFT,
+            "soft_targets=True, but the model was trained on one label per row; set it back",
+        ),
+        (SOFT, False, SPECIES, "soft_targets=False, but the model was trained on probabilities"),
+        (SETS[:150], False, SPECIES, "a column of 0 and 1 for each of the 5 labels"),
+    ],
+)
+def test_another_kind_of_targets_is_named_and_trains_nothing(fitted, soft, y, match):
+    model = quick(soft_targets=fitted is SOFT, loss="log_loss").fit(IRIS, fitted)
+    before = model.network_.theta.copy()
+    model.set_params(soft_targets=soft)
+    with pytest.raises(ValueError, match=match):
+        model.partial_fit(IRIS, y)
+    with pytest.raises(ValueError, match="Previously got|Unknown label type"):
+        model.set_params(warm_start=True).fit(IRIS, y)
+    np.testing.assert_array_equal(model.network_.theta, before)
+
+
+def test_a_validation_set_of_another_kind_is_named():
+    for early_stopping in (True, "auto", False):
+        with pytest.raises(ValueError, match="must hold one label per row"):
+            quick(early_stopping=early_stopping).fit(IRIS, SPECIES, X_val=IRIS, y_val=SETS[:150])
 
 
 @pytest.mark.parametrize("loss", ["softmax_cross_entropy", SoftmaxCrossEntropy()], ids=str)

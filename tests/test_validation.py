@@ -5,6 +5,7 @@ import copy
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.sparse
 from sklearn.datasets import load_digits, load_iris
 from sklearn.metrics import accuracy_score, get_scorer, log_loss
 from sklearn.model_selection import train_test_split
@@ -100,11 +101,61 @@ def test_training_stops_by_the_validation_set_unless_told_not_to(early_stopping,
 
 def test_an_interrupted_fit_keeps_the_best_weights():
     scores = iter([0.9, 0.1, 0.2])
-    model = quick(batch_size=35, loss=Interrupts(at=8), scoring=lambda *_: next(scores))
+    model = quick(batch_size=35, loss=Interrupts(at=10), scoring=lambda *_: next(scores))
     with pytest.warns(UserWarning, match="interrupted by user after 2 epochs"):
         model.fit(X, Y, **VALIDATION)
     first = quick(batch_size=35, max_iter=1, loss="softmax_cross_entropy").fit(X, Y)
     np.testing.assert_array_equal(model.network_.theta, first.network_.theta)
+
+
+def test_an_interrupted_measure_leaves_the_curves_in_step():
+    def interrupts(*_):
+        if next(calls) == 3:
+            raise KeyboardInterrupt
+        return 0.5
+
+    calls = iter(range(1, 100))
+    model = quick(scoring=interrupts, early_stopping=True)
+    with pytest.warns(UserWarning, match="interrupted by user after 2 epochs"):
+        model.fit(X, Y, **VALIDATION)
+    assert model.n_iter_ == len(model.loss_curve_) == len(model.validation_scores_) == 2
+    assert len(model.validation_loss_curve_) == 2
+
+
+@pytest.mark.parametrize("kind", ["coo_array", "bsr_array", "coo_matrix", "csc_array", "lil_matrix"])
+@pytest.mark.parametrize("scoring", [None, "f1_macro"])
+def test_rows_of_any_sparse_kind_can_be_held_out(kind, scoring):
+    made = getattr(scipy.sparse, kind)(DIGITS[:600])
+    labels = LABELS[:600].astype(object)
+    model = quick(early_stopping=True, scoring=scoring, max_iter=3).fit(made, labels)
+    dense = quick(early_stopping=True, scoring=scoring, max_iter=3).fit(DIGITS[:600], LABELS[:600])
+    assert model.validation_scores_ == pytest.approx(dense.validation_scores_, abs=1e-6)
+    assert model.score(made, labels) == dense.score(DIGITS[:600], LABELS[:600])
+
+
+@pytest.mark.parametrize("scoring", ["f1_macro", "roc_auc_ovr", "neg_log_loss", "top_k_accuracy"])
+def test_scorers_read_labels_in_their_plain_form(scoring):
+    odd = [memoryview(LABELS.copy()), LABELS.astype(object), pd.Series(LABELS), LABELS.tolist()]
+    plain = quick(scoring=scoring, max_iter=2, dtype="float64").fit(DIGITS, LABELS)
+    for y in odd:
+        model = quick(scoring=scoring, max_iter=2, dtype="float64").fit(DIGITS, y)
+        assert model.validation_scores_ == plain.validation_scores_
+
+
+def test_a_scorer_that_takes_no_weights_is_named_before_the_training():
+    w = np.ones(len(Y_VAL))
+    for scoring in ("normalized_mutual_info_score", lambda model, X, y: 0.0):
+        with pytest.raises(ValueError, match="takes no sample_weight, but the validation rows have weights"):
+            quick(scoring=scoring).fit(X, Y, **VALIDATION, sample_weight_val=w)
+        quick(scoring=scoring, max_iter=1).fit(X, Y, **VALIDATION)
+
+
+def test_lbfgs_that_begins_at_its_end_is_measured_too():
+    model = quick(solver="lbfgs", tol=10.0).fit(X, Y, **VALIDATION)
+    assert (model.n_iter_, model.loss_curve_, model.validation_scores_) == (0, [], [])
+    assert model.best_loss_ == model.loss_ > 0
+    p = model.predict_proba(X_VAL)[np.arange(45), np.searchsorted(model.classes_, Y_VAL)]
+    assert model.best_validation_score_ == pytest.approx(np.log(p.astype("float64")).mean(), rel=1e-6)
 
 
 def test_verbose_output_has_the_scores(capsys):
@@ -270,8 +321,13 @@ def test_the_hold_out_is_the_same_for_the_same_random_state_also_in_a_warm_start
 @pytest.mark.parametrize(
     ("X", "y", "fraction", "match"),
     [
-        (IRIS, NAMES, 0.0, "test_size"),
-        (IRIS[:12], ["a", "b"] * 6, 0.001, "test_size|too small"),
+        (IRIS, NAMES, 0.0, "too small.*validation_fraction=0.0 of 150 rows is 0"),
+        (
+            IRIS[:12],
+            ["a", "b"] * 6,
+            0.001,
+            "rows held out for early_stopping, validation_fraction=0.001 of 12",
+        ),
         (IRIS[:9], ["a"] * 9, 0.05, "validation set is too small.*validation_fraction=0.05 of 9 rows is 1"),
         (
             IRIS,
@@ -371,11 +427,12 @@ def test_a_warm_start_that_fails_loses_nothing():
         ),
         ({"activation": "tanh"}, (X, Y), "layers cannot change"),
         ({"dropout": 0.5}, (X, Y), "layers cannot change"),
+        ({"dtype": "float64"}, (X, Y), "computes in float32, the parameters ask for dtype='float64'"),
     ]:
         model.set_params(**change)
         with pytest.raises(ValueError, match=match):
             model.fit(*data)
-        model.set_params(hidden_layer_sizes=8, activation="relu", dropout=0.0)
+        model.set_params(hidden_layer_sizes=8, activation="relu", dropout=0.0, dtype="float32")
     assert model.loss_curve_ == twin.loss_curve_
     for one in (model, twin):
         one.fit(X, Y)

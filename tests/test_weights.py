@@ -196,8 +196,13 @@ def test_weights_of_sparse_rows_and_sparse_labels():
         ({"setosa": -1.0}, "finite and >= 0, got -1.0 for class 'setosa'"),
         ({"setosa": np.nan}, "finite and >= 0, got nan for class 'setosa'"),
         ([{0: 1.0}], r'a dict from class to weight, "balanced" or None, got \[\{0: 1.0\}\]'),
-        ({"setosa": "x"}, "could not convert|got 'x'"),
-        ({"setosa": 0, "versicolor": 0, "virginica": 0}, "at least one row"),
+        ({"setosa": "x"}, "finite and >= 0, got 'x' for class 'setosa'"),
+        ({"setosa": [1]}, r"finite and >= 0, got \[1\] for class 'setosa'"),
+        ({"setosa": 1e308, "virginica": 1e308}, "sum to inf"),
+        (
+            {"setosa": 0, "versicolor": 0, "virginica": 0},
+            "class_weight times sample_weight, sum to 0.0; at least one",
+        ),
         ("heavy", "'class_weight'.*Got 'heavy'"),
     ],
 )
@@ -221,6 +226,20 @@ def test_partial_fit_takes_a_dict_but_cannot_balance():
     one.partial_fit(X, NAMES, classes=np.unique(NAMES))
     other.partial_fit(X, NAMES, np.where(SPECIES == 0, 5.0, 1.0), classes=np.unique(NAMES))
     assert_same(one, other, rtol=1e-12)
+
+
+def test_class_weights_of_dates_are_found():
+    days = np.array(["2020-01-01", "2020-01-02", "2020-01-03"], dtype="datetime64[ns]")
+    labels = Labels(days)
+    factors = labels.factors({days[1]: 3.0}, SPECIES, None)
+    assert factors.tolist() == [1.0, 3.0, 1.0]
+
+
+def test_a_part_without_weight_is_named():
+    model = TinyClassifier(class_weight={"setosa": 0.0}, random_state=0)
+    setosa = NAMES == "setosa"
+    with pytest.raises(ValueError, match="sum to 0.0; at least one of the 50 rows must count"):
+        model.partial_fit(X[setosa], NAMES[setosa], classes=np.unique(NAMES))
 
 
 def test_loss_weights_do_not_hide_divergence():

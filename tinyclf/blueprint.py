@@ -36,6 +36,8 @@ class Blueprint:
     optimizer : Optimizer
     schedule : Schedule or None
         What falls over the budget of epochs; None if the learning rate does not know of one.
+    lbfgs : bool
+        Whether the solver is L-BFGS, which has no steps, and no use for optimizer and schedule.
     early_stopping : bool or "auto"
     scoring : str or callable
         How a validation set is scored. If the parameter is None, it is accuracy where ``early_stopping`` is
@@ -48,6 +50,7 @@ class Blueprint:
     n_outputs: int
     optimizer: Optimizer
     schedule: Schedule | None
+    lbfgs: bool
     early_stopping: bool | str
     scoring: str | Callable[..., float]
 
@@ -70,12 +73,18 @@ class Blueprint:
             n_outputs=n_outputs,
             optimizer=optimizer_for(parameters),
             schedule=rate if callable(rate) else SCHEDULES[rate] if rate in ("linear", "cosine") else None,
+            lbfgs=parameters.solver == "lbfgs",
             early_stopping=early,
             scoring=parameters.scoring or ("accuracy" if early is True else "loss"),
         )
 
-    def check_is_that_of(self, network: Network) -> None:
-        """Raise an error unless a network is what this describes."""
+    def check_is_that_of(self, network: Network, dtype: DTypeLike | None) -> None:
+        """Raise an error unless a network is what this describes; a dtype of None is any."""
+        if dtype is not None and computation_dtype(dtype, dtype) != network.dtype:
+            raise ValueError(
+                f"the fitted network computes in {network.dtype}, the parameters ask for dtype={dtype!r}; "
+                "its type cannot change, so set the parameter back, or fit anew with warm_start=False"
+            )
         if repr(list(network.layers)) != repr(self.layers):
             raise ValueError(
                 f"the fitted network has the layers {list(network.layers)}, the parameters ask for "

@@ -19,6 +19,7 @@ from __future__ import annotations
 import os
 import pickle
 import uuid
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ from sklearn.callback import ScoringMonitor
 from .errors import whole_number
 from .hooks import fit_of, without_callbacks
 from .stopping import Best, Plateau
-from .validation import Scorer
+from .validation import Scorer, Validation, as_scorer
 
 
 class _Callback:
@@ -84,27 +85,49 @@ class EarlyStopping(_Callback):
         n_iter_no_change: int = 10,
     ) -> None:
         super().__init__()
+        if (X_val is None) != (y_val is None):
+            raise ValueError(
+                f"X_val and y_val belong together, got no {'X_val' if X_val is None else 'y_val'}"
+            )
+        Plateau(tol, n_iter_no_change)  # names what is wrong with them
+        as_scorer(scoring)
         self.X_val, self.y_val, self.sample_weight_val = X_val, y_val, sample_weight_val
         self.scoring = scoring
         self.tol = tol
         self.n_iter_no_change = n_iter_no_change
 
-    def _new(self) -> tuple[Plateau, Best]:
-        return Plateau(self.tol, self.n_iter_no_change), Best()
+    def _new(self) -> _Watch:
+        return _Watch(Plateau(self.tol, self.n_iter_no_change), Best())
 
     def on_fit_task_end(self, estimator: Any, context: Any) -> bool:
-        """After an epoch, tell whether to stop; after the fit, restore the best weights."""
-        plateau, best = self._fits[fit_of(context)]
+        """After an epoch, tell whether to stop."""
         if context.task_name != "epoch":
-            if best.theta is not None:
-                estimator.network_.theta = best.theta
             return False
-        validation = estimator._validation(self.X_val, self.y_val, self.sample_weight_val, self.scoring)
-        if validation is None:
-            return bool(plateau.reached(estimator.loss_))
-        _, score = validation.measure(estimator)
-        best.offer(score, estimator.network_.theta)
-        return bool(plateau.reached(-score))
+        watch: _Watch = self._fits[fit_of(context)]
+        if self.X_val is None:
+            return watch.plateau.reached(estimator.loss_)
+        if watch.validation is None:
+            watch.validation = estimator._validation(
+                self.X_val, self.y_val, self.sample_weight_val, self.scoring
+            )
+        _, score = watch.validation.measure(estimator)
+        watch.best.offer(score, estimator.network_.theta)
+        return watch.plateau.reached(-score)
+
+    def before_fit_ends(self, estimator: Any, context: Any) -> None:
+        """Restore the best weights, before other callbacks look at the model that is left."""
+        best = self._fits[fit_of(context)].best
+        if best.theta is not None:
+            estimator.network_.theta = best.theta
+
+
+@dataclass
+class _Watch:
+    """The state of `EarlyStopping` in one fit."""
+
+    plateau: Plateau
+    best: Best
+    validation: Validation | None = None
 
 
 class ValidationMonitor(ScoringMonitor):  # type: ignore[misc]
@@ -130,6 +153,9 @@ class ValidationMonitor(ScoringMonitor):  # type: ignore[misc]
         *,
         scoring: str | Scorer = "loss",
     ) -> None:
+        if X_val is None or y_val is None:
+            raise ValueError("ValidationMonitor needs X_val and y_val, got None")
+        as_scorer(scoring)
         self.X_val, self.y_val, self.sample_weight_val = X_val, y_val, sample_weight_val
         self.scoring = scoring
         super().__init__(scoring=self._measure)
@@ -171,10 +197,11 @@ class Checkpoint(_Callback):
         self.best_only = best_only
 
     def setup(self, estimator: Any, context: Any) -> None:
-        if not self.path.parent.is_dir():
-            raise FileNotFoundError(
-                f"there is no folder {str(self.path.parent)!r} to save {self.path.name!r} in"
-            )
+        path = self.path.resolve()
+        if not path.parent.is_dir():
+            raise FileNotFoundError(f"there is no folder {str(path.parent)!r} to save {path.name!r} in")
+        if path.exists() and not path.is_file():
+            raise FileExistsError(f"{str(path)!r} is no file that a checkpoint could replace")
         super().setup(estimator, context)
 
     def _new(self) -> Best:
@@ -192,7 +219,7 @@ class Checkpoint(_Callback):
         else:
             due = at_the_end or estimator.n_iter_ % self.every == 0
         if due:
-            save_atomically(without_callbacks(fitted_estimator), self.path)
+            save_atomically(without_callbacks(fitted_estimator), self.path.resolve())
 
 
 def save_atomically(model: Any, path: Path) -> None:

@@ -29,7 +29,7 @@ from .rows import as_weights
 from .schedules import SCHEDULES, Schedule
 from .state import TrainState
 from .supervisor import Supervisor
-from .targets import ClassWeight, Labels, LabelSets, kind_of_targets, labels_in_part
+from .targets import ClassWeight, Labels, LabelSets, as_labels, kind_of_targets, labels_in_part
 from .validation import Sample, Scorer, Validation, hold_out, holds_out
 from .views import Array, ViewList
 
@@ -394,13 +394,13 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
             if warm:
                 self._labels.check_equal(labels)
             blueprint = self._planned(labels)
-            sample = self._sample(checked, checked_y, sample_weight, given=(X, y), weighs=True)
+            sample = self._sample(checked, checked_y, sample_weight, given=X, weighs=True)
             validation = self._validation(X_val, y_val, sample_weight_val)
             streams = self._streams()
             rows = sample.rows
             if (
                 validation is None
-                and self.solver != "lbfgs"
+                and not blueprint.lbfgs
                 and holds_out(blueprint.early_stopping, sample, self.validation_fraction)
             ):
                 rows, held = hold_out(sample, self.validation_fraction, streams["hold_out"])
@@ -432,7 +432,7 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
     ) -> Self:
         """Train for one epoch on these rows, going on from the last ``fit`` or ``partial_fit``.
 
-        The network is made in the first call: its layers, loss and dtype are fixed from then on. All other
+        The network is made in the first call: its layers and its dtype are fixed from then on. All other
         parameters may change from call to call; another kind of solver starts anew. No rows are held out,
         and the weights are those of the last epoch.
 
@@ -454,6 +454,7 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         ValueError, TypeError, DivergenceError
             As in `fit`; the model stays as it was before the call.
         """
+        self._validate_params()  # scikit-learn does so in the first call only, but all of them are read anew
         first = not hasattr(self, "network_")
         with _unchanged_on_error(self, goes_on=not first):
             checked, checked_y = self._validated(X, y, reset=first)
@@ -463,7 +464,7 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
             )
             blueprint = self._planned(labels)
             self._check_partial(X_val)
-            sample = self._sample(checked, checked_y, sample_weight, given=(X, y), weighs=True)
+            sample = self._sample(checked, checked_y, sample_weight, given=X, weighs=True)
             validation = self._validation(X_val, y_val, sample_weight_val)
             if first:
                 self._start(blueprint, checked.dtype, self._streams())
@@ -545,6 +546,25 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
             log_odds: Array = z[:, 0] if z.shape[1] == 1 else z[:, 1] - z[:, 0]
         return log_odds
 
+    def score(self, X: Any, y: Any, sample_weight: ArrayLike | None = None) -> float:
+        """Return the share of the rows whose prediction is right; of all labels, if there are several.
+
+        Parameters
+        ----------
+        X : array_like or sparse matrix of shape (n_samples, n_features)
+        y : array_like of shape (n_samples,) or (n_samples, n_labels)
+            Labels, also with ``soft_targets=True``.
+        sample_weight : array_like of shape (n_samples,), optional
+
+        Returns
+        -------
+        float
+        """
+        if np.ndim(y) == 1 and np.asarray(y).dtype == object:
+            y = as_labels(y)  # what fit takes for whole numbers
+        score: float = super().score(X, y, sample_weight)
+        return score
+
     def activations(self, X: Any, layer: int = -1) -> Array:
         """Return the outputs of a hidden layer, after its activation: features that the network has learnt.
 
@@ -567,6 +587,10 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         n = len(self._blueprint.ends)
         if isinstance(layer, bool) or not isinstance(layer, Integral):
             raise TypeError(f"layer must be a whole number, got {layer!r}")
+        if n == 0:
+            raise ValueError(
+                "there are no hidden layers, hidden_layer_sizes=(); decision_function has the logits"
+            )
         if not -n <= layer < n:
             raise ValueError(f"there are {n} hidden layers; layer must be from {-n} to {n - 1}, got {layer}")
         X = validate_data(self, X, reset=False, **_INPUT)
@@ -627,9 +651,7 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         self.out_activation_ = self._blueprint.loss.link
         return self._blueprint
 
-    def _sample(
-        self, X: Any, y: Any, sample_weight: Any, given: tuple[Any, Any], weighs: bool = False
-    ) -> Sample:
+    def _sample(self, X: Any, y: Any, sample_weight: Any, given: Any, weighs: bool = False) -> Sample:
         """Return checked rows as the network reads them; with ``weighs`` they tell the class weights."""
         targets = self._labels.encode(y)
         weight = as_weights(sample_weight, X.shape[0])
@@ -646,7 +668,7 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
             missing = "X_val" if X is None else "y_val"
             raise ValueError(f"X_val and y_val belong together, got no {missing}")
         checked, checked_y = self._validated(X, y, reset=False)
-        sample = self._sample(checked, checked_y, weight, given=(X, y))
+        sample = self._sample(checked, checked_y, weight, given=X)
         return Validation(sample, self._blueprint.loss, scoring or self._blueprint.scoring)
 
     # --- beginning ----------------------------------------------------------------------------------------
@@ -674,7 +696,7 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
 
     def _go_on(self, blueprint: Blueprint, afresh: bool) -> None:
         """Go on with the network there is."""
-        blueprint.check_is_that_of(self.network_)
+        blueprint.check_is_that_of(self.network_, self.dtype)
         self._state.use(blueprint.optimizer, afresh=afresh)
 
     def _logits(self, X: Any) -> Array:

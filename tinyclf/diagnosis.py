@@ -20,7 +20,7 @@ _ROWS, _ENTRIES = 1000, 1_000_000
 _EPOCHS = 10
 
 # Largest magnitudes of two features that differ by more than this are a warning.
-_SCALES = 1000.0
+_SCALES, _NOISE = 1000.0, 1e-7
 
 # A loss above this many times the prior's, and this much above it, is no accident of the last step.
 _TIMES, _MORE = 1.25, 0.1
@@ -59,10 +59,10 @@ def look(network: Network, sample: Sample, rows: Array, blueprint: Blueprint, se
     n = max(2, min(_ROWS, _ENTRIES // network.widths[0]))
     few = Few(sample, rows[:: -(-len(rows) // n)])
     found: list[Warning] = []
-    if few.prior > 0.0 and (few.X[0] != few.X).any():
-        found += dead_layer(network, few, blueprint.ends) or (
-            nothing_learnt(network, few, blueprint.loss.link) if settled else []
-        )
+    if few.prior > 0.0 and (few.X[0] != few.X).any() and (few.targets != few.targets[0]).any():
+        found += dead_layer(network, few, blueprint)
+        if settled and not found:
+            found += nothing_learnt(network, few, blueprint)
     return found + different_scales(few, sample, rows)
 
 
@@ -97,35 +97,35 @@ class Few:
         return bool(np.any(np.abs(features.T @ classes) / n > _SIGMAS / np.sqrt(n)))
 
 
-def dead_layer(network: Network, few: Few, ends: list[int]) -> list[Warning]:
+def dead_layer(network: Network, few: Few, blueprint: Blueprint) -> list[Warning]:
     """Warn of the first hidden layer whose units are the same for all rows."""
-    for number, end in enumerate(ends, 1):
+    for number, end in enumerate(blueprint.ends, 1):
         y = network.outputs(few.X, end)
         if (y == y[0]).all():
             how = "saturated" if y.any() else "0 (dead ReLUs)"
             return [
                 CollapseWarning(
                     f"hidden layer {number} is dead: its {network.widths[end]} units are the same for all "
-                    f"{len(y)} rows looked at, {how}, so that the prediction does not depend on X. Lower "
-                    "learning_rate_init, scale the features (StandardScaler), or use another activation or "
-                    "random_state."
+                    f"{len(y)} rows looked at, {how}, so that the prediction does not depend on X. "
+                    f"{_remedy(blueprint)}, or use another activation."
                 )
             ]
     return []
 
 
-def nothing_learnt(network: Network, few: Few, link: str) -> list[Warning]:
+def nothing_learnt(network: Network, few: Few, blueprint: Blueprint) -> list[Warning]:
     """Warn of a log-loss far above the prior's, or as bad as it with one answer for all rows."""
     z = network.logits(few.X)
     n, k = z.shape
-    exact = SigmoidCrossEntropy() if link == "logistic" else SoftmaxCrossEntropy()
+    exact = SigmoidCrossEntropy() if blueprint.loss.link == "logistic" else SoftmaxCrossEntropy()
     loss = exact.mean(z, exact.targets(few.labels.for_loss(few.targets, k), n, k), few.weight)
     told = f"the log-loss is {loss:.4g}, where the class frequencies alone give {few.prior:.4g}"
     if loss > max(_TIMES * few.prior, few.prior + _MORE):
+        clip = "" if blueprint.lbfgs else ", or set max_grad_norm"
         return [
             DivergenceWarning(
                 f"training ended worse than knowing nothing: on the {n} training rows looked at {told}. "
-                "Lower learning_rate_init, scale the features (StandardScaler), or set max_grad_norm."
+                f"{_remedy(blueprint)}{clip}."
             )
         ]
     codes = few.labels.codes(z)
@@ -134,24 +134,26 @@ def nothing_learnt(network: Network, few: Few, link: str) -> list[Warning]:
         return [
             CollapseWarning(
                 f"all {n} training rows looked at are predicted as {_shown(few.labels.decode(z[:1]))}, and "
-                f"{told}: nothing was learnt from X. Scale the features (StandardScaler), or change "
-                "learning_rate_init or random_state."
+                f"{told}: nothing was learnt from X. {_remedy(blueprint)}, or lower alpha."
             )
         ]
     return []
 
 
+def _remedy(blueprint: Blueprint) -> str:
+    rate = "" if blueprint.lbfgs else ", lower learning_rate_init"
+    return f"Scale the features (StandardScaler){rate}, change random_state"
+
+
 def different_scales(few: Few, sample: Sample, rows: Array) -> list[Warning]:
     """Warn of two columns whose largest magnitudes differ by more than a factor of 1000."""
-    if _span(np.abs(few.X).max(axis=0)) is None:
+    if _span(few.X) is None:
         return []
     # It may be that a rare value was not among the few rows. All of them are asked only in doubt.
-    X = sample.X[rows]
-    largest = np.maximum(_dense(X.max(axis=0)), -_dense(X.min(axis=0)))
-    span = _span(largest)
+    span = _span(sample.X[rows])
     if span is None:
         return []
-    high, low = span
+    high, low, largest = span
     return [
         FeatureScaleWarning(
             f"the features differ in scale: column {high} reaches {largest[high]:.4g} in magnitude, column "
@@ -161,14 +163,20 @@ def different_scales(few: Few, sample: Sample, rows: Array) -> list[Warning]:
     ]
 
 
-def _span(largest: Array) -> tuple[int, int] | None:
-    """Return the columns of the largest and the smallest magnitude, if they are far apart."""
-    columns = np.flatnonzero(largest)  # a column of zeros has no scale
+def _span(X: Any) -> tuple[int, int, Array] | None:
+    """Return the columns of the largest and the smallest magnitude and all magnitudes, if they are far apart.
+
+    A constant column has no scale of its own, but one that is large disturbs the others. What is below 1e-7
+    of the largest is taken for rounding errors of a constant, which scaling leaves behind.
+    """
+    top, bottom = _dense(X.max(axis=0)), _dense(X.min(axis=0))
+    largest = np.maximum(top, -bottom)
+    high = int(largest.argmax())
+    columns = np.flatnonzero((top > bottom) & (largest > _NOISE * largest[high]))
     if not columns.size:
         return None
-    high = int(columns[largest[columns].argmax()])
     low = int(columns[largest[columns].argmin()])
-    return (high, low) if largest[high] / _SCALES > largest[low] else None
+    return (high, low, largest) if largest[high] / _SCALES > largest[low] else None
 
 
 def _dense(row: Any) -> Array:

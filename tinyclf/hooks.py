@@ -52,11 +52,18 @@ class Hooks:
         return bool(epoch.call_on_fit_task_end(**self._task, reconstruction_attributes=self._fitted))
 
     def fit_ends(self) -> None:
-        """Tell that the fit is over; an epoch that had begun but was not finished ends as an empty task."""
+        """Tell that the fit is over; an epoch that had begun but was not finished ends as an empty task.
+
+        A callback that changes the model at the end does so in ``before_fit_ends``, which is ours, so that
+        all others see what it leaves, in whichever order they were set.
+        """
         if not self.listening:
             return
         if self._epoch is not None:
             self._epoch.call_on_fit_task_end(estimator=self.estimator)
+        for callback in self.estimator._skl_callbacks:
+            if hasattr(callback, "before_fit_ends"):
+                callback.before_fit_ends(self.estimator, self._fit)
         self._fit.call_on_fit_task_end(**self._task, reconstruction_attributes=self._fitted)
 
     def _fitted(self) -> dict[str, Any]:

@@ -50,6 +50,11 @@ class Optimizer:
     def __post_init__(self) -> None:
         check_interval("learning_rate", self.learning_rate, 0.0, np.inf, open_low=True, open_high=True)
         check_interval("weight_decay", self.weight_decay, 0.0, np.inf, open_high=True)
+        if self.learning_rate * self.weight_decay > 1.0:
+            raise ValueError(
+                f"each step multiplies the weights by 1 - {self.learning_rate} * {self.weight_decay}, "
+                "learning rate times weight_decay, which must not be negative; lower one of them"
+            )
 
     def vectors(self) -> tuple[str, ...]:
         """Names of the vectors that live from step to step."""

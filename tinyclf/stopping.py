@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from .errors import check_interval
 from .views import Array
 
 
@@ -21,6 +22,8 @@ class Plateau:
     """
 
     def __init__(self, tol: float, n_iter_no_change: float) -> None:
+        check_interval("tol", tol, 0.0, math.inf)
+        check_interval("n_iter_no_change", n_iter_no_change, 1, math.inf)
         self.tol = tol
         self.n_iter_no_change = n_iter_no_change
         self.best_loss = math.inf

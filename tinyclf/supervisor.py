@@ -40,7 +40,6 @@ class Supervisor:
         self.state = state
         self.validation = validation
         self.by_score = validation is not None and blueprint.early_stopping is not False
-        self.lbfgs = model.solver == "lbfgs"
         self.rate_rule = model.learning_rate if isinstance(state.optimizer, SGD) else "constant"
         self.hooks: Hooks | None = None
         self.stopped = False
@@ -70,7 +69,7 @@ class Supervisor:
             What is to be said about how it ended.
         """
         model, state = self.model, self.state
-        unwatched = self.lbfgs and not self.by_score  # it has a test of its own
+        unwatched = self.blueprint.lbfgs and not self.by_score  # it has a test of its own
         state.plateau = Plateau(model.tol, math.inf if unwatched else model.n_iter_no_change)
         state.best = Best()
         if self.validation is not None:
@@ -78,7 +77,7 @@ class Supervisor:
         self.hooks = hooks
         hooks.epoch_begins()
         try:
-            notes = (self._minimise if self.lbfgs else self._descend)(sample, rows)
+            notes = (self._minimise if self.blueprint.lbfgs else self._descend)(sample, rows)
         except KeyboardInterrupt:
             if model.n_iter_ == 0 and not interruptible:
                 raise
@@ -144,8 +143,12 @@ class Supervisor:
             tol=model.tol,
             **self._problem(sample, rows),
         )
-        if model.n_iter_ == 0:
+        if model.n_iter_ == 0:  # it began at its end
             model.loss_ = ending.loss
+            if model.best_loss_ is not None:
+                model.best_loss_ = min(model.best_loss_, ending.loss)
+            if self.validation is not None:
+                _, model.best_validation_score_ = self.validation.measure(model)
         if ending.converged or self.stopped:
             return []
         return [_unconverged(f"lbfgs stopped with {ending.reason.strip()!r}", "max_iter or max_fun")]
@@ -163,6 +166,8 @@ class Supervisor:
     def after(self, epoch: Epoch) -> bool:
         """Take note of an epoch or iteration and return whether to stop."""
         model = self.model
+        # Before the books: a measure that is interrupted leaves them as they are.
+        measured = None if self.validation is None else self.validation.measure(model)
         model.n_iter_ += 1
         model.t_ += epoch.rows
         model.loss_ = epoch.loss
@@ -170,8 +175,8 @@ class Supervisor:
         if model.best_loss_ is not None:
             model.best_loss_ = min(model.best_loss_, epoch.loss)
         self._say(f"Iteration {model.n_iter_}, loss = {epoch.loss:.8f}")
-        if self.validation is not None:
-            self._measure(self.validation)
+        if measured is not None:
+            self._enter(*measured)
         if self.rate_rule == "invscaling":
             self.state.scale = inverse_scaling(model.t_, model.power_t)
         if self._plateau().reached(-model.validation_scores_[-1] if self.by_score else epoch.loss):
@@ -186,9 +191,9 @@ class Supervisor:
         assert self.state.plateau is not None
         return self.state.plateau
 
-    def _measure(self, validation: Validation) -> None:
+    def _enter(self, loss: float, score: float) -> None:
+        """Enter what was measured on the validation set."""
         model = self.model
-        loss, score = validation.measure(model)
         model.validation_loss_curve_.append(loss)
         model.validation_scores_.append(score)
         model.best_validation_score_ = max(model.best_validation_score_, score)

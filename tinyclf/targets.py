@@ -6,6 +6,7 @@ labels of each row, as columns of 0 and 1, (n, k). `Probabilities`: how likely e
 
 from __future__ import annotations
 
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,8 @@ class Labels:
     classes : ndarray of shape (k,)
     """
 
+    kind = "one label per row"
+
     stratified = True
     """Whether a hold-out can have the same share of each class."""
 
@@ -42,11 +45,11 @@ class Labels:
 
     def check_equal(self, others: Labels) -> None:
         """Raise an error unless others are the same kind of labels with the same classes."""
-        if type(others) is not type(self) or not np.array_equal(others.classes, self.classes):
-            raise ValueError(
-                "warm_start can only be used where `y` has the same classes as in the previous call to fit. "
-                f"Previously got {self.classes}, `y` has {others.classes}"
-            )
+        same = "warm_start can only be used where `y` has the same classes as in the previous call to fit."
+        if others.kind != self.kind:
+            raise ValueError(f"{same} Previously got {self.kind}, `y` has {others.kind}")
+        if not np.array_equal(others.classes, self.classes):
+            raise ValueError(f"{same} Previously got {self.classes}, `y` has {others.classes}")
 
     def n_outputs(self, loss: Loss) -> int:
         """Return the number of logits with this loss."""
@@ -54,7 +57,16 @@ class Labels:
 
     def encode(self, y: ArrayLike) -> Array:
         """Return the targets; a label that is not among the classes is an error."""
+        if scipy.sparse.issparse(y) or np.ndim(y) != 1:
+            raise ValueError(
+                f"y must hold {self.kind}, as before, shape (n_samples,), got shape {np.shape(y)}"
+            )
         return encode_known(y, self.classes)
+
+    def restore(self, targets: Array) -> Array:
+        """Return what was encoded, in the terms of y and as scorers read it."""
+        labels: Array = self.classes[targets]
+        return labels
 
     def for_loss(self, targets: Array, n_outputs: int) -> Array:
         """Return encoded targets in the form that the loss of so many logits reads."""
@@ -96,7 +108,7 @@ class Labels:
             factors = np.zeros(len(mass))
             np.divide(mass.sum() / np.count_nonzero(mass), mass, out=factors, where=mass > 0)
             return factors
-        return _named(class_weight, self.classes.tolist())
+        return _named(class_weight, self.classes)
 
     def spread(self, factors: Array, targets: Array) -> Array:
         """Return the factor of each row, given those of the classes."""
@@ -109,6 +121,7 @@ class Probabilities(Labels):
     The classes are the names of the columns of a data frame, or 0 to k - 1.
     """
 
+    kind = "probabilities, as with soft_targets=True"
     stratified = False
 
     @classmethod
@@ -144,6 +157,9 @@ class Probabilities(Labels):
             )
         return targets
 
+    def restore(self, targets: Array) -> Array:
+        return targets
+
     def for_loss(self, targets: Array, n_outputs: int) -> Array:
         return targets[:, 1:] if n_outputs == 1 and targets.shape[1] == 2 else targets
 
@@ -168,6 +184,7 @@ class LabelSets(Labels):
     The classes are 0 to k - 1, and predictions are sparse if y was.
     """
 
+    kind = "columns of 0 and 1"
     stratified = False
 
     def __init__(self, classes: Array, sparse: bool = False) -> None:
@@ -195,6 +212,9 @@ class LabelSets(Labels):
             )
         targets: Array = y.astype(np.float64)
         return targets
+
+    def restore(self, targets: Array) -> Array:
+        return targets.astype(np.intp)
 
     def codes(self, z: Array) -> Array:
         codes: Array = (z > 0).astype(np.intp)
@@ -248,9 +268,11 @@ def kind_of_targets(y: Any, *, soft: bool) -> Labels:
 
 def labels_in_part(y: Any, classes: ArrayLike | None, known: Labels | None, *, soft: bool) -> Labels:
     """Return the labels of which y may hold a part: those known, or named in classes, or its columns."""
-    named = None if classes is None else np.unique(as_labels(classes))
+    named = None if classes is None else _named_classes(classes)
     if known is not None:
         labels = known
+        if soft != isinstance(known, Probabilities):
+            raise ValueError(f"soft_targets={soft}, but the model was trained on {known.kind}; set it back")
     elif soft or np.ndim(y) == 2 or scipy.sparse.issparse(y):
         if named is None and not soft:
             raise ValueError("classes must be passed on the first call to partial_fit.")
@@ -276,7 +298,8 @@ def as_labels(y: ArrayLike) -> Array:
     if missing:
         raise ValueError(f"y has a missing label, None, at row {missing[0]}; name it or remove the row")
     kinds = {type(label) for label in labels.ravel()}
-    if len(kinds) == 1 and issubclass(next(iter(kinds)), (int, np.integer, np.bool_)):
+    flags = [issubclass(kind, (bool, np.bool_)) for kind in kinds]
+    if all(flags) or (not any(flags) and all(issubclass(kind, (int, np.integer)) for kind in kinds)):
         return np.array(labels.tolist())  # whole numbers in disguise
     try:
         np.unique(labels)
@@ -299,20 +322,41 @@ def encode_known(y: ArrayLike, classes: Array) -> Array:
     return np.array([position[label] for label in found.tolist()], dtype=np.intp)[codes]
 
 
-def _named(class_weight: Any, classes: list[Any]) -> Array:
+def _named_classes(classes: ArrayLike) -> Array:
+    """Return the classes that partial_fit is told of, sorted."""
+    labels = as_labels(classes)
+    if labels.ndim != 1 or labels.size == 0 or (labels != labels).any():
+        raise ValueError(
+            f"classes must be a list of labels, at least one and none of them nan, got {classes!r}"
+        )
+    return np.unique(labels)
+
+
+def _named(class_weight: Any, classes: Array) -> Array:
     """Return the weights of the classes; one that is not named weighs 1."""
     if not isinstance(class_weight, dict):
         raise ValueError(
             f'class_weight must be a dict from class to weight, "balanced" or None, got {class_weight!r}'
         )
-    unknown = [label for label in class_weight if label not in classes]
+    known = set(classes)  # NumPy's scalars, which equal Python's
+    unknown = [label for label in class_weight if label not in known]
     if unknown:
-        raise ValueError(f"class_weight names {_some(unknown)}, but the classes are {_some(classes)}")
-    factors = np.array([class_weight.get(label, 1.0) for label in classes], np.float64)
-    for label, factor in zip(classes, factors, strict=True):
-        if not 0.0 <= factor < np.inf:
-            raise ValueError(f"class_weight must be finite and >= 0, got {factor} for class {label!r}")
+        raise ValueError(
+            f"class_weight names {_some(unknown)}, but the classes are {_some(classes.tolist())}"
+        )
+    factors = np.ones(len(classes))
+    for i, label in enumerate(classes):
+        factor: Any = class_weight.get(label, 1.0)
+        if not isinstance(factor, Real) or not 0.0 <= float(factor) < np.inf:
+            raise ValueError(
+                f"class_weight must be finite and >= 0, got {factor!r} for class {_shown(label)}"
+            )
+        factors[i] = factor
     return factors
+
+
+def _shown(label: Any) -> str:
+    return repr(label.item() if isinstance(label, np.generic) else label)
 
 
 def _some(labels: list[Any]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,7 +25,7 @@ Scorer = Callable[..., float]
 
 @dataclass(frozen=True)
 class Sample:
-    """Rows with their targets and weights, as the network reads them and as they were given.
+    """Rows with their targets and weights, as the network reads them.
 
     Attributes
     ----------
@@ -35,8 +36,8 @@ class Sample:
         The sample weights.
     factor : ndarray of shape (n,) or None
         By what the class weights multiply them.
-    given : tuple
-        X and y as they were handed over, for scorers.
+    given : array_like
+        X as it was handed over, for scorers.
     """
 
     labels: Labels
@@ -44,7 +45,18 @@ class Sample:
     targets: Array
     weight: Array | None
     factor: Array | None
-    given: tuple[Any, Any]
+    given: Any
+
+    def __post_init__(self) -> None:
+        if self.factor is None or self.loss_weight is None:
+            return
+        with np.errstate(over="ignore"):
+            total = self.loss_weight.sum()
+        if not 0.0 < total < np.inf:
+            raise ValueError(
+                f"the weights of the rows, class_weight times sample_weight, sum to {total}; at least one of "
+                f"the {len(self.factor)} rows must count, and the sum be finite"
+            )
 
     @property
     def loss_weight(self) -> Array | None:
@@ -67,7 +79,8 @@ class Sample:
             self.targets[rows],
             None if self.weight is None else self.weight[rows],
             None if self.factor is None else self.factor[rows],
-            (_safe_indexing(self.given[0], rows), _safe_indexing(self.given[1], rows)),
+            # Only a frame's names matter to a scorer; other kinds of X cannot all be indexed.
+            _safe_indexing(self.given, rows) if hasattr(self.given, "columns") else self.X[rows],
         )
 
 
@@ -92,7 +105,12 @@ class Validation:
         self.sample = sample
         self.loss = loss
         self.scoring = scoring
-        self._scorer = None if scoring in ("loss", "accuracy") else get_scorer(scoring)
+        self._scorer = as_scorer(scoring)
+        if self._scorer is not None and sample.weight is not None and not _takes_weights(self._scorer):
+            raise ValueError(
+                f"scoring={scoring!r} takes no sample_weight, but the validation rows have weights; use a "
+                'scorer that does, or "loss"'
+            )
 
     def measure(self, estimator: Any) -> tuple[float, float]:
         """Return the loss and the score of an estimator, whose network is asked as it is now."""
@@ -106,11 +124,28 @@ class Validation:
             hits = labels.hits(z, sample.targets)
             return loss, float(np.average(hits, weights=sample.weight)) if np.isfinite(z).all() else np.nan
         weights = {} if sample.weight is None else {"sample_weight": sample.weight}
-        score = self._scorer(estimator, *sample.given, **weights)  # type: ignore[misc]
+        score = self._scorer(estimator, sample.given, labels.restore(sample.targets), **weights)  # type: ignore[misc]
         try:
             return loss, float(score)
         except (TypeError, ValueError):
             raise TypeError(f"scoring must return a number, got {score!r} from {self.scoring!r}") from None
+
+
+def as_scorer(scoring: str | Scorer) -> Scorer | None:
+    """Return the scorer of this name, or the callable; None for "loss" and "accuracy"."""
+    if isinstance(scoring, str) and scoring in ("loss", "accuracy"):
+        return None
+    if not isinstance(scoring, str) and not callable(scoring):
+        raise TypeError(f'scoring must be "loss", the name of a scorer, or a callable, got {scoring!r}')
+    scorer: Scorer = get_scorer(scoring)
+    return scorer
+
+
+def _takes_weights(scorer: Scorer) -> bool:
+    if hasattr(scorer, "_accept_sample_weight"):  # scikit-learn's scorers take any keyword, and pass it on
+        return bool(scorer._accept_sample_weight())
+    parameters = inspect.signature(scorer).parameters.values()
+    return any(p.name == "sample_weight" or p.kind is p.VAR_KEYWORD for p in parameters)
 
 
 def holds_out(early_stopping: bool | str, sample: Sample, fraction: float) -> bool:
@@ -153,15 +188,25 @@ def hold_out(sample: Sample, fraction: float, rng: np.random.Generator) -> tuple
         If fewer than two rows would be held out, or a class is too small to be split.
     """
     rows, labels = sample.rows, sample.labels
+    n_held = math.ceil(fraction * len(rows))
+    too_small = ValueError(
+        "The validation set is too small. Increase 'validation_fraction' or the size of your dataset: "
+        f"validation_fraction={fraction} of {len(rows)} rows is {n_held}"
+    )
+    if n_held == 0:
+        raise too_small
     stratify = labels.classes[sample.targets[rows]] if labels.stratified else None
     if stratify is not None and len(labels.classes) == 2:
         # As scikit-learn's MLP encodes two classes, so that its messages are the same.
         stratify = (sample.targets[rows] == 1)[:, None]
     seed = int(rng.integers(2**32))
-    train, held = train_test_split(rows, test_size=fraction, random_state=seed, stratify=stratify)
-    if len(held) < 2:
+    try:
+        train, held = train_test_split(rows, test_size=fraction, random_state=seed, stratify=stratify)
+    except ValueError as error:
         raise ValueError(
-            "The validation set is too small. Increase 'validation_fraction' or the size of your dataset: "
-            f"validation_fraction={fraction} of {len(rows)} rows is {len(held)}"
-        )
+            f"{error} This is about the rows held out for early_stopping, validation_fraction={fraction} of "
+            f"{len(rows)}; give X_val and y_val, or early_stopping=False"
+        ) from None
+    if n_held < 2:
+        raise too_small
     return train, sample.take(held)
