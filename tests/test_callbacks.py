@@ -312,6 +312,23 @@ class Scores:
         return self.scores.pop(0)
 
 
+def test_callbacks_for_a_classifier_say_so_on_a_pipeline(tmp_path):
+    for callback in (EarlyStopping(), Checkpoint(tmp_path / "model.pkl")):
+        with pytest.raises(TypeError, match=r"is for a TinyClassifier, got a Pipeline; set it on that step"):
+            make_pipeline(StandardScaler(), quick()).set_callbacks(callback).fit(X, Y)
+
+
+def test_an_unfinished_epoch_is_not_measured():
+    seen = []
+    stopping = EarlyStopping(X_VAL, Y_VAL, scoring=lambda model, X, y: seen.append(model.n_iter_) or 0.0)
+    with pytest.warns(UserWarning, match="interrupted by user after 2 epochs"):
+        quick(batch_size=60, loss=Interrupts(at=7)).set_callbacks(stopping).fit(X, Y)
+    assert seen == [1, 2]
+    seen.clear()
+    model = quick(solver="lbfgs", max_iter=500).set_callbacks(stopping).fit(X, Y)
+    assert seen == list(range(1, model.n_iter_ + 1))
+
+
 @pytest.mark.parametrize("broken", ["dump", "fsync", "replace"])
 def test_a_save_that_fails_leaves_the_old_file_and_no_other(tmp_path, monkeypatch, broken):
     path = tmp_path / "model.pkl"

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import scipy.sparse
 import scipy.stats
-from sklearn.datasets import load_breast_cancer, load_digits, load_iris, load_wine, make_moons
+from sklearn.datasets import load_breast_cancer, load_digits, load_iris, load_wine, make_circles, make_moons
 from sklearn.decomposition import PCA
 from sklearn.metrics import log_loss
 from sklearn.preprocessing import StandardScaler
@@ -102,6 +102,41 @@ def test_one_answer_for_all_rows_is_named():
     assert "Scale the features" in message
 
 
+@pytest.mark.parametrize("make", [make_circles, make_moons])
+def test_a_collapse_is_named_where_features_say_something_by_a_curve_only(make):
+    X, y = make(400, noise=0.05, random_state=0)
+    model = TinyClassifier(5, "tanh", alpha=1e5, learning_rate_init=0.05, tol=1e-3, random_state=0)
+    assert "nothing was learnt from X" in only(warned(model, X, y), CollapseWarning)
+
+
+def test_a_clipped_batch_does_not_silence_the_diagnosis():
+    settings = {"activation": "tanh", "solver": "sgd", "learning_rate_init": 10.0, "n_iter_no_change": 3}
+    X, y = DIGITS[:400] / 16, LABELS[:400]
+    model = TinyClassifier(**settings, batch_size=1000, random_state=0)
+    only(warned(model, X, y), DivergenceWarning)
+
+
+def test_rows_that_are_sorted_by_label_are_all_looked_at():
+    X, y = np.random.default_rng(0).normal(size=(4000, 2)), np.arange(4000) // 1000
+    model = TinyClassifier(
+        5, "tanh", alpha=3e4, learning_rate_init=0.01, early_stopping=False, random_state=0
+    )
+    X[:, 0] += y
+    message = only(warned(model, X, y), CollapseWarning)
+    assert f"the class frequencies alone give {np.log(4):.4g}" in message
+
+
+def test_an_interrupted_diagnosis_costs_no_model(monkeypatch):
+    def interrupts(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("tinyclf.classifier.look", interrupts)
+    model = TinyClassifier(5, max_iter=300, random_state=0)
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(IRIS, SPECIES)
+    assert model.score(IRIS, SPECIES) > 0.6
+
+
 def test_one_answer_is_right_where_the_features_say_nothing():
     for seed in range(20):
         rng = np.random.default_rng(seed)
@@ -122,9 +157,10 @@ def test_features_of_wildly_different_scale_are_named(make):
 def test_a_rare_value_is_not_missed():
     X = np.random.default_rng(0).normal(size=(5000, 2))
     X[:, 1] *= 1e-5
-    assert only(warned(TinyClassifier(4, max_iter=2), X, X[:, 0] > 0), FeatureScaleWarning)
-    X[4321, 1] = 1.0
-    assert warned(TinyClassifier(4, max_iter=2), X, X[:, 0] > 0) == []
+    model = TinyClassifier(4, max_iter=2, early_stopping=False, random_state=0)
+    assert only(warned(model, X, X[:, 0] > 0), FeatureScaleWarning)
+    X[4321, 1] = -1.0
+    assert warned(model, X, X[:, 0] > 0) == []
 
 
 @pytest.mark.parametrize("constant", [0.1, 1 / 3, 123.456, 100000.1])
@@ -151,7 +187,10 @@ def test_a_large_constant_disturbs_the_others():
 def test_the_fix_is_one_that_the_solver_has():
     rng = np.random.default_rng(0)
     X = rng.normal(size=(200, 2))
-    message = only(warned(TinyClassifier(4, solver="lbfgs", alpha=1e6), X, X[:, 0] > 0.3), CollapseWarning)
+    message = only(
+        warned(TinyClassifier(4, "tanh", solver="lbfgs", alpha=1e4, random_state=0), X, X[:, 0] > 0.3),
+        CollapseWarning,
+    )
     assert "learning_rate" not in message
     assert "lower alpha" in message
 

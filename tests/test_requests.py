@@ -23,6 +23,7 @@ from tinyclf import (
     Dense,
     Dropout,
     Identity,
+    Layer,
     Logistic,
     ReLU,
     SigmoidCrossEntropy,
@@ -42,6 +43,19 @@ DIGITS = DIGITS / 16
 X_SETS, SETS = make_multilabel_classification(n_samples=200, random_state=0)
 X_SETS = StandardScaler().fit_transform(X_SETS)
 SOFT = np.eye(3)[SPECIES] * 0.625 + 0.125
+
+
+class Slope(Layer):
+    """A layer whose repr does not tell its slope."""
+
+    def __init__(self, slope):
+        self.slope = slope
+
+    def forward(self, p, t):
+        t.y = self.slope * t.x
+
+    def backward(self, p, g, t):
+        t.dx = self.slope * t.dy
 
 
 def quick(**parameters):
@@ -143,6 +157,39 @@ def test_label_smoothing_is_training_on_smoothed_targets(X, y):
     assert np.abs(smoothed.decision_function(X)).mean() < np.abs(sure.decision_function(X)).mean()
 
 
+def test_label_smoothing_goes_with_any_loss_of_a_name():
+    for y in (NAMES, TWO):
+        by_name = quick(loss="softmax_cross_entropy", label_smoothing=0.3).fit(IRIS, y)
+        by_hand = quick(loss=SoftmaxCrossEntropy(0.3)).fit(IRIS, y)
+        np.testing.assert_array_equal(by_name.network_.theta, by_hand.network_.theta)
+
+
+def test_the_last_layer_begins_like_the_one_below_it():
+    # Glorot's bound, which scikit-learn makes smaller for the logistic function.
+    still = {"solver": SGD(1e-30), "max_iter": 1, "dtype": "float64"}
+    for hidden, activation, factor in [
+        ((300, 200), ["logistic", "tanh"], 6.0),
+        ((300, 200), ["tanh", "logistic"], 2.0),
+        ((), "logistic", 2.0),
+        ((), "relu", 6.0),
+    ]:
+        W = (
+            quick(hidden_layer_sizes=hidden, activation=activation, **still)
+            .fit(DIGITS[:400], LABELS[:400])
+            .coefs_[-1]
+        )
+        bound = np.sqrt(factor / sum(W.shape))
+        assert 0.95 * bound < np.abs(W).max() <= bound
+
+
+@pytest.mark.parametrize("make", [Slope, lambda slope: [Slope(slope), "relu"]])
+def test_layers_that_differ_in_what_their_repr_hides_differ(make):
+    model = quick(activation=[make(0.1)], warm_start=True).fit(IRIS, NAMES)
+    model.set_params(activation=[make(0.1)]).fit(IRIS, NAMES)
+    with pytest.raises(ValueError, match="layers cannot change"):
+        model.set_params(activation=[make(0.9)]).fit(IRIS, NAMES)
+
+
 @pytest.mark.parametrize("solver", ["adam", "sgd"])
 def test_weight_decay_is_independent_of_the_batch_size_and_of_alpha(solver):
     # With a learning rate that moves nothing else, weights shrink by (1 - rate decay) a step; biases do not.
@@ -198,10 +245,12 @@ def test_partial_fit_knows_no_budget():
 def test_adaptive_rates_last_over_calls_of_partial_fit():
     model = quick(solver="sgd", learning_rate="adaptive", tol=10.0, n_iter_no_change=2)
     scales = []
-    for _ in range(8):
+    for call in range(10):
+        if call == 8:
+            model.set_params(tol=0.0, learning_rate_init=0.5)  # from now on it gains
         model.partial_fit(IRIS, NAMES, classes=np.unique(NAMES))
         scales.append(model._state.scale)
-    np.testing.assert_allclose(scales, [1, 1, 1, 0.2, 0.2, 0.2, 0.04, 0.04])
+    np.testing.assert_allclose(scales, [1, 1, 1, 0.2, 0.2, 0.2, 0.04, 0.04, 0.04, 0.04])
 
 
 # --- hidden activations ------------------------------------------------------------------------------------
@@ -275,6 +324,8 @@ def test_partial_fit_of_several_labels():
         model.partial_fit(X_SETS, SETS[:, :4])
     with pytest.raises(ValueError, match="not that of the columns"):
         quick().partial_fit(X_SETS, SETS, classes=[0, 1, 2])
+    with pytest.raises(ValueError, match="classes must be passed on the first call"):
+        quick().partial_fit(X_SETS, SETS)
 
 
 @pytest.mark.parametrize(

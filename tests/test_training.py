@@ -27,6 +27,7 @@ from tinyclf import (
     softmax,
     train,
 )
+from tinyclf.stopping import Plateau
 from tinyclf.teaching import NaiveSoftmaxCrossEntropy
 from tinyclf.training import euclidean_norm
 
@@ -523,10 +524,22 @@ def test_a_long_gradient_is_shortened_and_a_short_one_left_alone():
 @pytest.mark.parametrize("size", [1e-200, 1e-160, 1.0, 1e160, 1e300])
 def test_the_length_of_a_vector_neither_overflows_nor_vanishes(size):
     vector = np.array([3.0, 0.0, -4.0]) * size
-    assert euclidean_norm(vector) == pytest.approx(5.0 * size, rel=1e-14)
+    assert euclidean_norm(vector) == pytest.approx(5.0 * size, rel=1e-14, abs=0)
     assert euclidean_norm(np.zeros(3)) == 0.0
     assert np.isnan(euclidean_norm(np.array([np.nan, 1.0])))
     assert euclidean_norm(np.array([np.inf, 1.0])) == np.inf
+
+
+def test_a_snapshot_keeps_its_plateau():
+    state = TrainState(Network([Dense(2)], 1), SGD())
+    state.plateau = Plateau(0.0, 3)
+    snapshot = state.snapshot()
+    state.plateau.reached(1.0)
+    state.plateau.reached(2.0)
+    for _ in range(2):
+        state.restore(snapshot)
+        assert (state.plateau.without_gain, state.plateau.best_loss) == (0, np.inf)
+        state.plateau.reached(3.0)
 
 
 def test_training_on_chosen_rows_is_training_on_a_copy_of_them():

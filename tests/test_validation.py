@@ -1,6 +1,7 @@
 """Validation sets: given or held out, measured after each epoch, and what comes of it."""
 
 import copy
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -277,6 +278,85 @@ def test_auto_holds_out_where_there_is_enough(n, y, expected):
         hold_out(sample, fraction, np.random.default_rng(0))
 
 
+def test_the_loss_of_rows_held_out_has_their_class_weights():
+    seen = []
+
+    def scorer(model, X, y):
+        seen.append((X, y, model.predict_log_proba(X)))
+        return 0.0
+
+    class_weight = {digit: 1.0 + digit for digit in range(10)}
+    model = quick(early_stopping=True, class_weight=class_weight, scoring=scorer, max_iter=2, dtype="float64")
+    model.fit(DIGITS, LABELS)
+    for (_, y, log_p), loss in zip(seen, model.validation_loss_curve_, strict=True):
+        expected = np.average(-log_p[np.arange(len(y)), y], weights=1.0 + y)
+        assert loss == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize("kind", ["several labels", "soft"])
+def test_accuracy_of_other_targets_is_scikit_learns(kind):
+    rng = np.random.default_rng(0)
+    if kind == "soft":
+        y, soft = rng.dirichlet(np.ones(3), len(IRIS)), True
+        truth = y.argmax(axis=1)
+    else:
+        y, soft = (IRIS + rng.normal(size=IRIS.shape) > 0).astype(int), False
+        truth = y
+    w = rng.uniform(0.5, 2.0, 50)
+    model = quick(early_stopping=True, soft_targets=soft, n_iter_no_change=100, max_iter=8)
+    model.fit(IRIS, y, X_val=IRIS[:50], y_val=y[:50], sample_weight_val=w)
+    expected = accuracy_score(truth[:50], model.predict(IRIS[:50]), sample_weight=w)
+    assert model.best_validation_score_ == pytest.approx(expected, rel=1e-12)
+    assert 0.0 < expected < 1.0
+
+
+def test_a_warm_start_keeps_the_best_weights_of_its_own_fit():
+    scores = iter([0.9, 0.8, 0.1, 0.5, 0.3])
+    model = quick(warm_start=True, max_iter=2, scoring=lambda *_: next(scores))
+    model.fit(X, Y, **VALIDATION)
+    assert model.best_epoch_ == 1
+    first = copy.deepcopy(model)
+    model.set_params(max_iter=3).fit(X, Y, **VALIDATION)
+    assert (model.best_epoch_, model.best_validation_score_) == (4, 0.5)
+    first.set_params(max_iter=2, early_stopping=False).fit(X, Y)
+    np.testing.assert_array_equal(model.network_.theta, first.network_.theta)
+    assert first.validation_scores_ is first.validation_loss_curve_ is first.best_validation_score_ is None
+    assert first.best_epoch_ is None
+
+
+def test_an_interrupted_refit_keeps_what_it_has_learnt_after_an_epoch():
+    model = quick(batch_size=35).fit(X, Y)
+    model.set_params(loss=Interrupts(at=8), batch_size=35)
+    with pytest.warns(UserWarning, match="interrupted by user after 2 epochs"):
+        model.fit(X, Y)
+    assert len(model.loss_curve_) == model.n_iter_ == 2
+
+
+@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
+def test_a_fit_that_is_stopped_by_its_validation_set_is_silent(solver):
+    scores = iter([0.5] * 100)
+    model = quick(solver=solver, scoring=lambda *_: next(scores), n_iter_no_change=2, max_iter=50)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model.fit(X, Y, **VALIDATION)
+    assert model.n_iter_ == 4
+
+
+@pytest.mark.parametrize("learning_rate", ["constant", "invscaling", "adaptive"])
+def test_rules_of_sgd_change_neither_adam_nor_lbfgs(learning_rate):
+    for solver in ("adam", "lbfgs"):
+        plain = quick(solver=solver, n_iter_no_change=2).fit(X, Y, **VALIDATION)
+        ruled = quick(solver=solver, n_iter_no_change=2, learning_rate=learning_rate).fit(X, Y, **VALIDATION)
+        assert ruled.n_iter_ == plain.n_iter_
+        np.testing.assert_array_equal(ruled.network_.theta, plain.network_.theta)
+        assert ruled._state.scale == 1.0
+
+
+def test_a_batch_larger_than_the_rows_that_are_left_is_named():
+    with pytest.warns(UserWarning, match="batch_size=140 is larger than the 135 rows"):
+        quick(early_stopping=True, batch_size=140, max_iter=20, tol=1.0, n_iter_no_change=1).fit(IRIS, NAMES)
+
+
 @pytest.mark.filterwarnings("ignore::tinyclf.TrainingWarning")  # it is made to fail
 def test_best_values_are_those_of_the_weights_that_are_kept_over_warm_starts():
     model = quick(warm_start=True, early_stopping=True, max_iter=20).fit(DIGITS, LABELS)
@@ -287,6 +367,15 @@ def test_best_values_are_those_of_the_weights_that_are_kept_over_warm_starts():
     assert model.best_loss_ == min(model.loss_curve_)
     model.set_params(early_stopping=True).fit(DIGITS, LABELS)
     assert model.best_loss_ is None
+
+
+@pytest.mark.parametrize(
+    "y", [np.where(np.arange(150) == 3, 3, SPECIES), np.arange(150) % 50], ids=["rare", "many"]
+)
+def test_classes_that_are_too_rare_for_both_sides_are_left_to_chance(y):
+    train, held = hold_out(sample_of(IRIS, y), 0.1, np.random.default_rng(0))
+    assert (len(train), len(held.targets)) == (135, 15)
+    quick(early_stopping=True, max_iter=2).fit(IRIS, y)
 
 
 def test_auto_scores_by_loss_and_true_by_accuracy_as_in_scikit_learn():
@@ -330,10 +419,10 @@ def test_the_hold_out_is_the_same_for_the_same_random_state_also_in_a_warm_start
         ),
         (IRIS[:9], ["a"] * 9, 0.05, "validation set is too small.*validation_fraction=0.05 of 9 rows is 1"),
         (
-            IRIS,
-            np.where(np.arange(150) == 3, "rare", NAMES),
+            IRIS[:99],
+            np.where(np.arange(99) == 3, "rare", "often"),
             0.1,
-            r"Classes with too few members are: \['rare'\]",
+            "only 1 member.*rows held out for early_stopping, validation_fraction=0.1 of 99",
         ),
     ],
 )
@@ -389,10 +478,9 @@ def test_a_partial_fit_that_fails_in_its_measuring_changes_nothing():
 
 def test_the_first_of_equal_scores_is_the_best():
     best = Best()
-    assert best.offer(1.0, np.array([1.0]))
-    assert not best.offer(1.0, np.array([2.0]))
-    assert not best.offer(np.nan, np.array([3.0]))
-    assert best.theta.tolist() == [1.0]
+    for epoch, score in enumerate([0.5, 1.0, 1.0, np.nan], 1):
+        best.offer(score, np.array([float(epoch)]), epoch)
+    assert (best.epoch, best.theta.tolist(), best.score) == (2, [2.0], 1.0)
 
 
 # --- warm starts -------------------------------------------------------------------------------------------

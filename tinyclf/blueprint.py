@@ -36,9 +36,13 @@ class Blueprint:
     optimizer : Optimizer
     schedule : Schedule or None
         What falls over the budget of epochs; None if the learning rate does not know of one.
+    rate_rule : {"constant", "invscaling", "adaptive"}
+        What else changes the learning rate, of "sgd" only.
     lbfgs : bool
         Whether the solver is L-BFGS, which has no steps, and no use for optimizer and schedule.
     early_stopping : bool or "auto"
+    holds_out : bool or "auto"
+        Whether to hold rows out for it, where no validation set is given; "lbfgs" does not.
     scoring : str or callable
         How a validation set is scored. If the parameter is None, it is accuracy where ``early_stopping`` is
         True, as in scikit-learn, else "loss".
@@ -50,8 +54,10 @@ class Blueprint:
     n_outputs: int
     optimizer: Optimizer
     schedule: Schedule | None
+    rate_rule: str
     lbfgs: bool
     early_stopping: bool | str
+    holds_out: bool | str
     scoring: str | Callable[..., float]
 
     @classmethod
@@ -63,6 +69,8 @@ class Blueprint:
         hidden = hidden_layers(parameters.hidden_layer_sizes, activation, parameters.dropout)
         rate, early = parameters.learning_rate, parameters.early_stopping
         early = early if isinstance(early, str) else bool(early)  # NumPy's True is not True
+        optimizer, lbfgs = optimizer_for(parameters), parameters.solver == "lbfgs"
+        by_sgd = isinstance(optimizer, SGD) and not lbfgs
         return cls(
             layers=[
                 *(layer for group in hidden for layer in group),
@@ -71,10 +79,12 @@ class Blueprint:
             ends=list(accumulate(len(group) for group in hidden)),
             loss=loss,
             n_outputs=n_outputs,
-            optimizer=optimizer_for(parameters),
-            schedule=rate if callable(rate) else SCHEDULES[rate] if rate in ("linear", "cosine") else None,
-            lbfgs=parameters.solver == "lbfgs",
+            optimizer=optimizer,
+            schedule=rate if callable(rate) else None if rate == "constant" else SCHEDULES.get(rate),
+            rate_rule=rate if rate in ("invscaling", "adaptive") and by_sgd else "constant",
+            lbfgs=lbfgs,
             early_stopping=early,
+            holds_out=False if lbfgs else early,
             scoring=parameters.scoring or ("accuracy" if early is True else "loss"),
         )
 
@@ -85,12 +95,17 @@ class Blueprint:
                 f"the fitted network computes in {network.dtype}, the parameters ask for dtype={dtype!r}; "
                 "its type cannot change, so set the parameter back, or fit anew with warm_start=False"
             )
-        if repr(list(network.layers)) != repr(self.layers):
+        if list(map(_parts, network.layers)) != list(map(_parts, self.layers)):
             raise ValueError(
                 f"the fitted network has the layers {list(network.layers)}, the parameters ask for "
                 f"{self.layers}; its layers cannot change, so set the parameters back, or fit anew with "
                 "warm_start=False"
             )
+
+
+def _parts(layer: Layer) -> tuple[type[Layer], str]:
+    """Return what two layers have in common that do the same: a repr may hide an attribute."""
+    return type(layer), repr(vars(layer))
 
 
 def hidden_layers(
@@ -200,13 +215,19 @@ def loss_for(labels: Labels, loss: str | Loss, label_smoothing: float) -> Loss:
     return found
 
 
+def is_for_two_classes(loss: str | Loss) -> bool:
+    """Tell whether a loss has one logit for two classes, and none for more."""
+    return isinstance(loss, SigmoidCrossEntropy) or loss == "sigmoid_cross_entropy"
+
+
 def optimizer_for(parameters: Any) -> Optimizer:
     """Return the optimizer; "lbfgs" has none, and gets one that keeps nothing from step to step."""
     solver, decay = parameters.solver, parameters.weight_decay
     if isinstance(solver, Optimizer):
         if decay:
             raise ValueError(
-                f"weight_decay={decay} goes with a solver that is given by name; {solver!r} brings its own"
+                f"weight_decay={decay} goes with a solver that is given by name; give it to the optimizer, "
+                f"as in AdamW(weight_decay={decay}), got {solver!r}"
             )
         return solver
     if solver == "lbfgs":

@@ -19,17 +19,18 @@ from __future__ import annotations
 import os
 import pickle
 import uuid
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from numpy.typing import ArrayLike
 from sklearn.callback import ScoringMonitor
 
+from .classifier import TinyClassifier
 from .errors import whole_number
 from .hooks import fit_of, without_callbacks
 from .stopping import Best, Plateau
-from .validation import Scorer, Validation, as_scorer
+from .validation import Scorer, as_scorer
+from .watch import Watch
 
 
 class _Callback:
@@ -40,6 +41,11 @@ class _Callback:
 
     def setup(self, estimator: Any, context: Any) -> None:
         """Begin a fit."""
+        if not isinstance(estimator, TinyClassifier):
+            raise TypeError(
+                f"{type(self).__name__} is for a TinyClassifier, got a {type(estimator).__name__}; set it on "
+                "that step, as in pipeline[-1].set_callbacks(...)"
+            )
         self._fits[fit_of(context)] = self._new()
 
     def teardown(self, estimator: Any, context: Any) -> None:
@@ -96,38 +102,23 @@ class EarlyStopping(_Callback):
         self.tol = tol
         self.n_iter_no_change = n_iter_no_change
 
-    def _new(self) -> _Watch:
-        return _Watch(Plateau(self.tol, self.n_iter_no_change), Best())
+    def _new(self) -> Watch:
+        return Watch(Plateau(self.tol, self.n_iter_no_change))
 
-    def on_fit_task_end(self, estimator: Any, context: Any) -> bool:
+    def on_fit_task_end(self, estimator: Any, context: Any, *, X: Any = None) -> bool:
         """After an epoch, tell whether to stop."""
-        if context.task_name != "epoch":
+        if X is None or context.task_name != "epoch":  # without X it was not finished
             return False
-        watch: _Watch = self._fits[fit_of(context)]
-        if self.X_val is None:
-            return watch.plateau.reached(estimator.loss_)
-        if watch.validation is None:
+        watch: Watch = self._fits[fit_of(context)]
+        if self.X_val is not None and watch.validation is None:
             watch.validation = estimator._validation(
                 self.X_val, self.y_val, self.sample_weight_val, self.scoring
             )
-        _, score = watch.validation.measure(estimator)
-        watch.best.offer(score, estimator.network_.theta)
-        return watch.plateau.reached(-score)
+        return watch.reached(estimator, watch.measure(estimator))
 
     def before_fit_ends(self, estimator: Any, context: Any) -> None:
         """Restore the best weights, before other callbacks look at the model that is left."""
-        best = self._fits[fit_of(context)].best
-        if best.theta is not None:
-            estimator.network_.theta = best.theta
-
-
-@dataclass
-class _Watch:
-    """The state of `EarlyStopping` in one fit."""
-
-    plateau: Plateau
-    best: Best
-    validation: Validation | None = None
+        self._fits[fit_of(context)].restore(estimator)
 
 
 class ValidationMonitor(ScoringMonitor):  # type: ignore[misc]
@@ -173,10 +164,10 @@ class ValidationMonitor(ScoringMonitor):  # type: ignore[misc]
 
 
 class Checkpoint(_Callback):
-    """Save the model after each epoch, so that a crash costs one epoch at most.
+    """Save the model after each epoch, or every few, so that a crash costs no more than these.
 
-    The file is a pickle of the estimator as it would be if the fit had stopped there: it predicts, and goes
-    on by ``partial_fit``. It is complete at any moment: a new one replaces the old one in one step, and a
+    The file is a pickle of the estimator as it is then, without its callbacks: it predicts, and goes on by
+    ``partial_fit``. It is complete at any moment: a new one replaces the old one in one step, and a
     save that fails leaves the old one. In a search, whose fits run at the same time, each needs a path of its
     own.
 
@@ -207,19 +198,20 @@ class Checkpoint(_Callback):
     def _new(self) -> Best:
         return Best()
 
-    def on_fit_task_end(self, estimator: Any, context: Any, *, fitted_estimator: Any = None) -> None:
+    def on_fit_task_end(self, estimator: Any, context: Any, *, X: Any = None) -> None:
         """Save, if it is time to."""
-        if fitted_estimator is None:  # an epoch that was not finished
+        if X is None:  # an epoch that was not finished
             return
         at_the_end = context.task_name != "epoch"
         if self.best_only:
-            scores = estimator.validation_scores_
-            score = -estimator.loss_ if scores is None else scores[-1]
-            due = not at_the_end and self._fits[fit_of(context)].offer(score, estimator.network_.theta)
+            scores, epoch = estimator.validation_scores_, len(estimator.loss_curve_)
+            best: Best = self._fits[fit_of(context)]
+            best.offer(-estimator.loss_ if scores is None else scores[-1], estimator.network_.theta, epoch)
+            due = not at_the_end and best.epoch == epoch
         else:
             due = at_the_end or estimator.n_iter_ % self.every == 0
         if due:
-            save_atomically(without_callbacks(fitted_estimator), self.path.resolve())
+            save_atomically(without_callbacks(estimator), self.path.resolve())
 
 
 def save_atomically(model: Any, path: Path) -> None:

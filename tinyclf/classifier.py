@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import operator
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -19,18 +18,18 @@ from sklearn.utils._param_validation import Interval, Options, StrOptions
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from .blueprint import Blueprint, computation_dtype
+from .blueprint import Blueprint, computation_dtype, is_for_two_classes
+from .books import Books
 from .diagnosis import has_settled, look
 from .hooks import Hooks
 from .layers import ACTIVATIONS, Layer
-from .losses import LOSSES, Loss, SigmoidCrossEntropy
+from .losses import LOSSES, Loss
 from .network import Network
 from .optimizers import OPTIMIZERS, Optimizer
-from .rows import as_weights
 from .schedules import SCHEDULES, Schedule
-from .state import TrainState
+from .state import TrainState, unchanged_on_error
 from .supervisor import Supervisor
-from .targets import ClassWeight, Labels, LabelSets, as_labels, kind_of_targets, labels_in_part
+from .targets import ClassWeight, Labels, as_labels, kind_of_targets, labels_in_part
 from .validation import Sample, Scorer, Validation, hold_out, holds_out
 from .views import Array, ViewList
 
@@ -111,7 +110,7 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
     learning_rate_init : float, default=1e-3
         Learning rate at the start, more than 0. Larger learns faster, until it diverges. Not used by "lbfgs".
     power_t : float, default=0.5
-        Exponent of "invscaling", at least 0.
+        Exponent of "invscaling", at least 0: the larger, the faster the rate falls.
     max_iter : int, default=200
         Largest number of epochs, or of iterations of "lbfgs", at least 1.
     shuffle : bool, default=True
@@ -121,33 +120,35 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         repeat bit for bit.
     tol : float, default=1e-4
         Training stops when the loss, or the validation score, has not improved by more than this for
-        ``n_iter_no_change`` epochs; at least 0. For "lbfgs" the largest entry of the gradient at the end.
+        ``n_iter_no_change`` epochs; at least 0. For "lbfgs" the largest entry of the gradient at the end,
+        unless the loss falls by less than 2e-9 of itself before.
     verbose : bool or int, default=False
-        Whether to print the loss of each epoch.
+        Whether to print the loss, and the validation score, of each epoch, and why training stops.
     warm_start : bool, default=False
         Whether ``fit`` goes on with the network of the last one, whose classes must be the same. The curves
         go on, too; the optimizer starts anew.
     momentum : float, default=0.9
         Momentum of "sgd", from 0 to 1: the share of the last step that is added to the next.
     nesterovs_momentum : bool, default=True
-        Whether the momentum of "sgd" has Nesterov's form.
+        Whether the momentum of "sgd" has Nesterov's form, which looks a step ahead and overshoots less.
     early_stopping : bool or "auto", default="auto"
         True holds rows out, measures the score on them after each epoch, stops when that has stopped to
-        improve, and keeps the best weights. False watches the training loss. "auto" is as True, but scores by
-        the loss, with at least 500 rows, unless X_val is given or a class has too few rows; otherwise, and
-        for "lbfgs", it is as False. Not used by "lbfgs", unless X_val is given.
+        improve, and keeps the best weights. "auto" does so with at least 500 rows, if no class has too few of
+        them, and scores by the loss; with fewer it is as False. False watches the training loss. Where X_val
+        is given, no rows are held out, and all but False stop by it. "lbfgs" holds no rows out.
     validation_fraction : float, default=0.1
         Share of the rows to hold out, more than 0 and less than 1; each class has it, if a row has one label.
     beta_1 : float, default=0.9
         Decay of the mean of the gradient that "adam" keeps, at least 0 and less than 1. More is smoother.
     beta_2 : float, default=0.999
-        Decay of the mean of its square, at least 0 and less than 1.
+        Decay of the mean of its square, at least 0 and less than 1. More makes step sizes steadier.
     epsilon : float, default=1e-8
-        Added to the denominator of "adam", more than 0.
+        Added to the denominator of "adam", more than 0. More makes small gradients take small steps.
     n_iter_no_change : int or inf, default=10
-        See ``tol``; at least 1.
+        Number of epochs without improvement after which the next ends the training, at least 1; see ``tol``.
+        More waits longer, inf for ever.
     max_fun : int, default=15000
-        Largest number of evaluations of the loss by "lbfgs", at least 1.
+        Largest number of evaluations of the loss by "lbfgs", at least 1. Fewer may end before convergence.
     loss : {"log_loss", "softmax_cross_entropy", "sigmoid_cross_entropy"} or Loss, default="log_loss"
         "log_loss" is the logistic one on a single logit for two classes, or one for each of several labels,
         else that of softmax; for two classes both describe the same probabilities.
@@ -199,6 +200,9 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
     best_validation_score_ : float or None
         The highest score of the last ``fit``: that of the weights that were kept; after ``partial_fit`` the
         highest so far. None without a validation set.
+    best_epoch_ : int or None
+        The epoch of the curves, from 1, whose weights ``fit`` has kept; None without a validation set, and
+        after ``partial_fit``, which keeps the last ones.
     n_iter_ : int
         Number of epochs of the last ``fit`` or ``partial_fit``, or iterations of "lbfgs".
     t_ : int
@@ -389,21 +393,17 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         refit = hasattr(self, "network_")
         warm = self.warm_start and refit
         hooks = Hooks(self, self.max_iter, X, y, sample_weight)
-        with _unchanged_on_error(self, goes_on=warm):
+        with unchanged_on_error(self, self._state if warm else None):
             checked, checked_y = self._validated(X, y, reset=not warm)
             labels = kind_of_targets(y if self.soft_targets else checked_y, soft=self.soft_targets)
             if warm:
                 self._labels.check_equal(labels)
             blueprint = self._planned(labels)
-            sample = self._sample(checked, checked_y, sample_weight, given=X, weighs=True)
+            sample = self._training_sample(X, checked, checked_y, sample_weight)
             validation = self._validation(X_val, y_val, sample_weight_val)
             streams = self._streams()
             rows = sample.rows
-            if (
-                validation is None
-                and not blueprint.lbfgs
-                and holds_out(blueprint.early_stopping, sample, self.validation_fraction)
-            ):
+            if validation is None and holds_out(blueprint.holds_out, sample, self.validation_fraction):
                 rows, held = hold_out(sample, self.validation_fraction, streams["hold_out"])
                 validation = Validation(held, blueprint.loss, blueprint.scoring)
             if warm:
@@ -411,10 +411,9 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
             else:
                 self._start(blueprint, checked.dtype, streams)
             supervisor = Supervisor(self, blueprint, self._state, validation)
-            notes = supervisor.fit(sample, rows, hooks, interruptible=not refit)
-            settled = has_settled(self.loss_curve_[-self.n_iter_ :], converged=not notes)
-            notes += look(self.network_, sample, rows, blueprint, settled)
-        for note in notes:
+            outcome = supervisor.fit(sample, rows, hooks, interruptible=not refit)
+        settled = has_settled(self.loss_curve_, self.n_iter_, outcome.converged)
+        for note in [*outcome.notes, *look(self.network_, sample, rows, blueprint, settled)]:
             warnings.warn(note, stacklevel=3)
         return self
 
@@ -435,7 +434,7 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
 
         The network is made in the first call: its layers and its dtype are fixed from then on. All other
         parameters may change from call to call; another kind of solver starts anew. No rows are held out,
-        and the weights are those of the last epoch.
+        the weights are those of the last epoch, and callbacks are not called.
 
         Parameters
         ----------
@@ -456,16 +455,18 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
             As in `fit`; the model stays as it was before the call.
         """
         first = not hasattr(self, "network_")
-        with _unchanged_on_error(self, goes_on=not first):
+        with unchanged_on_error(self, None if first else self._state):
             self._check_changed_parameters()
             checked, checked_y = self._validated(X, y, reset=first)
-            known = None if first else self._labels
             labels = labels_in_part(
-                y if self.soft_targets else checked_y, classes, known, soft=self.soft_targets
+                y if self.soft_targets else checked_y,
+                classes,
+                None if first else self._labels,
+                soft=self.soft_targets,
             )
             blueprint = self._planned(labels)
             self._check_partial(X_val)
-            sample = self._sample(checked, checked_y, sample_weight, given=X, weighs=True)
+            sample = self._training_sample(X, checked, checked_y, sample_weight)
             validation = self._validation(X_val, y_val, sample_weight_val)
             if first:
                 self._start(blueprint, checked.dtype, self._streams())
@@ -540,12 +541,8 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         ndarray of shape (n_samples, n_classes), or (n_samples,) for two classes
             For two classes the log-odds of the second.
         """
-        z = self._logits(X)
-        if len(self.classes_) != 2 or isinstance(self._labels, LabelSets):
-            return z
-        with np.errstate(over="ignore"):
-            log_odds: Array = z[:, 0] if z.shape[1] == 1 else z[:, 1] - z[:, 0]
-        return log_odds
+        logits = self._logits(X)
+        return self._labels.scores(logits)
 
     def score(self, X: Any, y: Any, sample_weight: ArrayLike | None = None) -> float:
         """Return the share of the rows whose prediction is right; of all labels, if there are several.
@@ -618,8 +615,7 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
-        only_two = isinstance(self.loss, SigmoidCrossEntropy) or self.loss == "sigmoid_cross_entropy"
-        tags.classifier_tags.multi_class = not only_two
+        tags.classifier_tags.multi_class = not is_for_two_classes(self.loss)
         tags.classifier_tags.multi_label = True
         return tags
 
@@ -660,14 +656,11 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         self.out_activation_ = self._blueprint.loss.link
         return self._blueprint
 
-    def _sample(self, X: Any, y: Any, sample_weight: Any, given: Any, weighs: bool = False) -> Sample:
-        """Return checked rows as the network reads them; with ``weighs`` they tell the class weights."""
-        targets = self._labels.encode(y)
-        weight = as_weights(sample_weight, X.shape[0])
-        if weighs:
-            self._factors = self._labels.factors(self.class_weight, targets, weight)
-        factor = None if self._factors is None else self._labels.spread(self._factors, targets)
-        return Sample(self._labels, X, targets, weight, factor, given)
+    def _training_sample(self, given: Any, X: Any, y: Any, sample_weight: Any) -> Sample:
+        """Return checked rows to train on; they tell the class weights, also those of validation sets."""
+        sample = Sample.of(self._labels, X, y, sample_weight, given)
+        self._factors = sample.factors(self.class_weight)
+        return sample.weighed(self._factors)
 
     def _validation(self, X: Any, y: Any, weight: Any, scoring: Any = None) -> Validation | None:
         """Return the validation set that these rows are, or None if there are none."""
@@ -677,7 +670,7 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
             missing = "X_val" if X is None else "y_val"
             raise ValueError(f"X_val and y_val belong together, got no {missing}")
         checked, checked_y = self._validated(X, y, reset=False)
-        sample = self._sample(checked, checked_y, weight, given=X)
+        sample = Sample.of(self._labels, checked, checked_y, weight, X).weighed(self._factors)
         return Validation(sample, self._blueprint.loss, scoring or self._blueprint.scoring)
 
     # --- beginning ----------------------------------------------------------------------------------------
@@ -695,13 +688,7 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         self.network_ = Network(blueprint.layers, self.n_features_in_, dtype=dtype, seed=streams["init"])
         self._state = TrainState(self.network_, blueprint.optimizer, streams["train"])
         self.n_layers_ = len(self.coefs_) + 1
-        self.t_ = 0
-        self.loss_ = np.nan
-        self.best_loss_: float | None = None
-        self.loss_curve_: list[float] = []
-        self.validation_scores_: list[float] | None = None
-        self.validation_loss_curve_: list[float] | None = None
-        self.best_validation_score_: float | None = None
+        Books(self).open()
 
     def _go_on(self, blueprint: Blueprint, afresh: bool) -> None:
         """Go on with the network there is."""
@@ -724,21 +711,3 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
                 'dtype="float64"'
             )
         return logits
-
-
-@contextmanager
-def _unchanged_on_error(estimator: Any, goes_on: bool) -> Iterator[None]:
-    """Nothing is lost: a call that fails leaves the estimator as it was, its network included."""
-    before = vars(estimator).copy()
-    lengths = {name: len(value) for name, value in before.items() if type(value) is list}
-    snapshot = estimator._state.snapshot() if goes_on else None
-    try:
-        yield
-    except BaseException:
-        for name, length in lengths.items():
-            del before[name][length:]
-        if snapshot is not None:
-            before["_state"].restore(snapshot)
-        vars(estimator).clear()
-        vars(estimator).update(before)
-        raise

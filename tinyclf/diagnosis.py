@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from sklearn.tree import DecisionTreeClassifier
 
 from .blueprint import Blueprint
 from .errors import CollapseWarning, DivergenceWarning, FeatureScaleWarning
@@ -25,22 +26,22 @@ _SCALES, _NOISE = 1000.0, 1e-7
 # A loss above this many times the prior's, and this much above it, is no accident of the last step.
 _TIMES, _MORE = 1.25, 0.1
 
-# A correlation of a feature with a class of this many standard errors is no accident.
-_SIGMAS = 5.0
+# An improvement of this many standard errors is no accident.
+_SIGMAS = 4.0
 
 # Below this prior nearly all weight is on one class, and to answer with it is no collapse.
 _ONE_SIDED = 0.05
 
 
-def has_settled(curve: list[float], converged: bool) -> bool:
-    """Tell whether a training can be judged: it has ended by itself, or its loss falls no more.
+def has_settled(curve: list[float], n: int, converged: bool) -> bool:
+    """Tell whether the last n epochs of a curve can be judged: they ended by themselves, or get no further.
 
-    It falls no more if its mean in the last quarter of the epochs is not below that in the second.
+    They get no further if the mean loss of their last quarter is not below that of the second.
     """
-    quarter = len(curve) // 4
-    if converged or len(curve) < _EPOCHS:
+    if converged or n < _EPOCHS:
         return converged
-    return sum(curve[-quarter:]) >= sum(curve[quarter : 2 * quarter])
+    quarter, last = n // 4, curve[-n:]
+    return sum(last[-quarter:]) >= sum(last[quarter : 2 * quarter])
 
 
 def look(network: Network, sample: Sample, rows: Array, blueprint: Blueprint, settled: bool) -> list[Warning]:
@@ -79,22 +80,25 @@ class Few:
         self.labels = sample.labels
         self.targets = sample.targets[rows]
         self.weight = None if sample.loss_weight is None else sample.loss_weight[rows]
-        p = np.average(self.labels.shares(self.targets), axis=0, weights=self.weight)
+        self.shares = self.labels.shares(self.targets)
+        p = np.average(self.shares, axis=0, weights=self.weight)
         self.prior = float(-np.sum(p[p > 0] * np.log(p[p > 0])))
 
-    def says_something(self) -> bool:
-        """Tell whether a feature goes with a class: a correlation that is no accident in so many rows."""
+    def say_something(self) -> bool:
+        """Tell whether X says something about a class: whether a small tree beats the majority.
 
-        def standard(columns: Array) -> Array:
-            columns = columns - columns.mean(axis=0)
-            largest = np.abs(columns).max(axis=0)
-            columns = columns[:, largest > 0] / largest[largest > 0]  # no square overflows
-            scaled: Array = columns / np.sqrt(np.mean(columns**2, axis=0))
-            return scaled
-
-        features, classes = standard(self.X.astype(np.float64)), standard(self.labels.shares(self.targets))
-        n = len(features)
-        return bool(np.any(np.abs(features.T @ classes) / n > _SIGMAS / np.sqrt(n)))
+        It grows on every second row and is asked about the others; better is by more than chance.
+        """
+        X = self.X / np.maximum(np.abs(self.X).max(axis=0), np.finfo(self.X.dtype).tiny)
+        for column in (self.shares > 0.5).T:
+            grown, asked = column[::2], column[1::2]
+            tree = DecisionTreeClassifier(max_leaf_nodes=8, min_samples_leaf=5, random_state=0).fit(
+                X[::2], grown
+            )
+            right, majority = np.mean(tree.predict(X[1::2]) == asked), max(asked.mean(), 1 - asked.mean())
+            if right > majority + _SIGMAS * np.sqrt(majority * (1 - majority) / len(asked)):
+                return True
+        return False
 
 
 def dead_layer(network: Network, few: Few, blueprint: Blueprint) -> list[Warning]:
@@ -130,7 +134,7 @@ def nothing_learnt(network: Network, few: Few, blueprint: Blueprint) -> list[War
         ]
     codes = few.labels.codes(z)
     one_answer = (codes == codes[0]).all() and loss > 0.99 * few.prior
-    if one_answer and few.prior > _ONE_SIDED and few.says_something():
+    if one_answer and few.prior > _ONE_SIDED and few.say_something():
         return [
             CollapseWarning(
                 f"all {n} training rows looked at are predicted as {_shown(few.labels.decode(z[:1]))}, and "

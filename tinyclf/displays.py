@@ -138,8 +138,7 @@ class LossCurveDisplay:
         ----------
         estimator : TinyClassifier, or Pipeline that ends in one
             Fitted. Any estimator with a ``loss_curve_`` will do, as scikit-learn's ``MLPClassifier``. The
-            best epoch is the first with the highest of the ``validation_scores_`` of the last fit: that whose
-            weights were kept.
+            best epoch is its ``best_epoch_``, for others the first with the highest ``validation_scores_``.
         ax, log, **kwargs
             As in `plot`.
 
@@ -177,7 +176,7 @@ class LossCurveDisplay:
         display = cls(
             loss,
             validation_loss_curve=validation_loss,
-            best_epoch=_best_epoch(scores, getattr(model, "n_iter_", len(loss))),
+            best_epoch=_best_epoch(model, scores),
         )
         return display.plot(ax, log=log, **kwargs)
 
@@ -455,12 +454,14 @@ def _frame(ax: Any, start: float, end: float, *, integer: bool = False) -> None:
     ax.spines[["top", "right"]].set_visible(False)
 
 
-def _best_epoch(scores: list[float] | None, n: int) -> int | None:
-    """Return the first of the last n epochs with the highest score, from 1; None if there is none but nan."""
-    last = [] if scores is None else scores[-n:]
-    if scores is None or not np.any(np.greater(last, -np.inf)):
+def _best_epoch(model: Any, scores: list[float] | None) -> int | None:
+    """Return the epoch whose weights were kept, from 1; for others that with the best score."""
+    if hasattr(model, "best_epoch_"):
+        epoch: int | None = model.best_epoch_
+        return epoch
+    if scores is None or not np.any(np.greater(scores, -np.inf)):
         return None
-    return 1 + len(scores) - len(last) + int(np.nanargmax(last))
+    return 1 + int(np.nanargmax(scores))
 
 
 def _probabilities(y_proba: ArrayLike, y: Array) -> Array:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,7 +12,7 @@ import numpy as np
 
 from .network import Network
 from .optimizers import Optimizer
-from .stopping import Best, Plateau
+from .stopping import Plateau
 from .views import Views
 
 
@@ -37,8 +39,6 @@ class TrainState:
         Number of finished epochs.
     plateau : Plateau or None
         What decides when to stop, for those who train by it; `train` does not.
-    best : Best or None
-        The best weights so far, likewise.
     """
 
     network: Network
@@ -49,7 +49,6 @@ class TrainState:
     scale: float = field(default=1.0, init=False)
     epoch: int = field(default=0, init=False)
     plateau: Plateau | None = field(default=None, init=False)
-    best: Best | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
         if not isinstance(self.optimizer, Optimizer):
@@ -84,7 +83,7 @@ class TrainState:
             "vectors": {name: vector.copy() for name, vector in vars(self.vectors).items()},
             "streams": [rng.bit_generator.state for rng in (self.shuffle_rng, self.dropout_rng)],
             "counts": (self.t, self.scale, self.epoch),
-            "stopping": (copy.copy(self.plateau), copy.copy(self.best)),
+            "plateau": copy.copy(self.plateau),
         }
 
     def restore(self, snapshot: dict[str, Any]) -> None:
@@ -95,4 +94,25 @@ class TrainState:
         for rng, stream in zip((self.shuffle_rng, self.dropout_rng), snapshot["streams"], strict=True):
             rng.bit_generator.state = stream
         self.t, self.scale, self.epoch = snapshot["counts"]
-        self.plateau, self.best = map(copy.copy, snapshot["stopping"])
+        self.plateau = copy.copy(snapshot["plateau"])
+
+
+@contextmanager
+def unchanged_on_error(holder: Any, state: TrainState | None) -> Iterator[None]:
+    """Nothing is lost: if the block fails, the holder's attributes are as before, and the state, if given.
+
+    Lists among the attributes may grow in the block; they are cut back.
+    """
+    before = vars(holder).copy()
+    lengths = {name: len(value) for name, value in before.items() if type(value) is list}
+    snapshot = None if state is None else state.snapshot()
+    try:
+        yield
+    except BaseException:
+        for name, length in lengths.items():
+            del before[name][length:]
+        if state is not None and snapshot is not None:
+            state.restore(snapshot)
+        vars(holder).clear()
+        vars(holder).update(before)
+        raise

@@ -46,20 +46,19 @@ class Best:
     --------
     >>> import numpy as np
     >>> best, theta = Best(), np.array([1.0, 2.0])
-    >>> best.offer(0.5, theta)
-    True
+    >>> best.offer(0.5, theta, epoch=1)
     >>> theta += 1.0
-    >>> best.offer(0.4, theta), best.theta
-    (False, array([1., 2.]))
+    >>> best.offer(0.4, theta, epoch=2)
+    >>> best.epoch, best.theta
+    (1, array([1., 2.]))
     """
 
     def __init__(self) -> None:
         self.score = -math.inf
+        self.epoch: int | None = None
         self.theta: Array | None = None
 
-    def offer(self, score: float, theta: Array) -> bool:
-        """Take note of a score and tell whether it is the best; nan never is."""
-        if not score > self.score:
-            return False
-        self.score, self.theta = score, theta.copy()
-        return True
+    def offer(self, score: float, theta: Array, epoch: int) -> None:
+        """Take note of the score after an epoch; nan is never the best."""
+        if score > self.score:
+            self.score, self.epoch, self.theta = score, epoch, theta.copy()

@@ -1,31 +1,40 @@
-"""The supervisor of a fit: keeps the books, measures, decides when to stop and which weights to keep."""
+"""The supervisor of a fit: it trains by the parameters of an estimator, and ends when it is told to."""
 
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 from sklearn.exceptions import ConvergenceWarning
 
 from .blueprint import Blueprint
+from .books import Books
 from .hooks import Hooks
 from .lbfgs import minimise
-from .optimizers import SGD
-from .schedules import constant, inverse_scaling, lowered
+from .schedules import Schedule, constant, inverse_scaling, lowered
 from .state import TrainState
-from .stopping import Best, Plateau
+from .stopping import Plateau
 from .training import Epoch, train
 from .validation import Sample, Validation
 from .views import Array
+from .watch import Watch
+
+
+class Outcome(NamedTuple):
+    """How a fit ended: whether by itself, and what is to be said about it."""
+
+    converged: bool
+    notes: list[Warning]
 
 
 class Supervisor:
-    """Trains by the parameters of an estimator, and sees to all that happens after each epoch.
+    """Trains, and sees to all that happens after each epoch, whatever the solver.
 
     Parameters
     ----------
     model : estimator
-        Its parameters tell how to train, its public attributes are the books: ``loss_curve_`` and so on.
+        Its parameters tell how to train, its public attributes are the books.
     blueprint : Blueprint
     state : TrainState
     validation : Validation or None
@@ -40,19 +49,11 @@ class Supervisor:
         self.state = state
         self.validation = validation
         self.by_score = validation is not None and blueprint.early_stopping is not False
-        self.rate_rule = model.learning_rate if isinstance(state.optimizer, SGD) else "constant"
+        self.books = Books(model)
         self.hooks: Hooks | None = None
         self.stopped = False
-        model.n_iter_ = 0
-        if blueprint.early_stopping is True:
-            model.best_loss_ = None
-        elif model.best_loss_ is None:
-            model.best_loss_ = min(model.loss_curve_, default=math.inf)
-        if validation is not None and model.validation_scores_ is None:
-            model.validation_scores_, model.validation_loss_curve_ = [], []
-            model.best_validation_score_ = -math.inf
 
-    def fit(self, sample: Sample, rows: Array, hooks: Hooks, *, interruptible: bool) -> list[Warning]:
+    def fit(self, sample: Sample, rows: Array, hooks: Hooks, *, interruptible: bool) -> Outcome:
         """Train until it has stopped to pay or the budget is used up, and keep the best weights.
 
         Parameters
@@ -62,64 +63,58 @@ class Supervisor:
         hooks : Hooks
         interruptible : bool
             Whether Ctrl-C in the first epoch ends the training; if not, it is passed on.
-
-        Returns
-        -------
-        list of Warning
-            What is to be said about how it ended.
         """
-        model, state = self.model, self.state
-        unwatched = self.blueprint.lbfgs and not self.by_score  # it has a test of its own
-        state.plateau = Plateau(model.tol, math.inf if unwatched else model.n_iter_no_change)
-        state.best = Best()
-        if self.validation is not None:
-            model.best_validation_score_ = -math.inf
+        model = self.model
+        watched = self.by_score or not self.blueprint.lbfgs  # which has a test of its own
+        self._begin(Plateau(model.tol, model.n_iter_no_change if watched else math.inf), anew=True)
         self.hooks = hooks
         hooks.epoch_begins()
         try:
-            notes = (self._minimise if self.blueprint.lbfgs else self._descend)(sample, rows)
+            outcome = (self._minimise if self.blueprint.lbfgs else self._descend)(sample, rows)
         except KeyboardInterrupt:
             if model.n_iter_ == 0 and not interruptible:
                 raise
-            notes = [
-                UserWarning(
-                    f"Training interrupted by user after {model.n_iter_} epochs; the model is what it has "
-                    "learnt so far."
-                )
-            ]
-        if state.best.theta is not None:
-            state.network.theta = state.best.theta
+            said = (
+                f"Training interrupted by user after {model.n_iter_} epochs; the model is what it has learnt."
+            )
+            outcome = Outcome(False, [UserWarning(said)])
+        self.watch.restore(model)
         hooks.fit_ends()
-        return notes
+        return outcome
 
     def partial_fit(self, sample: Sample) -> list[Warning]:
         """Train for one epoch. The plateau that an adaptive learning rate needs lasts from call to call."""
-        patience = self.model.n_iter_no_change if self.rate_rule == "adaptive" else math.inf
-        if self.state.plateau is None or self.state.plateau.n_iter_no_change != patience:
-            self.state.plateau = Plateau(self.model.tol, patience)
-        self.state.best = None
+        plateau = self.state.plateau or Plateau(self.model.tol, math.inf)
+        plateau.tol = self.model.tol
+        adaptive = self.blueprint.rate_rule == "adaptive"
+        plateau.n_iter_no_change = self.model.n_iter_no_change if adaptive else math.inf
+        self._begin(plateau, anew=False)
         for epoch in self._epochs(sample, sample.rows, 1, constant):
             self.after(epoch)
-        return self._clipped(sample)
+        return self._clipped(sample, sample.rows)
 
-    def _descend(self, sample: Sample, rows: Array) -> list[Warning]:
+    def _begin(self, plateau: Plateau, anew: bool) -> None:
+        self.state.plateau = plateau
+        self.watch = Watch(plateau, self.validation, self.by_score)
+        self.books.begin(
+            validates=self.validation is not None,
+            anew=anew,
+            by_score_alone=self.blueprint.early_stopping is True,
+        )
+
+    def _descend(self, sample: Sample, rows: Array) -> Outcome:
         """Train in steps; a schedule that has fallen over the budget ends silently."""
         budget, schedule = self.model.max_iter, self.blueprint.schedule
         for epoch in self._epochs(sample, rows, budget, schedule or constant):
             if self.after(epoch):
                 break
+        clipped = self._clipped(sample, rows)
         if self.stopped or schedule is not None:
-            return self._clipped(sample)
+            return Outcome(True, clipped)
         reached = f"Stochastic Optimizer: Maximum iterations ({budget}) reached"
-        return [_unconverged(reached, "max_iter or learning_rate_init"), *self._clipped(sample)]
+        return Outcome(False, [_unconverged(reached, "max_iter or learning_rate_init"), *clipped])
 
-    def _clipped(self, sample: Sample) -> list[Warning]:
-        size, n = self.model.batch_size, sample.X.shape[0]
-        if isinstance(size, str) or size <= n:
-            return []
-        return [UserWarning(f"batch_size={size} is larger than the {n} rows; it is clipped to them.")]
-
-    def _epochs(self, sample: Sample, rows: Array, budget: int, schedule: Any) -> Any:
+    def _epochs(self, sample: Sample, rows: Array, budget: int, schedule: Schedule) -> Iterator[Epoch]:
         model = self.model
         return train(
             self.state.network,
@@ -132,7 +127,7 @@ class Supervisor:
             **self._problem(sample, rows),
         )
 
-    def _minimise(self, sample: Sample, rows: Array) -> list[Warning]:
+    def _minimise(self, sample: Sample, rows: Array) -> Outcome:
         """Train by L-BFGS."""
         model = self.model
         ending = minimise(
@@ -144,14 +139,12 @@ class Supervisor:
             **self._problem(sample, rows),
         )
         if model.n_iter_ == 0:  # it began at its end
-            model.loss_ = ending.loss
-            if model.best_loss_ is not None:
-                model.best_loss_ = min(model.best_loss_, ending.loss)
-            if self.validation is not None:
-                _, model.best_validation_score_ = self.validation.measure(model)
+            self.books.enter_loss(ending.loss)
+            if (measured := self.watch.measure(model)) is not None:
+                self.books.enter_score(measured[1])
         if ending.converged or self.stopped:
-            return []
-        return [_unconverged(f"lbfgs stopped with {ending.reason.strip()!r}", "max_iter or max_fun")]
+            return Outcome(True, [])
+        return Outcome(False, [_unconverged(f"lbfgs stopped with {ending.reason!r}", "max_iter or max_fun")])
 
     def _problem(self, sample: Sample, rows: Array) -> dict[str, Any]:
         return {
@@ -163,43 +156,30 @@ class Supervisor:
             "alpha": self.model.alpha,
         }
 
+    def _clipped(self, sample: Sample, rows: Array) -> list[Warning]:
+        """Warn of a batch size above the number of rows to train on, those of weight 0 included."""
+        size, n = self.model.batch_size, sample.X.shape[0] - (len(sample.rows) - len(rows))
+        if isinstance(size, str) or size <= n:
+            return []
+        return [UserWarning(f"batch_size={size} is larger than the {n} rows; it is clipped to them.")]
+
     def after(self, epoch: Epoch) -> bool:
         """Take note of an epoch or iteration and return whether to stop."""
         model = self.model
-        # Before the books: a measure that is interrupted leaves them as they are.
-        measured = None if self.validation is None else self.validation.measure(model)
-        model.n_iter_ += 1
-        model.t_ += epoch.rows
-        model.loss_ = epoch.loss
-        model.loss_curve_.append(epoch.loss)
-        if model.best_loss_ is not None:
-            model.best_loss_ = min(model.best_loss_, epoch.loss)
+        measured = self.watch.measure(model)  # if this is interrupted, the books are as before
+        self.books.enter(epoch, measured)
         self._say(f"Iteration {model.n_iter_}, loss = {epoch.loss:.8f}")
         if measured is not None:
-            self._enter(*measured)
-        if self.rate_rule == "invscaling":
+            self._say(f"Validation score: {measured[1]:f}")
+        if self.blueprint.rate_rule == "invscaling":
             self.state.scale = inverse_scaling(model.t_, model.power_t)
-        if self._plateau().reached(-model.validation_scores_[-1] if self.by_score else epoch.loss):
-            self._on_plateau(self._plateau())
+        if self.watch.reached(model, measured):
+            self._on_plateau(self.watch.plateau)
         if self.hooks is not None:
             self.stopped |= self.hooks.epoch_ends()
             if not self.stopped:
                 self.hooks.epoch_begins()
         return self.stopped
-
-    def _plateau(self) -> Plateau:
-        assert self.state.plateau is not None
-        return self.state.plateau
-
-    def _enter(self, loss: float, score: float) -> None:
-        """Enter what was measured on the validation set."""
-        model = self.model
-        model.validation_loss_curve_.append(loss)
-        model.validation_scores_.append(score)
-        model.best_validation_score_ = max(model.best_validation_score_, score)
-        self._say(f"Validation score: {score:f}")
-        if self.state.best is not None:
-            self.state.best.offer(score, self.state.network.theta)
 
     def _on_plateau(self, plateau: Plateau) -> None:
         """Stop, or lower an adaptive learning rate."""
@@ -208,12 +188,11 @@ class Supervisor:
             f"{what} did not improve more than tol={plateau.tol:f} for {plateau.n_iter_no_change} "
             "consecutive epochs."
         )
-        rate = self.state.optimizer.learning_rate
-        scale = lowered(self.state.scale, rate) if self.rate_rule == "adaptive" else None
+        adaptive, rate = self.blueprint.rate_rule == "adaptive", self.blueprint.optimizer.learning_rate
+        scale = lowered(self.state.scale, rate) if adaptive else None
         if scale is None:
             self.stopped = True
-            small = " Learning rate too small." if self.rate_rule == "adaptive" else ""
-            self._say(f"{said}{small} Stopping.")
+            self._say(f"{said} Learning rate too small. Stopping." if adaptive else f"{said} Stopping.")
             return
         self.state.scale = scale
         plateau.without_gain = 0

@@ -82,6 +82,14 @@ class Labels:
         """Return what is most probable at the logits z (n, n_outputs), in the terms of y."""
         return self.classes[self.codes(z)]
 
+    def scores(self, z: Array) -> Array:
+        """Return the logits as a decision function has them: for two classes the log-odds of the second."""
+        if len(self.classes) != 2:
+            return z
+        with np.errstate(over="ignore"):
+            log_odds: Array = z[:, 0] if z.shape[1] == 1 else z[:, 1] - z[:, 0]
+        return log_odds
+
     def hits(self, z: Array, targets: Array) -> Array:
         """Return for each row whether what is most probable is right, shape (n,)."""
         right: Array = self.codes(z) == targets
@@ -216,6 +224,9 @@ class LabelSets(Labels):
     def restore(self, targets: Array) -> Array:
         return targets.astype(np.intp)
 
+    def scores(self, z: Array) -> Array:
+        return z
+
     def codes(self, z: Array) -> Array:
         codes: Array = (z > 0).astype(np.intp)
         return codes
@@ -273,12 +284,10 @@ def labels_in_part(y: Any, classes: ArrayLike | None, known: Labels | None, *, s
         labels = known
         if soft != isinstance(known, Probabilities):
             raise ValueError(f"soft_targets={soft}, but the model was trained on {known.kind}; set it back")
-    elif soft or np.ndim(y) == 2 or scipy.sparse.issparse(y):
-        if named is None and not soft:
-            raise ValueError("classes must be passed on the first call to partial_fit.")
-        labels = kind_of_targets(y, soft=soft)
-    elif named is None:
+    elif named is None and not soft:
         raise ValueError("classes must be passed on the first call to partial_fit.")
+    elif named is None or np.ndim(y) == 2 or scipy.sparse.issparse(y):
+        labels = kind_of_targets(y, soft=soft)
     else:
         labels = Labels(named)
     if named is not None and not np.array_equal(named, labels.classes):

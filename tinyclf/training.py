@@ -45,7 +45,7 @@ class Epoch:
     seconds : float
         Wall-clock time.
     rows : int
-        Number of rows that were trained on.
+        Number of rows that were trained on; 0 for L-BFGS, which does not train row by row.
     """
 
     index: int
@@ -143,7 +143,9 @@ def run_epoch(state: TrainState, run: Run) -> Epoch:
 def euclidean_norm(vector: Array) -> float:
     """Return the length of a vector, in float64 and also where squares of its entries overflow or vanish."""
     norm = math.sqrt(np.einsum("i,i->", vector, vector, dtype=np.float64))
-    largest = float(np.abs(vector).max(initial=0.0)) if norm in (0.0, math.inf) else 0.0
+    if 1e-140 < norm < math.inf:  # the squares are normal numbers
+        return norm
+    largest = float(np.abs(vector).max(initial=0.0))
     if 0.0 < largest < math.inf:
         scaled = vector / largest
         norm = largest * math.sqrt(np.einsum("i,i->", scaled, scaled, dtype=np.float64))

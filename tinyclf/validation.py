@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,8 @@ from sklearn.model_selection import train_test_split
 from sklearn.utils import _safe_indexing
 
 from .losses import Loss
-from .targets import Labels
+from .rows import as_weights
+from .targets import ClassWeight, Labels
 from .views import Array
 
 # With fewer rows, "auto" holds none out: too few to judge by, and missed in training.
@@ -57,6 +58,19 @@ class Sample:
                 f"the weights of the rows, class_weight times sample_weight, sum to {total}; at least one of "
                 f"the {len(self.factor)} rows must count, and the sum be finite"
             )
+
+    @classmethod
+    def of(cls, labels: Labels, X: Any, y: Any, sample_weight: Any, given: Any) -> Sample:
+        """Encode and check targets and weights of rows X that are checked."""
+        return cls(labels, X, labels.encode(y), as_weights(sample_weight, X.shape[0]), None, given)
+
+    def factors(self, class_weight: ClassWeight) -> Array | None:
+        """Return the weights of the classes, as these rows tell them; see `Labels.factors`."""
+        return self.labels.factors(class_weight, self.targets, self.weight)
+
+    def weighed(self, factors: Array | None) -> Sample:
+        """Return these rows with the weights of their classes."""
+        return self if factors is None else replace(self, factor=self.labels.spread(factors, self.targets))
 
     @property
     def loss_weight(self) -> Array | None:
@@ -148,31 +162,32 @@ def _takes_weights(scorer: Scorer) -> bool:
     return any(p.name == "sample_weight" or p.kind is p.VAR_KEYWORD for p in parameters)
 
 
-def holds_out(early_stopping: bool | str, sample: Sample, fraction: float) -> bool:
-    """Tell whether to hold this share of the rows out.
+def holds_out(wanted: bool | str, sample: Sample, fraction: float) -> bool:
+    """Tell whether to hold this share of the rows out; "auto" does if there are enough of each class."""
+    if isinstance(wanted, bool):
+        return wanted
+    n = len(sample.rows)
+    return n >= ENOUGH_ROWS and math.ceil(fraction * n) >= 2 and _can_be_on_both_sides(sample, fraction)
 
-    "auto" does if there are enough rows, and two of each class that occurs, and if all of these can be on
-    both sides.
-    """
-    if isinstance(early_stopping, bool):
-        return early_stopping
-    targets = sample.targets[sample.rows]
-    n_held = math.ceil(fraction * len(targets))
-    if len(targets) < ENOUGH_ROWS or n_held < 2:
-        return False
+
+def _can_be_on_both_sides(sample: Sample, fraction: float) -> bool:
+    """Tell whether each class that occurs can have its share on both sides, if it is to."""
     if not sample.labels.stratified:
         return True
-    counts = np.unique(targets, return_counts=True)[1]
-    return bool(counts.min() >= 2 and len(counts) <= min(n_held, len(targets) - n_held))
+    counts = np.unique(sample.targets[sample.rows], return_counts=True)[1]
+    held = math.ceil(fraction * counts.sum())
+    return bool(counts.min() >= 2 and len(counts) <= min(held, counts.sum() - held))
 
 
 def hold_out(sample: Sample, fraction: float, rng: np.random.Generator) -> tuple[Array, Sample]:
     """Split the rows that count into those to train on and those held out, as scikit-learn's MLP does.
 
+    Each class has its share on both sides. Of more than two classes one may be too rare for that: then
+    chance decides, as in scikit-learn. For two it is an error, likewise.
+
     Parameters
     ----------
     sample : Sample
-        Its labels tell whether each class is to have the same share on both sides.
     fraction : float
         Share of the rows to hold out.
     rng : numpy.random.Generator
@@ -185,28 +200,28 @@ def hold_out(sample: Sample, fraction: float, rng: np.random.Generator) -> tuple
     Raises
     ------
     ValueError
-        If fewer than two rows would be held out, or a class is too small to be split.
+        If fewer than two rows would be held out, or one of two classes is too small to be split.
     """
     rows, labels = sample.rows, sample.labels
-    n_held = math.ceil(fraction * len(rows))
-    too_small = ValueError(
-        "The validation set is too small. Increase 'validation_fraction' or the size of your dataset: "
-        f"validation_fraction={fraction} of {len(rows)} rows is {n_held}"
-    )
-    if n_held == 0:
-        raise too_small
-    stratify = labels.classes[sample.targets[rows]] if labels.stratified else None
-    if stratify is not None and len(labels.classes) == 2:
+    held_out = f"validation_fraction={fraction} of {len(rows)} rows"
+    stratify = None
+    if labels.stratified and len(labels.classes) == 2:
         # As scikit-learn's MLP encodes two classes, so that its messages are the same.
         stratify = (sample.targets[rows] == 1)[:, None]
-    seed = int(rng.integers(2**32))
+    elif _can_be_on_both_sides(sample, fraction):
+        stratify = sample.targets[rows] if labels.stratified else None
     try:
-        train, held = train_test_split(rows, test_size=fraction, random_state=seed, stratify=stratify)
+        train, held = train_test_split(
+            rows, test_size=fraction or None, random_state=int(rng.integers(2**32)), stratify=stratify
+        )
     except ValueError as error:
         raise ValueError(
-            f"{error} This is about the rows held out for early_stopping, validation_fraction={fraction} of "
-            f"{len(rows)}; give X_val and y_val, or early_stopping=False"
+            f"{error} This is about the rows held out for early_stopping, {held_out}; give X_val and y_val, "
+            "or early_stopping=False"
         ) from None
-    if n_held < 2:
-        raise too_small
+    if fraction == 0.0 or len(held) < 2:
+        raise ValueError(
+            "The validation set is too small. Increase 'validation_fraction' or the size of your dataset: "
+            f"{held_out} is {0 if fraction == 0.0 else len(held)}"
+        )
     return train, sample.take(held)
