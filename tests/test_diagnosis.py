@@ -109,6 +109,13 @@ def test_a_collapse_is_named_where_features_say_something_by_a_curve_only(make):
     assert "nothing was learnt from X" in only(warned(model, X, y), CollapseWarning)
 
 
+def test_labels_that_take_turns_hide_no_collapse():
+    y = np.arange(300) % 2
+    X = np.random.default_rng(0).normal(size=(300, 2)) + y[:, None]
+    model = TinyClassifier(5, "tanh", alpha=3e3, learning_rate_init=0.01, random_state=0)
+    assert "nothing was learnt from X" in only(warned(model, X, y), CollapseWarning)
+
+
 def test_a_clipped_batch_does_not_silence_the_diagnosis():
     settings = {"activation": "tanh", "solver": "sgd", "learning_rate_init": 10.0, "n_iter_no_change": 3}
     X, y = DIGITS[:400] / 16, LABELS[:400]
@@ -121,7 +128,7 @@ def test_rows_that_are_sorted_by_label_are_all_looked_at():
     model = TinyClassifier(
         5, "tanh", alpha=3e4, learning_rate_init=0.01, early_stopping=False, random_state=0
     )
-    X[:, 0] += y
+    X[:, 0] += 2 * y
     message = only(warned(model, X, y), CollapseWarning)
     assert f"the class frequencies alone give {np.log(4):.4g}" in message
 

@@ -1,7 +1,8 @@
 """tinyclf: a minimal neural-network classifier whose loss is right for any logits.
 
-The reading order is that of the floors: `functional`; `layers`, `losses`, `optimizers`, `rows`; `network`;
-`training`. They need NumPy only. `TinyClassifier` is imported, and scikit-learn with it, on first use.
+The reading order is that of the floors: `functional`; `layers`, `losses`, `optimizers`, `schedules`, `rows`;
+`network`; `objective`, `state`; `training`. They need NumPy only.
+`TinyClassifier` is imported, and scikit-learn with it, on first use.
 """
 
 from __future__ import annotations

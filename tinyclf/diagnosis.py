@@ -60,7 +60,7 @@ def look(network: Network, sample: Sample, rows: Array, blueprint: Blueprint, se
     n = max(2, min(_ROWS, _ENTRIES // network.widths[0]))
     few = Few(sample, rows[:: -(-len(rows) // n)])
     found: list[Warning] = []
-    if few.prior > 0.0 and (few.X[0] != few.X).any() and (few.targets != few.targets[0]).any():
+    if few.prior > 0.0 and (few.X[:1] != few.X).any() and (few.targets != few.targets[0]).any():
         found += dead_layer(network, few, blueprint)
         if settled and not found:
             found += nothing_learnt(network, few, blueprint)
@@ -87,16 +87,16 @@ class Few:
     def say_something(self) -> bool:
         """Tell whether X says something about a class: whether a small tree beats the majority.
 
-        It grows on every second row and is asked about the others; better is by more than chance.
+        It grows on half of the rows and is asked about the others; better is by more than chance.
         """
         X = self.X / np.maximum(np.abs(self.X).max(axis=0), np.finfo(self.X.dtype).tiny)
-        for column in (self.shares > 0.5).T:
-            grown, asked = column[::2], column[1::2]
-            tree = DecisionTreeClassifier(max_leaf_nodes=8, min_samples_leaf=5, random_state=0).fit(
-                X[::2], grown
-            )
-            right, majority = np.mean(tree.predict(X[1::2]) == asked), max(asked.mean(), 1 - asked.mean())
-            if right > majority + _SIGMAS * np.sqrt(majority * (1 - majority) / len(asked)):
+        order = np.random.default_rng(0).permutation(len(X))  # neighbours may be alike, or take turns
+        grow, ask = np.array_split(order, 2)
+        tree = DecisionTreeClassifier(max_leaf_nodes=8, min_samples_leaf=5, random_state=0)
+        for yes in (self.shares > 0.5).T:
+            right = np.mean(tree.fit(X[grow], yes[grow]).predict(X[ask]) == yes[ask])
+            majority = max(yes[ask].mean(), 1.0 - yes[ask].mean())
+            if right > majority + _SIGMAS * np.sqrt(majority * (1.0 - majority) / len(ask)):
                 return True
         return False
 
