@@ -49,9 +49,8 @@ def main(repeats: int = 30) -> None:
     X, y = load_digits(return_X_y=True)
     X = X.astype(np.float32)
     X_val, y_val = X[:100], y[:100]
-    print(
-        f"{'digits, 64-100-10':20} {'no callback':>12} {'EarlyStopping':>14} {'ScoringMonitor':>15} {'no diagnosis':>13}"
-    )
+    columns = ("no callback", "EarlyStopping", "ScoringMonitor", "no diagnosis")
+    print(f"{'digits, 64-100-10':22}", *(f"{name:>15}" for name in columns))
     for batch_size, epochs in ((200, 20), (32, 10)):
         monitor = ScoringMonitor(scoring="accuracy")
         stopping = EarlyStopping(X_val, y_val, n_iter_no_change=1000)
@@ -65,10 +64,8 @@ def main(repeats: int = 30) -> None:
         curves = {name: run().loss_curve_ for name, run in runs.items()}
         assert all(curve == curves["without"] for curve in curves.values())
         best = side_by_side(runs, repeats)
-        ratios = [best[name] / best["without"] for name in list(runs)[1:]]
-        print(
-            f"{f'batch {batch_size}, {epochs} epochs':20} {ratios[0]:12.3f} {ratios[1]:14.3f} {ratios[2]:15.3f} {ratios[3]:13.3f}"
-        )
+        ratios = [f"{best[name] / best['without']:15.3f}" for name in columns]
+        print(f"batch {batch_size}, {epochs} epochs".ljust(22), *ratios)
 
 
 if __name__ == "__main__":
