@@ -417,3 +417,29 @@ def test_a_checkpoint_follows_links_and_replaces_files_only(tmp_path):
     for path in (tmp_path / "folder", "/dev/null"):
         with pytest.raises(FileExistsError, match="is no file that a checkpoint could replace"):
             quick().set_callbacks(Checkpoint(path)).fit(X, Y)
+
+
+def test_a_checkpoint_of_the_best_is_there_also_without_an_epoch(tmp_path):
+    path = tmp_path / "model.pkl"
+    checkpoint = Checkpoint(path, best_only=True)
+    with pytest.warns(UserWarning, match="interrupted by user after 0 epochs"):
+        quick(loss=Interrupts(at=1)).set_callbacks(checkpoint).fit(X, Y, X_val=X_VAL, y_val=Y_VAL)
+    assert pickle.loads(path.read_bytes()).n_iter_ == 0
+    path.unlink()
+    model = quick(solver="lbfgs", tol=1e9).set_callbacks(checkpoint).fit(X, Y, X_val=X_VAL, y_val=Y_VAL)
+    np.testing.assert_array_equal(pickle.loads(path.read_bytes()).network_.theta, model.network_.theta)
+
+
+def test_a_checkpoint_counts_the_epochs_of_its_fit(tmp_path):
+    saved = []
+
+    class Counted(Checkpoint):
+        def on_fit_task_end(self, estimator, context, *, X=None):
+            super().on_fit_task_end(estimator, context, X=X)
+            if self.path.exists():
+                saved.append(estimator.n_iter_)
+                self.path.unlink()
+
+    model = quick(warm_start=True, max_iter=3).fit(X, Y)
+    model.set_params(max_iter=4).set_callbacks(Counted(tmp_path / "m.pkl", every=2)).fit(X, Y)
+    assert saved == [2, 4, 4]

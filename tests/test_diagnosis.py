@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 import scipy.sparse
 import scipy.stats
-from sklearn.datasets import load_breast_cancer, load_digits, load_iris, load_wine, make_circles, make_moons
+from sklearn.datasets import (
+    load_breast_cancer,
+    load_digits,
+    load_iris,
+    load_wine,
+    make_circles,
+    make_classification,
+    make_moons,
+)
 from sklearn.decomposition import PCA
 from sklearn.metrics import log_loss
 from sklearn.preprocessing import StandardScaler
@@ -18,7 +26,7 @@ from tinyclf import (
     TinyClassifier,
     TrainingWarning,
 )
-from tinyclf.diagnosis import Few
+from tinyclf.diagnosis import Few, has_settled
 from tinyclf.targets import Labels, LabelSets, Probabilities
 from tinyclf.validation import Sample
 
@@ -134,7 +142,7 @@ def test_rows_that_are_sorted_by_label_are_all_looked_at():
 
 
 def test_an_interrupted_diagnosis_costs_no_model(monkeypatch):
-    def interrupts(*_):
+    def interrupts(*_, **__):
         raise KeyboardInterrupt
 
     monkeypatch.setattr("tinyclf.classifier.look", interrupts)
@@ -186,9 +194,10 @@ def test_what_scaling_leaves_of_a_constant_is_not_blamed(constant):
 def test_a_large_constant_disturbs_the_others():
     X = np.random.default_rng(0).normal(size=(200, 2))
     X[:, 1] = 1e5
-    assert "column 1 reaches 1e+05" in only(
-        warned(TinyClassifier(4, max_iter=2), X, X[:, 0] > 0), FeatureScaleWarning
-    )
+    model = TinyClassifier(4, max_iter=2, random_state=0)
+    assert "column 1 reaches 1e+05" in only(warned(model, X, X[:, 0] > 0), FeatureScaleWarning)
+    X[:, 1] = 1e-5  # a small one does not
+    assert warned(model, X, X[:, 0] > 0) == []
 
 
 def test_the_fix_is_one_that_the_solver_has():
@@ -255,6 +264,47 @@ def test_data_that_allow_no_better_are_not_blamed(X, y):
 def test_targets_that_are_all_the_same_are_met_by_one_answer():
     soft = np.tile([0.2, 0.3, 0.5], (150, 1))
     assert warned(TinyClassifier(random_state=0, soft_targets=True), IRIS, soft) == []
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_weights_kept_by_another_score_than_the_loss_are_not_blamed(seed):
+    X, y = make_classification(1000, 10, weights=[0.95], class_sep=0.5, flip_y=0.02, random_state=seed)
+    X = StandardScaler().fit_transform(X)
+    assert warned(TinyClassifier(early_stopping=True, random_state=0), X, y) == []
+    assert warned(TinyClassifier(scoring="roc_auc", random_state=0), X, y) == []
+
+
+def test_what_smoothing_costs_is_not_blamed():
+    X, y = make_classification(600, 5, weights=[0.98], flip_y=0, random_state=0)
+    X = StandardScaler().fit_transform(X)
+    assert warned(TinyClassifier(label_smoothing=0.4, random_state=0, early_stopping=False), X, y) == []
+
+
+def test_features_that_are_all_small_are_not_without_information():
+    X = np.random.default_rng(0).normal(size=(300, 2)).astype("float32") * np.float32(1e-30)
+    model = TinyClassifier((), random_state=0)
+    assert "nothing was learnt from X" in only(warned(model, X, X[:, 0] > 0), CollapseWarning)
+
+
+def test_a_training_is_judged_by_its_own_epochs_and_not_before_the_tenth():
+    falling, flat = list(np.linspace(9, 1, 40)), [1.0] * 40
+    assert not has_settled(falling, 40, converged=False)
+    assert has_settled(falling, 40, converged=True)
+    assert has_settled(flat, 40, converged=False)
+    assert has_settled([*falling, *flat[:10]], 10, converged=False)
+    assert not has_settled([*flat, *falling[:10]], 10, converged=False)
+    assert not has_settled(flat[:9], 9, converged=False)
+
+
+def test_weights_count_in_what_is_judged():
+    # Wrong on rows that hardly count, right on those that do.
+    X = np.concatenate([np.full((50, 1), -2.0), np.full((50, 1), 2.0)]) + np.linspace(-1, 1, 100)[:, None]
+    y = (X[:, 0] > 0).astype(int)
+    X, y = np.tile(X, (2, 1)), np.concatenate([y, 1 - y])
+    w = np.repeat([1.0, 1e-6], 100)
+    model = TinyClassifier(10, learning_rate_init=0.05, alpha=0.0, random_state=0, early_stopping=False)
+    assert warned(model, X, y, w) == []
+    assert model.score(X[:100], y[:100]) == 1.0
 
 
 @ignores_convergence

@@ -256,6 +256,34 @@ def test_adaptive_rates_last_over_calls_of_partial_fit():
 # --- hidden activations ------------------------------------------------------------------------------------
 
 
+def test_partial_fit_watches_the_training_loss_whatever_was_measured_before():
+    settings = {"solver": "sgd", "learning_rate": "adaptive", "learning_rate_init": 0.01, "batch_size": 50}
+    X, y = np.tile(IRIS, (4, 1)), np.tile(NAMES, 4)
+    measured = quick(scoring="accuracy", max_iter=3, **settings).fit(X, y)
+    assert measured.validation_scores_ is not None
+    sometimes = quick(scoring="accuracy", **settings)
+    never = quick(**settings)
+    for call in range(30):
+        measured.partial_fit(X, y)
+        validation = {"X_val": X[:50], "y_val": y[:50]} if call % 10 == 0 else {}
+        sometimes.partial_fit(X, y, classes=np.unique(y), **validation)
+        never.partial_fit(X, y, classes=np.unique(y))
+        assert len(sometimes.validation_scores_) == 1 + call // 10
+    assert measured._state.scale == never._state.scale == sometimes._state.scale == 1.0
+    np.testing.assert_array_equal(sometimes.network_.theta, never.network_.theta)
+
+
+def test_another_solver_starts_with_its_own_learning_rate():
+    model = quick(solver="sgd", learning_rate="invscaling", max_iter=5, momentum=0.0).fit(IRIS, NAMES)
+    assert model._state.scale < 0.1
+    before = model.network_.theta.copy()
+    model.set_params(solver="adam", learning_rate_init=1e-4, batch_size=150, alpha=0.0).partial_fit(
+        IRIS, NAMES
+    )
+    # Adam's first step has the size of its learning rate: neither scale nor step number is left over.
+    assert np.median(np.abs(model.network_.theta - before)) == pytest.approx(1e-4, rel=0.02)
+
+
 @pytest.mark.parametrize("make", [np.asarray, scipy.sparse.csr_array], ids=["dense", "sparse"])
 def test_activations_are_the_outputs_of_the_hidden_layers(make):
     model = quick(hidden_layer_sizes=(7, 5), activation=["tanh", "relu"], dropout=0.3, dtype="float64")
@@ -426,6 +454,7 @@ def test_classes_of_a_data_frame_are_its_columns():
         (SPECIES, r"with soft_targets=True, y must hold a probability per class.*got shape \(150,\)"),
         (SOFT * 2, "from 0 to 1, got 1.5"),
         (-SOFT, "from 0 to 1, got -0.75"),
+        (SOFT * 1.004 * (SOFT < 0.5) + SOFT * (SOFT > 0.5) * 1.004, "must sum to 1, got 1.004 in row 0"),
         (SOFT * 0.9, "must sum to 1, got 0.9 in row 0; divide"),
         (np.where(SOFT > 0.5, np.nan, SOFT), "NaN|nan"),
         (np.full((150, 3), "x"), "must be numbers, got dtype <U1"),
@@ -434,6 +463,11 @@ def test_classes_of_a_data_frame_are_its_columns():
 def test_bad_soft_targets_are_named(y, match):
     with pytest.raises(ValueError, match=match):
         quick(soft_targets=True).fit(IRIS, y)
+
+
+def test_soft_targets_of_one_column_are_certain():
+    model = quick(soft_targets=True).fit(IRIS, np.ones((150, 1)))
+    assert model.predict_proba(IRIS[:2]).tolist() == [[1.0], [1.0]]
 
 
 def test_soft_targets_of_other_columns_are_named():

@@ -528,6 +528,61 @@ def test_a_warm_start_that_fails_loses_nothing():
     assert model.loss_curve_ == twin.loss_curve_
 
 
+def test_books_begin_anew_with_a_new_network():
+    model = quick(max_iter=3).fit(X, Y).fit(X, Y)
+    assert (model.t_, len(model.loss_curve_)) == (3 * len(X), 3)
+
+
+def test_a_warm_start_that_fails_late_leaves_the_curves(monkeypatch):
+    model = quick(warm_start=True, max_iter=5).fit(X, Y)
+    curve = list(model.loss_curve_)
+    calls = iter(range(100))
+
+    def fails_in_the_third(*_):
+        if next(calls) == 2:
+            raise RuntimeError("no score today")
+        return 0.5
+
+    model.set_params(scoring=fails_in_the_third)
+    with pytest.raises(RuntimeError, match="no score today"):
+        model.fit(X, Y, **VALIDATION)
+    assert model.loss_curve_ == curve
+    assert model.validation_scores_ is None
+
+
+def test_the_type_of_a_network_that_follows_X_stays():
+    model = quick(warm_start=True, dtype=None).fit(X.astype("float32"), Y)
+    assert model.fit(X, Y).predict_proba(X).dtype == "float32"
+
+
+def test_lbfgs_does_not_stop_by_a_plateau_of_its_loss():
+    model = quick(solver="lbfgs", tol=1e-5, n_iter_no_change=1, max_iter=60, alpha=1e-6).fit(X, Y)
+    gains = -np.diff(model.loss_curve_)
+    assert (gains[:-1] < 1e-5).any() or model.n_iter_ == 60
+    patient = quick(solver="lbfgs", tol=1e-5, n_iter_no_change=100, max_iter=60, alpha=1e-6).fit(X, Y)
+    assert model.n_iter_ == patient.n_iter_ > 10
+
+
+def test_an_interrupt_in_the_first_epoch_of_a_first_fit_keeps_a_model():
+    model = quick(loss=Interrupts(at=1), batch_size=35)
+    with pytest.warns(UserWarning, match="interrupted by user after 0 epochs"):
+        model.fit(X, Y)
+    assert model.predict_proba(X).shape == (len(X), 3)
+
+
+def test_auto_leaves_rows_to_train_on():
+    many = np.tile(IRIS, (4, 1))
+    sets = np.stack([many[:, 0] > 0, many[:, 1] > 0], axis=1).astype(int)
+    assert quick(validation_fraction=0.9999, max_iter=2).fit(many, sets).validation_scores_ is None
+    assert quick(validation_fraction=0.001, max_iter=2).fit(many, sets).validation_scores_ is None
+    fifty = np.arange(500) % 50
+    labels = Labels.of(fifty)
+    sample = Sample(labels, many[:500], fifty, None, None, many[:500])
+    assert holds_out("auto", sample, 0.1)
+    assert holds_out("auto", sample, 0.9)
+    assert not holds_out("auto", sample, 0.901)
+
+
 def test_a_warm_start_without_a_model_is_a_start():
     cold, warm = (quick(warm_start=w, solver=SGD(0.1)).fit(X, Y) for w in (False, True))
     np.testing.assert_array_equal(cold.network_.theta, warm.network_.theta)

@@ -206,8 +206,10 @@ class Checkpoint(_Callback):
         if self.best_only:
             scores, epoch = estimator.validation_scores_, len(estimator.loss_curve_)
             best: Best = self._fits[fit_of(context)]
-            best.offer(-estimator.loss_ if scores is None else scores[-1], estimator.network_.theta, epoch)
-            due = not at_the_end and best.epoch == epoch
+            if not at_the_end:
+                score = -estimator.loss_ if scores is None else scores[-1]
+                best.offer(score, estimator.network_.theta, epoch)
+            due = best.epoch is None if at_the_end else best.epoch == epoch
         else:
             due = at_the_end or estimator.n_iter_ % self.every == 0
         if due:

@@ -192,17 +192,18 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
     loss_ : float
         The last of them.
     best_loss_ : float or None
-        The lowest of them; None with ``early_stopping=True``, as in scikit-learn.
+        The lowest training loss; None with ``early_stopping=True``, as in scikit-learn.
     validation_scores_ : list of float or None
         Score of the validation set after each epoch, higher is better; None without one.
     validation_loss_curve_ : list of float or None
         Loss of the validation set after each epoch; None without one.
     best_validation_score_ : float or None
-        The highest score of the last ``fit``: that of the weights that were kept; after ``partial_fit`` the
-        highest so far. None without a validation set.
+        The highest score of the last ``fit``: that of the weights that were kept, unless a callback kept
+        others; after ``partial_fit`` the highest so far. None without a validation set, -inf without a score
+        that is a number.
     best_epoch_ : int or None
-        The epoch of the curves, from 1, whose weights ``fit`` has kept; None without a validation set, and
-        after ``partial_fit``, which keeps the last ones.
+        The epoch, counted in ``loss_curve_`` from 1, whose weights ``fit`` has kept; None without a
+        validation set, and after ``partial_fit``, which keeps the last ones.
     n_iter_ : int
         Number of epochs of the last ``fit`` or ``partial_fit``, or iterations of "lbfgs".
     t_ : int
@@ -413,7 +414,8 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
             supervisor = Supervisor(self, blueprint, self._state, validation)
             outcome = supervisor.fit(sample, rows, hooks, interruptible=not refit)
         settled = has_settled(self.loss_curve_, self.n_iter_, outcome.converged)
-        for note in [*outcome.notes, *look(self.network_, sample, rows, blueprint, settled)]:
+        found = look(self.network_, sample, rows, blueprint, last_loss=self.loss_, settled=settled)
+        for note in [*outcome.notes, *found]:
             warnings.warn(note, stacklevel=3)
         return self
 

@@ -11,6 +11,7 @@ from .blueprint import Blueprint
 from .errors import CollapseWarning, DivergenceWarning, FeatureScaleWarning
 from .losses import SigmoidCrossEntropy, SoftmaxCrossEntropy
 from .network import Network
+from .targets import LabelSets
 from .validation import Sample
 from .views import Array
 
@@ -44,7 +45,9 @@ def has_settled(curve: list[float], n: int, converged: bool) -> bool:
     return sum(last[-quarter:]) >= sum(last[quarter : 2 * quarter])
 
 
-def look(network: Network, sample: Sample, rows: Array, blueprint: Blueprint, settled: bool) -> list[Warning]:
+def look(
+    network: Network, sample: Sample, rows: Array, blueprint: Blueprint, *, last_loss: float, settled: bool
+) -> list[Warning]:
     """Look at up to a thousand of the training rows and return what is wrong, with numbers and fix.
 
     Parameters
@@ -54,27 +57,31 @@ def look(network: Network, sample: Sample, rows: Array, blueprint: Blueprint, se
     sample, rows : Sample, ndarray of int
         On these rows of the sample.
     blueprint : Blueprint
+    last_loss : float
+        The training loss at the end. Where weights were kept that are not the last ones, and by a score that
+        is not the loss, theirs may be high although training went well.
     settled : bool
         See `has_settled`. If not, only dead layers and scales are looked at.
     """
     n = max(2, min(_ROWS, _ENTRIES // network.widths[0]))
-    few = Few(sample, rows[:: -(-len(rows) // n)])
+    few = Few(sample, rows[:: -(-len(rows) // n)], getattr(blueprint.loss, "label_smoothing", 0.0))
     found: list[Warning] = []
     if few.prior > 0.0 and (few.X[:1] != few.X).any() and (few.targets != few.targets[0]).any():
         found += dead_layer(network, few, blueprint)
         if settled and not found:
-            found += nothing_learnt(network, few, blueprint)
+            found += nothing_learnt(network, few, blueprint, last_loss)
     return found + different_scales(few, sample, rows)
 
 
 class Few:
     """The rows that are looked at: ``X`` as a dense array, ``targets``, ``weight`` and ``prior``.
 
-    The prior is the log-loss of the best guess that does not look at X: the entropy of the classes' shares,
-    -sum_c p_c log p_c, with p_c the weighted share of class c; for several labels per row the sum over them.
+    The prior is the log-loss of the best guess that does not look at X: -sum_c p_c log q_c, with p_c the
+    weighted share of class c, and q_c the same, smoothed as the loss smoothes it: without that, the entropy
+    of the shares. For several labels per row it is the sum over them.
     """
 
-    def __init__(self, sample: Sample, rows: Array) -> None:
+    def __init__(self, sample: Sample, rows: Array, label_smoothing: float = 0.0) -> None:
         X = sample.X[rows]
         self.X: Array = X.toarray() if hasattr(X, "toarray") else X
         self.labels = sample.labels
@@ -82,7 +89,9 @@ class Few:
         self.weight = None if sample.loss_weight is None else sample.loss_weight[rows]
         self.shares = self.labels.shares(self.targets)
         p = np.average(self.shares, axis=0, weights=self.weight)
-        self.prior = float(-np.sum(p[p > 0] * np.log(p[p > 0])))
+        choices = 2 if isinstance(self.labels, LabelSets) else len(p)
+        q = (1.0 - label_smoothing) * p + label_smoothing / choices
+        self.prior = float(-np.sum(p[p > 0] * np.log(q[p > 0])))
 
     def say_something(self) -> bool:
         """Tell whether X says something about a class: whether a small tree beats the majority.
@@ -117,14 +126,14 @@ def dead_layer(network: Network, few: Few, blueprint: Blueprint) -> list[Warning
     return []
 
 
-def nothing_learnt(network: Network, few: Few, blueprint: Blueprint) -> list[Warning]:
+def nothing_learnt(network: Network, few: Few, blueprint: Blueprint, last_loss: float) -> list[Warning]:
     """Warn of a log-loss far above the prior's, or as bad as it with one answer for all rows."""
     z = network.logits(few.X)
     n, k = z.shape
     exact = SigmoidCrossEntropy() if blueprint.loss.link == "logistic" else SoftmaxCrossEntropy()
     loss = exact.mean(z, exact.targets(few.labels.for_loss(few.targets, k), n, k), few.weight)
     told = f"the log-loss is {loss:.4g}, where the class frequencies alone give {few.prior:.4g}"
-    if loss > max(_TIMES * few.prior, few.prior + _MORE):
+    if min(loss, last_loss) > max(_TIMES * few.prior, few.prior + _MORE):
         clip = "" if blueprint.lbfgs else ", or set max_grad_norm"
         return [
             DivergenceWarning(

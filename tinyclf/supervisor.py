@@ -66,7 +66,8 @@ class Supervisor:
         """
         model = self.model
         watched = self.by_score or not self.blueprint.lbfgs  # which has a test of its own
-        self._begin(Plateau(model.tol, model.n_iter_no_change if watched else math.inf), anew=True)
+        plateau = Plateau(model.tol, model.n_iter_no_change if watched else math.inf)
+        self._begin(plateau, by_score=self.by_score, anew=True)
         self.hooks = hooks
         hooks.epoch_begins()
         try:
@@ -79,23 +80,30 @@ class Supervisor:
             )
             outcome = Outcome(False, [UserWarning(said)])
         self.watch.restore(model)
+        self.state.plateau = None
         hooks.fit_ends()
         return outcome
 
     def partial_fit(self, sample: Sample) -> list[Warning]:
-        """Train for one epoch. The plateau that an adaptive learning rate needs lasts from call to call."""
+        """Train for one epoch.
+
+        An adaptive learning rate watches the training loss, as there may be a validation set in some calls
+        only; its plateau lasts from call to call.
+        """
         plateau = self.state.plateau or Plateau(self.model.tol, math.inf)
         plateau.tol = self.model.tol
         adaptive = self.blueprint.rate_rule == "adaptive"
         plateau.n_iter_no_change = self.model.n_iter_no_change if adaptive else math.inf
-        self._begin(plateau, anew=False)
+        self._begin(plateau, by_score=False, anew=False)
         for epoch in self._epochs(sample, sample.rows, 1, constant):
             self.after(epoch)
         return self._clipped(sample, sample.rows)
 
-    def _begin(self, plateau: Plateau, anew: bool) -> None:
+    def _begin(self, plateau: Plateau, by_score: bool, anew: bool) -> None:
         self.state.plateau = plateau
-        self.watch = Watch(plateau, self.validation, self.by_score)
+        if self.blueprint.rate_rule == "constant":
+            self.state.scale = 1.0  # another rule may have left its own
+        self.watch = Watch(plateau, self.validation, by_score)
         self.books.begin(
             validates=self.validation is not None,
             anew=anew,
@@ -183,7 +191,7 @@ class Supervisor:
 
     def _on_plateau(self, plateau: Plateau) -> None:
         """Stop, or lower an adaptive learning rate."""
-        what = "Validation score" if self.by_score else "Training loss"
+        what = "Validation score" if self.watch.by_score else "Training loss"
         said = (
             f"{what} did not improve more than tol={plateau.tol:f} for {plateau.n_iter_no_change} "
             "consecutive epochs."

@@ -167,7 +167,8 @@ def holds_out(wanted: bool | str, sample: Sample, fraction: float) -> bool:
     if isinstance(wanted, bool):
         return wanted
     n = len(sample.rows)
-    return n >= ENOUGH_ROWS and math.ceil(fraction * n) >= 2 and _can_be_on_both_sides(sample, fraction)
+    n_held = math.ceil(fraction * n)
+    return n >= ENOUGH_ROWS and 2 <= n_held < n and _can_be_on_both_sides(sample, fraction)
 
 
 def _can_be_on_both_sides(sample: Sample, fraction: float) -> bool:
