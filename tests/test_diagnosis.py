@@ -282,7 +282,7 @@ def test_what_smoothing_costs_is_not_blamed():
 
 def test_features_that_are_all_small_are_not_without_information():
     X = np.random.default_rng(0).normal(size=(300, 2)).astype("float32") * np.float32(1e-30)
-    model = TinyClassifier((), random_state=0)
+    model = TinyClassifier((), learning_rate_init=0.1, random_state=0)
     assert "nothing was learnt from X" in only(warned(model, X, X[:, 0] > 0), CollapseWarning)
 
 
