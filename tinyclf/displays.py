@@ -16,6 +16,7 @@ from sklearn.utils.multiclass import unique_labels
 from sklearn.utils.validation import check_is_fitted
 
 from .rows import as_weights
+from .targets import check_sums
 from .views import Array
 
 BLUE, VERMILION = "#0072B2", "#D55E00"  # of Okabe and Ito's palette: told apart also by the colour-blind
@@ -499,13 +500,7 @@ def _one_label(y: Array, proba: Array, classes: ArrayLike | None) -> tuple[Array
             f"y_true has the label {y.tolist()[unknown[0]]!r} at row {unknown[0]}, which is not among the "
             f"classes {names[:10]}; remove the row, or pass the classes of y_proba"
         )
-    sums = proba.sum(axis=1)
-    off = np.flatnonzero(np.abs(sums - 1) > 1e-3)
-    if off.size:
-        raise ValueError(
-            f"the probabilities of a row must sum to 1, got {sums[off[0]]:.6g} in row {off[0]}; divide them "
-            "by their sum, or give columns of 0 and 1 as y_true if a row may have several labels"
-        )
+    check_sums(proba)
     return proba.max(axis=1), proba.argmax(axis=1) == codes
 
 

@@ -156,13 +156,7 @@ class Probabilities(Labels):
         if len(wrong):
             i, j = wrong[0]
             raise ValueError(f"probabilities must be from 0 to 1, got {targets[i, j]} at row {i}, column {j}")
-        sums = targets.sum(axis=1)
-        rows = np.flatnonzero(np.abs(sums - 1.0) > 1e-3)
-        if rows.size:
-            raise ValueError(
-                f"the probabilities of a row must sum to 1, got {sums[rows[0]]:.6g} in row {rows[0]}; divide "
-                "them by their sum"
-            )
+        check_sums(targets)
         return targets
 
     def restore(self, targets: Array) -> Array:
@@ -259,6 +253,17 @@ class LabelSets(Labels):
     def spread(self, factors: Array, targets: Array) -> Array:
         product: Array = np.where(targets == 1, factors[:, 1], factors[:, 0]).prod(axis=1)
         return product
+
+
+def check_sums(probabilities: Array) -> None:
+    """Raise an error unless the rows of an array (n, k) sum to 1, within 1e-3."""
+    sums = probabilities.sum(axis=1)
+    rows = np.flatnonzero(~(np.abs(sums - 1.0) <= 1e-3))
+    if rows.size:
+        raise ValueError(
+            f"the probabilities of a row must sum to 1, got {sums[rows[0]]:.6g} in row {rows[0]}; divide "
+            "them by their sum, or give columns of 0 and 1 if a row may have several labels"
+        )
 
 
 def kind_of_targets(y: Any, *, soft: bool) -> Labels:
