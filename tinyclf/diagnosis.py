@@ -87,14 +87,13 @@ class Few:
         self.labels = sample.labels
         self.targets = sample.targets[rows]
         self.weight = None if sample.loss_weight is None else sample.loss_weight[rows]
-        self.shares = self.labels.shares(self.targets)
-        p = np.average(self.shares, axis=0, weights=self.weight)
+        p = self.labels.frequencies(self.targets, np.ones(len(rows)) if self.weight is None else self.weight)
         choices = 2 if isinstance(self.labels, LabelSets) else len(p)
         q = (1.0 - label_smoothing) * p + label_smoothing / choices
         self.prior = float(-np.sum(p[p > 0] * np.log(q[p > 0])))
 
     def say_something(self) -> bool:
-        """Tell whether X says something about a class: whether a small tree beats the majority.
+        """Tell whether X says something about the targets: whether a small tree beats the majority.
 
         It grows on half of the rows and is asked about the others; better is by more than chance.
         """
@@ -102,9 +101,9 @@ class Few:
         order = np.random.default_rng(0).permutation(len(X))  # neighbours may be alike, or take turns
         grow, ask = np.array_split(order, 2)
         tree = DecisionTreeClassifier(max_leaf_nodes=8, min_samples_leaf=5, random_state=0)
-        for yes in (self.shares > 0.5).T:
-            right = np.mean(tree.fit(X[grow], yes[grow]).predict(X[ask]) == yes[ask])
-            majority = max(yes[ask].mean(), 1.0 - yes[ask].mean())
+        for codes in self.labels.answers(self.targets):
+            right = np.mean(tree.fit(X[grow], codes[grow]).predict(X[ask]) == codes[ask])
+            majority = np.unique(codes[ask], return_counts=True)[1].max() / len(ask)
             if right > majority + _SIGMAS * np.sqrt(majority * (1.0 - majority) / len(ask)):
                 return True
         return False

@@ -95,9 +95,14 @@ class Labels:
         right: Array = self.codes(z) == targets
         return right
 
-    def shares(self, targets: Array) -> Array:
-        """Return the share of each row that each class has, (n, k)."""
-        return np.equal.outer(targets, np.arange(len(self.classes))).astype(np.float64)
+    def answers(self, targets: Array) -> list[Array]:
+        """Return what is asked about each row, one array (n,) of codes for each question."""
+        return [targets]
+
+    def frequencies(self, targets: Array, weight: Array) -> Array:
+        """Return the weighted share of each answer to each question, in a row."""
+        shares: Array = self.mass(targets, weight) / weight.sum()
+        return shares
 
     def mass(self, targets: Array, weight: Array) -> Array:
         """Return the sum of the weights of each class, (k,)."""
@@ -168,8 +173,8 @@ class Probabilities(Labels):
     def hits(self, z: Array, targets: Array) -> Array:
         return super().hits(z, targets.argmax(axis=1))
 
-    def shares(self, targets: Array) -> Array:
-        return targets
+    def answers(self, targets: Array) -> list[Array]:
+        return [targets.argmax(axis=1)]
 
     def mass(self, targets: Array, weight: Array) -> Array:
         mass: Array = weight @ targets
@@ -232,8 +237,12 @@ class LabelSets(Labels):
         right: Array = np.all(super().hits(z, targets), axis=1)
         return right
 
-    def shares(self, targets: Array) -> Array:
-        return np.stack([1.0 - targets, targets], axis=2).reshape(len(targets), -1)
+    def answers(self, targets: Array) -> list[Array]:
+        return list(targets.T)
+
+    def frequencies(self, targets: Array, weight: Array) -> Array:
+        yes = weight @ targets / weight.sum()
+        return np.concatenate([1.0 - yes, yes])
 
     def factors(self, class_weight: ClassWeight, targets: Array, weight: Array | None) -> Array | None:
         """As `Labels.factors`, for no and yes to each label, (k, 2); a row's factor is the product."""
