@@ -5,6 +5,7 @@ import warnings
 import numpy as np
 import pytest
 import scipy.sparse
+import scipy.special
 import scipy.stats
 from sklearn.datasets import (
     load_breast_cancer,
@@ -21,12 +22,15 @@ from sklearn.preprocessing import StandardScaler
 
 from tinyclf import (
     CollapseWarning,
+    Dense,
     DivergenceWarning,
     FeatureScaleWarning,
+    Network,
     TinyClassifier,
     TrainingWarning,
 )
-from tinyclf.diagnosis import Few, has_settled
+from tinyclf.blueprint import Blueprint
+from tinyclf.diagnosis import Few, has_settled, nothing_learnt
 from tinyclf.targets import Labels, LabelSets, Probabilities
 from tinyclf.validation import Sample
 
@@ -305,6 +309,30 @@ def test_weights_count_in_what_is_judged():
     model = TinyClassifier(10, learning_rate_init=0.05, alpha=0.0, random_state=0, early_stopping=False)
     assert warned(model, X, y, w) == []
     assert model.score(X[:100], y[:100]) == 1.0
+
+
+@pytest.mark.parametrize(
+    ("share", "low", "high", "expected"),
+    [
+        (0.2, 0.2, 0.2, [CollapseWarning]),  # the prior for all rows
+        (0.2, 0.19, 0.21, []),  # one answer for all rows, but a loss of 0.96 of the prior's
+        (0.2, 0.9, 0.9, [DivergenceWarning]),
+        (0.005, 0.005, 0.005, []),  # to answer no is right 199 times of 200
+        (0.0115, 0.05, 0.05, []),  # 1.36 times the prior's loss, but only 0.02 above it
+        (0.2, 0.5001, 0.5001, [DivergenceWarning]),  # 1.39 times, and 0.19 above
+    ],
+)
+def test_verdicts_are_those_of_the_numbers(share, low, high, expected):
+    # One feature that tells the class, and the probabilities that a network gives for its two values.
+    y = (np.arange(2000) < 2000 * share).astype(int)
+    X = y[:, None].astype(float)
+    labels = Labels.of(y)
+    network = Network([Dense(1)], 1, dtype="float64")
+    logit = scipy.special.logit
+    network.parameters[0].W, network.parameters[0].b = [[logit(high) - logit(low)]], [logit(low)]
+    few = Few(Sample(labels, X, y, None, None, X), np.arange(2000))
+    found = nothing_learnt(network, few, Blueprint.of(TinyClassifier(()), labels), np.inf)
+    assert list(map(type, found)) == expected
 
 
 @ignores_convergence

@@ -483,3 +483,12 @@ def test_the_best_epoch_is_that_of_the_last_fit(ax):
     clf = TinyClassifier(8, warm_start=True, max_iter=2, random_state=0, scoring=lambda *_: next(scores))
     clf.fit(DIGITS, LABELS).fit(DIGITS, LABELS)
     assert LossCurveDisplay.from_estimator(clf, ax=ax).best_epoch == 4
+
+
+@pytest.mark.parametrize(("solver", "unit"), [("adam", "epoch"), ("lbfgs", "iteration")])
+def test_what_is_counted_is_named(ax, solver, unit):
+    clf = TinyClassifier(8, solver=solver, max_iter=4, random_state=0)
+    clf.fit(DIGITS[:300], LABELS[:300], X_val=DIGITS[300:400], y_val=LABELS[300:400])
+    LossCurveDisplay.from_estimator(clf, ax=ax)
+    assert ax.get_xlabel() == unit
+    assert f"best {unit}: {clf.best_epoch_}" in [text.get_text() for text in ax.texts]

@@ -41,6 +41,8 @@ class LossCurveDisplay:
         Loss of the rows that were not trained on.
     best_epoch : int, optional
         The epoch to mark, counted from 1.
+    unit : str, default="epoch"
+        What is counted.
 
     Attributes
     ----------
@@ -68,10 +70,12 @@ class LossCurveDisplay:
         *,
         validation_loss_curve: ArrayLike | None = None,
         best_epoch: int | None = None,
+        unit: str = "epoch",
     ) -> None:
         self.loss_curve = loss_curve
         self.validation_loss_curve = validation_loss_curve
         self.best_epoch = best_epoch
+        self.unit = unit
 
     def plot(self, ax: Any = None, *, log: bool = False, **kwargs: Any) -> Self:
         """Draw the curves, labelled where they end.
@@ -103,7 +107,7 @@ class LossCurveDisplay:
                 visible = DOT if len(epochs) == 1 else {}  # a line of one point is none
                 style = {**STYLES[name], **visible, "label": name}
                 self.lines_.append(_line(ax, epochs, curve, style, kwargs))
-        ax.set(xlabel="epoch", ylabel="loss", yscale="log" if log else "linear")
+        ax.set(xlabel=self.unit, ylabel="loss", yscale="log" if log else "linear")
         self.best_ = None if self.best_epoch is None else self._mark(self.best_epoch, self.lines_[-1])
         _frame(ax, 1.0, max(1.0, ax.dataLim.x1), integer=True)  # the end of all that was ever drawn there
         if not log and not ax.dataLim.y0 < 0:
@@ -117,7 +121,7 @@ class LossCurveDisplay:
         self.ax_.margins(y=0.12)
         self.ax_.axvline(epoch, color=INK, linewidth=1, linestyle=":", zorder=1)
         spot = {"xycoords": self.ax_.get_xaxis_transform(), "va": "top", "ha": "left" if early else "right"}
-        _note(self.ax_, f"best epoch: {epoch}", (epoch, 1), INK, **spot)
+        _note(self.ax_, f"best {self.unit}: {epoch}", (epoch, 1), INK, **spot)
         return self.ax_.plot(epoch, line.get_ydata()[epoch - 1], color=line.get_color(), **DOT)[0]
 
     def _label(self) -> None:
@@ -178,6 +182,7 @@ class LossCurveDisplay:
             loss,
             validation_loss_curve=validation_loss,
             best_epoch=_best_epoch(model, scores),
+            unit="iteration" if getattr(model, "solver", None) == "lbfgs" else "epoch",
         )
         return display.plot(ax, log=log, **kwargs)
 
