@@ -443,3 +443,18 @@ def test_a_checkpoint_counts_the_epochs_of_its_fit(tmp_path):
     model = quick(warm_start=True, max_iter=3).fit(X, Y)
     model.set_params(max_iter=4).set_callbacks(Counted(tmp_path / "m.pkl", every=2)).fit(X, Y)
     assert saved == [2, 4, 4]
+
+
+def test_a_fit_within_a_fit_shares_its_callback_but_not_its_state():
+    stopping = EarlyStopping(X_VAL, Y_VAL, tol=0.003, n_iter_no_change=3)
+    alone = quick(max_iter=200).set_callbacks(stopping).fit(X, Y)
+    inner = []
+
+    class FitsAnother(Recorder):
+        def on_fit_task_end(self, estimator, context):
+            if context.task_name == "epoch" and context.task_id == 1:
+                inner.append(quick(max_iter=200).set_callbacks(stopping).fit(X, Y))
+
+    outer = quick(max_iter=200).set_callbacks(stopping, FitsAnother()).fit(X, Y)
+    assert outer.n_iter_ == inner[0].n_iter_ == alone.n_iter_ < 200
+    assert stopping._fits == {}

@@ -19,8 +19,10 @@ from sklearn.datasets import (
 from sklearn.decomposition import PCA
 from sklearn.metrics import log_loss
 from sklearn.preprocessing import StandardScaler
+from test_classifier import Interrupts
 
 from tinyclf import (
+    SGD,
     CollapseWarning,
     Dense,
     DivergenceWarning,
@@ -333,6 +335,26 @@ def test_verdicts_are_those_of_the_numbers(share, low, high, expected):
     few = Few(Sample(labels, X, y, None, None, X), np.arange(2000))
     found = nothing_learnt(network, few, Blueprint.of(TinyClassifier(()), labels), np.inf)
     assert list(map(type, found)) == expected
+
+
+def test_numbers_are_weighted():
+    rng = np.random.default_rng(0)
+    y, w = np.arange(400) % 2, rng.uniform(0, 3, 400)
+    X = rng.normal(size=(400, 1)) + y[:, None]
+    labels = Labels.of(y)
+    network = Network([Dense(1)], 1, dtype="float64")
+    network.parameters[0].W, network.parameters[0].b = [[-9.0]], [2.0]
+    few = Few(Sample(labels, X, y, w, None, X), np.arange(400))
+    (found,) = nothing_learnt(network, few, Blueprint.of(TinyClassifier(()), labels), np.inf)
+    loss = np.average(np.logaddexp(0, np.where(y, -1, 1) * network.logits(X)[:, 0]), weights=w)
+    assert f"the log-loss is {loss:.4g}, where" in str(found)
+
+
+def test_an_interrupted_fit_is_not_judged():
+    model = TinyClassifier(8, solver=SGD(1e-12), loss=Interrupts(at=20), batch_size=100, random_state=0)
+    with pytest.warns(UserWarning, match="interrupted by user") as caught:
+        model.fit(DIGITS[:500], LABELS[:500])
+    assert len(caught) == 1
 
 
 @ignores_convergence

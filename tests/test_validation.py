@@ -570,6 +570,14 @@ def test_an_interrupt_in_the_first_epoch_of_a_first_fit_keeps_a_model():
     assert model.predict_proba(X).shape == (len(X), 3)
 
 
+def test_a_loss_that_goes_up_and_down_is_a_plateau_also_without_tolerance():
+    # No step is taken, and dropout gives each epoch another loss: gains get rarer.
+    model = quick(solver=SGD(1e-30), dropout=0.5, tol=0.0, n_iter_no_change=5, max_iter=500).fit(X, Y)
+    assert model.n_iter_ < 500
+    lowest = np.minimum.accumulate(model.loss_curve_)
+    assert (np.array(model.loss_curve_[-6:]) > lowest[-7]).all()
+
+
 def test_auto_leaves_rows_to_train_on():
     many = np.tile(IRIS, (4, 1))
     sets = np.stack([many[:, 0] > 0, many[:, 1] > 0], axis=1).astype(int)
