@@ -197,16 +197,21 @@ def test_scorers_see_what_was_given():
         ({"X_val": X_VAL, "y_val": ["rose"] * 45}, r"not among the classes: \['rose'\]"),
         ({"X_val": X_VAL[:0], "y_val": Y_VAL[:0]}, "0 sample"),
         ({"X_val": np.where(X_VAL > 1, np.nan, X_VAL), "y_val": Y_VAL}, "NaN at row"),
+        ({"X_val": np.where(X_VAL > 1, 1e39, X_VAL), "y_val": Y_VAL}, r"1e\+39 at row .*dtype=\"float64\""),
         ({**VALIDATION, "sample_weight_val": -np.ones(45)}, "got -1.0 at row 0"),
         ({**VALIDATION, "sample_weight_val": np.zeros(45)}, "all 45 entries of sample_weight are zero"),
     ],
 )
 def test_a_bad_validation_set_is_named_and_costs_no_model(validation, match):
+    trained = []
     model = quick().fit(X, Y)
+    model.set_params(learning_rate=lambda share: trained.append(share) or 1.0)
     before = vars(model).copy()
-    with pytest.raises(ValueError, match=match):
+    with pytest.raises(ValueError, match=match) as error:
         model.fit(X, Y, **validation)
     assert vars(model) == before
+    assert trained == []  # it is said before the training
+    assert "X_val" in str(error.value)
 
 
 def test_a_bad_scorer_is_named():

@@ -27,7 +27,7 @@ from sklearn.callback import ScoringMonitor
 
 from .classifier import TinyClassifier
 from .errors import whole_number
-from .hooks import fit_of, without_callbacks
+from .hooks import fit_of, is_epoch, without_callbacks
 from .stopping import Best, Plateau
 from .validation import Scorer, as_scorer
 from .watch import Watch
@@ -107,7 +107,7 @@ class EarlyStopping(_Callback):
 
     def on_fit_task_end(self, estimator: Any, context: Any, *, X: Any = None) -> bool:
         """After an epoch, tell whether to stop."""
-        if X is None or context.task_name != "epoch":  # without X it was not finished
+        if X is None or not is_epoch(context):  # without X it was not finished
             return False
         watch: Watch = self._fits[fit_of(context)]
         if self.X_val is not None and watch.validation is None:
@@ -202,7 +202,7 @@ class Checkpoint(_Callback):
         """Save, if it is time to."""
         if X is None:  # an epoch that was not finished
             return
-        at_the_end = context.task_name != "epoch"
+        at_the_end = not is_epoch(context)
         if self.best_only:
             scores, epoch = estimator.validation_scores_, len(estimator.loss_curve_)
             best: Best = self._fits[fit_of(context)]

@@ -26,6 +26,7 @@ from .layers import ACTIVATIONS, Layer
 from .losses import LOSSES, Loss
 from .network import Network
 from .optimizers import OPTIMIZERS, Optimizer
+from .rows import as_rows
 from .schedules import SCHEDULES, Schedule
 from .state import TrainState, unchanged_on_error
 from .supervisor import Supervisor
@@ -671,8 +672,13 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         if X is None or y is None:
             missing = "X_val" if X is None else "y_val"
             raise ValueError(f"X_val and y_val belong together, got no {missing}")
-        checked, checked_y = self._validated(X, y, reset=False)
-        sample = Sample.of(self._labels, checked, checked_y, weight, X).weighed(self._factors)
+        try:
+            checked, checked_y = self._validated(X, y, reset=False)
+            as_rows(checked, computation_dtype(self.dtype, checked.dtype), self.n_features_in_)
+            sample = Sample.of(self._labels, checked, checked_y, weight, X).weighed(self._factors)
+        except (TypeError, ValueError) as error:
+            message = f"in the validation set, X_val, y_val and sample_weight_val: {error}"
+            raise (TypeError if isinstance(error, TypeError) else ValueError)(message) from None
         return Validation(sample, self._blueprint.loss, scoring or self._blueprint.scoring)
 
     # --- beginning ----------------------------------------------------------------------------------------

@@ -1,9 +1,11 @@
-"""Hooks: where a fit calls scikit-learn's callbacks. That API is young; only this file knows how it works."""
+"""Hooks: where a fit calls scikit-learn's callbacks. That API is young; only this file knows its contexts."""
 
 from __future__ import annotations
 
 import copy
 from typing import Any
+
+_EPOCH = "epoch"
 
 
 class Hooks:
@@ -41,7 +43,7 @@ class Hooks:
         """Tell that an epoch is about to begin, unless the budget is used up."""
         if self.listening and self._epochs < self.max_epochs:
             self._epochs += 1
-            self._epoch = self._fit.subcontext(task_name="epoch")
+            self._epoch = self._fit.subcontext(task_name=_EPOCH)
             self._epoch.call_on_fit_task_begin(**self._task, reconstruction_attributes=self._fitted)
 
     def epoch_ends(self) -> bool:
@@ -73,10 +75,15 @@ class Hooks:
         return {**lists, "_state": state, "network_": state.network}
 
 
+def is_epoch(context: Any) -> bool:
+    """Tell whether a context is that of an epoch, not of the whole fit."""
+    return bool(context.task_name == _EPOCH)
+
+
 def fit_of(context: Any) -> tuple[Any, ...]:
     """Return what tells a fit from all others, clones in a search included, by any context in it."""
     path = []
-    if context.task_name == "epoch":
+    if is_epoch(context):
         context = context.parent
     root = context.root_uuid
     while context is not None:

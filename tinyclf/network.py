@@ -142,7 +142,7 @@ class Network:
             layer.backward(p, g, t)
 
     def logits(self, X: Any) -> Array:
-        """Return the `outputs` of the last layer."""
+        """Return the output of the last layer, shape (n, n_out); see `outputs` for X and the errors."""
         return self.outputs(X, len(self.layers))
 
     def outputs(self, X: Any, n_layers: int) -> Array:

@@ -340,7 +340,8 @@ def encode_known(y: ArrayLike, classes: Array) -> Array:
     if unknown:
         raise ValueError(
             f"y has labels that are not among the classes: {_some(unknown)}; the classes are "
-            f"{_some(classes.tolist())}. Name all of them in the first call of partial_fit"
+            f"{_some(classes.tolist())}. Remove these rows; for partial_fit, name all classes in the first "
+            "call"
         )
     return np.array([position[label] for label in found.tolist()], dtype=np.intp)[codes]
 

@@ -211,7 +211,7 @@ def hold_out(sample: Sample, fraction: float, rng: np.random.Generator) -> tuple
         stratify = (sample.targets[rows] == 1)[:, None]
     elif _can_be_on_both_sides(sample, fraction):
         stratify = sample.targets[rows] if labels.stratified else None
-    try:
+    try:  # a share of 0, which scikit-learn's parameter allows, is no share that can be split off: see below
         train, held = train_test_split(
             rows, test_size=fraction or None, random_state=int(rng.integers(2**32)), stratify=stratify
         )
