@@ -89,6 +89,7 @@ Knuth, The Art of Computer Programming, volume 2, section 4.2.2, theorem B (TwoS
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -119,11 +120,12 @@ class Scratch(NamedTuple):
 class Exponentials(NamedTuple):
     """Logits seen from the largest entry of each row, in float64."""
 
-    top: Array  # (n,) flat position of the largest logit of each row in an (n, k) array
+    starts: Array  # (n,) flat position of each row in an (n, k) array
+    top: Array  # (n,) that of its largest logit
     m: Array  # (n,) the largest logits
     d: Array  # (n, k) x - m, rounded
     e: Array | None  # (n, k) what the rounding took from d, for float64 logits only
-    E: Array  # (n, k) exp(d), but 0 instead of 1 at the largest
+    E: Array  # (n, k) exp(d), but 0 instead of 1 at the largest, or nan if that is not finite
     S: Array  # (n,) sum of E
 
 
@@ -133,28 +135,34 @@ def exponentials(x: Array, scratch: Any = None) -> Exponentials:
     s = scratch or _new_scratch((n, k), x.dtype)
     d, E = s.d, s.E
     b, e = (s.b, s.e) if x.dtype == np.float64 else (None, None)
+    starts = np.arange(0, n * k, k)
     top = x.argmax(axis=1)
-    top += np.arange(0, n * k, k)
+    top += starts
     m = x.ravel()[top].astype(np.float64)
     column = m[:, None]
     np.subtract(x, column, out=d)
     np.exp(d, out=E)
     if b is not None and e is not None:
         _add_rounding_of_difference(x, column, d, E, b, e)
-    E.ravel()[top] = 0.0
+    E.ravel()[top] = d.ravel()[top]  # nan where the largest logit is not finite: no distribution exists
     S = row_sums(E, x.dtype, b)
     if e is not None and k > 1 and (S < _TINY).any():
         rows = np.flatnonzero(S < _TINY)
         S[rows] = _sum_of_lifted(1.0, d[rows], e[rows], top[rows] % k) / _LIFT
-    S += m - m  # nan where the largest logit is not finite: no distribution exists
-    return Exponentials(top, m, d, e, E, S)
+    return Exponentials(starts, top, m, d, e, E, S)
 
 
 def row_sums(terms: Array, dtype: DTypeLike, room: Array | None = None) -> Array:
-    """Sum float64 terms over the classes, for logits of this type: many float64 ones by halves."""
+    """Sum float64 terms over the classes, for logits of this type: many float64 ones by halves.
+
+    For narrower logits any order is accurate, so BLAS may choose: 0.8 instead of 3.7 microseconds at (200, 10).
+    """
     k = terms.shape[1]
-    if dtype != np.float64 or k <= _MANY:
-        total: Array = terms.sum(axis=1)
+    if dtype != np.float64:
+        total: Array = terms.dot(_ones(k))
+        return total
+    if k <= _MANY:
+        total = terms.sum(axis=1)
         return total
     s = np.empty_like(terms) if room is None else room
     s[...] = terms
@@ -163,6 +171,11 @@ def row_sums(terms: Array, dtype: DTypeLike, room: Array | None = None) -> Array
         s[:, : k - half] += s[:, half:k]
         k = half
     return s[:, 0].copy()
+
+
+@lru_cache(maxsize=8)
+def _ones(k: int) -> Array:
+    return np.ones(k)
 
 
 def _add_rounding_of_difference(x: Array, m: Array, d: Array, E: Array, b: Array, e: Array) -> None:
@@ -211,15 +224,20 @@ def cross_entropy_rows(x: Array, y: Array, gradient: Array | None = None, scratc
 
 
 def _hard_rows(parts: Exponentials, t: Array, gradient: Array | None) -> Array:
-    """Loss -d_t + L; gradient p, less 1 at t, which at the largest logit is -S / T."""
-    top, _, d, _, E, S = parts
-    label = t + np.arange(0, d.size, d.shape[1])
+    """Loss -d_t + L; gradient E / T, but (E_t - S - 1) / T at t, and -S / T if that is the largest logit."""
+    starts, top, _, d, _, E, S = parts
+    label = starts + t
     losses: Array = np.log1p(S)
     losses -= d.ravel()[label]
     if gradient is not None:
-        p = probabilities(parts).ravel()
-        p[label] = np.where(label == top, 0.0 - S / (1.0 + S), p[label] - 1.0)
-        gradient[...] = E
+        flat = E.ravel()
+        r = flat[label]
+        r -= S
+        r -= label != top  # where they are equal, E is still 0
+        flat[top] = 1.0
+        flat[label] = r
+        S += 1.0
+        np.divide(E, S[:, None], out=gradient, casting="same_kind")
     return losses
 
 
@@ -229,7 +247,7 @@ def _soft_rows(parts: Exponentials, x: Array, y: Array, gradient: Array | None) 
     At the largest logit that is (Y - y_a) - Y S / T, with Y - y_a as the sum of the others: the better form
     where p_a is near 1 and S small. Where p_a is small it is the other way round.
     """
-    top, m, d, e, E, S = parts
+    _, top, m, d, e, E, S = parts
     others = y.copy()
     others.ravel()[top] = 0.0
     rest = row_sums(others, x.dtype)

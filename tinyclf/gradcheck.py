@@ -157,5 +157,5 @@ def check_loss(loss: Loss, n_classes: int, *, batch_size: int = 7, seed: int = 0
 
 def _fill_with_nan(tape: Views) -> None:
     for array in vars(tape).values():
-        if isinstance(array, np.ndarray) and array.dtype.kind == "f":
+        if isinstance(array, np.ndarray) and array.dtype.kind == "f" and array.flags.writeable:
             array.fill(np.nan)

@@ -158,7 +158,7 @@ def minimise(
 def _divergence(iteration: int, value: float, evaluate: _Sum) -> DivergenceError:
     largest = 0.0
     for block in evaluate.blocks:
-        x = evaluate.workspace.x[: len(block)]
+        x = evaluate.workspace.tapes(len(block)).x
         evaluate.objective.rows.gather(block, x)
         largest = max(largest, float(np.abs(x).max()))
     return DivergenceError(

@@ -61,17 +61,17 @@ class Loss:
     def value_and_grad(self, z: Array, y: Array, w: Array | None, dz: Array, t: Any) -> float:
         """Return the weighted mean loss, summed in float64, and write its gradient into dz."""
         losses = self.rows(z, y, dz, t)
-        if np.shape(losses) != (len(z),):
+        if np.shape(losses) != z.shape[:1]:
             raise ValueError(
                 f"{type(self).__name__}.rows must return one loss per row, shape ({len(z)},), "
                 f"got {np.shape(losses)}"
             )
         if w is None:
             dz *= 1.0 / len(losses)
-            return float(np.sum(losses, dtype=np.float64)) / len(losses)
+            return float(np.add.reduce(losses, dtype=np.float64)) / len(losses)
         share = w / w.sum()
         dz *= share[:, None]
-        return float(np.sum(losses * share, dtype=np.float64))
+        return float(np.add.reduce(losses * share, dtype=np.float64))
 
     def mean(self, z: Array, y: Array, w: Array | None = None) -> float:
         """Return the weighted mean loss of the logits z (n, n_outputs) of any number of rows.

@@ -128,18 +128,19 @@ class Network:
 
         For all layers these are the logits. What is returned is a buffer of the tapes.
         """
-        tapes[0].bind(x=x)
-        for layer, p, t in list(zip(self.layers, self.parameters, tapes, strict=True))[:n_layers]:
+        if tapes[0].x is not x:
+            tapes[0].bind(x=x)
+        for layer, p, t in zip(self.layers[:n_layers], self.parameters, tapes, strict=False):
             layer.forward(p, t)
         y: Array = t.y
         return y
 
     def backward(self, tapes: list[Views], gradient: list[Views]) -> None:
         """Overwrite the gradient of all parameters, given the gradient dy of the logits in the last tape."""
-        for layer, p, g, t in reversed(list(zip(self.layers, self.parameters, gradient, tapes, strict=True))):
-            if t.dy is None:  # nothing from here down has parameters
+        for i in range(len(tapes) - 1, -1, -1):
+            if tapes[i].dy is None:  # nothing from here down has parameters
                 break
-            layer.backward(p, g, t)
+            self.layers[i].backward(self.parameters[i], gradient[i], tapes[i])
 
     def logits(self, X: Any) -> Array:
         """Return the output of the last layer, shape (n, n_out); see `outputs` for X and the errors."""
@@ -202,6 +203,7 @@ class Tapes(NamedTuple):
 
     layers: list[Views]
     loss: Views
+    x: Any  # room for the rows that the first layer reads; in training only
 
 
 class Workspace:
@@ -222,8 +224,6 @@ class Workspace:
 
     Attributes
     ----------
-    x : ndarray of shape (batch_size, n_in)
-        Room for the rows of a batch; in training only.
     gradient : ndarray like theta
         And ``gradients``, its views per layer; in training only.
     scratch : ndarray like the penalised parameters
@@ -247,11 +247,12 @@ class Workspace:
         def new(width: int) -> Array:
             return np.empty((batch_size, width), dtype)
 
-        y: Array | None = None  # the first layer must not write over the caller's rows
+        y = new(network.widths[0]) if training else None
         below: Layer | None = None
         for layer, (n_in, n_out) in zip(layers, pairwise(network.widths), strict=True):
             x = y
-            keep = x is None or (training and below is not None and below.reads_y)
+            # The first layer must not write over the caller's rows.
+            keep = below is None or (training and below.reads_y)
             y = x if layer.in_place and not keep else new(n_out)
             self._arrays.append({"x": x, "y": y, "dy": None, "dx": None})
             buffers = layer.buffers(n_in)
@@ -262,7 +263,6 @@ class Workspace:
         buffers = {} if loss is None else loss.buffers(network.widths[-1], dtype)
         self._loss_arrays = {k: b.array(batch_size, dtype) for k, b in buffers.items()}
         if training:
-            self.x = new(network.widths[0])
             self.gradient = np.empty_like(network.theta)
             self.gradients = network.split(self.gradient)
             self.scratch = np.empty_like(network.penalised)
@@ -287,4 +287,5 @@ class Workspace:
             Views(**{name: None if a is None else first[id(a)] for name, a in named.items()}, **self._flags)
             for named in self._arrays
         ]
-        return Tapes(layers, Views(**{name: a[:n] for name, a in self._loss_arrays.items()}))
+        loss = Views(**{name: a[:n] for name, a in self._loss_arrays.items()})
+        return Tapes(layers, loss, layers[0].x)

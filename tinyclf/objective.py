@@ -46,9 +46,8 @@ class Objective:
     def loss_and_grad(self, batch: Array, network: Network, workspace: Workspace) -> tuple[float, float]:
         """As `value_and_grad`, without the penalty."""
         tapes = workspace.tapes(len(batch))
-        x = workspace.x[: len(batch)]
-        self.rows.gather(batch, x)
-        z, dz = network.forward(tapes.layers, x), tapes.layers[-1].dy
+        self.rows.gather(batch, tapes.x)
+        z, dz = network.forward(tapes.layers, tapes.x), tapes.layers[-1].dy
         largest_logit = float(np.abs(z, out=dz).max())
         w = None if self.weight is None else self.weight[batch]
         value = self.loss.value_and_grad(z, self.targets[batch], w, dz, tapes.loss)

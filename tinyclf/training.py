@@ -83,6 +83,7 @@ def run_epoch(state: TrainState, run: Run) -> Epoch:
     """Take one step for each mini-batch of one pass over the rows."""
     started = time.perf_counter()
     network, optimizer, gradient = state.network, state.optimizer, run.workspace.gradient
+    theta = network.theta
     order = run.objective.order
     if run.shuffle:
         order = state.shuffle_rng.permutation(order)
@@ -95,13 +96,15 @@ def run_epoch(state: TrainState, run: Run) -> Epoch:
             value, peak = run.objective.value_and_grad(batch, network, run.workspace)
             total += value * len(batch)
             done += len(batch)
-            largest_logit = float(np.maximum(largest_logit, peak))
+            if peak > largest_logit or peak != peak:  # nan stays
+                largest_logit = peak
             if done == len(order) or run.max_grad_norm < math.inf:
                 norm = euclidean_norm(gradient)
                 if norm > run.max_grad_norm:
                     gradient *= run.max_grad_norm / norm
             factor = run.schedule(run.steps_done / run.n_steps)
-            check_interval("the factor that schedule returns", factor, 0.0, math.inf, open_high=True)
+            if not (isinstance(factor, float) and 0.0 <= factor < math.inf):
+                check_interval("the factor that schedule returns", factor, 0.0, math.inf, open_high=True)
             rate = optimizer.learning_rate * state.scale * factor
             run.steps_done += 1
             finite = math.isfinite(value) and math.isfinite(peak)
@@ -110,11 +113,11 @@ def run_epoch(state: TrainState, run: Run) -> Epoch:
                 if optimizer.weight_decay:
                     network.penalised *= 1.0 - rate * optimizer.weight_decay
                 optimizer.update(gradient, state.vectors, state.t, rate)
-                network.theta -= gradient
+                np.subtract(theta, gradient, out=theta)
                 # Broken parameters show in the next loss, unless an activation hides them; broken vectors
                 # need not show at all: an overflow in Adam's V leaves steps of 0. Hence a look each epoch.
                 if finite and done == len(order):
-                    finite = all(map(_all_finite, (network.theta, *vars(state.vectors).values())))
+                    finite = all(map(_all_finite, (theta, *vars(state.vectors).values())))
             if not finite:
                 first_nonfinite = first_nonfinite or number
                 if run.on_nonfinite == "stop":
@@ -124,7 +127,7 @@ def run_epoch(state: TrainState, run: Run) -> Epoch:
                         epoch=state.epoch + 1,
                         batch=number,
                         loss=value,
-                        largest_input=float(np.abs(run.workspace.x[: len(batch)]).max()),
+                        largest_input=float(np.abs(run.workspace.tapes(len(batch)).x).max()),
                         largest_logit=peak,
                         learning_rate=rate,
                     )

@@ -94,13 +94,18 @@ class Buffer(NamedTuple):
     """What a layer or loss asks the workspace for: ``shape`` per row of the batch, and the type of an entry.
 
     One number per row is the shape (), a vector of 5 is 5 or (5,). A dtype of None is the type that the
-    network computes in.
+    network computes in. With a number to fill it with, the array is constant: it cannot be written to.
     """
 
     shape: int | tuple[int, ...]
     dtype: DTypeLike | None = None
+    fill: float | None = None
 
     def array(self, n: int, dtype: DTypeLike) -> Array:
         """Return room for n rows, in a network that computes in dtype."""
         shape = (self.shape,) if isinstance(self.shape, int) else self.shape
-        return np.empty((n, *shape), dtype if self.dtype is None else self.dtype)
+        made = np.empty((n, *shape), dtype if self.dtype is None else self.dtype)
+        if self.fill is not None:
+            made.fill(self.fill)
+            made.flags.writeable = False
+        return made
