@@ -1,6 +1,6 @@
 """The same training by different libraries: what `fit.py` sets side by side.
 
-Each contender takes a `Task` and returns a function that trains once, from the task's initial weights and with
+Each contender takes a `Task` and returns a function that trains once, from the task's initial weights, with
 its rows in the task's order, and returns the training loss of the last epoch. What can be prepared before,
 such as compiling, is prepared before.
 """

@@ -74,7 +74,7 @@ def truth(x, label):
 
 
 def text(v):
-    return mpmath.nstr(v, DIGITS)
+    return mpmath.nstr(v, DIGITS).removeprefix("+")  # older versions write "+inf"
 
 
 def table():

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ._fast import use_fast
 from .errors import CollapseWarning, DivergenceError, DivergenceWarning, FeatureScaleWarning, TrainingWarning
 from .functional import cross_entropy, cross_entropy_grad, log_softmax, logsumexp, softmax
 from .layers import Dense, Dropout, Identity, Layer, Logistic, ReLU, Tanh
@@ -65,6 +66,7 @@ __all__ = [
     "logsumexp",
     "softmax",
     "train",
+    "use_fast",
 ]
 
 _LAZY = {

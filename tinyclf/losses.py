@@ -27,7 +27,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
-from . import functional
+from . import _fast, functional
 from .errors import check_interval
 from .exponentials import cross_entropy_rows, scratch_names
 from .views import Array, Buffer, Views
@@ -133,10 +133,19 @@ class SoftmaxCrossEntropy(_CrossEntropy):
         return functional.smoothed(functional.as_targets(y, n, n_outputs), n_outputs, self.label_smoothing)
 
     def buffers(self, n_outputs: int, dtype: DTypeLike) -> dict[str, Buffer]:
-        return _float64_buffers(n_outputs, dtype)
+        return {**_float64_buffers(n_outputs, dtype), "top": Buffer((), np.intp)}
 
     def rows(self, z: Array, y: Array, dz: Array, t: Any) -> Array:
         return cross_entropy_rows(z, y, dz, t)
+
+    def value_and_grad(self, z: Array, y: Array, w: Array | None, dz: Array, t: Any) -> float:
+        own = type(self).rows is not SoftmaxCrossEntropy.rows
+        if not _fast.kernels or own or w is not None or y.ndim != 1 or z.dtype != np.float32:
+            return super().value_and_grad(z, y, w, dz, t)
+        _fast.kernels.shift(z, t.d, t.top)
+        np.exp(t.d, out=t.E)  # NumPy's is vectorised
+        value: float = _fast.kernels.softmax_loss(t.E, t.d, t.top, y, dz)
+        return value
 
 
 class SigmoidCrossEntropy(_CrossEntropy):
@@ -203,6 +212,16 @@ class SigmoidCrossEntropy(_CrossEntropy):
         t.d[np.isnan(t.d)] = 0.0  # an infinite logit on the right side: 0 * inf
         losses: Array = (t.E + t.d).sum(axis=1)
         return losses
+
+    def value_and_grad(self, z: Array, y: Array, w: Array | None, dz: Array, t: Any) -> float:
+        own = type(self).rows is not SigmoidCrossEntropy.rows
+        if not _fast.kernels or own or w is not None:
+            return super().value_and_grad(z, y, w, dz, t)
+        np.abs(z, out=t.d)
+        np.negative(t.d, out=t.d)
+        np.exp(t.d, out=t.E)
+        value: float = _fast.kernels.sigmoid_loss(z, t.E, y, dz)
+        return value
 
     def probabilities(self, z: Array) -> Array:
         """Probabilities (n, 2) of the two classes of one logit, or (n, c) of yes for each of c questions."""

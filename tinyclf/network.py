@@ -130,9 +130,10 @@ class Network:
         """
         if tapes[0].x is not x:
             tapes[0].bind(x=x)
-        for layer, p, t in zip(self.layers[:n_layers], self.parameters, tapes, strict=False):
-            layer.forward(p, t)
-        y: Array = t.y
+        n_layers = n_layers or len(tapes)
+        for i in range(n_layers):
+            self.layers[i].forward(self.parameters[i], tapes[i])
+        y: Array = tapes[n_layers - 1].y
         return y
 
     def backward(self, tapes: list[Views], gradient: list[Views]) -> None:

@@ -28,6 +28,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from . import _fast
 from .errors import check_interval
 from .views import Array, Views
 
@@ -63,6 +64,11 @@ class Optimizer:
     def update(self, g: Array, s: Views, t: int, rate: float) -> None:
         """Overwrite the gradient g with the step, in place: ``g *= rate`` or ``g[...] = ...``."""
         raise NotImplementedError(f"{type(self).__name__} has no update")
+
+    def step(self, theta: Array, g: Array, s: Views, t: int, rate: float) -> None:
+        """Move the parameters: `update`, then theta <- theta - g. Afterwards g holds anything."""
+        self.update(g, s, t, rate)
+        np.subtract(theta, g, out=theta)
 
 
 @dataclass(frozen=True)
@@ -152,18 +158,31 @@ class Adam(Optimizer):
     def vectors(self) -> tuple[str, ...]:
         return ("M", "V")
 
-    def update(self, g: Array, s: Views, t: int, rate: float) -> None:
+    def _folded(self, t: int, rate: float) -> tuple[float, float]:
+        """Return eps and the rate with the constants that M and V leave out."""
         b1, b2 = self.beta_1, self.beta_2
         root = (1.0 - b2) ** 0.5
-        s.M *= b1
-        s.M += g
+        return self.epsilon / root, rate * (1.0 - b2**t) ** 0.5 / (1.0 - b1**t) * (1.0 - b1) / root
+
+    def update(self, g: Array, s: Views, t: int, rate: float) -> None:
+        M, V = s.M, s.V
+        eps, eta = self._folded(t, rate)
+        M *= self.beta_1
+        M += g
         np.square(g, out=g)
-        s.V *= b2
-        s.V += g
-        np.sqrt(s.V, out=g)
-        g += self.epsilon / root
-        np.divide(s.M, g, out=g)
-        g *= rate * (1.0 - b2**t) ** 0.5 / (1.0 - b1**t) * (1.0 - b1) / root
+        V *= self.beta_2
+        V += g
+        np.sqrt(V, out=g)
+        g += eps
+        np.divide(M, g, out=g)
+        g *= eta
+
+    def step(self, theta: Array, g: Array, s: Views, t: int, rate: float) -> None:
+        if _fast.kernels and type(self).update is Adam.update:
+            eps, eta = self._folded(t, rate)
+            _fast.kernels.adam(theta, g, s.M, s.V, self.beta_1, self.beta_2, eps, eta)
+        else:
+            super().step(theta, g, s, t, rate)
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
+from . import _fast
 from .errors import DivergenceError, check_interval, whole_number
 from .losses import Loss, SoftmaxCrossEntropy
 from .network import Network, Workspace
@@ -112,8 +113,7 @@ def run_epoch(state: TrainState, run: Run) -> Epoch:
                 state.t += 1
                 if optimizer.weight_decay:
                     network.penalised *= 1.0 - rate * optimizer.weight_decay
-                optimizer.update(gradient, state.vectors, state.t, rate)
-                np.subtract(theta, gradient, out=theta)
+                optimizer.step(theta, gradient, state.vectors, state.t, rate)
                 # Broken parameters show in the next loss, unless an activation hides them; broken vectors
                 # need not show at all: an overflow in Adam's V leaves steps of 0. Hence a look each epoch.
                 if finite and done == len(order):
@@ -255,6 +255,7 @@ def train(
         check_interval("max_grad_norm", max_grad_norm, 0.0, math.inf, open_low=True)
     if on_nonfinite not in ("raise", "stop", "continue"):
         raise ValueError(f'on_nonfinite must be "raise", "stop" or "continue", got {on_nonfinite!r}')
+    _fast.load()
     objective = as_objective(network, X, y, loss=loss, rows=rows, sample_weight=sample_weight, alpha=alpha)
     n = len(objective.order)
     batch_size = min(batch_size, n)

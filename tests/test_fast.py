@@ -1,0 +1,267 @@
+"""The compiled twins: equal to NumPy but for rounding, as exact as it in the loss, and switched at will.
+
+The functions are tested as Python runs them, and compiled too where numba is installed.
+"""
+
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import mpmath
+import numpy as np
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from test_exactness import SHAPES_OF_LOGITS, check, logits_of
+from ulps import softmax_truth
+
+import tinyclf
+from tinyclf import (
+    SGD,
+    Adam,
+    AdamW,
+    Dense,
+    Network,
+    ReLU,
+    SigmoidCrossEntropy,
+    SoftmaxCrossEntropy,
+    TinyClassifier,
+    Views,
+    Workspace,
+    _fast,
+    train,
+)
+
+NAMES = ["add_bias", "relu_backward", "adam", "shift", "softmax_loss", "sigmoid_loss"]
+LOSSES = [SoftmaxCrossEntropy(), SigmoidCrossEntropy()]
+
+
+@pytest.fixture(autouse=True)
+def as_before():
+    """Leave the switch as it was."""
+    wanted = _fast._wanted
+    yield
+    tinyclf.use_fast(wanted)
+
+
+@pytest.fixture(params=["as Python", "compiled"], autouse=True)
+def kernels(request):
+    """The functions, made to be used."""
+    if request.param == "compiled":
+        pytest.importorskip("numba")
+        tinyclf.use_fast(True)
+    else:
+        tinyclf.use_fast(False)
+        _fast.kernels = SimpleNamespace(**{name: getattr(_fast, name) for name in NAMES})
+    return _fast.kernels
+
+
+def switched_off(function, *arguments):
+    """What a function returns without the twins."""
+    before, _fast.kernels = _fast.kernels, None
+    try:
+        return function(*arguments)
+    finally:
+        _fast.kernels = before
+
+
+def run_layers(activation):
+    """Logits and gradient of one batch with numbers that are hard for a mask."""
+    rng = np.random.default_rng(0)
+    network = Network([Dense(5), activation, Dense(3)], 4, seed=0)
+    workspace = Workspace(network, 7)
+    tapes = workspace.tapes(6).layers
+    X = rng.normal(size=(6, 4)).astype("float32")
+    X[0], X[1] = np.nan, np.inf
+    with np.errstate(all="ignore"):
+        z = network.forward(tapes, X).copy()
+        tapes[-1].dy = rng.normal(size=z.shape)
+        tapes[-1].dy[2] = np.inf
+        network.backward(tapes, workspace.gradients)
+    return z, tapes[0].y.copy(), tapes[0].dy.copy(), workspace.gradient
+
+
+class Apart(ReLU):
+    in_place = False
+
+
+@pytest.mark.parametrize("activation", [ReLU(), Apart()], ids=repr)
+def test_layers_give_the_same_bits(activation):
+    for ours, numpys in zip(run_layers(activation), switched_off(run_layers, activation), strict=True):
+        np.testing.assert_array_equal(ours, numpys)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("optimizer", [Adam(0.01), Adam(0.5, 0.5, 0.9, 1e-3), AdamW(0.1)], ids=repr)
+def test_hundred_steps_of_adam_are_those_of_numpy(optimizer, dtype):
+    rng = np.random.default_rng(0)
+    results = []
+    gradients = [rng.normal(size=33) * 10.0 ** rng.integers(-6, 6, size=33) for _ in range(100)]
+    for step in (optimizer.step, super(Adam, optimizer).step):
+        theta = np.zeros(33, dtype)
+        s = Views(M=np.zeros(33, dtype), V=np.zeros(33, dtype))
+        for t, g in enumerate(gradients, 1):
+            step(theta, g.astype(dtype), s, t, optimizer.learning_rate)
+        results.append(np.concatenate([theta, s.M, s.V]))
+    eps = 100 * float(np.finfo(dtype).eps)
+    np.testing.assert_allclose(*results, rtol=eps, atol=eps * optimizer.learning_rate)
+
+
+def value_and_grad(loss, z, y):
+    n, k = z.shape
+    workspace = Workspace(Network([Dense(k)], 1, dtype=z.dtype), n, loss=loss)
+    dz = np.full_like(z, np.nan)
+    with np.errstate(all="ignore"):
+        value = loss.value_and_grad(z, loss.targets(y, n, k), None, dz, workspace.tapes(n).loss)
+    return value, dz
+
+
+@given(st.sampled_from(SHAPES_OF_LOGITS), st.integers(2, 12), st.integers(0, 2**32 - 1))
+def test_loss_and_gradient_of_a_row_are_correctly_rounded(kind, k, seed):
+    rng = np.random.default_rng(seed)
+    x = logits_of(kind, 1, k, "float32", rng)
+    assume(np.isfinite(x).any() and not (np.isnan(x) | (x == np.inf)).any())
+    t = int(rng.integers(k))
+    with np.errstate(over="ignore"):
+        value, dz = value_and_grad(SoftmaxCrossEntropy(), x, [t])
+        value = np.float32([value])
+    truth = softmax_truth(x[0])
+    check("loss", x, value, [-truth.log_p[t]])
+    check("gradient", x, dz[0], truth.gradient(t))
+
+
+@given(st.floats(width=32, allow_nan=False), st.integers(0, 1))
+def test_loss_and_gradient_of_one_logit_are_correctly_rounded(z, t):
+    x = np.float32([[z]])
+    with np.errstate(over="ignore"):
+        value, dz = value_and_grad(SigmoidCrossEntropy(), x, [t])
+        value = np.float32([value])
+    u = mpmath.mpf(z) * (1 - 2 * t)
+    check("loss", x, value, [max(u, mpmath.mpf(0)) + mpmath.log1p(mpmath.exp(-abs(u)))])
+    check("gradient", x, dz[0], [(1 - 2 * t) / (1 + mpmath.exp(-u))])
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("loss", LOSSES, ids=repr)
+def test_losses_of_a_batch_are_those_of_numpy(loss, dtype):
+    rng = np.random.default_rng(0)
+    k = 5 if isinstance(loss, SoftmaxCrossEntropy) else 1
+    z = (30.0 * rng.normal(size=(200, k))).astype(dtype)
+    z[::2] /= 100
+    y = rng.integers(max(k, 2), size=200)
+    value, dz = value_and_grad(loss, z, y)
+    expected, dz_expected = switched_off(value_and_grad, loss, z, y)
+    assert value == pytest.approx(expected, rel=1e-14)
+    np.testing.assert_allclose(dz, dz_expected, rtol=4 * float(np.finfo(dtype).eps))
+
+
+@pytest.mark.parametrize("broken", [[np.nan, 0.0, 0.0], [0.0, 0.0, np.nan], [np.inf, 0, 0], [-np.inf] * 3])
+def test_what_is_no_distribution_has_no_loss(broken):
+    value, dz = value_and_grad(SoftmaxCrossEntropy(), np.float32([broken, [0, 0, 0]]), [0, 0])
+    assert np.isnan(value)
+    assert np.isnan(dz[0]).all()
+    assert np.isfinite(dz[1]).all()
+
+
+def test_a_masked_class_has_no_gradient_and_its_label_an_infinite_loss():
+    value, dz = value_and_grad(SoftmaxCrossEntropy(), np.float32([[0.0, -np.inf]]), [0])
+    assert value == 0.0
+    assert (dz == 0.0).all()
+    assert value_and_grad(SoftmaxCrossEntropy(), np.float32([[0.0, -np.inf]]), [1])[0] == np.inf
+    assert value_and_grad(SigmoidCrossEntropy(), np.float32([[np.inf]]), [1])[0] == 0.0
+    assert np.isnan(value_and_grad(SigmoidCrossEntropy(), np.float32([[np.nan]]), [1])[0])
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+@pytest.mark.parametrize("solver", ["adam", "sgd"])
+def test_a_fit_differs_by_rounding_only_and_repeats_to_the_bit(n_classes, solver):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(70, 4))
+    y = X[:, :n_classes].argmax(axis=1)
+
+    def fitted():
+        model = TinyClassifier((6, 5), batch_size=16, max_iter=12, solver=solver, random_state=0, tol=0)
+        model.set_params(learning_rate="linear", early_stopping=False)  # ends silently
+        return model.fit(X, y)
+
+    first, second, numpys = fitted(), fitted(), switched_off_fit(fitted)
+    np.testing.assert_array_equal(first.network_.theta, second.network_.theta)
+    np.testing.assert_allclose(first.network_.theta, numpys.network_.theta, rtol=1e-3, atol=1e-5)
+    np.testing.assert_allclose(first.loss_curve_, numpys.loss_curve_, rtol=1e-5)
+
+
+def switched_off_fit(fitted):
+    tinyclf.use_fast(False)
+    return fitted()
+
+
+class Doubled(SoftmaxCrossEntropy):
+    def rows(self, z, y, dz, t):
+        losses = super().rows(z, y, dz, t)
+        dz *= 2
+        return 2 * losses
+
+
+class DoubledLogistic(SigmoidCrossEntropy):
+    def rows(self, z, y, dz, t):
+        losses = super().rows(z, y, dz, t)
+        dz *= 2
+        return 2 * losses
+
+
+class Still(Adam):
+    def update(self, g, s, t, rate):
+        g[...] = 0.0
+
+
+@pytest.mark.parametrize(("own", "loss"), [(Doubled(), LOSSES[0]), (DoubledLogistic(), LOSSES[1])])
+def test_a_loss_of_ones_own_is_not_passed_over(own, loss):
+    z = np.float32([[1.0, 2.0], [0.5, -3.0]])[:, : 2 if own.link == "softmax" else 1]
+    value, dz = value_and_grad(own, z, [0, 1])
+    expected, dz_expected = value_and_grad(loss, z, [0, 1])
+    assert value == pytest.approx(2 * expected)
+    np.testing.assert_allclose(dz, 2 * dz_expected)
+
+
+def test_an_optimizer_of_ones_own_is_not_passed_over():
+    network = Network([Dense(2)], 1, seed=0)
+    before = network.theta.copy()
+    list(train(network, [[1.0], [2.0]], [0, 1], optimizer=Still(0.1), epochs=3))
+    np.testing.assert_array_equal(network.theta, before)
+
+
+def test_without_numba_nothing_but_speed_is_missing(monkeypatch):
+    monkeypatch.setitem(sys.modules, "numba", None)
+    with pytest.raises(ImportError, match=r"pip install 'tinyclf\[fast\]'"):
+        tinyclf.use_fast(True)
+    tinyclf.use_fast(None)
+    network = Network([Dense(2)], 1, seed=0)
+    assert [epoch.index for epoch in train(network, [[1.0], [2.0]], [0, 1], optimizer=SGD(), epochs=2)] == [
+        1,
+        2,
+    ]
+    assert _fast.kernels is None
+
+
+SCRIPT = """
+import sys, tinyclf
+list(tinyclf.train(tinyclf.Network([tinyclf.Dense(2)], 1), [[1.0], [2.0]], [0, 1], epochs=1))
+print("numba" in sys.modules, tinyclf._fast.kernels is not None)
+"""
+
+
+@pytest.mark.parametrize(("value", "used"), [("0", False), ("1", True), ("", True)])
+def test_the_environment_variable_switches(kernels, value, used, monkeypatch):
+    pytest.importorskip("numba")
+    monkeypatch.setenv("TINYCLF_FAST", value)
+    done = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == [str(used)] * 2
+
+
+def test_the_switch_can_be_turned_back(kernels):
+    pytest.importorskip("numba")
+    network = Network([Dense(2)], 1, seed=0)
+    for wanted, used in ((False, False), (True, True), (None, True)):
+        tinyclf.use_fast(wanted)
+        list(train(network, [[1.0], [2.0]], [0, 1], epochs=1))
+        assert (_fast.kernels is not None) == used
