@@ -16,6 +16,7 @@ PACKAGE = Path(tinyclf.__file__).parent
 FLOORS = {
     "views": 0,
     "errors": 0,
+    "_threads": 0,
     "_fast": 1,
     "exponentials": 1,
     "layers": 2,
@@ -49,7 +50,10 @@ FLOORS = {
     "__main__": 16,
 }
 GROUND = 6
-EXTRAS = {"_fast": {"numba"}}  # imported in its functions, where it is installed
+EXTRAS = {
+    "_fast": {"numba"},
+    "_threads": {"threadpoolctl"},
+}  # imported in its functions, where it is installed
 STANDARD = sys.stdlib_module_names
 
 

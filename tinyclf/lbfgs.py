@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
+from ._threads import suited
 from .errors import DivergenceError
 from .losses import Loss
 from .network import Network, Workspace
@@ -48,13 +49,14 @@ class _Sum:
         self.network.theta = theta
         self.gradient[...] = 0.0
         self.largest_logit, total = 0.0, 0.0
-        for block in self.blocks:
-            value, peak = self.objective.loss_and_grad(block, self.network, self.workspace)
-            share = self.objective.mass(block) / self.mass
-            total += share * value
-            self.workspace.gradient *= share
-            self.gradient += self.workspace.gradient
-            self.largest_logit = float(np.maximum(self.largest_logit, peak))
+        with suited(self.network.multiplications(len(self.blocks[0]))):
+            for block in self.blocks:
+                value, peak = self.objective.loss_and_grad(block, self.network, self.workspace)
+                share = self.objective.mass(block) / self.mass
+                total += share * value
+                self.workspace.gradient *= share
+                self.gradient += self.workspace.gradient
+                self.largest_logit = float(np.maximum(self.largest_logit, peak))
         self.workspace.gradient[...] = self.gradient
         total += self.objective.add_penalty(self.objective.alpha / self.mass, self.network, self.workspace)
         return total, self.workspace.gradient

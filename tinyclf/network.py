@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import DTypeLike
 
+from ._threads import suited
 from .errors import whole_number
 from .layers import Layer
 from .losses import Loss
@@ -171,12 +172,16 @@ class Network:
         n = X.shape[0]
         y = np.empty((n, self.widths[n_layers]), self.dtype)
         workspace = Workspace(self, min(n, _BLOCK), training=False)
-        with np.errstate(all="ignore"):
+        with suited(self.multiplications(min(n, _BLOCK))), np.errstate(all="ignore"):
             for start in range(0, max(n, 1), _BLOCK):
                 rows = as_rows(X[start : start + _BLOCK], self.dtype, self.widths[0], first_row=start)
                 tapes = workspace.tapes(len(rows)).layers
                 y[start : start + _BLOCK] = self.forward(tapes, rows.all(), n_layers)
         return y
+
+    def multiplications(self, n: int) -> int:
+        """Return how many the largest matrix product of n rows takes."""
+        return n * max((int(np.prod(s)) for shapes in self._shapes for s in shapes.values()), default=0)
 
     def copy(self, dtype: DTypeLike | None = None) -> Network:
         """Return an independent network with the same layers and parameters, of another type if asked."""

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from . import _fast
+from ._threads import suited
 from .errors import DivergenceError, check_interval, whole_number
 from .losses import Loss, SoftmaxCrossEntropy
 from .network import Network, Workspace
@@ -90,8 +91,8 @@ def run_epoch(state: TrainState, run: Run) -> Epoch:
         order = state.shuffle_rng.permutation(order)
     total, done, largest_logit, norm = 0.0, 0, 0.0, math.nan
     first_nonfinite = None
-    # A generator that held this context around its yield would leak it into the caller.
-    with np.errstate(all="ignore"):
+    # A generator that held these contexts around its yield would leak them into the caller.
+    with suited(network.multiplications(run.batch_size)), np.errstate(all="ignore"):
         for number, start in enumerate(range(0, len(order), run.batch_size), 1):
             batch = order[start : start + run.batch_size]
             value, peak = run.objective.value_and_grad(batch, network, run.workspace)
