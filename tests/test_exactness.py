@@ -11,7 +11,8 @@ from tinyclf import functional as F
 from tinyclf.exponentials import row_sums
 from tinyclf.layers import Dense
 from tinyclf.losses import SigmoidCrossEntropy, SoftmaxCrossEntropy
-from tinyclf.network import Network, Workspace
+from tinyclf.network import Network
+from tinyclf.workspace import Workspace
 
 DTYPES = ["float16", "float32", "float64"]
 SHAPES_OF_LOGITS = [

@@ -31,8 +31,8 @@ from tinyclf import (
     _fast,
     train,
 )
+from tinyclf.objective import Objective
 
-NAMES = ["add_bias", "relu_backward", "adam", "shift", "softmax_loss", "sigmoid_loss"]
 LOSSES = [SoftmaxCrossEntropy(), SigmoidCrossEntropy()]
 
 
@@ -52,7 +52,7 @@ def kernels(request):
         tinyclf.use_fast(True)
     else:
         tinyclf.use_fast(False)
-        _fast.kernels = SimpleNamespace(**{name: getattr(_fast, name) for name in NAMES})
+        _fast.kernels = SimpleNamespace(**{twin.__name__: twin for twin in _fast.EXACT + _fast.APPROXIMATE})
     return _fast.kernels
 
 
@@ -105,6 +105,24 @@ def test_hundred_steps_of_adam_are_those_of_numpy(optimizer, dtype):
         results.append(np.concatenate([theta, s.M, s.V]))
     eps = 100 * float(np.finfo(dtype).eps)
     np.testing.assert_allclose(*results, rtol=eps, atol=eps * optimizer.learning_rate)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_the_penalty_is_that_of_numpy(dtype):
+    rng = np.random.default_rng(0)
+    network = Network([Dense(50)], 30, dtype=dtype, seed=0)
+    workspace = Workspace(network, 2)
+    results = []
+    for evaluate in (Objective.add_penalty, lambda *args: switched_off(Objective.add_penalty, *args)):
+        workspace.gradient[...] = np.random.default_rng(0).normal(size=network.theta.size)
+        value = evaluate(Objective(None, None, None, None, None, 0.0), 0.3, network, workspace)
+        results.append(np.append(workspace.gradient, value))
+    W = network.penalised.astype("float64")
+    np.testing.assert_allclose(results[0][:-1], results[1][:-1], rtol=4 * float(np.finfo(dtype).eps))
+    assert results[0][-1] == pytest.approx(results[1][-1], rel=100 * float(np.finfo(dtype).eps))
+    assert results[0][-1] == pytest.approx(0.15 * np.sum(W * W), rel=100 * float(np.finfo(dtype).eps))
+    untouched = rng.normal(size=network.theta.size)[W.size :]
+    np.testing.assert_allclose(results[0][W.size : -1], untouched, rtol=1e-6)
 
 
 def value_and_grad(loss, z, y):

@@ -8,8 +8,9 @@ from ulps import ulp_error
 from tinyclf import Loss, SigmoidCrossEntropy, SoftmaxCrossEntropy, cross_entropy, cross_entropy_grad
 from tinyclf.gradcheck import check_loss
 from tinyclf.layers import Dense
-from tinyclf.network import Network, Workspace
+from tinyclf.network import Network
 from tinyclf.views import Views
+from tinyclf.workspace import Workspace
 
 parametrized = pytest.mark.parametrize("loss", LOSSES, ids=repr)
 

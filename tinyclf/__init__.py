@@ -14,11 +14,12 @@ from .errors import CollapseWarning, DivergenceError, DivergenceWarning, Feature
 from .functional import cross_entropy, cross_entropy_grad, log_softmax, logsumexp, softmax
 from .layers import Dense, Dropout, Identity, Layer, Logistic, ReLU, Tanh
 from .losses import Loss, SigmoidCrossEntropy, SoftmaxCrossEntropy
-from .network import Network, Workspace
+from .network import Network
 from .optimizers import SGD, Adam, AdamW, Optimizer
 from .state import TrainState
 from .training import Epoch, train
 from .views import Buffer, Views
+from .workspace import Workspace
 
 if TYPE_CHECKING:
     from .callbacks import Checkpoint, EarlyStopping, ValidationMonitor

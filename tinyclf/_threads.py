@@ -17,8 +17,8 @@ from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
-# Multiplications of a product from which two threads on two idle cores gain a fifth or more of a fit (784 x 256
-# in batches of 200: 23 %; 784 x 100: 12 %), and up to which BLAS takes one thread by itself.
+# Multiplications of a product from which two threads on two idle cores gain a fifth or more of a fit (784 x
+# 256 in batches of 200: 23 %; 784 x 100: 12 %), and up to which BLAS takes one thread by itself.
 _LARGE, _TINY = 2**25, 2**15
 
 _lock = threading.Lock()

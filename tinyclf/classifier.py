@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -492,8 +492,8 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         ndarray of shape (n_samples,), or (n_samples, n_labels)
             Columns of 0 and 1 for several labels per row; sparse if y was.
         """
-        logits = self._logits(X)
-        return self._labels.decode(logits)
+        check_is_fitted(self)
+        return self._labels.named(self._answers(X, self._labels.codes))
 
     def predict_proba(self, X: Any) -> Array:
         """Return the probability of each class, in the order of ``classes_``; or of each of several labels.
@@ -511,9 +511,8 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         ValueError
             If an entry of X, or what it leads to, is beyond the range of the computation's type.
         """
-        logits = self._logits(X)
-        probabilities: Array = self._blueprint.loss.probabilities(logits)
-        return probabilities
+        check_is_fitted(self)
+        return self._answers(X, self._blueprint.loss.probabilities)
 
     def predict_log_proba(self, X: Any) -> Array:
         """Return the logarithms of the probabilities, from the logits: finite where a probability is 0.
@@ -528,9 +527,8 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         -------
         ndarray of shape (n_samples, n_classes)
         """
-        logits = self._logits(X)
-        logarithms: Array = self._blueprint.loss.log_probabilities(logits)
-        return logarithms
+        check_is_fitted(self)
+        return self._answers(X, self._blueprint.loss.log_probabilities)
 
     def decision_function(self, X: Any) -> Array:
         """Return the logits.
@@ -544,8 +542,8 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         ndarray of shape (n_samples, n_classes), or (n_samples,) for two classes
             For two classes the log-odds of the second.
         """
-        logits = self._logits(X)
-        return self._labels.scores(logits)
+        check_is_fitted(self)
+        return self._answers(X, self._labels.scores)
 
     def score(self, X: Any, y: Any, sample_weight: ArrayLike | None = None) -> float:
         """Return the share of the rows whose prediction is right; of all labels, if there are several.
@@ -594,8 +592,7 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
             )
         if not -n <= layer < n:
             raise ValueError(f"there are {n} hidden layers; layer must be from {-n} to {n - 1}, got {layer}")
-        X = validate_data(self, X, reset=False, **_INPUT)
-        return self.network_.outputs(X, self._blueprint.ends[layer])
+        return self.network_.outputs(self._read(X), self._blueprint.ends[layer])
 
     @property
     def coefs_(self) -> ViewList:
@@ -703,19 +700,32 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         blueprint.check_is_that_of(self.network_, self.dtype)
         self._state.use(blueprint.optimizer, afresh=afresh)
 
-    def _logits(self, X: Any) -> Array:
-        check_is_fitted(self)
-        X = validate_data(self, X, reset=False, **_INPUT)
+    def _read(self, X: Any) -> Any:
+        """Return X for a prediction, as scikit-learn checks it; plain arrays of the right shape are right."""
+        plain = type(X) is np.ndarray and X.dtype in (np.float32, np.float64) and X.ndim == 2
+        if plain and X.shape[1] == self.n_features_in_ and len(X) and not hasattr(self, "feature_names_in_"):
+            return X  # saves half of the time that the prediction of one row takes
+        return validate_data(self, X, reset=False, **_INPUT)
+
+    def _answers(self, X: Any, link: Callable[[Array], Array]) -> Array:
+        """Return what a function of the logits says about each row, block by block."""
+        X = self._read(X)
+
+        def of_finite(z: Array) -> Array:
+            if not np.isfinite(z).all():
+                raise self._beyond(X)
+            return link(z)
+
+        return self.network_.outputs(X, link=of_finite)
+
+    def _beyond(self, X: Any) -> ValueError:
+        """Return the error that tells why the logits of a row are not finite."""
+        if not np.isfinite(self.network_.theta).all():
+            return ValueError("coefs_ or intercepts_ hold numbers that are not finite; set or fit them anew")
         logits = self.network_.logits(X)
-        if not np.isfinite(logits).all():
-            if not np.isfinite(self.network_.theta).all():
-                raise ValueError(
-                    "coefs_ or intercepts_ hold numbers that are not finite; set or fit them anew"
-                )
-            row = int(np.flatnonzero(~np.isfinite(logits).all(axis=1))[0])
-            raise ValueError(
-                f"the logits of row {row} are beyond the range of {logits.dtype}; the largest magnitude in "
-                f"that row of X is {abs(X[row]).max():.4g}. Scale the features, or fit with "
-                'dtype="float64"'
-            )
+        row = int(np.flatnonzero(~np.isfinite(logits).all(axis=1))[0])
+        return ValueError(
+            f"the logits of row {row} are beyond the range of {logits.dtype}; the largest magnitude in that "
+            f'row of X is {abs(X[row]).max():.4g}. Scale the features, or fit with dtype="float64"'
+        )
         return logits

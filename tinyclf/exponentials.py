@@ -212,6 +212,12 @@ def probabilities(x: Exponentials) -> Array:
     return np.divide(x.E, (1.0 + x.S)[:, None], out=x.E)
 
 
+def softmax_rows(x: Array) -> Array:
+    """Softmax of the rows of x (n, k), k > 0, in its type."""
+    with np.errstate(all="ignore"):
+        return probabilities(exponentials(x)).astype(x.dtype)
+
+
 def cross_entropy_rows(x: Array, y: Array, gradient: Array | None = None, scratch: Any = None) -> Array:
     """Losses of the rows in float64 and, where ``gradient`` is given, their gradient written into it.
 

@@ -19,8 +19,9 @@ import numpy as np
 from .errors import whole_number
 from .layers import Dense, Layer, Tanh
 from .losses import Loss
-from .network import Network, Workspace
+from .network import Network
 from .views import Array, Views
+from .workspace import Workspace
 
 
 def gradient_error(

@@ -87,6 +87,9 @@ class Layer:
     """Whether backward reads t.y, so that the layer above must not store its output over it. A layer that
     inherits this and has another backward sets it anew."""
 
+    reads_sparse: ClassVar[bool] = False
+    """Whether t.x may be a SciPy CSR matrix, where the layer is the first and most of the input is 0."""
+
     def n_out(self, n_in: int) -> int:
         """Width of the output."""
         return n_in
@@ -131,6 +134,11 @@ class Dense(Layer):
 
     decayed: ClassVar[tuple[str, ...]] = ("W",)
     reads_y: ClassVar[bool] = False
+    reads_sparse: ClassVar[bool] = True
+
+    def __init_subclass__(cls) -> None:
+        if {"forward", "backward"} & set(vars(cls)) and "reads_sparse" not in vars(cls):
+            cls.reads_sparse = False  # unless it says that it can
 
     def __post_init__(self) -> None:
         whole_number("the units of Dense", self.units, 1)
@@ -148,17 +156,25 @@ class Dense(Layer):
         return {"ones": Buffer((), fill=1.0)}
 
     def forward(self, p: Any, t: Any) -> None:
-        np.dot(t.x, p.W, out=t.y)  # (B, n_out) = (B, n_in) @ (n_in, n_out)
+        _product(t.x, p.W, out=t.y)  # (B, n_out) = (B, n_in) @ (n_in, n_out)
         if _fast.kernels:
             _fast.kernels.add_bias(t.y, p.b)
         else:
             np.add(t.y, p.b, out=t.y)
 
     def backward(self, p: Any, g: Any, t: Any) -> None:
-        np.dot(t.x.T, t.dy, out=g.W)  # (n_in, n_out) = (n_in, B) @ (B, n_out)
+        _product(t.x.T, t.dy, out=g.W)  # (n_in, n_out) = (n_in, B) @ (B, n_out)
         np.dot(t.ones, t.dy, out=g.b)  # (n_out,) = (B,) @ (B, n_out): a quarter of the time of a sum
         if t.dx is not None:
             np.dot(t.dy, p.W.T, out=t.dx)  # (B, n_in) = (B, n_out) @ (n_out, n_in)
+
+
+def _product(a: Any, b: Array, out: Array) -> None:
+    """Write a @ b into out, where a may be a SciPy matrix."""
+    if isinstance(a, np.ndarray):
+        np.dot(a, b, out=out)  # 0.3 microseconds less than matmul
+    else:
+        out[...] = a @ b
 
 
 class Identity(Layer):

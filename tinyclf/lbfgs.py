@@ -13,11 +13,12 @@ from numpy.typing import ArrayLike
 from ._threads import suited
 from .errors import DivergenceError
 from .losses import Loss
-from .network import Network, Workspace
+from .network import Network
 from .objective import Objective, as_objective
 from .rows import as_rows
 from .training import Epoch, euclidean_norm
 from .views import Array
+from .workspace import Workspace
 
 # Rows per block: memory does not grow with their number.
 _BLOCK = 1024
@@ -160,9 +161,8 @@ def minimise(
 def _divergence(iteration: int, value: float, evaluate: _Sum) -> DivergenceError:
     largest = 0.0
     for block in evaluate.blocks:
-        x = evaluate.workspace.tapes(len(block)).x
-        evaluate.objective.rows.gather(block, x)
-        largest = max(largest, float(np.abs(x).max()))
+        x = evaluate.objective.rows.gather(block, evaluate.workspace.tapes(len(block)).x)
+        largest = max(largest, float(abs(x).max()))
     return DivergenceError(
         epoch=iteration,
         batch=1,

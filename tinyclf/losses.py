@@ -29,7 +29,7 @@ from numpy.typing import ArrayLike, DTypeLike
 
 from . import _fast, functional
 from .errors import check_interval
-from .exponentials import cross_entropy_rows, scratch_names
+from .exponentials import cross_entropy_rows, scratch_names, softmax_rows
 from .views import Array, Buffer, Views
 
 # Rows per block of `Loss.mean`.
@@ -97,7 +97,7 @@ class Loss:
 
     def probabilities(self, z: Array) -> Array:
         """Probabilities (n, n_classes) of the classes."""
-        return functional.softmax(z)
+        return softmax_rows(z)
 
     def log_probabilities(self, z: Array) -> Array:
         """Logarithms of the probabilities, from the logits: finite where a probability is 0."""

@@ -1,11 +1,10 @@
-"""A network owns its parameters, one flat vector; a workspace owns the buffers of one run over data."""
+"""A network owns its parameters, in one flat vector."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
-from itertools import pairwise
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -13,9 +12,9 @@ from numpy.typing import DTypeLike
 from ._threads import suited
 from .errors import whole_number
 from .layers import Layer
-from .losses import Loss
 from .rows import as_rows
 from .views import Array, Views
+from .workspace import Workspace
 
 # Rows per block of a prediction: enough for fast matrix products, few enough to stay in the cache.
 _BLOCK = 512
@@ -86,7 +85,9 @@ class Network:
             n_out = layer.n_out(self.widths[-1])
             self.widths.append(whole_number(f"n_out of {type(layer).__name__}", n_out, 1))
         self._shapes = [{name: np.shape(a) for name, a in arrays.items()} for arrays in initial]
-        self._bind(np.empty(sum(np.size(a) for arrays in initial for a in arrays.values()), self.dtype))
+        sizes = [np.size(a) for arrays in initial for a in arrays.values()]
+        self._largest = max(sizes, default=0)
+        self._bind(np.empty(sum(sizes), self.dtype))
         for views, arrays in zip(self.parameters, initial, strict=True):
             for name, array in arrays.items():
                 setattr(views, name, array)
@@ -146,20 +147,24 @@ class Network:
 
     def logits(self, X: Any) -> Array:
         """Return the output of the last layer, shape (n, n_out); see `outputs` for X and the errors."""
-        return self.outputs(X, len(self.layers))
+        return self.outputs(X)
 
-    def outputs(self, X: Any, n_layers: int) -> Array:
-        """Output of the first ``n_layers`` layers, in blocks: extra memory does not grow with the rows.
+    def outputs(
+        self, X: Any, n_layers: int | None = None, link: Callable[[Array], Array] = np.asarray
+    ) -> Array:
+        """Output of the first layers, or what ``link`` makes of it; extra memory does not grow with the rows.
 
         Parameters
         ----------
         X : array_like or SciPy sparse matrix of shape (n, n_in)
-        n_layers : int
-            From 1 to the number of layers.
+        n_layers : int, optional
+            How many layers, at least 1; all by default.
+        link : callable, optional
+            From the outputs of a block of rows to an array with as many rows; it is called block by block.
 
         Returns
         -------
-        ndarray of shape (n, width of the last of these layers)
+        ndarray of shape (n, width of the last of these layers), or (n, ...) as link has it
 
         Raises
         ------
@@ -170,18 +175,22 @@ class Network:
         if X.ndim != 2:
             raise ValueError(f"the input must have shape (n, {self.widths[0]}), got {X.shape}")
         n = X.shape[0]
-        y = np.empty((n, self.widths[n_layers]), self.dtype)
+        result: Array | None = None
         workspace = Workspace(self, min(n, _BLOCK), training=False)
         with suited(self.multiplications(min(n, _BLOCK))), np.errstate(all="ignore"):
             for start in range(0, max(n, 1), _BLOCK):
-                rows = as_rows(X[start : start + _BLOCK], self.dtype, self.widths[0], first_row=start)
-                tapes = workspace.tapes(len(rows)).layers
-                y[start : start + _BLOCK] = self.forward(tapes, rows.all(), n_layers)
-        return y
+                block, sparse = X[start : start + _BLOCK], self.layers[0].reads_sparse
+                rows = as_rows(block, self.dtype, self.widths[0], first_row=start, stays_sparse=sparse)
+                y = link(self.forward(workspace.tapes(len(rows)).layers, rows.all(), n_layers))
+                if result is None:
+                    result = np.empty((n, *y.shape[1:]), y.dtype)
+                result[start : start + _BLOCK] = y
+        assert result is not None  # there is one block at least
+        return result
 
     def multiplications(self, n: int) -> int:
         """Return how many the largest matrix product of n rows takes."""
-        return n * max((int(np.prod(s)) for shapes in self._shapes for s in shapes.values()), default=0)
+        return n * self._largest
 
     def copy(self, dtype: DTypeLike | None = None) -> Network:
         """Return an independent network with the same layers and parameters, of another type if asked."""
@@ -202,96 +211,3 @@ class Network:
     def __repr__(self) -> str:
         layers = ", ".join(map(repr, self.layers))
         return f"Network([{layers}], n_in={self.widths[0]}, dtype={self.dtype.name!r})"
-
-
-class Tapes(NamedTuple):
-    """The arrays of one batch, by name: see `layers` and `Loss.rows`."""
-
-    layers: list[Views]
-    loss: Views
-    x: Any  # room for the rows that the first layer reads; in training only
-
-
-class Workspace:
-    """The buffers of one run of a network over batches; never shared between runs, threads or pickles.
-
-    Parameters
-    ----------
-    network : Network
-    batch_size : int
-        The largest number of rows of a batch.
-    training : bool, default=True
-        Whether backward will run; if not, there are no gradients, and outputs are stored over inputs
-        wherever a layer allows it.
-    loss : Loss, optional
-        The loss to keep buffers for, in training.
-    rng : numpy.random.Generator, optional
-        For layers that draw random numbers in training.
-
-    Attributes
-    ----------
-    gradient : ndarray like theta
-        And ``gradients``, its views per layer; in training only.
-    scratch : ndarray like the penalised parameters
-        In training only.
-    """
-
-    def __init__(
-        self,
-        network: Network,
-        batch_size: int,
-        *,
-        training: bool = True,
-        loss: Loss | None = None,
-        rng: np.random.Generator | None = None,
-    ) -> None:
-        self._arrays: list[dict[str, Array | None]] = []
-        self._flags = {"training": training, "rng": rng}
-        self._sliced: dict[int, Tapes] = {}
-        dtype, layers = network.dtype, network.layers
-
-        def new(width: int) -> Array:
-            return np.empty((batch_size, width), dtype)
-
-        y = new(network.widths[0]) if training else None
-        below: Layer | None = None
-        for layer, (n_in, n_out) in zip(layers, pairwise(network.widths), strict=True):
-            x = y
-            # The first layer must not write over the caller's rows.
-            keep = below is None or (training and below.reads_y)
-            y = x if layer.in_place and not keep else new(n_out)
-            self._arrays.append({"x": x, "y": y, "dy": None, "dx": None})
-            buffers = layer.buffers(n_in)
-            if taken := {"x", "y", "dy", "dx", "training", "rng"} & set(buffers):
-                raise ValueError(f"the tape of {type(layer).__name__} has a {taken.pop()!r} of its own")
-            self._arrays[-1].update({k: b.array(batch_size, dtype) for k, b in buffers.items()})
-            below = layer
-        buffers = {} if loss is None else loss.buffers(network.widths[-1], dtype)
-        self._loss_arrays = {k: b.array(batch_size, dtype) for k, b in buffers.items()}
-        if training:
-            self.gradient = np.empty_like(network.theta)
-            self.gradients = network.split(self.gradient)
-            self.scratch = np.empty_like(network.penalised)
-            dy = new(network.widths[-1])
-            lowest = next((i for i, p in enumerate(network.parameters) if vars(p)), len(layers))
-            for i in range(len(layers) - 1, lowest - 1, -1):
-                dx = None if i == lowest else dy if layers[i].in_place else new(network.widths[i])
-                self._arrays[i].update(dy=dy, dx=dx)
-                if dx is not None:
-                    dy = dx
-
-    def tapes(self, n: int) -> Tapes:
-        """Tapes for a batch of n rows: leading slices of the buffers, made once per n."""
-        if n not in self._sliced:
-            self._sliced[n] = self._slice(n)
-        return self._sliced[n]
-
-    def _slice(self, n: int) -> Tapes:
-        arrays = [a for named in self._arrays for a in named.values() if a is not None]
-        first = {id(a): a[:n] for a in arrays}  # one slice per array, so that y stored over x stays x
-        layers = [
-            Views(**{name: None if a is None else first[id(a)] for name, a in named.items()}, **self._flags)
-            for named in self._arrays
-        ]
-        loss = Views(**{name: a[:n] for name, a in self._loss_arrays.items()})
-        return Tapes(layers, loss, layers[0].x)

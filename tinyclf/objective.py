@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from . import _fast
 from .errors import check_interval
 from .losses import Loss
-from .network import Network, Workspace
+from .network import Network
 from .rows import CsrRows, DenseRows, as_rows, as_weights
 from .views import Array
+from .workspace import Workspace
 
 
 @dataclass(frozen=True)
@@ -46,8 +48,8 @@ class Objective:
     def loss_and_grad(self, batch: Array, network: Network, workspace: Workspace) -> tuple[float, float]:
         """As `value_and_grad`, without the penalty."""
         tapes = workspace.tapes(len(batch))
-        self.rows.gather(batch, tapes.x)
-        z, dz = network.forward(tapes.layers, tapes.x), tapes.layers[-1].dy
+        x = self.rows.gather(batch, tapes.x)
+        z, dz = network.forward(tapes.layers, x), tapes.layers[-1].dy
         largest_logit = float(np.abs(z, out=dz).max())
         w = None if self.weight is None else self.weight[batch]
         value = self.loss.value_and_grad(z, self.targets[batch], w, dz, tapes.loss)
@@ -56,10 +58,15 @@ class Objective:
 
     def add_penalty(self, strength: float, network: Network, workspace: Workspace) -> float:
         """Return strength / 2 |W|^2 and add its gradient, strength W, to the workspace's."""
-        W = network.penalised
-        np.multiply(W, strength, out=workspace.scratch)
-        workspace.gradient[: W.size] += workspace.scratch
-        return 0.5 * strength * float(np.dot(W, W))
+        W, room, squares = network.penalised, workspace.scratch, 0.0
+        dW = workspace.gradient[: W.size]
+        if _fast.kernels:
+            return 0.5 * strength * float(_fast.kernels.penalise(W, dW, strength))
+        for start in range(0, W.size, room.size):  # blocks that stay in the cache
+            w, dw = W[start : start + room.size], dW[start : start + room.size]
+            dw += np.multiply(w, strength, out=room[: w.size])
+            squares += float(np.dot(w, w))
+        return 0.5 * strength * squares
 
 
 def as_objective(
@@ -78,7 +85,7 @@ def as_objective(
     if network.theta.size == 0:
         raise ValueError(f"there is nothing to train: no layer of {network} has parameters")
     check_interval("alpha", alpha, 0.0, math.inf, open_high=True)
-    inputs = as_rows(X, network.dtype, network.widths[0])
+    inputs = as_rows(X, network.dtype, network.widths[0], stays_sparse=network.layers[0].reads_sparse)
     targets = loss.targets(y, len(inputs), network.widths[-1])
     weight = as_weights(sample_weight, len(inputs))
     order = _as_indices(rows, len(inputs))

@@ -13,6 +13,10 @@ from .views import Array
 # Entries per block of a conversion.
 _ENTRIES = 16384
 
+# The largest share of entries that are not zero at which sparse products beat dense ones: measured with 1,000
+# to 20,000 columns and 10 to 512 units.
+_PAYS = 0.05
+
 
 class DenseRows:
     """Rows of a C-ordered array (n, n_in) in the computation's type."""
@@ -23,10 +27,10 @@ class DenseRows:
     def __len__(self) -> int:
         return len(self.X)
 
-    def gather(self, rows: Array, out: Array) -> None:
-        """Copy the rows with these indices, which must exist, into out (len(rows), n_in)."""
+    def gather(self, rows: Array, room: Array) -> Array:
+        """Return the rows with these indices, which must exist, in room (len(rows), n_in)."""
         # Without mode="clip", take writes through a buffer and costs more than twice as much.
-        self.X.take(rows, 0, out, "clip")
+        return self.X.take(rows, 0, room, "clip")
 
     def all(self) -> Array:
         """All rows as one array."""
@@ -34,25 +38,30 @@ class DenseRows:
 
 
 class CsrRows:
-    """Rows of a SciPy CSR matrix or array (n, n_in) in the computation's type."""
+    """Rows of a SciPy CSR matrix or array (n, n_in) in the computation's type.
 
-    def __init__(self, X: Any) -> None:
+    With ``stays_sparse`` batches are CSR, too, if that pays for a dense layer above.
+    """
+
+    def __init__(self, X: Any, stays_sparse: bool = False) -> None:
         self.X = X
+        self.stays_sparse = stays_sparse and X.nnz <= _PAYS * X.shape[0] * X.shape[1]
 
     def __len__(self) -> int:
         return int(self.X.shape[0])
 
-    def gather(self, rows: Array, out: Array) -> None:
-        """Write the rows with these indices, which must exist, into out (len(rows), n_in)."""
-        self.X[rows].toarray(out=out)
+    def gather(self, rows: Array, room: Array) -> Any:
+        """Return the rows with these indices, which must exist, as CSR or in room (len(rows), n_in)."""
+        return self.X[rows] if self.stays_sparse else self.X[rows].toarray(out=room)
 
-    def all(self) -> Array:
-        """All rows as one array."""
-        dense: Array = self.X.toarray()
-        return dense
+    def all(self) -> Any:
+        """All rows."""
+        return self.X if self.stays_sparse else self.X.toarray()
 
 
-def as_rows(X: Any, dtype: DTypeLike, n_in: int, first_row: int = 0) -> DenseRows | CsrRows:
+def as_rows(
+    X: Any, dtype: DTypeLike, n_in: int, first_row: int = 0, stays_sparse: bool = False
+) -> DenseRows | CsrRows:
     """Check the input and convert it, copying only where type or memory order differ.
 
     Parameters
@@ -62,6 +71,8 @@ def as_rows(X: Any, dtype: DTypeLike, n_in: int, first_row: int = 0) -> DenseRow
     n_in : int
     first_row : int, default=0
         Number of the first row in error messages, where X is a part of something larger.
+    stays_sparse : bool, default=False
+        See `CsrRows`.
 
     Raises
     ------
@@ -83,7 +94,8 @@ def as_rows(X: Any, dtype: DTypeLike, n_in: int, first_row: int = 0) -> DenseRow
     if values is None:
         raise _beyond(X, np.dtype(dtype), first_row)
     if sparse:
-        return CsrRows(X if values is X.data else type(X)((values, X.indices, X.indptr), shape=X.shape))
+        same = X if values is X.data else type(X)((values, X.indices, X.indptr), shape=X.shape)
+        return CsrRows(same, stays_sparse)
     values = values.view()
     values.flags.writeable = False  # a layer of one's own must not write over the caller's rows
     return DenseRows(values)

@@ -81,7 +81,11 @@ class Labels:
 
     def decode(self, z: Array) -> Any:
         """Return what is most probable at the logits z (n, n_outputs), in the terms of y."""
-        return self.classes[self.codes(z)]
+        return self.named(self.codes(z))
+
+    def named(self, codes: Array) -> Any:
+        """Return what the codes of `codes` stand for, in the terms of y."""
+        return self.classes[codes]
 
     def scores(self, z: Array) -> Array:
         """Return the logits as a decision function has them: for two classes the log-odds of the second."""
@@ -231,8 +235,8 @@ class LabelSets(Labels):
         codes: Array = (z > 0).astype(np.intp)
         return codes
 
-    def decode(self, z: Array) -> Any:
-        return scipy.sparse.csr_array(self.codes(z)) if self.sparse else self.codes(z)
+    def named(self, codes: Array) -> Any:
+        return scipy.sparse.csr_array(codes) if self.sparse else codes
 
     def hits(self, z: Array, targets: Array) -> Array:
         right: Array = np.all(super().hits(z, targets), axis=1)

@@ -15,12 +15,13 @@ from . import _fast
 from ._threads import suited
 from .errors import DivergenceError, check_interval, whole_number
 from .losses import Loss, SoftmaxCrossEntropy
-from .network import Network, Workspace
+from .network import Network
 from .objective import Objective, as_objective
 from .optimizers import SGD, Optimizer
 from .schedules import Schedule, constant
 from .state import TrainState
 from .views import Array
+from .workspace import Workspace
 
 OnNonfinite = Literal["raise", "stop", "continue"]
 
@@ -128,7 +129,7 @@ def run_epoch(state: TrainState, run: Run) -> Epoch:
                         epoch=state.epoch + 1,
                         batch=number,
                         loss=value,
-                        largest_input=float(np.abs(run.workspace.tapes(len(batch)).x).max()),
+                        largest_input=float(abs(run.workspace.tapes(len(batch)).layers[0].x).max()),
                         largest_logit=peak,
                         learning_rate=rate,
                     )
