@@ -154,6 +154,7 @@ def products(task: Task) -> Run:
     """The matrix products of the training alone: forward, dW and dx, into buffers that exist."""
     matmul, sizes = np.matmul, [len(batch) for batch in task.batches(0)]
     widths, n_layers = task.widths, len(task.hidden) + 1
+    widths[-1] = task.coefs[-1].shape[1]  # one logit for two classes
     W, dW = task.coefs, [np.empty_like(w) for w in task.coefs]
     x = [np.ones((task.batch_size, width), np.float32) for width in widths]
     dx = [np.ones_like(a) for a in x]

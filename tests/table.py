@@ -22,7 +22,7 @@ from tinyclf import (
     Tanh,
     softmax,
 )
-from tinyclf.layers import he_normal
+from tinyclf.initialisers import he_normal
 from tinyclf.teaching import ClippedSoftmaxCrossEntropy, NaiveSoftmaxCrossEntropy
 
 

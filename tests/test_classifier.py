@@ -3,6 +3,7 @@
 import copy
 import pickle
 import re
+import tracemalloc
 import warnings
 
 import joblib
@@ -709,3 +710,50 @@ def test_a_batch_larger_than_the_data_is_clipped_with_a_warning():
         clipped = quick(batch_size=1000).fit(IRIS, NAMES)
     whole = quick(batch_size=150).fit(IRIS, NAMES)
     np.testing.assert_array_equal(clipped.network_.theta, whole.network_.theta)
+
+
+@pytest.mark.parametrize("method", ["predict", "predict_proba", "predict_log_proba", "decision_function"])
+@pytest.mark.parametrize("classes", [2, 3])
+def test_plain_arrays_are_answered_like_what_scikit_learn_checks_first(method, classes):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(1200, 4))
+    model = quick(early_stopping=False).fit(X, X[:, :classes].argmax(axis=1))
+    ask = getattr(model, method)
+    expected = ask(X.tolist())
+    for kind in (X, np.asfortranarray(X), np.repeat(X, 2, axis=0)[::2], pd.DataFrame(X)):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # names that were not there in fit
+            np.testing.assert_array_equal(ask(kind), expected)
+    with pytest.raises(ValueError, match="X has 3 features, but TinyClassifier is expecting 4"):
+        ask(X[:, :3])
+    with pytest.raises(ValueError, match="minimum of 1 is required"):
+        ask(X[:0])
+    with pytest.raises(ValueError, match="Expected 2D array, got 1D"):
+        ask(X[0])
+    with pytest.raises(ValueError, match="NaN at row 700, column 1"):
+        ask(np.where((np.arange(1200) == 700)[:, None] & (np.arange(4) == 1), np.nan, X))
+
+
+def test_names_of_features_are_asked_for_where_fit_saw_them():
+    frame = pd.DataFrame(np.random.default_rng(0).normal(size=(60, 2)), columns=["a", "b"])
+    model = quick().fit(frame, frame["a"] > 0)
+    with pytest.warns(UserWarning, match="X does not have valid feature names"):
+        model.predict_proba(frame.to_numpy())
+
+
+@pytest.mark.parametrize("method", ["predict", "predict_proba", "predict_log_proba", "decision_function"])
+def test_memory_of_predictions_does_not_grow_with_the_rows(method):
+    rng = np.random.default_rng(0)
+    model = quick(hidden_layer_sizes=50).fit(rng.normal(size=(60, 10)), np.arange(60) % 7)
+
+    def beyond_the_result(n):
+        X = np.zeros((n, 10))
+        tracemalloc.start()
+        result = getattr(model, method)(X)
+        peak = tracemalloc.get_traced_memory()[1] - result.nbytes
+        tracemalloc.stop()
+        return peak
+
+    # predict has the classes' numbers and the classes.
+    allowed = 8 * 100_000 if method == "predict" else 100_000
+    assert beyond_the_result(100_000) < beyond_the_result(2_000) + 1.1 * allowed

@@ -19,6 +19,7 @@ FLOORS = {
     "_threads": 0,
     "_fast": 1,
     "exponentials": 1,
+    "initialisers": 1,
     "layers": 2,
     "optimizers": 2,
     "rows": 1,

@@ -9,7 +9,8 @@ from table import LAYERS, Swish
 
 from tinyclf import Dense, Dropout, Identity, Layer, Logistic, Network, ReLU, Tanh, Workspace
 from tinyclf.gradcheck import check_layer
-from tinyclf.layers import ACTIVATIONS, glorot_uniform, glorot_uniform_logistic, he_normal
+from tinyclf.initialisers import glorot_uniform, glorot_uniform_logistic, he_normal
+from tinyclf.layers import ACTIVATIONS
 
 parametrized = pytest.mark.parametrize("layer", LAYERS, ids=repr)
 
@@ -60,9 +61,9 @@ def test_backward_allocates_nothing_for_the_lowest_layer(layer):
     assert lowest.dx is None
 
 
-def output(layer, x, *, training=False):
-    network = Network([layer], n_in=x.shape[1], dtype="float64", seed=0)
-    rng = np.random.default_rng(0)
+def output(layer, x, *, training=False, rng=None):
+    network = Network([layer], n_in=x.shape[1], dtype=x.dtype, seed=0)
+    rng = rng or np.random.default_rng(0)
     tapes = Workspace(network, len(x), training=training, rng=rng).tapes(len(x)).layers
     return network.forward(tapes, x)
 
@@ -101,12 +102,25 @@ def test_dense_is_an_affine_map():
     np.testing.assert_allclose(network.logits(X), X @ W + b, rtol=1e-14)
 
 
-def test_dropout_keeps_the_expectation_and_drops_the_rate():
+@pytest.mark.parametrize("bits", [np.random.PCG64, np.random.MT19937, np.random.Philox])
+@pytest.mark.parametrize("rate", [0.3, 0.5, 0.9])
+def test_dropout_keeps_the_expectation_and_drops_the_rate(rate, bits):
     x = np.ones((1000, 100))
-    y = output(Dropout(0.3), x, training=True)
-    assert set(np.unique(y)) == {0.0, 1 / 0.7}
-    assert abs((y == 0).mean() - 0.3) < 0.005
-    assert abs(y.mean() - 1) < 0.01
+    y = output(Dropout(rate), x, training=True, rng=np.random.Generator(bits(0)))
+    assert np.unique(y) == pytest.approx([0.0, 1 / (1 - rate)], rel=1e-4)
+    dropped = y == 0
+    assert abs(dropped.mean() - rate) < 0.005
+    assert abs(y.mean() - 1) < 0.03
+    # Units that share a random word, and their neighbours, are independent.
+    for one, other in ((dropped[:, ::4], dropped[:, 1::4]), (dropped[:, 3:-1:4], dropped[:, 4::4])):
+        assert abs((one & other).mean() - rate**2) < 0.01
+
+
+@pytest.mark.parametrize(("rate", "share"), [(0.0, 0.0), (1e-9, 0.0), (1 - 1e-9, 1 - 2**-16)])
+def test_dropout_rounds_its_rate_to_16_bits_and_stays_finite(rate, share):
+    y = output(Dropout(rate), np.ones((1000, 100), "float32"), training=True)
+    assert np.isfinite(y).all()
+    assert abs((y == 0).mean() - share) < 1e-4
 
 
 @pytest.mark.parametrize("rate", [-0.1, 1.0, np.nan])

@@ -85,6 +85,21 @@ def test_logits_do_not_depend_on_blocks_or_kind_of_input():
     assert network.logits(X[:0]).shape == (0, 3)
 
 
+def test_a_link_is_asked_block_by_block_and_tells_the_shape():
+    network = example("float64")
+    X = np.random.default_rng(0).normal(size=(1500, 4))
+    sizes = []
+
+    def best(z):
+        sizes.append(len(z))
+        return z.argmax(axis=1)
+
+    np.testing.assert_array_equal(network.outputs(X, link=best), network.logits(X).argmax(axis=1))
+    assert len(sizes) > 1
+    assert sum(sizes) == 1500
+    assert network.outputs(X[:0], link=best).shape == (0,)
+
+
 def test_prediction_memory_does_not_grow_with_rows():
     network = Network([Dense(200), ReLU(), Dense(200), Tanh(), Dense(2)], n_in=10, seed=0)
 

@@ -176,6 +176,57 @@ def test_sparse_rows_train_like_dense_ones():
     np.testing.assert_array_equal(*thetas)
 
 
+class Reads(Dense):
+    """A dense layer that notes what kind of rows it reads."""
+
+    reads_sparse = True
+
+    def forward(self, p, t):
+        kinds.append(type(t.x))
+        super().forward(p, t)
+
+
+class OwnForward(Dense):
+    """A dense layer of somebody who does not know of sparse rows."""
+
+    def forward(self, p, t):
+        kinds.append(type(t.x))
+        t.y = np.einsum("ij,jk->ik", t.x, p.W) + p.b
+
+
+kinds = []
+
+
+@pytest.mark.parametrize("layer", [Reads(5), OwnForward(5)], ids=repr)
+@pytest.mark.parametrize("density", [0.02, 0.5])
+@pytest.mark.parametrize("kind", [scipy.sparse.csr_array, scipy.sparse.csr_matrix, scipy.sparse.csc_array])
+def test_mostly_empty_rows_stay_sparse_up_to_the_first_dense_layer(kind, density, layer):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(70, 200)) * (rng.uniform(size=(70, 200)) < density)
+    X[3] = 0.0
+    y = rng.integers(3, size=70)
+    results = []
+    for rows in (X, kind(X)):
+        network = Network([layer, Tanh(), Dense(3)], 200, dtype="float64", seed=0)
+        kinds.clear()
+        losses = [e.loss for e in train(network, rows, y, optimizer=Adam(0.01), epochs=3, seed=0, alpha=0.1)]
+        results.append([*losses, *network.theta, *network.logits(rows).ravel()])
+    sparse = density < 0.05 and type(layer) is Reads
+    assert all((found is not np.ndarray) == sparse for found in kinds)
+    np.testing.assert_allclose(results[0], results[1], rtol=1e-9, atol=1e-12)
+
+
+def test_the_largest_input_of_sparse_rows_is_named():
+    X = scipy.sparse.csr_array(np.where(np.eye(60) > 0, 1e30, 0.0))
+    with pytest.raises(DivergenceError) as caught:
+        list(
+            train(
+                Network([Dense(8), Dense(2)], 60, seed=0), X, np.arange(60) % 2, optimizer=SGD(1e8), epochs=9
+            )
+        )
+    assert caught.value.largest_input == np.float32(1e30)
+
+
 def test_training_repeats_bit_for_bit_and_dropout_does_not_change_the_shuffle():
     def run(layers, seed):
         network = Network(layers, 64, seed=0)

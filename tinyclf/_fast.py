@@ -117,6 +117,17 @@ def relu_backward(dy: Array, y: Array) -> None:
             dy[i, j] *= one if y[i, j] > zero else zero
 
 
+def drop(x: Array, bits: Array, dropped: int, scale: Any, m: Array, y: Array) -> None:
+    """Twin of the end of `layers.Dropout.forward`."""
+    zero, limit = m.dtype.type(0), bits.dtype.type(dropped)
+    n, k = y.shape
+    for i in range(n):
+        for j in range(k):
+            m[i, j] = scale if bits[i, j] >= limit else zero
+        for j in range(k):
+            y[i, j] = x[i, j] * m[i, j]
+
+
 def adam(
     theta: Array, g: Array, M: Array, V: Array, b1: float, b2: float, epsilon: float, rate: float
 ) -> None:
@@ -199,7 +210,7 @@ def sigmoid_loss(z: Array, E: Array, y: Array, dz: Array) -> float:
     return float(total / n)
 
 
-EXACT = (add_bias, relu_backward, shift, softmax_loss, sigmoid_loss)
+EXACT = (add_bias, relu_backward, drop, shift, softmax_loss, sigmoid_loss)
 """Twins whose arithmetic is carried out as written."""
 
 APPROXIMATE = (adam, penalise)

@@ -10,7 +10,8 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
-from .layers import ACTIVATIONS, Dense, Dropout, Layer, Logistic, glorot_uniform, glorot_uniform_logistic
+from .initialisers import glorot_uniform, glorot_uniform_logistic
+from .layers import ACTIVATIONS, Dense, Dropout, Layer, Logistic
 from .losses import LOSSES, Loss, SigmoidCrossEntropy, SoftmaxCrossEntropy
 from .network import Network
 from .optimizers import SGD, Adam, Optimizer

@@ -38,7 +38,6 @@ True
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -46,32 +45,11 @@ import numpy as np
 
 from . import _fast
 from .errors import check_interval, whole_number
+from .initialisers import Initialiser, glorot_uniform
 from .views import Array, Buffer
 
-Initialiser = Callable[[np.random.Generator, int, int], tuple[Array, Array]]
-
-
-def glorot_uniform(rng: np.random.Generator, n_in: int, n_out: int, gain: float = 1.0) -> tuple[Array, Array]:
-    """Weights and biases uniform in [-r, r] with r = gain sqrt(6 / (n_in + n_out)).
-
-    Source: Glorot and Bengio, "Understanding the difficulty of training deep feedforward neural networks"
-    (2010), equation 16.
-    """
-    r = gain * np.sqrt(6.0 / (n_in + n_out))
-    return rng.uniform(-r, r, (n_in, n_out)), rng.uniform(-r, r, n_out)
-
-
-def glorot_uniform_logistic(rng: np.random.Generator, n_in: int, n_out: int) -> tuple[Array, Array]:
-    """`glorot_uniform` with r = sqrt(2 / (n_in + n_out)), scikit-learn's bound for the logistic function."""
-    return glorot_uniform(rng, n_in, n_out, gain=3.0**-0.5)
-
-
-def he_normal(rng: np.random.Generator, n_in: int, n_out: int) -> tuple[Array, Array]:
-    """Weights normal with variance 2 / n_in, biases 0.
-
-    Source: He et al., "Delving deep into rectifiers" (2015), equation 10.
-    """
-    return rng.normal(0.0, np.sqrt(2.0 / n_in), (n_in, n_out)), np.zeros(n_out)
+# Random words that dropout draws at a time: what it allocates does not grow with the batch.
+_WORDS = 8192
 
 
 class Layer:
@@ -251,7 +229,8 @@ class Dropout(Layer):
     """In training y = x m / (1 - rate), where m is 0 with probability ``rate``, else 1; y = x in prediction.
 
     Dividing by 1 - rate keeps the expectation of y, so that prediction needs no correction. m is drawn
-    anew for each batch; dy/dx = m / (1 - rate).
+    anew for each batch; dy/dx = m / (1 - rate). A random word of 64 bits decides for four units, by 16 bits
+    each, to which the rate is rounded: that takes a third of the time of four random floats.
 
     Source: Srivastava et al., "Dropout: a simple way to prevent neural networks from overfitting" (2014).
 
@@ -270,19 +249,31 @@ class Dropout(Layer):
         check_interval("the dropout rate", self.rate, 0.0, 1.0, open_high=True)
 
     def buffers(self, n_in: int) -> dict[str, Buffer]:
-        return {"m": Buffer((n_in,)), "kept": Buffer((n_in,), bool)}
+        return {"m": Buffer((n_in,)), "kept": Buffer((n_in,), bool), "bits": Buffer((n_in,), np.uint16)}
 
     def forward(self, p: Any, t: Any) -> None:
         if not t.training:
             t.y = t.x
             return
-        t.rng.random(out=t.m, dtype=t.m.dtype)
-        np.greater_equal(t.m, self.rate, out=t.kept)
-        np.multiply(t.kept, 1.0 / (1.0 - self.rate), out=t.m, casting="same_kind")
-        np.multiply(t.x, t.m, out=t.y)
+        _fill_with_random_bits(t.bits.reshape(-1), t.rng)
+        dropped = min(round(self.rate * 2**16), 2**16 - 1)  # of 65,536
+        scale = t.m.dtype.type(2**16 / (2**16 - dropped))
+        if _fast.kernels:
+            _fast.kernels.drop(t.x, t.bits, dropped, scale, t.m, t.y)
+        else:
+            np.greater_equal(t.bits, dropped, out=t.kept)
+            np.multiply(t.kept, scale, out=t.m)
+            np.multiply(t.x, t.m, out=t.y)
 
     def backward(self, p: Any, g: Any, t: Any) -> None:
         np.multiply(t.dy, t.m, out=t.dx)
+
+
+def _fill_with_random_bits(bits: Array, rng: np.random.Generator) -> None:
+    for start in range(0, bits.size, 4 * _WORDS):
+        part = bits[start : start + 4 * _WORDS]
+        words = rng.integers(0, 2**64 - 1, -(-part.size // 4), np.uint64, endpoint=True)
+        part[...] = words.view(np.uint16)[: part.size]
 
 
 ACTIVATIONS: dict[str, Layer] = {

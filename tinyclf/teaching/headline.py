@@ -12,7 +12,8 @@ from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
 from ..functional import cross_entropy
-from ..layers import Dense, ReLU, he_normal
+from ..initialisers import he_normal
+from ..layers import Dense, ReLU
 from ..losses import Loss
 from ..network import Network
 from ..optimizers import Adam
