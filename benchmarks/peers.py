@@ -14,7 +14,7 @@ from sklearn.datasets import load_digits, make_classification
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPClassifier, _multilayer_perceptron
 
-from tinyclf import TinyClassifier
+from tinyclf import TinyClassifier, use_fast
 from tinyclf.objective import Objective
 
 Run = Callable[[], float]
@@ -124,10 +124,15 @@ def quietly(fit: Callable, X: np.ndarray, y: np.ndarray):
         return fit(X, y)
 
 
-def tinyclf(task: Task, dtype: str = "float32") -> Run:
+def tinyclf(task: Task, dtype: str = "float32", fast: bool = False) -> Run:
     X = task.X.astype(dtype)
     model = TinyClassifier(**task.parameters, tol=0.0, dropout=task.dropout)
-    return lambda: quietly(model.fit, X, task.y).loss_
+
+    def run() -> float:
+        use_fast(fast)
+        return quietly(model.fit, X, task.y).loss_
+
+    return run
 
 
 def mlp(task: Task, dtype: str = "float32") -> Run:

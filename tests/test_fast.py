@@ -251,6 +251,7 @@ def test_an_optimizer_of_ones_own_is_not_passed_over():
 
 def test_without_numba_nothing_but_speed_is_missing(monkeypatch):
     monkeypatch.setitem(sys.modules, "numba", None)
+    _fast._compiled_twins.cache_clear()
     with pytest.raises(ImportError, match=r"pip install 'tinyclf\[fast\]'"):
         tinyclf.use_fast(True)
     tinyclf.use_fast(None)

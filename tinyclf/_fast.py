@@ -20,6 +20,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable
+from functools import cache
 from types import SimpleNamespace
 from typing import Any
 
@@ -72,10 +73,8 @@ def load() -> None:
     if kernels is not None or _wanted is False:
         return
     with _lock:
-        if kernels is not None:
-            return
         try:
-            import numba
+            kernels = _compiled_twins()
         except Exception as error:  # numba refuses versions of NumPy that it does not know
             if _wanted:
                 raise ImportError(
@@ -83,11 +82,16 @@ def load() -> None:
                     "pip install 'tinyclf[fast]', or leave TINYCLF_FAST and use_fast alone"
                 ) from error
             _wanted = False
-            return
-        kernels = SimpleNamespace(
-            **{twin.__name__: _compiled(numba, twin, fastmath=False) for twin in EXACT},
-            **{twin.__name__: _compiled(numba, twin, fastmath=True) for twin in APPROXIMATE},
-        )
+
+
+@cache
+def _compiled_twins() -> SimpleNamespace:
+    import numba
+
+    return SimpleNamespace(
+        **{twin.__name__: _compiled(numba, twin, fastmath=False) for twin in EXACT},
+        **{twin.__name__: _compiled(numba, twin, fastmath=True) for twin in APPROXIMATE},
+    )
 
 
 def _compiled(numba: Any, function: Callable[..., Any], fastmath: bool) -> Callable[..., Any]:

@@ -205,17 +205,17 @@ def _sum_of_lifted(c: Any, d: Array, e: Array | None, a: Array) -> Array:
     return row_sums(terms, np.float64)
 
 
-def probabilities(x: Exponentials) -> Array:
-    """Turn E into softmax, in place."""
+def probabilities(x: Exponentials, out: Array | None = None) -> Array:
+    """Turn E into softmax, in place or into out."""
     x.E.ravel()[x.top] = 1.0
     # A quotient: multiplying by 1 / T or taking exp(d - L) would round once more.
-    return np.divide(x.E, (1.0 + x.S)[:, None], out=x.E)
+    return np.divide(x.E, (1.0 + x.S)[:, None], out=x.E if out is None else out, casting="same_kind")
 
 
 def softmax_rows(x: Array) -> Array:
-    """Softmax of the rows of x (n, k), k > 0, in its type."""
+    """Softmax of the rows of x (n, k), k > 0, in its type, which is float32 or float64."""
     with np.errstate(all="ignore"):
-        return probabilities(exponentials(x)).astype(x.dtype)
+        return probabilities(exponentials(x), np.empty(x.shape, x.dtype))
 
 
 def cross_entropy_rows(x: Array, y: Array, gradient: Array | None = None, scratch: Any = None) -> Array:

@@ -225,15 +225,18 @@ class SigmoidCrossEntropy(_CrossEntropy):
 
     def probabilities(self, z: Array) -> Array:
         """Probabilities (n, 2) of the two classes of one logit, or (n, c) of yes for each of c questions."""
-        return functional.sigmoid(_both_sides(z))
+        if z.shape[1] != 1:
+            return functional.sigmoid(z)
+        with np.errstate(all="ignore"):
+            e = np.exp(-np.abs(z.astype(np.float64)))
+            T = 1.0 + e
+            likely, unlikely = 1.0 / T, e / T
+            yes = z > 0
+            p = np.concatenate([np.where(yes, unlikely, likely), np.where(yes, likely, unlikely)], axis=1)
+            return p.astype(z.dtype)
 
     def log_probabilities(self, z: Array) -> Array:
-        return functional.log_sigmoid(_both_sides(z))
-
-
-def _both_sides(z: Array) -> Array:
-    """For one logit, [-z, z]: the logistic function of these is the probability of no and of yes."""
-    return np.concatenate([-z, z], axis=1) if z.shape[1] == 1 else z
+        return functional.log_sigmoid(np.concatenate([-z, z], axis=1) if z.shape[1] == 1 else z)
 
 
 def _float64_buffers(n_outputs: int, dtype: DTypeLike) -> dict[str, Buffer]:

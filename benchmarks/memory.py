@@ -1,0 +1,53 @@
+"""How much memory does it take beyond the data? ``python benchmarks/memory.py``.
+
+Peak of what Python and NumPy allocate (tracemalloc) during fit and predict_proba, less the result, for TinyClassifier
+and MLPClassifier; and the number of floats that TinyClassifier may need for a fit: batch x width and parameters.
+"""
+
+import tracemalloc
+import warnings
+
+import numpy as np
+from sklearn.datasets import load_digits
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.neural_network import MLPClassifier
+
+from tinyclf import TinyClassifier, use_fast
+
+FEATURES = 30
+
+
+def peak(call) -> int:
+    """Largest number of bytes during a call beyond what was there before and what it returns."""
+    tracemalloc.start()
+    result = call()
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    return most - getattr(result, "nbytes", 0)
+
+
+def main() -> None:
+    warnings.simplefilter("ignore", ConvergenceWarning)  # a few epochs are not enough, and not meant to be
+    use_fast(False)
+    rng = np.random.default_rng(0)
+    digits, digit = load_digits(return_X_y=True)
+    cases = {"digits, float64": (digits, digit), "digits, float32": (digits.astype("float32"), digit)}
+    for n in (10_000, 100_000, 1_000_000):
+        X = rng.normal(size=(n, FEATURES)).astype("float32")
+        cases[f"{n:,} x {FEATURES}, float32"] = (X, X[:, :5].argmax(axis=1))
+    print(f"{'MB beyond the data':28}{'X':>8}{'fit':>10}{'MLP':>10}{'predict_proba':>16}{'MLP':>10}")
+    for name, (X, y) in cases.items():
+        row = [X.nbytes]
+        models = []
+        for kind in (TinyClassifier, MLPClassifier):
+            model = kind(max_iter=2, early_stopping=False, random_state=0)
+            model.fit(X[:500], y[:500])  # what is imported and cached on first use does not count
+            row.append(peak(lambda model=model: model.fit(X, y) and None))
+            models.append(model)
+        row += [peak(lambda model=model: model.predict_proba(X)) for model in models]
+        widths = "{:28}{:8.2f}{:10.3f}{:10.3f}{:16.3f}{:10.3f}"
+        print(widths.format(name, *(bytes_ / 1e6 for bytes_ in row)), flush=True)
+
+
+if __name__ == "__main__":
+    main()

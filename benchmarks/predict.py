@@ -1,0 +1,53 @@
+"""How fast is a prediction? ``python benchmarks/predict.py [--quick]``.
+
+predict_proba of TinyClassifier and MLPClassifier side by side on one pinned core: 100,000 rows, and one row, which
+counts where a model is served.
+"""
+
+import argparse
+import warnings
+
+from timing import pin_to_one_core, side_by_side
+
+pin_to_one_core()
+
+import numpy as np  # noqa: E402
+from sklearn.exceptions import ConvergenceWarning  # noqa: E402
+from sklearn.neural_network import MLPClassifier  # noqa: E402
+
+from tinyclf import TinyClassifier, use_fast  # noqa: E402
+
+MANY, CALLS = 100_000, 300
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--quick", action="store_true", help="few rows")
+    n = 2_000 if parser.parse_args().quick else MANY
+    warnings.simplefilter("ignore", ConvergenceWarning)
+    use_fast(False)
+    rng = np.random.default_rng(0)
+    print(
+        f"{'network, input':32}{f'{n:,} rows: ms':>20}{'MLP':>8}{'ratio':>8}{'1 row: us':>14}{'MLP':>8}{'ratio':>8}"
+    )
+    for widths in ((64, 100, 10), (30, 100, 2), (200, 200, 200, 10)):
+        wide = rng.normal(size=(n, widths[0]))
+        y = rng.permutation(n) % widths[-1]
+        for dtype in ("float64", "float32"):
+            X = wide.astype(dtype)
+            ours, theirs = (
+                kind(widths[1:-1], max_iter=1, random_state=0).fit(X[:1000], y[:1000])
+                for kind in (TinyClassifier, MLPClassifier)
+            )
+            many = side_by_side({m: (lambda m=m: m.predict_proba(X)) for m in (ours, theirs)}, 9)
+            one = side_by_side(
+                {m: (lambda m=m: [m.predict_proba(X[:1]) for _ in range(CALLS)]) for m in (ours, theirs)}, 9
+            )
+            name = f"{'-'.join(map(str, widths))}, {dtype}"
+            row = [1e3 * many[ours], 1e3 * many[theirs], many[theirs] / many[ours]]
+            row += [1e6 * one[ours] / CALLS, 1e6 * one[theirs] / CALLS, one[theirs] / one[ours]]
+            print("{:32}{:20.1f}{:8.1f}{:8.2f}{:14.0f}{:8.0f}{:8.2f}".format(name, *row), flush=True)
+
+
+if __name__ == "__main__":
+    main()

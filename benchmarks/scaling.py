@@ -1,0 +1,66 @@
+"""How does the time grow? ``python benchmarks/scaling.py [--quick]``.
+
+The time of an epoch in batches of 200 on one pinned core: per row with more rows, per class with more classes, and on
+sparse rows with more entries that are not zero, where MLPClassifier stands beside. A fit has as many epochs as make
+20,000 rows, at least one, and three on sparse rows.
+"""
+
+import argparse
+import warnings
+
+from timing import pin_to_one_core, side_by_side
+
+pin_to_one_core()
+
+import numpy as np  # noqa: E402
+import scipy.sparse  # noqa: E402
+from sklearn.exceptions import ConvergenceWarning  # noqa: E402
+from sklearn.neural_network import MLPClassifier  # noqa: E402
+
+from tinyclf import TinyClassifier, use_fast  # noqa: E402
+
+PARAMETERS = {"batch_size": 200, "tol": 0.0, "early_stopping": False, "random_state": 0}
+
+
+def seconds(X, y, epochs: int, repeats: int, kinds=(TinyClassifier,)) -> list[float]:
+    """Of an epoch of a fit by each kind of classifier."""
+    models = [kind(**PARAMETERS, max_iter=epochs) for kind in kinds]
+    best = side_by_side({model: (lambda model=model: model.fit(X, y)) for model in models}, repeats)
+    return [best[model] / epochs for model in models]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--quick", action="store_true", help="small sizes only")
+    quick = parser.parse_args().quick
+    warnings.simplefilter("ignore", ConvergenceWarning)  # an epoch is not enough, and is not meant to be
+    warnings.simplefilter("ignore", UserWarning)
+    rng = np.random.default_rng(0)
+    for fast in (False, True):
+        try:
+            use_fast(fast)
+        except ImportError as error:
+            print(f"skipped: {error}")
+            break
+        print(f"\n{'with [fast]' if fast else 'NumPy alone'}")
+        print(f"{'rows x 30, 5 classes':32}{'microseconds per row':>24}")
+        for n in (1_000, 10_000, 100_000, 1_000_000)[: 2 if quick else None]:
+            X = rng.normal(size=(n, 30)).astype("float32")
+            epochs = max(1, 20_000 // n)
+            (time,) = seconds(X, X[:, :5].argmax(axis=1), epochs, 9 if n < 100_000 else 3)
+            print(f"{n:<32,}{1e6 * time / n:24.3f}", flush=True)
+        print(f"{'classes, 20,000 rows x 30':32}{'milliseconds':>24}{'per 1,000 classes':>20}")
+        for k in (10, 100, 1_000, 10_000)[: 2 if quick else None]:
+            X = rng.normal(size=(20_000, 30)).astype("float32")
+            (time,) = seconds(X, rng.permutation(20_000) % k, 1, 3)
+            print(f"{k:<32,}{1e3 * time:24.1f}{1e6 * time / k:20.1f}", flush=True)
+        print(f"{'2,000 sparse rows x 20,000':32}{'milliseconds':>24}{'MLPClassifier':>20}{'ratio':>10}")
+        for share in (0.0005, 0.005, 0.02, 0.05, 0.2)[: 2 if quick else None]:
+            X = scipy.sparse.random(2_000, 20_000, share, format="csr", random_state=0)
+            ours, theirs = seconds(X, rng.permutation(2_000) % 20, 3, 3, (TinyClassifier, MLPClassifier))
+            title = f"{100 * share:g} % not zero"
+            print(f"{title:32}{1e3 * ours:24.1f}{1e3 * theirs:20.1f}{theirs / ours:10.2f}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,102 @@
+"""Where does the time of a step go? ``python benchmarks/step_profile.py [--epochs-factor N]``.
+
+Microseconds of the parts of a training step, in a fit as it is, on one pinned core: the functions that are named are
+timed one group after the other, so that a timer is never inside another of its group; the minimum of several fits
+counts. The last two lines are what is left: the loop between the parts, and per fit what is not training.
+"""
+
+import argparse
+import time
+from importlib.util import find_spec
+
+from timing import pin_to_one_core
+
+pin_to_one_core()
+
+import peers  # noqa: E402
+
+from tinyclf import use_fast  # noqa: E402
+from tinyclf import layers, losses, network, objective, optimizers, rows, training  # noqa: E402, I001
+
+GROUPS = [
+    {
+        "gather the batch": [(rows.DenseRows, "gather")],
+        "forward": [(network.Network, "forward")],
+        "loss and its gradient": [(losses.SoftmaxCrossEntropy, "value_and_grad")],
+        "backward": [(network.Network, "backward")],
+        "optimizer": [(optimizers.Adam, "step")],
+    },
+    {
+        "  Dense forward": [(layers.Dense, "forward")],
+        "  ReLU forward": [(layers.ReLU, "forward")],
+        "  Dense backward": [(layers.Dense, "backward")],
+        "  ReLU backward": [(layers.ReLU, "backward")],
+    },
+    {"value and gradient of a batch": [(objective.Objective, "value_and_grad")]},
+    {"epoch": [(training, "run_epoch")]},
+]
+
+
+def profile(task, fast: bool, repeats: int) -> dict[str, float]:
+    """Microseconds per step of each part, and of the matrix products alone."""
+    steps = task.epochs * len(task.batches(0))
+    run, products = peers.tinyclf(task, fast=fast), peers.products(task)
+    run()
+    best: dict[str, float] = {}
+    for group in GROUPS:
+        originals = []
+        spent = dict.fromkeys(group, 0.0)
+        for part, places in group.items():
+            for holder, name in places:
+                original = getattr(holder, name)
+                originals.append((holder, name, original))
+                setattr(holder, name, timed(original, part, spent))
+        try:
+            for _ in range(repeats):
+                spent.update(dict.fromkeys(group, 0.0))
+                started = time.perf_counter()
+                run()
+                spent["fit"] = time.perf_counter() - started
+                for part, value in spent.items():
+                    best[part] = min(best.get(part, float("inf")), value)
+        finally:
+            for holder, name, original in originals:
+                setattr(holder, name, original)
+    for _ in range(repeats):
+        started = time.perf_counter()
+        products()
+        value = time.perf_counter() - started
+        best["matrix products alone"] = min(best.get("matrix products alone", float("inf")), value)
+    best["loop: order, schedule, checks"] = (
+        best["epoch"] - best["value and gradient of a batch"] - best["optimizer"]
+    )
+    best["around: data, books, diagnosis"] = best["fit"] - best["epoch"]
+    return {part: 1e6 * value / steps for part, value in best.items()}
+
+
+def timed(function, part: str, spent: dict[str, float]):
+    def wrapper(*args, **kwargs):
+        started = time.perf_counter()
+        try:
+            return function(*args, **kwargs)
+        finally:
+            spent[part] += time.perf_counter() - started
+
+    return wrapper
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--repeats", type=int, default=9)
+    repeats = parser.parse_args().repeats
+    tasks = [peers.equalised(task) for task in peers.tasks(alpha=0.0)[:4]]
+    for fast in (False, True) if find_spec("numba") else (False,):
+        use_fast(fast)
+        print(f"\n{'[fast]' if fast else 'NumPy alone':32}", *(f"{task.name:>18}" for task in tasks))
+        columns = [profile(task, fast, repeats) for task in tasks]
+        for part in columns[0]:
+            print(f"{part:32}", *(f"{column[part]:18.1f}" for column in columns))
+
+
+if __name__ == "__main__":
+    main()
