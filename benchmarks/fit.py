@@ -1,14 +1,14 @@
 """How fast is a fit? ``python benchmarks/fit.py [--cores all] [--busy] [--json FILE] [--picture FILE]``.
 
-TinyClassifier, with NumPy alone and with the extra [fast], beside scikit-learn's MLPClassifier, torch (eager, with
-Adam as it is and fused), skorch, a jit-compiled jax epoch, and the matrix products alone, which are the limit. All
-train the same network from the same weights, on the same rows in the same order, by Adam in float32; the losses of
-the last epoch are printed, and agree. They take turns, and the minimum of several runs counts. What is not installed
-is skipped by name; compiling is not counted.
+TinyClassifier, with NumPy alone and with the extra [fast], beside scikit-learn's MLPClassifier, torch
+(eager, with Adam as it is and fused), skorch, a jit-compiled jax epoch, and the matrix products alone,
+which are the limit. All train the same network from the same weights, on the same rows in the same order,
+by Adam in float32; the losses of the last epoch are printed, and agree. They take turns, and the minimum of
+several runs counts. What is not installed is skipped by name; compiling is not counted.
 
-With ``--cores all`` nothing is pinned and every library uses its own number of threads; with ``--busy`` another process
-keeps one core busy meanwhile. ``--alpha`` is the L2 penalty (skorch has none). ``--variants`` sets other networks on
-digits beside their own matrix products instead.
+With ``--cores all`` nothing is pinned and every library uses its own number of threads; with ``--busy``
+another process keeps one core busy meanwhile. ``--alpha`` is the L2 penalty (skorch has none).
+``--variants`` sets other networks on digits beside their own matrix products instead.
 """
 
 import argparse

@@ -1,7 +1,8 @@
 """How much memory does it take beyond the data? ``python benchmarks/memory.py``.
 
-Peak of what Python and NumPy allocate (tracemalloc) during fit and predict_proba, less the result, for TinyClassifier
-and MLPClassifier; and the number of floats that TinyClassifier may need for a fit: batch x width and parameters.
+Peak of what Python and NumPy allocate (tracemalloc) during fit and predict_proba, less the result, for
+TinyClassifier and MLPClassifier; and the number of floats that TinyClassifier may need for a fit: batch x
+width and parameters.
 """
 
 import tracemalloc
@@ -42,9 +43,9 @@ def main() -> None:
         for kind in (TinyClassifier, MLPClassifier):
             model = kind(max_iter=2, early_stopping=False, random_state=0)
             model.fit(X[:500], y[:500])  # what is imported and cached on first use does not count
-            row.append(peak(lambda model=model: model.fit(X, y) and None))
+            row.append(peak(lambda model=model, X=X, y=y: model.fit(X, y) and None))
             models.append(model)
-        row += [peak(lambda model=model: model.predict_proba(X)) for model in models]
+        row += [peak(lambda model=model, X=X: model.predict_proba(X)) for model in models]
         widths = "{:28}{:8.2f}{:10.3f}{:10.3f}{:16.3f}{:10.3f}"
         print(widths.format(name, *(bytes_ / 1e6 for bytes_ in row)), flush=True)
 

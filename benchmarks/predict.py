@@ -1,7 +1,7 @@
 """How fast is a prediction? ``python benchmarks/predict.py [--quick]``.
 
-predict_proba of TinyClassifier and MLPClassifier side by side on one pinned core: 100,000 rows, and one row, which
-counts where a model is served.
+predict_proba of TinyClassifier and MLPClassifier side by side on one pinned core: 100,000 rows, and one
+row, which counts where a model is served.
 """
 
 import argparse
@@ -27,9 +27,8 @@ def main() -> None:
     warnings.simplefilter("ignore", ConvergenceWarning)
     use_fast(False)
     rng = np.random.default_rng(0)
-    print(
-        f"{'network, input':32}{f'{n:,} rows: ms':>20}{'MLP':>8}{'ratio':>8}{'1 row: us':>14}{'MLP':>8}{'ratio':>8}"
-    )
+    print(f"{'network, input':32}{f'{n:,} rows: ms':>20}{'MLP':>8}{'ratio':>8}", end="")
+    print(f"{'1 row: us':>14}{'MLP':>8}{'ratio':>8}")
     for widths in ((64, 100, 10), (30, 100, 2), (200, 200, 200, 10)):
         wide = rng.normal(size=(n, widths[0]))
         y = rng.permutation(n) % widths[-1]
@@ -39,9 +38,13 @@ def main() -> None:
                 kind(widths[1:-1], max_iter=1, random_state=0).fit(X[:1000], y[:1000])
                 for kind in (TinyClassifier, MLPClassifier)
             )
-            many = side_by_side({m: (lambda m=m: m.predict_proba(X)) for m in (ours, theirs)}, 9)
+            many = side_by_side({m: (lambda m=m, X=X: m.predict_proba(X)) for m in (ours, theirs)}, 9)
             one = side_by_side(
-                {m: (lambda m=m: [m.predict_proba(X[:1]) for _ in range(CALLS)]) for m in (ours, theirs)}, 9
+                {
+                    m: (lambda m=m, x=X[:1]: [m.predict_proba(x) for _ in range(CALLS)])
+                    for m in (ours, theirs)
+                },
+                9,
             )
             name = f"{'-'.join(map(str, widths))}, {dtype}"
             row = [1e3 * many[ours], 1e3 * many[theirs], many[theirs] / many[ours]]

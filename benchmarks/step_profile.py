@@ -1,8 +1,9 @@
 """Where does the time of a step go? ``python benchmarks/step_profile.py [--epochs-factor N]``.
 
-Microseconds of the parts of a training step, in a fit as it is, on one pinned core: the functions that are named are
-timed one group after the other, so that a timer is never inside another of its group; the minimum of several fits
-counts. The last two lines are what is left: the loop between the parts, and per fit what is not training.
+Microseconds of the parts of a training step, in a fit as it is, on one pinned core: the functions that are
+named are timed one group after the other, so that a timer is never inside another of its group; the minimum
+of several fits counts. The last two lines are what is left: the loop between the parts, and per fit what is
+not training.
 """
 
 import argparse
@@ -15,8 +16,7 @@ pin_to_one_core()
 
 import peers  # noqa: E402
 
-from tinyclf import use_fast  # noqa: E402
-from tinyclf import layers, losses, network, objective, optimizers, rows, training  # noqa: E402, I001
+from tinyclf import layers, losses, network, objective, optimizers, rows, training, use_fast  # noqa: E402
 
 GROUPS = [
     {

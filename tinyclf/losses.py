@@ -225,18 +225,22 @@ class SigmoidCrossEntropy(_CrossEntropy):
 
     def probabilities(self, z: Array) -> Array:
         """Probabilities (n, 2) of the two classes of one logit, or (n, c) of yes for each of c questions."""
-        if z.shape[1] != 1:
-            return functional.sigmoid(z)
+        if z.shape[1] != 1 or z.dtype == np.float64:
+            return functional.sigmoid(_both_sides(z))
+        p = np.empty((len(z), 2), z.dtype)
+        wide = z[:, 0].astype(np.float64)  # in which exp overflows only where p, rounded to float32, is 0
         with np.errstate(all="ignore"):
-            e = np.exp(-np.abs(z.astype(np.float64)))
-            T = 1.0 + e
-            likely, unlikely = 1.0 / T, e / T
-            yes = z > 0
-            p = np.concatenate([np.where(yes, unlikely, likely), np.where(yes, likely, unlikely)], axis=1)
-            return p.astype(z.dtype)
+            p[:, 0] = 1.0 / (1.0 + np.exp(wide))
+            p[:, 1] = 1.0 / (1.0 + np.exp(-wide))
+        return p
 
     def log_probabilities(self, z: Array) -> Array:
-        return functional.log_sigmoid(np.concatenate([-z, z], axis=1) if z.shape[1] == 1 else z)
+        return functional.log_sigmoid(_both_sides(z))
+
+
+def _both_sides(z: Array) -> Array:
+    """For one logit, [-z, z]: the logistic function of these is the probability of no and of yes."""
+    return np.concatenate([-z, z], axis=1) if z.shape[1] == 1 else z
 
 
 def _float64_buffers(n_outputs: int, dtype: DTypeLike) -> dict[str, Buffer]:

@@ -17,7 +17,7 @@ from .views import Array, Views
 from .workspace import Workspace
 
 # Rows per block of a prediction: enough for fast matrix products, few enough to stay in the cache.
-_BLOCK = 512
+_BLOCK = 1024
 
 
 class Network:

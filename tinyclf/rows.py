@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, DTypeLike
 from .views import Array
 
 # Entries per block of a conversion.
-_ENTRIES = 16384
+_ENTRIES = 32768
 
 # The largest share of entries that are not zero at which sparse products beat dense ones: measured with 1,000
 # to 20,000 columns and 10 to 512 units.
