@@ -125,13 +125,17 @@ def test_the_core_loads_numpy_only():
     assert loaded_after("import tinyclf; tinyclf.TinyClassifier") == ["numpy", "scipy", "sklearn"]
 
 
-def test_an_import_does_not_load_what_may_be_installed():
-    assert loaded_after("import os; del os.environ['TINYCLF_FAST']; import tinyclf") == ["numpy"]
+def test_an_import_loads_nothing_and_the_core_not_what_may_be_installed():
+    assert loaded_after("import tinyclf") == []
+    core = "from tinyclf import Adam, Dense, Network, ReLU, SoftmaxCrossEntropy, train"
+    assert loaded_after(f"import os; del os.environ['TINYCLF_FAST']; {core}") == ["numpy"]
 
 
 def test_all_names_exist():
-    assert set(tinyclf.__all__) <= set(dir(tinyclf))
+    assert set(tinyclf.__all__) == set(tinyclf._HOME)
+    assert set(tinyclf.__all__) | {"functional", "teaching"} <= set(dir(tinyclf))
     for name in tinyclf.__all__:
         assert getattr(tinyclf, name) is not None
+    assert tinyclf.functional.softmax is tinyclf.softmax
     with pytest.raises(AttributeError, match="no attribute 'Tiny'"):
         _ = tinyclf.Tiny

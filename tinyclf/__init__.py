@@ -2,29 +2,35 @@
 
 The reading order is that of the floors: `functional`; `layers`, `losses`, `optimizers`, `schedules`, `rows`;
 `network`; `objective`, `state`; `training`. They need NumPy only.
-`TinyClassifier` is imported, and scikit-learn with it, on first use.
+Each name is imported on first use, so that `import tinyclf` costs next to nothing, and scikit-learn is loaded
+with `TinyClassifier` only.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ._fast import use_fast
-from .errors import CollapseWarning, DivergenceError, DivergenceWarning, FeatureScaleWarning, TrainingWarning
-from .functional import cross_entropy, cross_entropy_grad, log_softmax, logsumexp, softmax
-from .layers import Dense, Dropout, Identity, Layer, Logistic, ReLU, Tanh
-from .losses import Loss, SigmoidCrossEntropy, SoftmaxCrossEntropy
-from .network import Network
-from .optimizers import SGD, Adam, AdamW, Optimizer
-from .state import TrainState
-from .training import Epoch, train
-from .views import Buffer, Views
-from .workspace import Workspace
-
 if TYPE_CHECKING:
+    from ._fast import use_fast
     from .callbacks import Checkpoint, EarlyStopping, ValidationMonitor
     from .classifier import SKLEARN_DEFAULTS, TinyClassifier
     from .displays import ConfidenceDisplay, LossCurveDisplay
+    from .errors import (
+        CollapseWarning,
+        DivergenceError,
+        DivergenceWarning,
+        FeatureScaleWarning,
+        TrainingWarning,
+    )
+    from .functional import cross_entropy, cross_entropy_grad, log_softmax, logsumexp, softmax
+    from .layers import Dense, Dropout, Identity, Layer, Logistic, ReLU, Tanh
+    from .losses import Loss, SigmoidCrossEntropy, SoftmaxCrossEntropy
+    from .network import Network
+    from .optimizers import SGD, Adam, AdamW, Optimizer
+    from .state import TrainState
+    from .training import Epoch, train
+    from .views import Buffer, Views
+    from .workspace import Workspace
 
 __version__ = "0.1.0"
 
@@ -70,24 +76,60 @@ __all__ = [
     "use_fast",
 ]
 
-_LAZY = {
+_HOME = {
+    "Adam": "optimizers",
+    "AdamW": "optimizers",
+    "Buffer": "views",
     "Checkpoint": "callbacks",
+    "CollapseWarning": "errors",
     "ConfidenceDisplay": "displays",
+    "Dense": "layers",
+    "DivergenceError": "errors",
+    "DivergenceWarning": "errors",
+    "Dropout": "layers",
     "EarlyStopping": "callbacks",
+    "Epoch": "training",
+    "FeatureScaleWarning": "errors",
+    "Identity": "layers",
+    "Layer": "layers",
+    "Logistic": "layers",
+    "Loss": "losses",
     "LossCurveDisplay": "displays",
+    "Network": "network",
+    "Optimizer": "optimizers",
+    "ReLU": "layers",
+    "SGD": "optimizers",
     "SKLEARN_DEFAULTS": "classifier",
+    "SigmoidCrossEntropy": "losses",
+    "SoftmaxCrossEntropy": "losses",
+    "Tanh": "layers",
     "TinyClassifier": "classifier",
+    "TrainState": "state",
+    "TrainingWarning": "errors",
     "ValidationMonitor": "callbacks",
+    "Views": "views",
+    "Workspace": "workspace",
+    "cross_entropy": "functional",
+    "cross_entropy_grad": "functional",
+    "log_softmax": "functional",
+    "logsumexp": "functional",
+    "softmax": "functional",
+    "train": "training",
+    "use_fast": "_fast",
 }
+
+_MODULES = {*_HOME.values(), "gradcheck", "schedules", "teaching"}
 
 
 def __getattr__(name: str) -> Any:
-    if name in _LAZY:
-        from importlib import import_module
+    from importlib import import_module
 
-        return getattr(import_module(f".{_LAZY[name]}", __name__), name)
+    if name in _MODULES:
+        return import_module(f".{name}", __name__)
+    if name in _HOME:
+        return getattr(import_module(f".{_HOME[name]}", __name__), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_LAZY})
+    return sorted({*globals(), *_HOME, *_MODULES})

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from .views import Array
 
-Initialiser = Callable[[np.random.Generator, int, int], tuple[Array, Array]]
+if TYPE_CHECKING:  # at run time, this would load numpy.random, a tenth of what tinyclf takes to import
+    from collections.abc import Callable
+
+    Initialiser = Callable[[np.random.Generator, int, int], tuple[Array, Array]]
 
 
 def glorot_uniform(rng: np.random.Generator, n_in: int, n_out: int, gain: float = 1.0) -> tuple[Array, Array]:

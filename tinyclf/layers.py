@@ -39,14 +39,17 @@ True
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from . import _fast
 from .errors import check_interval, whole_number
-from .initialisers import Initialiser, glorot_uniform
+from .initialisers import glorot_uniform
 from .views import Array, Buffer
+
+if TYPE_CHECKING:
+    from .initialisers import Initialiser
 
 # Random words that dropout draws at a time: what it allocates does not grow with the batch.
 _WORDS = 8192
