@@ -1,10 +1,11 @@
-"""How much memory does it take beyond the data? ``python benchmarks/memory.py``.
+"""How much memory does it take beyond the data? ``python benchmarks/memory.py [--quick]``.
 
 Peak of what Python and NumPy allocate (tracemalloc) during fit and predict_proba, less the result, for
 TinyClassifier and MLPClassifier; and the number of floats that TinyClassifier may need for a fit: batch x
 width and parameters.
 """
 
+import argparse
 import tracemalloc
 import warnings
 
@@ -28,12 +29,15 @@ def peak(call) -> int:
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--quick", action="store_true", help="few rows")
+    sizes = (10_000, 100_000, 1_000_000)[: 1 if parser.parse_args().quick else None]
     warnings.simplefilter("ignore", ConvergenceWarning)  # a few epochs are not enough, and not meant to be
     use_fast(False)
     rng = np.random.default_rng(0)
     digits, digit = load_digits(return_X_y=True)
     cases = {"digits, float64": (digits, digit), "digits, float32": (digits.astype("float32"), digit)}
-    for n in (10_000, 100_000, 1_000_000):
+    for n in sizes:
         X = rng.normal(size=(n, FEATURES)).astype("float32")
         cases[f"{n:,} x {FEATURES}, float32"] = (X, X[:, :5].argmax(axis=1))
     print(f"{'MB beyond the data':28}{'X':>8}{'fit':>10}{'MLP':>10}{'predict_proba':>16}{'MLP':>10}")

@@ -1,4 +1,4 @@
-"""Where does the time of a step go? ``python benchmarks/step_profile.py [--epochs-factor N]``.
+"""Where does the time of a step go? ``python benchmarks/step_profile.py [--repeats N]``.
 
 Microseconds of the parts of a training step, in a fit as it is, on one pinned core: the functions that are
 named are timed one group after the other, so that a timer is never inside another of its group; the minimum
