@@ -15,7 +15,7 @@ import numpy as np  # noqa: E402
 from sklearn.callback import ScoringMonitor  # noqa: E402
 from sklearn.datasets import load_digits  # noqa: E402
 
-from tinyclf import EarlyStopping, TinyClassifier, classifier  # noqa: E402
+from tinyclf import EarlyStopping, TinyClassifier, classifier, use_fast  # noqa: E402
 
 
 class NoHooks:
@@ -45,6 +45,7 @@ def fit(X, y, batch_size, epochs, callbacks=(), hooks=classifier.Hooks, look=cla
 
 
 def main(repeats: int = 30) -> None:
+    use_fast(False)
     warnings.simplefilter("ignore")  # 20 epochs are not enough, and are not meant to be
     X, y = load_digits(return_X_y=True)
     X = X.astype(np.float32)

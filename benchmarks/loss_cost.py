@@ -12,7 +12,18 @@ pin_to_one_core()
 
 import numpy as np  # noqa: E402
 
-from tinyclf import Adam, Buffer, Dense, Loss, Network, ReLU, SoftmaxCrossEntropy, Workspace, train  # noqa: E402
+from tinyclf import (  # noqa: E402
+    Adam,
+    Buffer,
+    Dense,
+    Loss,
+    Network,
+    ReLU,
+    SoftmaxCrossEntropy,
+    Workspace,
+    train,
+    use_fast,
+)
 
 WORKLOADS = {
     "12,000 x 784-100-10, batch 200": (12_000, 784, 100, 10, 200),

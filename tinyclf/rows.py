@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
-from .views import Array
+from .views import Array, all_finite
 
 # Entries per block of a conversion.
 _ENTRIES = 32768
@@ -130,7 +129,7 @@ def _converted(X: Array, dtype: np.dtype[Any]) -> Array | None:
     """Return X in C order and this type, itself if it is, or None if an entry is not finite in it.
 
     One pass over memory for both, in blocks that stay in the cache: for 12,000 x 784 float64 entries 8
-    milliseconds instead of 12. The sum of the squares is a quick look, whose overflow calls for a closer one.
+    milliseconds instead of 12.
     """
     done = X.dtype == dtype and X.flags.c_contiguous
     out = X if done else np.empty(X.shape, dtype)
@@ -140,8 +139,7 @@ def _converted(X: Array, dtype: np.dtype[Any]) -> Array | None:
             block = out[start : start + step]
             if not done:
                 block[...] = X[start : start + step]
-            flat = block.ravel()
-            if not (math.isfinite(flat.dot(flat)) or np.isfinite(flat).all()):
+            if not all_finite(block):
                 return None
     return out
 

@@ -20,7 +20,7 @@ from .objective import Objective, as_objective
 from .optimizers import SGD, Optimizer
 from .schedules import Schedule, constant
 from .state import TrainState
-from .views import Array
+from .views import Array, all_finite
 from .workspace import Workspace
 
 OnNonfinite = Literal["raise", "stop", "continue"]
@@ -119,7 +119,7 @@ def run_epoch(state: TrainState, run: Run) -> Epoch:
                 # Broken parameters show in the next loss, unless an activation hides them; broken vectors
                 # need not show at all: an overflow in Adam's V leaves steps of 0. Hence a look each epoch.
                 if finite and done == len(order):
-                    finite = all(map(_all_finite, (theta, *vars(state.vectors).values())))
+                    finite = all(map(all_finite, (theta, *vars(state.vectors).values())))
             if not finite:
                 first_nonfinite = first_nonfinite or number
                 if run.on_nonfinite == "stop":
@@ -155,10 +155,6 @@ def euclidean_norm(vector: Array) -> float:
         scaled = vector / largest
         norm = largest * math.sqrt(np.einsum("i,i->", scaled, scaled, dtype=np.float64))
     return norm
-
-
-def _all_finite(values: Array) -> bool:
-    return math.isfinite(values.max(initial=0.0)) and math.isfinite(values.min(initial=0.0))
 
 
 def train(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -109,3 +110,12 @@ class Buffer(NamedTuple):
             made.fill(self.fill)
             made.flags.writeable = False
         return made
+
+
+def all_finite(values: Array) -> bool:
+    """Tell whether all numbers are finite: the sum of their squares is a quick look at that.
+
+    Where it overflows, a closer look is taken. Overflows must be silent when this is called.
+    """
+    flat = values.ravel()
+    return math.isfinite(flat.dot(flat)) or bool(np.isfinite(flat).all())
