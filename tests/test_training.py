@@ -285,6 +285,35 @@ def test_nothing_grows_on_the_second_step(dtype):
     assert max(peaks[6:]) - base < B * width
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("optimizer", [Adam(0.01), SGD(0.1, 0.9), SGD(0.1, 0.9, True)], ids=repr)
+@pytest.mark.parametrize("alpha", [0.0, 0.1])
+def test_what_fades_in_dead_units_does_not_end_in_subnormal_numbers(optimizer, dtype, alpha, monkeypatch):
+    # With them, an epoch of digits took up to nine times as long.
+    def trained():
+        network = Network([Dense(8), ReLU(), Dense(3)], 4, dtype=dtype, seed=0)
+        state = TrainState(network, optimizer, seed=0)
+        rng = np.random.default_rng(0)
+        X, y = rng.normal(size=(20, 4)), rng.integers(3, size=20)
+        options = {"state": state, "batch_size": 2, "alpha": alpha}
+        list(train(network, X, y, epochs=20, **options))
+        network.parameters[0].b[:4] = -1e3  # they die, and what moved them fades
+        list(train(network, X, y, epochs=1000 if dtype == "float32" else 800, **options))
+        return state
+
+    def subnormal(vector):
+        return int(((vector != 0) & (np.abs(vector) < np.finfo(dtype).tiny)).sum())
+
+    state = trained()
+    moments = vars(state.vectors)["M" if isinstance(optimizer, Adam) else "u"]
+    assert subnormal(moments) == subnormal(state.network.theta) == 0
+    assert (moments == 0).any()
+    monkeypatch.setattr(TrainState, "sweep", lambda self, decayed: None)
+    unswept = trained()
+    assert subnormal(vars(unswept.vectors)["M" if isinstance(optimizer, Adam) else "u"]) > 0
+    np.testing.assert_allclose(state.network.theta, unswept.network.theta, rtol=1e-5, atol=1e-28)
+
+
 def exploding(**options):
     network = Network([Dense(16), Dense(16), Dense(10)], 64, seed=0)
     return train(network, DIGITS[:200] * 1e4, LABELS[:200], optimizer=SGD(1e8), batch_size=50, **options)

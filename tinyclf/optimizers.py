@@ -25,6 +25,7 @@ array([ 0.3162, -0.3162])
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -60,6 +61,9 @@ class Optimizer:
                 f"each step multiplies the weights by 1 - {self.learning_rate} * {self.weight_decay}, "
                 "learning rate times weight_decay, which must not be negative; lower one of them"
             )
+
+    fading: ClassVar[tuple[str, ...]] = ()
+    """Those of its vectors that may be 0 where they are next to nothing: see `state.TrainState.sweep`."""
 
     def vectors(self) -> tuple[str, ...]:
         """Names of the vectors that live from step to step."""
@@ -99,6 +103,8 @@ class SGD(Optimizer):
     momentum: float = 0.0
     nesterov: bool = False
     weight_decay: float = 0.0
+
+    fading: ClassVar[tuple[str, ...]] = ("u",)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -152,6 +158,8 @@ class Adam(Optimizer):
     beta_2: float = 0.999
     epsilon: float = 1e-8
     weight_decay: float = 0.0
+
+    fading: ClassVar[tuple[str, ...]] = ("M",)
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -15,6 +15,9 @@ from .optimizers import Optimizer
 from .stopping import Plateau
 from .views import Views
 
+# Entries that are looked at at a time.
+_BLOCK = 2**14
+
 
 @dataclass
 class TrainState:
@@ -74,6 +77,22 @@ class TrainState:
             **{name: old[name] if name in old else np.zeros_like(theta) for name in optimizer.vectors()}
         )
         self.optimizer = optimizer
+
+    def sweep(self, decayed: bool) -> None:
+        """Set to 0 what fades away in the optimizer's vectors, and in the weights if they are decayed.
+
+        A dead unit has no gradient, and its moments fade until they are subnormal, where they stay; with a
+        penalty its weights follow. Arithmetic on subnormal numbers takes ten times as long and more: half
+        the units of a digits network died, and an epoch took 27 milliseconds instead of 3. What is swept is
+        below 8e-31 in float32 and 1.5e-300 in float64, and so far above the subnormal numbers that 0.9^100
+        of it is not one yet: training calls this every 100 steps.
+        """
+        faded = [vars(self.vectors)[name] for name in self.optimizer.fading if name in vars(self.vectors)]
+        for vector in [*faded, *([self.network.penalised] if decayed else [])]:
+            small = np.finfo(vector.dtype).tiny * 2.0**26
+            for start in range(0, vector.size, _BLOCK):
+                part = vector[start : start + _BLOCK]
+                part[np.abs(part) < small] = 0.0
 
     def snapshot(self) -> dict[str, Any]:
         """Copies of everything that training changes, for `restore`."""

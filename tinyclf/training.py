@@ -23,6 +23,9 @@ from .state import TrainState
 from .views import Array, all_finite
 from .workspace import Workspace
 
+# Steps from one `TrainState.sweep` to the next.
+_SWEEP = 100
+
 OnNonfinite = Literal["raise", "stop", "continue"]
 
 
@@ -116,6 +119,8 @@ def run_epoch(state: TrainState, run: Run) -> Epoch:
                 if optimizer.weight_decay:
                     network.penalised *= 1.0 - rate * optimizer.weight_decay
                 optimizer.step(theta, gradient, state.vectors, state.t, rate)
+                if state.t % _SWEEP == 0:
+                    state.sweep(decayed=run.objective.alpha > 0.0 or optimizer.weight_decay > 0.0)
                 # Broken parameters show in the next loss, unless an activation hides them; broken vectors
                 # need not show at all: an overflow in Adam's V leaves steps of 0. Hence a look each epoch.
                 if finite and done == len(order):
