@@ -60,7 +60,7 @@ def main(repeats: int = 30) -> None:
             "no callback": fit(X, y, batch_size, epochs),
             "EarlyStopping": fit(X, y, batch_size, epochs, [stopping]),
             "ScoringMonitor": fit(X, y, batch_size, epochs, [monitor]),
-            "no diagnosis": fit(X, y, batch_size, epochs, hooks=NoHooks, look=lambda *_: []),
+            "no diagnosis": fit(X, y, batch_size, epochs, hooks=NoHooks, look=lambda *_, **__: []),
         }
         curves = {name: run().loss_curve_ for name, run in runs.items()}
         assert all(curve == curves["without"] for curve in curves.values())

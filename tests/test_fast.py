@@ -5,6 +5,8 @@ The functions are tested as Python runs them, and compiled too where numba is in
 
 import subprocess
 import sys
+import threading
+import time
 from types import SimpleNamespace
 
 import mpmath
@@ -252,6 +254,7 @@ def test_an_optimizer_of_ones_own_is_not_passed_over():
 def test_without_numba_nothing_but_speed_is_missing(monkeypatch):
     monkeypatch.setitem(sys.modules, "numba", None)
     _fast._compiled_twins.cache_clear()
+    monkeypatch.setattr(_fast, "kernels", None)
     with pytest.raises(ImportError, match=r"pip install 'tinyclf\[fast\]'"):
         tinyclf.use_fast(True)
     tinyclf.use_fast(None)
@@ -285,3 +288,79 @@ def test_the_switch_can_be_turned_back(kernels):
         tinyclf.use_fast(wanted)
         list(train(network, [[1.0], [2.0]], [0, 1], epochs=1))
         assert (_fast.kernels is not None) == used
+
+
+class SharedBias(Dense):
+    def parameters(self, n_in, rng):
+        return {"W": super().parameters(n_in, rng)["W"], "b": np.full(1, 5.0)}
+
+
+class OwnTargets(SoftmaxCrossEntropy):
+    def targets(self, y, n, n_outputs):
+        return np.asarray(y)
+
+
+def test_what_numpy_broadcasts_or_refuses_is_not_read_beyond_its_end():
+    network = Network([SharedBias(6)], 3, seed=0)
+    np.testing.assert_array_equal(network.logits(np.zeros((2, 3))), np.full((2, 6), 5.0))
+    with pytest.raises(IndexError):
+        value_and_grad(OwnTargets(), np.zeros((2, 2), "float32"), [0, 7])
+
+
+def test_an_overflow_in_the_moments_gives_steps_of_zero_as_in_numpy():
+    theta = np.ones(40, "float32")
+    s = Views(M=np.zeros(40, "float32"), V=np.zeros(40, "float32"))
+    with np.errstate(all="ignore"):
+        Adam(1e-3).step(theta, np.full(40, 1e20, "float32"), s, 1, 1e-3)
+    assert np.isinf(s.V).all()
+    np.testing.assert_array_equal(theta, np.ones(40))
+
+
+def test_the_penalty_of_many_weights_is_not_one_long_sum(kernels):
+    n = 20_000 if kernels.penalise is _fast.penalise else 2_000_000
+    W = np.full(n, 0.1, "float32")
+    squares = kernels.penalise(W, np.zeros_like(W), 0.5)
+    assert squares == pytest.approx(n * float(W[0]) ** 2, rel=1e-5)
+
+
+def test_lbfgs_does_not_depend_on_who_trained_before():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(60, 4))
+    parameters = {
+        "hidden_layer_sizes": 6,
+        "solver": "lbfgs",
+        "max_iter": 500,
+        "dtype": "float64",
+        "random_state": 0,
+    }
+    tinyclf.use_fast(None)
+    _fast.kernels = None
+    fits = []
+    for _ in range(2):
+        fits.append(TinyClassifier(**parameters, alpha=0.1).fit(X, X[:, 0] > 0).network_.theta)
+        list(train(Network([Dense(2)], 1, seed=0), [[1.0], [2.0]], [0, 1], epochs=1))
+    np.testing.assert_array_equal(*fits)
+
+
+def test_it_can_be_switched_while_others_train(kernels):
+    def work():
+        network = Network([Dense(4), ReLU(), Dense(2)], 3, seed=0)
+        list(train(network, np.eye(3), [0, 1, 0], optimizer=Adam(), epochs=150, batch_size=1, alpha=0.1))
+
+    thread = threading.Thread(target=work)  # an error in it is an error of the test
+    thread.start()
+    while thread.is_alive():
+        for now in (None, kernels):
+            _fast.kernels = now
+            time.sleep(1e-4)
+    thread.join()
+
+
+def test_a_refusal_leaves_the_switch_as_it_was(monkeypatch):
+    monkeypatch.setitem(sys.modules, "numba", None)
+    _fast._compiled_twins.cache_clear()
+    monkeypatch.setattr(_fast, "kernels", None)
+    tinyclf.use_fast(None)
+    with pytest.raises(ImportError):
+        tinyclf.use_fast(True)
+    list(train(Network([Dense(2)], 1, seed=0), [[1.0], [2.0]], [0, 1], epochs=1))

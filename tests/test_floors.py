@@ -133,7 +133,8 @@ def test_an_import_loads_nothing_and_the_core_not_what_may_be_installed():
 
 def test_all_names_exist():
     assert set(tinyclf.__all__) == set(tinyclf._HOME)
-    assert set(tinyclf.__all__) | {"functional", "teaching"} <= set(dir(tinyclf))
+    assert set(tinyclf.__all__) | {"functional", "training"} <= set(dir(tinyclf))
+    assert tinyclf.teaching.foils is not None
     for name in tinyclf.__all__:
         assert getattr(tinyclf, name) is not None
     assert tinyclf.functional.softmax is tinyclf.softmax

@@ -170,3 +170,15 @@ def test_sigmoid_probabilities_of_many_outputs_are_their_own():
 def test_a_loss_without_rows_says_so():
     with pytest.raises(NotImplementedError, match="Loss has no rows"):
         Loss().value_and_grad(np.zeros((1, 2)), np.zeros(1, int), None, np.zeros((1, 2)), Views())
+
+
+@pytest.mark.parametrize("kind", [list, np.int64, np.float16, np.float32, np.float64, ">f4"])
+@pytest.mark.parametrize("loss", [SoftmaxCrossEntropy(), SigmoidCrossEntropy()], ids=repr)
+def test_probabilities_of_any_kind_of_logits(loss, kind):
+    z = np.array([[1.0, 3.0], [-2.0, 0.0]])[:, : 2 if loss.link == "softmax" else 1]
+    expected = np.exp(loss.log_probabilities(z))
+    given = z.tolist() if kind is list else z.astype(kind)
+    if kind is not list or loss.link == "softmax":
+        found = loss.probabilities(given)
+        np.testing.assert_allclose(found, expected, rtol=1e-6)
+        assert found.dtype == (np.float32 if kind in (np.float16, np.float32, ">f4") else np.float64)

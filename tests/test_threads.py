@@ -80,6 +80,32 @@ def test_the_last_one_out_restores(libraries):
     assert numbers(libraries) == [8, 1, 3]
 
 
+@pytest.mark.parametrize("where", ["_enter", "_leave"])
+def test_an_interrupt_on_the_way_in_or_out_is_made_up_for_by_the_next(libraries, where, monkeypatch):
+    original = getattr(_threads, where)
+
+    def interrupted(guest):
+        monkeypatch.setattr(_threads, where, original)
+        if where == "_enter":
+            original(guest)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(_threads, where, interrupted)
+    with pytest.raises(KeyboardInterrupt), suited(SMALL):
+        pass
+    with suited(SMALL):
+        assert numbers(libraries) == [1, 1, 1]
+    assert numbers(libraries) == [8, 1, 3]
+
+
+def test_a_child_process_starts_outside(libraries):
+    with suited(SMALL):
+        _threads._after_fork()  # what a fork would do in the child
+        with suited(SMALL):
+            assert numbers(libraries) == [1, 1, 1]
+        assert numbers(libraries) == [8, 1, 3]
+
+
 def test_what_others_set_meanwhile_stays(libraries):
     with suited(SMALL):
         libraries[0].set_num_threads(4)
@@ -112,7 +138,7 @@ def two_threads():
         yield
 
 
-@pytest.mark.parametrize(("width", "one"), [(100, True), (_LARGE // 200 + 1, False)])
+@pytest.mark.parametrize(("width", "one"), [(100, True), (_LARGE // 400 + 1, False)])
 def test_training_has_one_thread_where_its_products_are_small(two_threads, width, one):
     rng = np.random.default_rng(0)
     X, y = rng.normal(size=(200, width)), rng.integers(2, size=200)

@@ -14,6 +14,7 @@ from table import LayerNorm, PReLU
 from tinyclf import (
     SGD,
     Adam,
+    Buffer,
     Dense,
     DivergenceError,
     Dropout,
@@ -214,6 +215,35 @@ def test_mostly_empty_rows_stay_sparse_up_to_the_first_dense_layer(kind, density
     sparse = density < 0.05 and type(layer) is Reads
     assert all((found is not np.ndarray) == sparse for found in kinds)
     np.testing.assert_allclose(results[0], results[1], rtol=1e-9, atol=1e-12)
+
+
+class Free(Dense):
+    decayed = ()
+
+
+def test_a_penalty_on_nothing_is_none():
+    results = []
+    for alpha in (0.0, 0.1):
+        network = Network([Free(2)], 3, seed=0)
+        results.append(
+            [epoch.loss for epoch in train(network, np.eye(3), [0, 1, 0], epochs=2, alpha=alpha, seed=0)]
+        )
+    assert results[0] == results[1]
+
+
+class Mixin:
+    def forward(self, p, t):
+        t.y = np.einsum("ij,jk->ik", t.x, p.W) + p.b
+
+
+class Mixed(Mixin, Dense):
+    def buffers(self, n_in):
+        return {"mine": Buffer(n_in)}
+
+
+def test_a_dense_layer_with_a_forward_or_buffers_of_ones_own_reads_dense_rows():
+    X = scipy.sparse.csr_array(np.eye(100))
+    list(train(Network([Mixed(2)], 100, seed=0), X, np.arange(100) % 2, epochs=1))
 
 
 def test_the_largest_input_of_sparse_rows_is_named():

@@ -118,18 +118,17 @@ _HOME = {
     "use_fast": "_fast",
 }
 
-_MODULES = {*_HOME.values(), "gradcheck", "schedules", "teaching"}
-
 
 def __getattr__(name: str) -> Any:
     from importlib import import_module
+    from importlib.util import find_spec
 
-    if name in _MODULES:
-        return import_module(f".{name}", __name__)
     if name in _HOME:
         return getattr(import_module(f".{_HOME[name]}", __name__), name)
+    if not name.startswith("__") and find_spec(f"{__name__}.{name}"):
+        return import_module(f".{name}", __name__)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_HOME, *_MODULES})
+    return sorted({*globals(), *_HOME, *_HOME.values()})

@@ -31,11 +31,17 @@ from .views import Array
 kernels: SimpleNamespace | None = None
 """The compiled functions by name, or None: then NumPy does it."""
 
-_wanted: bool | None = {"0": False, "1": True}.get(os.environ.get("TINYCLF_FAST", ""))
+_wanted: bool | None = {"0": False, "1": True}.get(os.environ.get("TINYCLF_FAST", ""))  # else None
 _lock = threading.Lock()
+
+# What LLVM may do with the arithmetic of APPROXIMATE: not assume that inf and nan do not exist.
+_FREEDOM = {"contract", "reassoc", "arcp", "nsz"}
 
 # Rows per partial sum of a loss: one long sum would round more.
 _BLOCK = 256
+
+# The same for the squares of weights.
+_ENTRIES = 512
 
 
 def use_fast(on: bool | None = True) -> None:
@@ -61,10 +67,16 @@ def use_fast(on: bool | None = True) -> None:
     >>> tinyclf.use_fast(None)
     """
     global kernels, _wanted
-    with _lock:
-        _wanted, kernels = on, None
-    if on:
+    before = _wanted
+    _wanted = on
+    if on is False:
+        kernels = None
+        return
+    try:
         load()
+    except ImportError:
+        _wanted = before
+        raise
 
 
 def load() -> None:
@@ -78,7 +90,7 @@ def load() -> None:
         except Exception as error:  # numba refuses versions of NumPy that it does not know
             if _wanted:
                 raise ImportError(
-                    f"the compiled functions need numba, which cannot be imported: {error}. Install it by "
+                    f"the compiled functions need numba, which cannot be had: {error}. Install it by "
                     "pip install 'tinyclf[fast]', or leave TINYCLF_FAST and use_fast alone"
                 ) from error
             _wanted = False
@@ -88,13 +100,15 @@ def load() -> None:
 def _compiled_twins() -> SimpleNamespace:
     import numba
 
+    if numba.config.DISABLE_JIT:
+        raise ImportError("NUMBA_DISABLE_JIT switches its compiler off")
     return SimpleNamespace(
         **{twin.__name__: _compiled(numba, twin, fastmath=False) for twin in EXACT},
-        **{twin.__name__: _compiled(numba, twin, fastmath=True) for twin in APPROXIMATE},
+        **{twin.__name__: _compiled(numba, twin, fastmath=_FREEDOM) for twin in APPROXIMATE},
     )
 
 
-def _compiled(numba: Any, function: Callable[..., Any], fastmath: bool) -> Callable[..., Any]:
+def _compiled(numba: Any, function: Callable[..., Any], fastmath: bool | set[str]) -> Callable[..., Any]:
     # With Python's error model, a division asks whether to raise, which keeps loops from being vectorised.
     options: dict[str, Any] = {"error_model": "numpy", "nogil": True, "fastmath": fastmath}
     try:
@@ -146,11 +160,14 @@ def adam(
 
 def penalise(W: Array, dW: Array, strength: float) -> float:
     """Twin of `objective.Objective.add_penalty`: adds strength W to dW and returns |W|^2."""
-    number = W.dtype.type
-    c, squares = number(strength), number(0)
-    for i in range(W.size):
-        dW[i] += c * W[i]
-        squares += W[i] * W[i]
+    c = W.dtype.type(strength)
+    squares = 0.0
+    for start in range(0, W.size, _ENTRIES):
+        part = W.dtype.type(0)
+        for i in range(start, min(start + _ENTRIES, W.size)):
+            dW[i] += c * W[i]
+            part += W[i] * W[i]
+        squares += part
     return float(squares)
 
 

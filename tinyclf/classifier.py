@@ -728,4 +728,3 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
             f"the logits of row {row} are beyond the range of {logits.dtype}; the largest magnitude in that "
             f'row of X is {abs(X[row]).max():.4g}. Scale the features, or fit with dtype="float64"'
         )
-        return logits

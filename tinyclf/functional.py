@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from .errors import check_interval
-from .exponentials import cross_entropy_rows, exponentials, probabilities, row_sums
+from .exponentials import cross_entropy_rows, exponentials, row_sums, softmax_rows
 from .views import Array
 
 
@@ -111,9 +111,7 @@ def softmax(x: ArrayLike, axis: int = -1) -> Array:
     """
     x = as_logits(x)
     rows, shape = _rows(x, axis, at_least=1)
-    with np.errstate(all="ignore"):
-        result = probabilities(exponentials(rows))
-        return np.moveaxis(_rounded(result, x.dtype).reshape(shape), -1, axis)
+    return np.moveaxis(softmax_rows(rows).reshape(shape), -1, axis)
 
 
 def cross_entropy(logits: ArrayLike, targets: ArrayLike, *, label_smoothing: float = 0.0) -> Array:

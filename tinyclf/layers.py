@@ -7,9 +7,9 @@ handed to it, so that one layer object can serve many networks and threads at on
 - ``g``: its part of the gradient, laid out like p, overwritten in each step;
 - ``t``: the tape of this batch. ``t.x`` and ``t.y`` are input and output, ``t.dy`` and ``t.dx`` the gradients
   of the loss with respect to them (dx is None where nothing below needs it), ``t.training`` tells
-  training from prediction, ``t.rng`` is a random generator, and the layer's own buffers have the names it
-  gave them. All hold B rows; assigning to them, ``t.y = ...``, writes into the buffer. t.x is not a layer's
-  to change.
+  training from prediction, ``t.rng`` is a random generator, ``t.ones`` holds a 1 for each row, and the
+  layer's own buffers have the names it gave them. All hold B rows; assigning to them, ``t.y = ...``, writes
+  into the buffer. t.x is not a layer's to change.
 
 Backward applies the chain rule: given dy = dL/dy, find dx = dL/dx and, for every parameter, dL/dp.
 
@@ -115,11 +115,6 @@ class Dense(Layer):
 
     decayed: ClassVar[tuple[str, ...]] = ("W",)
     reads_y: ClassVar[bool] = False
-    reads_sparse: ClassVar[bool] = True
-
-    def __init_subclass__(cls) -> None:
-        if {"forward", "backward"} & set(vars(cls)) and "reads_sparse" not in vars(cls):
-            cls.reads_sparse = False  # unless it says that it can
 
     def __post_init__(self) -> None:
         whole_number("the units of Dense", self.units, 1)
@@ -133,13 +128,15 @@ class Dense(Layer):
         W, b = self.init(rng, n_in, self.units)
         return {"W": W, "b": b}
 
-    def buffers(self, n_in: int) -> dict[str, Buffer]:
-        return {"ones": Buffer((), fill=1.0)}
+    @property
+    def reads_sparse(self) -> bool:  # type: ignore[override]
+        """A forward or backward of one's own reads dense rows, unless its class says otherwise."""
+        return type(self).forward is Dense.forward and type(self).backward is Dense.backward
 
     def forward(self, p: Any, t: Any) -> None:
         _product(t.x, p.W, out=t.y)  # (B, n_out) = (B, n_in) @ (n_in, n_out)
-        if _fast.kernels:
-            _fast.kernels.add_bias(t.y, p.b)
+        if (twin := _fast.kernels) and p.b.shape == t.y.shape[1:]:
+            twin.add_bias(t.y, p.b)
         else:
             np.add(t.y, p.b, out=t.y)
 
@@ -183,8 +180,8 @@ class ReLU(Layer):
         np.maximum(t.x, t.zeros, out=t.y)  # half the time that it takes with the number 0
 
     def backward(self, p: Any, g: Any, t: Any) -> None:
-        if _fast.kernels and t.dx is t.dy:
-            _fast.kernels.relu_backward(t.dy, t.y)
+        if (twin := _fast.kernels) and t.dx is t.dy:
+            twin.relu_backward(t.dy, t.y)
         else:
             np.greater(t.y, t.zeros, out=t.active)
             np.multiply(t.dy, t.active, out=t.dx)
@@ -261,8 +258,8 @@ class Dropout(Layer):
         _fill_with_random_bits(t.bits.reshape(-1), t.rng)
         dropped = min(round(self.rate * 2**16), 2**16 - 1)  # of 65,536
         scale = t.m.dtype.type(2**16 / (2**16 - dropped))
-        if _fast.kernels:
-            _fast.kernels.drop(t.x, t.bits, dropped, scale, t.m, t.y)
+        if twin := _fast.kernels:
+            twin.drop(t.x, t.bits, dropped, scale, t.m, t.y)
         else:
             np.greater_equal(t.bits, dropped, out=t.kept)
             np.multiply(t.kept, scale, out=t.m)

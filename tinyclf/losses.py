@@ -29,7 +29,7 @@ from numpy.typing import ArrayLike, DTypeLike
 
 from . import _fast, functional
 from .errors import check_interval
-from .exponentials import cross_entropy_rows, scratch_names, softmax_rows
+from .exponentials import cross_entropy_rows, scratch_names
 from .views import Array, Buffer, Views
 
 # Rows per block of `Loss.mean`.
@@ -97,7 +97,7 @@ class Loss:
 
     def probabilities(self, z: Array) -> Array:
         """Probabilities (n, n_classes) of the classes."""
-        return softmax_rows(z)
+        return functional.softmax(z)
 
     def log_probabilities(self, z: Array) -> Array:
         """Logarithms of the probabilities, from the logits: finite where a probability is 0."""
@@ -139,12 +139,12 @@ class SoftmaxCrossEntropy(_CrossEntropy):
         return cross_entropy_rows(z, y, dz, t)
 
     def value_and_grad(self, z: Array, y: Array, w: Array | None, dz: Array, t: Any) -> float:
-        own = type(self).rows is not SoftmaxCrossEntropy.rows
-        if not _fast.kernels or own or w is not None or y.ndim != 1 or z.dtype != np.float32:
+        twin = _fast.kernels if w is None and _is_built_in(self, SoftmaxCrossEntropy) else None
+        if not twin or y.dtype != np.intp or y.ndim != 1 or z.dtype != np.float32:
             return super().value_and_grad(z, y, w, dz, t)
-        _fast.kernels.shift(z, t.d, t.top)
+        twin.shift(z, t.d, t.top)
         np.exp(t.d, out=t.E)  # NumPy's is vectorised
-        value: float = _fast.kernels.softmax_loss(t.E, t.d, t.top, y, dz)
+        value: float = twin.softmax_loss(t.E, t.d, t.top, y, dz)
         return value
 
 
@@ -214,18 +214,19 @@ class SigmoidCrossEntropy(_CrossEntropy):
         return losses
 
     def value_and_grad(self, z: Array, y: Array, w: Array | None, dz: Array, t: Any) -> float:
-        own = type(self).rows is not SigmoidCrossEntropy.rows
-        if not _fast.kernels or own or w is not None:
+        twin = _fast.kernels if w is None and _is_built_in(self, SigmoidCrossEntropy) else None
+        if not twin or y.dtype != np.float64 or y.shape != z.shape:
             return super().value_and_grad(z, y, w, dz, t)
         np.abs(z, out=t.d)
         np.negative(t.d, out=t.d)
         np.exp(t.d, out=t.E)
-        value: float = _fast.kernels.sigmoid_loss(z, t.E, y, dz)
+        value: float = twin.sigmoid_loss(z, t.E, y, dz)
         return value
 
     def probabilities(self, z: Array) -> Array:
         """Probabilities (n, 2) of the two classes of one logit, or (n, c) of yes for each of c questions."""
-        if z.shape[1] != 1 or z.dtype == np.float64:
+        z = functional.as_logits(z)
+        if z.shape[1] != 1 or z.dtype != np.float32:
             return functional.sigmoid(_both_sides(z))
         p = np.empty((len(z), 2), z.dtype)
         wide = z[:, 0].astype(np.float64)  # in which exp overflows only where p, rounded to float32, is 0
@@ -241,6 +242,11 @@ class SigmoidCrossEntropy(_CrossEntropy):
 def _both_sides(z: Array) -> Array:
     """For one logit, [-z, z]: the logistic function of these is the probability of no and of yes."""
     return np.concatenate([-z, z], axis=1) if z.shape[1] == 1 else z
+
+
+def _is_built_in(loss: Loss, kind: type[Loss]) -> bool:
+    """Tell whether a compiled twin computes what this loss does: rows and targets are not of one's own."""
+    return type(loss).rows is kind.rows and type(loss).targets is kind.targets
 
 
 def _float64_buffers(n_outputs: int, dtype: DTypeLike) -> dict[str, Buffer]:

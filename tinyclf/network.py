@@ -181,7 +181,11 @@ class Network:
             for start in range(0, max(n, 1), _BLOCK):
                 block, sparse = X[start : start + _BLOCK], self.layers[0].reads_sparse
                 rows = as_rows(block, self.dtype, self.widths[0], first_row=start, stays_sparse=sparse)
-                y = link(self.forward(workspace.tapes(len(rows)).layers, rows.all(), n_layers))
+                y = np.asarray(link(self.forward(workspace.tapes(len(rows)).layers, rows.all(), n_layers)))
+                if y.shape[:1] != (len(rows),):
+                    raise ValueError(
+                        f"link must return an array with one entry per row, {len(rows)}, got shape {y.shape}"
+                    )
                 if result is None:
                     result = np.empty((n, *y.shape[1:]), y.dtype)
                 result[start : start + _BLOCK] = y

@@ -60,8 +60,8 @@ class Objective:
         """Return strength / 2 |W|^2 and add its gradient, strength W, to the workspace's."""
         W, room, squares = network.penalised, workspace.scratch, 0.0
         dW = workspace.gradient[: W.size]
-        if _fast.kernels:
-            return 0.5 * strength * float(_fast.kernels.penalise(W, dW, strength))
+        if twin := _fast.kernels:
+            return 0.5 * strength * float(twin.penalise(W, dW, strength))
         for start in range(0, W.size, room.size):  # blocks that stay in the cache
             w, dw = W[start : start + room.size], dW[start : start + room.size]
             dw += np.multiply(w, strength, out=room[: w.size])
@@ -84,6 +84,7 @@ def as_objective(
         raise TypeError(f"loss must be an instance of Loss, got {loss!r}")
     if network.theta.size == 0:
         raise ValueError(f"there is nothing to train: no layer of {network} has parameters")
+    _fast.load()
     check_interval("alpha", alpha, 0.0, math.inf, open_high=True)
     inputs = as_rows(X, network.dtype, network.widths[0], stays_sparse=network.layers[0].reads_sparse)
     targets = loss.targets(y, len(inputs), network.widths[-1])

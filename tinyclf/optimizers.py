@@ -190,9 +190,9 @@ class Adam(Optimizer):
         g *= eta
 
     def step(self, theta: Array, g: Array, s: Views, t: int, rate: float) -> None:
-        if _fast.kernels and type(self).update is Adam.update:
+        if (twin := _fast.kernels) and type(self).update is Adam.update:
             eps, eta = self._folded(t, rate)
-            _fast.kernels.adam(theta, g, s.M, s.V, self.beta_1, self.beta_2, eps, eta)
+            twin.adam(theta, g, s.M, s.V, self.beta_1, self.beta_2, eps, eta)
         elif theta.size > _LARGE and type(self).update is Adam.update:
             for start in range(0, theta.size, _BLOCK):
                 part = slice(start, start + _BLOCK)

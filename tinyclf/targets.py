@@ -40,9 +40,12 @@ class Labels:
     def of(cls, y: ArrayLike) -> Labels:
         """Return the labels that occur in y."""
         labels = as_labels(y)
-        if labels.dtype.kind not in "biuU":  # which are classes, whatever their values
+        if labels.dtype.kind not in "biuU" or labels.ndim != 1:
             check_classification_targets(labels)
-        return cls(np.unique(labels))
+        classes = np.unique(labels)
+        if len(classes) > len(labels) / 2:
+            check_classification_targets(labels)  # which warns of so many classes
+        return cls(classes)
 
     def check_equal(self, others: Labels) -> None:
         """Raise an error unless others are the same kind of labels with the same classes."""

@@ -11,7 +11,6 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from . import _fast
 from ._threads import suited
 from .errors import DivergenceError, check_interval, whole_number
 from .losses import Loss, SoftmaxCrossEntropy
@@ -258,7 +257,6 @@ def train(
         check_interval("max_grad_norm", max_grad_norm, 0.0, math.inf, open_low=True)
     if on_nonfinite not in ("raise", "stop", "continue"):
         raise ValueError(f'on_nonfinite must be "raise", "stop" or "continue", got {on_nonfinite!r}')
-    _fast.load()
     objective = as_objective(network, X, y, loss=loss, rows=rows, sample_weight=sample_weight, alpha=alpha)
     n = len(objective.order)
     batch_size = min(batch_size, n)

@@ -9,7 +9,7 @@ import numpy as np
 
 from .layers import Layer
 from .losses import Loss
-from .views import Array, Views
+from .views import Array, Buffer, Views
 
 if TYPE_CHECKING:
     from .network import Network
@@ -67,6 +67,7 @@ class Workspace:
         def new(width: int) -> Array:
             return np.empty((batch_size, width), dtype)
 
+        ones = Buffer((), fill=1.0).array(batch_size, dtype)
         y = new(network.widths[0]) if training else None
         below: Layer | None = None
         for layer, (n_in, n_out) in zip(layers, pairwise(network.widths), strict=True):
@@ -74,9 +75,9 @@ class Workspace:
             # The first layer must not write over the caller's rows.
             keep = below is None or (training and below.reads_y)
             y = x if layer.in_place and not keep else new(n_out)
-            self._arrays.append({"x": x, "y": y, "dy": None, "dx": None})
+            self._arrays.append({"x": x, "y": y, "dy": None, "dx": None, "ones": ones})
             buffers = layer.buffers(n_in)
-            if taken := {"x", "y", "dy", "dx", "training", "rng"} & set(buffers):
+            if taken := {"x", "y", "dy", "dx", "ones", "training", "rng"} & set(buffers):
                 raise ValueError(f"the tape of {type(layer).__name__} has a {taken.pop()!r} of its own")
             self._arrays[-1].update({k: b.array(batch_size, dtype) for k, b in buffers.items()})
             below = layer
@@ -85,7 +86,7 @@ class Workspace:
         if training:
             self.gradient = np.empty_like(network.theta)
             self.gradients = network.split(self.gradient)
-            self.scratch = np.empty(min(network.penalised.size, _PARAMETERS), dtype)
+            self.scratch = np.empty(max(1, min(network.penalised.size, _PARAMETERS)), dtype)
             dy = new(network.widths[-1])
             lowest = next((i for i, p in enumerate(network.parameters) if vars(p)), len(layers))
             for i in range(len(layers) - 1, lowest - 1, -1):
