@@ -2,14 +2,14 @@
 
 Each function here is a loop that numba turns into machine code, and the same formula as the NumPy code that
 calls it where there is no numba, or where it is switched off: read that. A twin gives the same result but for
-rounding. What it saves is passes over memory and calls: in microseconds, on one core, for a digits network
-64-100-10 in batches of 32 and 200 rows (`benchmarks/README.md` tells how to measure it),
+rounding. What it saves is passes over memory and calls: in microseconds, in a fit of digits by the network
+64-100-10 in batches of 32 and 200 rows (`python benchmarks/step_profile.py`),
 
-    formula                    NumPy         compiled
-    Adam's step                11.3          1.8
-    softmax cross-entropy      10.9, 20.3    1.9, 6.0
-    adding a bias              0.9, 3.5      0.3, 1.4
-    ReLU backward              1.7, 5.3      0.5, 2.2
+    part of a step              NumPy         compiled
+    Adam                        11.9, 12.8    2.7, 3.0
+    softmax cross-entropy       14.4, 28.1    3.0, 9.2
+    dense layers forward         8.2, 33.2    6.5, 28.7
+    ReLU backward                2.6,  7.2    0.9, 2.3
 
 numba is imported when the first training begins, not before. Its machine code is kept on disk, so that
 compiling, some seconds, happens once.
