@@ -181,23 +181,27 @@ def products(task: Task) -> Run:
     return run
 
 
-def torch_eager(task: Task, fused: bool) -> Run:
+def torch_layers(task: Task) -> list:
+    """Layers of torch with the task's initial weights."""
     import torch
 
-    def module():
-        layers = []
-        for W, b in zip(task.coefs, task.intercepts, strict=True):
-            linear = torch.nn.Linear(*W.shape)
-            linear.weight.data = torch.tensor(W.T.copy())
-            linear.bias.data = torch.tensor(b)
-            layers += [linear, torch.nn.ReLU()]
-        return torch.nn.Sequential(*layers[:-1])
+    layers = []
+    for W, b in zip(task.coefs, task.intercepts, strict=True):
+        linear = torch.nn.Linear(*W.shape)
+        linear.weight.data = torch.tensor(W.T.copy())
+        linear.bias.data = torch.tensor(b)
+        layers += [linear, torch.nn.ReLU()]
+    return layers[:-1]
+
+
+def torch_eager(task: Task, fused: bool) -> Run:
+    import torch
 
     X, y = torch.tensor(task.X), torch.tensor(task.y)
     criterion = torch.nn.CrossEntropyLoss()
 
     def run() -> float:
-        network = module()
+        network = torch.nn.Sequential(*torch_layers(task))
         optimizer = torch.optim.Adam(network.parameters(), RATE, (BETA_1, BETA_2), EPSILON, fused=fused)
         weights = [layer.weight for layer in network[::2]]
         for epoch in range(task.epochs):
@@ -232,13 +236,7 @@ def skorch(task: Task) -> Run:
 
     class Module(torch.nn.Sequential):
         def __init__(self):
-            layers = []
-            for W, b in zip(task.coefs, task.intercepts, strict=True):
-                linear = torch.nn.Linear(*W.shape)
-                linear.weight.data = torch.tensor(W.T.copy())
-                linear.bias.data = torch.tensor(b)
-                layers += [linear, torch.nn.ReLU()]
-            super().__init__(*layers[:-1])
+            super().__init__(*torch_layers(task))
 
     def run() -> float:
         model = NeuralNetClassifier(
