@@ -1,8 +1,8 @@
 """How does the time grow? ``python benchmarks/scaling.py [--quick]``.
 
 The time of an epoch in batches of 200 on one pinned core: per row with more rows, per class with more
-classes, and on sparse rows with more entries that are not zero, where MLPClassifier stands beside. A fit
-has as many epochs as make 20,000 rows, at least one, and three on sparse rows.
+classes, and on sparse rows with more entries that are not zero, where MLPClassifier stands beside. A fit has as
+many epochs as make 20,000 rows, at least one, and three on sparse rows. Last, what dead units cost.
 """
 
 import argparse
@@ -14,10 +14,20 @@ pin_to_one_core()
 
 import numpy as np  # noqa: E402
 import scipy.sparse  # noqa: E402
+from sklearn.datasets import load_digits  # noqa: E402
 from sklearn.exceptions import ConvergenceWarning  # noqa: E402
 from sklearn.neural_network import MLPClassifier  # noqa: E402
 
-from tinyclf import TinyClassifier, use_fast  # noqa: E402
+from tinyclf import (  # noqa: E402
+    Adam,
+    Dense,
+    Network,
+    ReLU,
+    TinyClassifier,
+    TrainState,
+    train,
+    use_fast,
+)
 
 PARAMETERS = {"batch_size": 200, "tol": 0.0, "early_stopping": False, "random_state": 0}
 
@@ -60,6 +70,21 @@ def main() -> None:
             ours, theirs = seconds(X, rng.permutation(2_000) % 20, 3, 3, (TinyClassifier, MLPClassifier))
             title = f"{100 * share:g} % not zero"
             print(f"{title:32}{1e3 * ours:24.1f}{1e3 * theirs:20.1f}{theirs / ours:10.2f}", flush=True)
+        dead_units(40 if quick else 400)
+
+
+def dead_units(epochs: int) -> None:
+    """Milliseconds of an epoch, early and late, where units die; with and without `TrainState.sweep`."""
+    X, y = load_digits(return_X_y=True)
+    print(f"{'digits, unscaled, half dead':32}{'epochs 3 to 12: ms':>24}{f'last 10 of {epochs}':>20}")
+    swept = TrainState.sweep
+    for name, sweep in (("swept", swept), ("not swept", lambda self, decayed: None)):
+        TrainState.sweep = sweep
+        network = Network([Dense(100), ReLU(), Dense(10)], 64, seed=0)
+        run = train(network, X, y, optimizer=Adam(1e-2), epochs=epochs, alpha=1e-4, seed=0)
+        times = [1e3 * epoch.seconds for epoch in run]
+        print(f"{name:32}{min(times[2:12]):24.2f}{min(times[-10:]):20.2f}", flush=True)
+    TrainState.sweep = swept
 
 
 if __name__ == "__main__":

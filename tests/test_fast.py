@@ -365,3 +365,15 @@ def test_a_refusal_leaves_the_switch_as_it_was(monkeypatch):
     with pytest.raises(ImportError):
         tinyclf.use_fast(True)
     list(train(Network([Dense(2)], 1, seed=0), [[1.0], [2.0]], [0, 1], epochs=1))
+
+
+@pytest.mark.parametrize("on", ["yes", 2, 0.5])
+def test_a_switch_that_is_neither_on_nor_off_is_refused(on):
+    with pytest.raises(TypeError, match=f"on must be True, False or None, got {on!r}"):
+        tinyclf.use_fast(on)
+
+
+def test_an_unknown_word_in_the_environment_is_named(monkeypatch):
+    monkeypatch.setenv("TINYCLF_FAST", "off")
+    with pytest.raises(ValueError, match="TINYCLF_FAST must be 0 or 1, or not be set, got 'off'"):
+        train(Network([Dense(2)], 1, seed=0), [[1.0], [2.0]], [0, 1])

@@ -12,7 +12,7 @@ rounding. What it saves is passes over memory and calls: in microseconds, in a f
     ReLU backward                2.6,  7.2    0.9, 2.3
 
 numba is imported when the first training begins, not before. Its machine code is kept on disk, so that
-compiling, some seconds, happens once.
+compiling, a second or two, happens once.
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ from .views import Array
 kernels: SimpleNamespace | None = None
 """The compiled functions by name, or None: then NumPy does it."""
 
-_wanted: bool | None = {"0": False, "1": True}.get(os.environ.get("TINYCLF_FAST", ""))  # else None
+_SETTINGS = {"": None, "0": False, "1": True}
+_wanted: bool | None = _SETTINGS.get(os.environ.get("TINYCLF_FAST", ""))
 _lock = threading.Lock()
 
 # What LLVM may do with the arithmetic of APPROXIMATE: not assume that inf and nan do not exist.
@@ -59,6 +60,8 @@ def use_fast(on: bool | None = True) -> None:
     ------
     ImportError
         If they are asked for and numba cannot be imported.
+    TypeError
+        If ``on`` is something else.
 
     Examples
     --------
@@ -67,6 +70,8 @@ def use_fast(on: bool | None = True) -> None:
     >>> tinyclf.use_fast(None)
     """
     global kernels, _wanted
+    if on not in (True, False, None):
+        raise TypeError(f"on must be True, False or None, got {on!r}")
     before = _wanted
     _wanted = on
     if on is False:
@@ -82,6 +87,10 @@ def use_fast(on: bool | None = True) -> None:
 def load() -> None:
     """Make the compiled twins available, unless they are there already, are not wanted or cannot be had."""
     global kernels, _wanted
+    if (setting := os.environ.get("TINYCLF_FAST", "")) not in _SETTINGS:
+        raise ValueError(
+            f"the environment variable TINYCLF_FAST must be 0 or 1, or not be set, got {setting!r}"
+        )
     if kernels is not None or _wanted is False:
         return
     with _lock:

@@ -169,7 +169,8 @@ class Network:
         Raises
         ------
         ValueError
-            If X has another width, or an entry that is not a finite number of the computation's type.
+            If X has another width, or an entry that is not a finite number of the computation's type, or
+            link returns another number of rows.
         """
         X = X.tocsr() if hasattr(X, "tocsr") else np.asarray(X)
         if X.ndim != 2:
