@@ -1,8 +1,8 @@
 """How does the time grow? ``python benchmarks/scaling.py [--quick]``.
 
 The time of an epoch in batches of 200 on one pinned core: per row with more rows, per class with more
-classes, and on sparse rows with more entries that are not zero, where MLPClassifier stands beside. A fit has as
-many epochs as make 20,000 rows, at least one, and three on sparse rows. Last, what dead units cost.
+classes, and on sparse rows with more entries that are not zero, where MLPClassifier stands beside. A fit has
+as many epochs as make 20,000 rows, at least one, and three on sparse rows. Last, what dead units cost.
 """
 
 import argparse
