@@ -126,7 +126,8 @@ def quietly(fit: Callable, X: np.ndarray, y: np.ndarray):
 
 def tinyclf(task: Task, dtype: str = "float32", fast: bool = False) -> Run:
     X = task.X.astype(dtype)
-    model = TinyClassifier(**task.parameters, tol=0.0, dropout=task.dropout)
+    equal = {**SKLEARN_DEFAULTS, "dtype": "float32", **task.parameters}
+    model = TinyClassifier(**{**equal, "tol": 0.0, "dropout": task.dropout})
 
     def run() -> float:
         use_fast(fast)

@@ -4,7 +4,7 @@ import numpy as np
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
-from tinyclf import Loss, TinyClassifier, softmax
+from tinyclf import SKLEARN_DEFAULTS, Loss, TinyClassifier, softmax
 from tinyclf.gradcheck import check_loss
 
 
@@ -26,6 +26,6 @@ X_train, X_test, y_train, y_test = train_test_split(X / 16, y, stratify=y, rando
 wrong = np.random.default_rng(0).uniform(size=len(y_train)) < 0.2  # a fifth of the labels is noise
 y_train = np.where(wrong, (y_train + 3) % 10, y_train)
 for loss in ("log_loss", Brier()):
-    model = TinyClassifier(loss=loss, learning_rate_init=0.01, max_iter=500, tol=0.01, random_state=0)
-    model.set_params(early_stopping=False)  # to the end: how much of the noise is learnt?
+    model = TinyClassifier(**SKLEARN_DEFAULTS)  # to the end: how much of the noise is learnt?
+    model.set_params(loss=loss, learning_rate_init=0.01, max_iter=500, tol=0.01, random_state=0)
     print(f"test accuracy with {loss}: {model.fit(X_train, y_train).score(X_test, y_test):.3f}")

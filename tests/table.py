@@ -6,6 +6,7 @@ import numpy as np
 
 from tinyclf import (
     SGD,
+    SKLEARN_DEFAULTS,
     Adam,
     AdamW,
     Buffer,
@@ -24,6 +25,22 @@ from tinyclf import (
 )
 from tinyclf.initialisers import he_normal
 from tinyclf.teaching import ClippedSoftmaxCrossEntropy, NaiveSoftmaxCrossEntropy
+
+PLAIN = {
+    name: SKLEARN_DEFAULTS[name]
+    for name in (
+        "alpha",
+        "batch_size",
+        "learning_rate",
+        "learning_rate_init",
+        "max_iter",
+        "validation_fraction",
+        "scale_inputs",
+        "calibrate",
+        "refit",
+    )
+}
+"""One plain training: what the defaults add to it (scaling, schedule, calibration, refit) is off."""
 
 
 class Swish(Layer):

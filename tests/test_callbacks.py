@@ -14,6 +14,7 @@ from sklearn.datasets import load_iris
 from sklearn.model_selection import GridSearchCV, cross_val_score, train_test_split
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from table import PLAIN
 from test_classifier import Interrupts
 
 from tinyclf import Checkpoint, DivergenceError, EarlyStopping, TinyClassifier, ValidationMonitor, hooks
@@ -28,7 +29,7 @@ X, X_VAL, Y, Y_VAL = train_test_split(IRIS, NAMES, test_size=0.3, random_state=0
 
 def quick(**parameters):
     settings = {"hidden_layer_sizes": 8, "max_iter": 6, "learning_rate_init": 0.02, "random_state": 0}
-    return TinyClassifier(**{**settings, **parameters})
+    return TinyClassifier(**{**PLAIN, **settings, **parameters})
 
 
 class Recorder:

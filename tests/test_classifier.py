@@ -24,7 +24,7 @@ from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
-from table import Brier, PReLU, RMSprop, Swish
+from table import PLAIN, Brier, PReLU, RMSprop, Swish
 
 from tinyclf import (
     SGD,
@@ -59,6 +59,7 @@ FLOAT32_WEIGHTS = (
 @parametrize_with_checks(
     [
         TinyClassifier(dtype="float64"),
+        TinyClassifier(**PLAIN, dtype="float64"),
         TinyClassifier(),
         TinyClassifier(dtype=None),
         TinyClassifier(loss="sigmoid_cross_entropy", dtype="float64"),
@@ -79,6 +80,11 @@ def test_scikit_learns_checks(estimator, check):
 
 def quick(**parameters):
     return TinyClassifier(**{"hidden_layer_sizes": 8, "max_iter": 30, "random_state": 0, **parameters})
+
+
+def plainly(**parameters):
+    """Likewise, but one plain training on all rows."""
+    return quick(**{**PLAIN, "max_iter": 30, **parameters})
 
 
 # --- it learns, with every choice of parts ---------------------------------------------------------------
@@ -131,7 +137,7 @@ def eval_repr(model):
 
 def test_log_probabilities_come_from_the_logits():
     X = DIGITS * 50  # far from what it was trained on: logits in the thousands
-    model = quick(max_iter=5).fit(DIGITS, LABELS)
+    model = plainly(max_iter=5).fit(DIGITS, LABELS)
     log_p = model.predict_log_proba(X)
     assert np.isfinite(log_p).all()
     with np.errstate(divide="ignore"):
@@ -178,7 +184,9 @@ def test_a_single_class_is_certain(loss):
 
 def test_softmax_regression_agrees_with_logistic_regression():
     descent = {"solver": "sgd", "learning_rate_init": 0.5, "batch_size": 150, "max_iter": 3000, "tol": 0}
-    ours = TinyClassifier((), alpha=1.0, dtype="float64", random_state=0, **descent).fit(IRIS, NAMES)
+    ours = TinyClassifier((), dtype="float64", random_state=0, **{**PLAIN, "alpha": 1.0, **descent}).fit(
+        IRIS, NAMES
+    )
     theirs = LogisticRegression(C=1.0, tol=1e-8, max_iter=1000).fit(IRIS, NAMES)
     np.testing.assert_allclose(ours.predict_proba(IRIS), theirs.predict_proba(IRIS), atol=1e-4)
 
@@ -214,7 +222,7 @@ def test_fitted_attributes_are_those_of_mlp_classifier():
 )
 def test_every_parameter_of_training_reaches_it(solver, name, value):
     plain, changed = (
-        quick(solver=solver, batch_size=40, **{}).set_params(**parameters).fit(IRIS, NAMES)
+        plainly(solver=solver, batch_size=40, **{}).set_params(**parameters).fit(IRIS, NAMES)
         for parameters in ({}, {name: value})
     )
     assert (plain.network_.theta != changed.network_.theta).any()
@@ -222,7 +230,7 @@ def test_every_parameter_of_training_reaches_it(solver, name, value):
 
 @pytest.mark.parametrize("activation", ["relu", "tanh", "logistic"])
 def test_initial_weights_are_within_scikit_learns_bounds(activation):
-    model = quick(hidden_layer_sizes=(200, 150), activation=activation, max_iter=1, solver=SGD(1e-30))
+    model = plainly(hidden_layer_sizes=(200, 150), activation=activation, max_iter=1, solver=SGD(1e-30))
     model.fit(IRIS, NAMES)
     factor = 2.0 if activation == "logistic" else 6.0
     for W, b in zip(model.coefs_, model.intercepts_, strict=True):
@@ -233,7 +241,7 @@ def test_initial_weights_are_within_scikit_learns_bounds(activation):
 
 
 def test_the_best_loss_is_the_lowest():
-    model = quick(learning_rate_init=0.1, activation="tanh", batch_size=10, max_iter=20)
+    model = plainly(learning_rate_init=0.1, activation="tanh", batch_size=10, max_iter=20)
     model.fit(DIGITS[:100], LABELS[:100])
     assert np.argmin(model.loss_curve_) < 19  # it goes up and down
     assert model.best_loss_ == min(model.loss_curve_) < model.loss_
@@ -247,9 +255,17 @@ def test_no_patience_is_infinite_patience():
 def test_every_parameter_of_mlp_classifier_is_here_with_its_default_on_demand():
     theirs = MLPClassifier().get_params()
     assert theirs.items() <= TinyClassifier(**SKLEARN_DEFAULTS).get_params().items()
-    assert set(SKLEARN_DEFAULTS) == {*theirs, "dtype"}
+    assert set(SKLEARN_DEFAULTS) == {*theirs, "dtype", "scale_inputs", "calibrate", "refit"}
     changed = {name for name, value in theirs.items() if TinyClassifier().get_params()[name] != value}
-    assert changed == {"early_stopping"}
+    assert changed == {
+        "alpha",
+        "batch_size",
+        "early_stopping",
+        "learning_rate",
+        "learning_rate_init",
+        "max_iter",
+        "validation_fraction",
+    }
 
 
 # --- what it is used with --------------------------------------------------------------------------------
@@ -301,23 +317,19 @@ def test_labels_of_any_kind_come_back(y):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_kinds_of_input_do_not_matter(dtype):
+@pytest.mark.parametrize("make", [quick, plainly])
+def test_kinds_of_input_do_not_matter(make, dtype):
     X = IRIS.round(2)
-    expected = quick(dtype=dtype).fit(X, NAMES).predict_proba(X)
     frame = pd.DataFrame(X, columns=list("abcd"))
-    kinds = [
-        np.asfortranarray(X),
-        X.tolist(),
-        frame,
-        scipy.sparse.csr_array(X),
-        scipy.sparse.csr_matrix(X),
-        scipy.sparse.csc_array(X),
-        np.repeat(X, 2, axis=0)[::2],
-    ]
-    for kind in kinds:
-        model = quick(dtype=dtype).fit(kind, NAMES)
-        np.testing.assert_array_equal(model.predict_proba(kind), expected)
-    model = quick(dtype=dtype).fit(frame, NAMES)
+    dense = [X, np.asfortranarray(X), X.tolist(), frame, np.repeat(X, 2, axis=0)[::2]]
+    sparse = [scipy.sparse.csr_array(X), scipy.sparse.csr_matrix(X), scipy.sparse.csc_array(X)]
+    # Sparse columns are scaled, but not centred: that is another model.
+    for kinds in [dense, sparse] if make().scale_inputs else [dense + sparse]:
+        expected = make(dtype=dtype).fit(kinds[0], NAMES).predict_proba(kinds[0])
+        for kind in kinds[1:]:
+            model = make(dtype=dtype).fit(kind, NAMES)
+            np.testing.assert_array_equal(model.predict_proba(kind), expected)
+    model = make(dtype=dtype).fit(frame, NAMES)
     assert model.feature_names_in_.tolist() == list("abcd")
     with pytest.raises(ValueError, match="feature names"):
         model.predict(frame[list("bacd")])
@@ -372,7 +384,7 @@ def test_copies_predict_and_learn_like_the_original(tmp_path):
 
 
 def test_coefs_and_intercepts_write_through(tmp_path):
-    model = quick(hidden_layer_sizes=(), dtype="float64").fit(IRIS, NAMES)
+    model = plainly(hidden_layer_sizes=(), dtype="float64").fit(IRIS, NAMES)
     W, b = np.arange(12.0).reshape(4, 3), np.array([1.0, 2.0, 3.0])
     for twin in (model, pickle.loads(pickle.dumps(model))):
         twin.coefs_[0] = W
@@ -396,8 +408,8 @@ def test_weight_zero_leaves_a_row_out_whatever_its_label():
 
 def test_the_network_trained_by_hand_is_the_fitted_one():
     # One path: what fit does is what train does with the same parts.
-    model = quick(hidden_layer_sizes=(9,), activation="tanh", max_iter=6).fit(IRIS, NAMES)
-    start = quick(hidden_layer_sizes=(9,), activation="tanh", max_iter=1)
+    model = plainly(hidden_layer_sizes=(9,), activation="tanh", max_iter=6).fit(IRIS, NAMES)
+    start = plainly(hidden_layer_sizes=(9,), activation="tanh", max_iter=1)
     start.set_params(solver=SGD(1e-30)).fit(IRIS, NAMES)  # takes no step: the initial weights
     network = start.network_
     assert list(map(type, network.layers)) == [Dense, Tanh, Dense]
@@ -427,7 +439,7 @@ class Interrupts(SoftmaxCrossEntropy):
 
 
 def test_fit_stops_on_a_plateau_and_warns_at_the_budget(capsys):
-    model = quick(max_iter=500, learning_rate_init=0.05, tol=1e-2, n_iter_no_change=2, verbose=True)
+    model = plainly(max_iter=500, learning_rate_init=0.05, tol=1e-2, n_iter_no_change=2, verbose=True)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         model.fit(IRIS, NAMES)
@@ -436,12 +448,12 @@ def test_fit_stops_on_a_plateau_and_warns_at_the_budget(capsys):
     assert said.startswith(f"Iteration 1, loss = {model.loss_curve_[0]:.8f}\n")
     assert "did not improve more than tol=0.010000 for 2 consecutive epochs" in said
     with pytest.warns(ConvergenceWarning, match=r"Maximum iterations \(3\).*Increase max_iter"):
-        quick(max_iter=3).fit(IRIS, NAMES)
+        plainly(max_iter=3).fit(IRIS, NAMES)
     assert capsys.readouterr().out == ""
 
 
 def test_a_warning_that_is_made_an_error_does_not_cost_the_model():
-    model = quick(max_iter=3)
+    model = plainly(max_iter=3)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         with pytest.raises(ConvergenceWarning):
@@ -451,7 +463,7 @@ def test_a_warning_that_is_made_an_error_does_not_cost_the_model():
 
 
 def test_an_interrupted_fit_keeps_what_it_has_learnt():
-    model = quick(loss=Interrupts(at=8), batch_size=50)
+    model = plainly(loss=Interrupts(at=8), batch_size=50)
     with pytest.warns(UserWarning, match="interrupted by user after 2 epochs"):
         model.fit(IRIS, NAMES)
     assert len(model.loss_curve_) == 2
@@ -459,7 +471,7 @@ def test_an_interrupted_fit_keeps_what_it_has_learnt():
 
 
 def test_an_interrupted_refit_keeps_the_earlier_model_until_it_has_an_epoch():
-    model = quick(batch_size=50).fit(IRIS, NAMES)
+    model = plainly(batch_size=50).fit(IRIS, NAMES)
     before = model.predict_proba(IRIS)
 
     model.set_params(loss=Interrupts(at=2))
@@ -469,7 +481,7 @@ def test_an_interrupted_refit_keeps_the_earlier_model_until_it_has_an_epoch():
 
 
 def test_an_interrupted_partial_fit_changes_nothing():
-    model = quick(batch_size=50, loss=Interrupts(at=5)).partial_fit(IRIS, NAMES, classes=np.unique(NAMES))
+    model = plainly(batch_size=50, loss=Interrupts(at=5)).partial_fit(IRIS, NAMES, classes=np.unique(NAMES))
     before = model.network_.theta.copy()
     with pytest.raises(KeyboardInterrupt):
         model.partial_fit(IRIS, NAMES)
@@ -479,7 +491,7 @@ def test_an_interrupted_partial_fit_changes_nothing():
 
 def test_a_partial_fit_that_fails_after_a_change_of_solver_changes_nothing():
     for first, second in [("adam", "sgd"), ("sgd", "adam")]:
-        model = quick(learning_rate_init=0.05, solver=first).fit(IRIS, NAMES)
+        model = plainly(learning_rate_init=0.05, solver=first).fit(IRIS, NAMES)
         twin = copy.deepcopy(model)
         model.set_params(solver=second)
         with pytest.raises(DivergenceError):
@@ -500,19 +512,19 @@ def test_partial_fit_does_not_doubt_that_many_labels_are_labels():
 
 
 def test_partial_fit_takes_one_epoch_a_call_and_goes_on_from_fit():
-    model = quick(learning_rate_init=0.05)
+    model = plainly(learning_rate_init=0.05)
     for call in range(40):
         model.partial_fit(IRIS, NAMES, classes=np.unique(NAMES) if call == 0 else None)
     assert model.score(IRIS, NAMES) > 0.9
     assert len(model.loss_curve_) == 40
     assert (model.n_iter_, model.t_) == (1, 40 * 150)
-    fitted = quick(max_iter=4).fit(IRIS, NAMES)
-    resumed = quick(max_iter=3).fit(IRIS, NAMES).partial_fit(IRIS, NAMES)
+    fitted = plainly(max_iter=4).fit(IRIS, NAMES)
+    resumed = plainly(max_iter=3).fit(IRIS, NAMES).partial_fit(IRIS, NAMES)
     np.testing.assert_array_equal(fitted.network_.theta, resumed.network_.theta)
 
 
 def test_partial_fit_takes_parts_of_the_classes_and_later_learning_rates():
-    model = quick(solver="sgd").partial_fit(IRIS[:50], NAMES[:50], classes=np.unique(NAMES))
+    model = plainly(solver="sgd").partial_fit(IRIS[:50], NAMES[:50], classes=np.unique(NAMES))
     before = model.network_.theta.copy()
     model.set_params(learning_rate_init=1e-30, momentum=0.0).partial_fit(IRIS[50:], NAMES[50:])
     np.testing.assert_array_equal(model.network_.theta, before)
@@ -588,7 +600,7 @@ def test_a_first_fit_that_fails_leaves_nothing_behind():
 
 
 def test_divergence_names_epoch_batch_numbers_and_fix_and_keeps_the_earlier_fit():
-    model = quick().fit(IRIS, NAMES)
+    model = plainly().fit(IRIS, NAMES)
     before = vars(model).copy()
     model.set_params(solver=SGD(1e20), activation="identity")
     with pytest.raises(DivergenceError, match=r"epoch \d+, batch 1: .*largest input.*logit.*Scale") as error:
@@ -629,7 +641,7 @@ def with_value(value):
 )
 def test_bad_data_is_named(X, y, w, match):
     with pytest.raises(ValueError, match=match):
-        quick().fit(X, y, w)
+        plainly().fit(X, y, w)
 
 
 @pytest.mark.parametrize(
@@ -668,7 +680,7 @@ def test_bad_parameters_are_named_with_what_is_possible(parameters, match):
 
 
 def test_prediction_beyond_the_type_is_an_error_not_nan():
-    model = quick(hidden_layer_sizes=(), max_iter=3).fit(IRIS, NAMES)
+    model = plainly(hidden_layer_sizes=(), max_iter=3).fit(IRIS, NAMES)
     for name in ("predict", "predict_proba", "predict_log_proba", "decision_function"):
         predict = getattr(model, name)
         with pytest.raises(ValueError, match="row 7, column 2"):
@@ -676,7 +688,7 @@ def test_prediction_beyond_the_type_is_an_error_not_nan():
         with pytest.raises(ValueError, match=r"logits of row 7 .*3e\+38"):
             predict(np.where(np.isin(np.arange(150), [7, 9])[:, None], 3e38, IRIS))
         with pytest.raises(NotFittedError):
-            getattr(quick(), name)(IRIS)
+            getattr(plainly(), name)(IRIS)
 
 
 def test_log_odds_beyond_the_range_are_silent():
@@ -698,17 +710,17 @@ def test_weights_that_are_not_finite_are_named():
 
 def test_warnings_point_to_the_line_that_called_fit():
     with pytest.warns(ConvergenceWarning) as caught:
-        quick(max_iter=1).fit(IRIS, NAMES)
+        plainly(max_iter=1).fit(IRIS, NAMES)
     assert caught[0].filename == __file__
     with pytest.warns(UserWarning, match="clipped") as caught:
-        quick(batch_size=1000, tol=1e9, n_iter_no_change=1).fit(IRIS, NAMES)
+        plainly(batch_size=1000, tol=1e9, n_iter_no_change=1).fit(IRIS, NAMES)
     assert caught[0].filename == __file__
 
 
 def test_a_batch_larger_than_the_data_is_clipped_with_a_warning():
     with pytest.warns(UserWarning, match="batch_size=1000 is larger than the 150 rows"):
-        clipped = quick(batch_size=1000).fit(IRIS, NAMES)
-    whole = quick(batch_size=150).fit(IRIS, NAMES)
+        clipped = plainly(batch_size=1000).fit(IRIS, NAMES)
+    whole = plainly(batch_size=150).fit(IRIS, NAMES)
     np.testing.assert_array_equal(clipped.network_.theta, whole.network_.theta)
 
 

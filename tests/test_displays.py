@@ -15,6 +15,7 @@ from sklearn.metrics import accuracy_score
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from table import PLAIN
 
 from tinyclf import TinyClassifier
 from tinyclf.displays import ConfidenceDisplay, LossCurveDisplay
@@ -103,11 +104,12 @@ def test_the_best_epoch_is_marked_on_the_validation_line(ax, scores, best):
 
 def test_the_weights_of_the_best_epoch_are_those_that_were_kept(ax):
     rows, held = DIGITS[:300], DIGITS[300:600]
-    clf = TinyClassifier(**{**FIT, "max_iter": 40}, learning_rate_init=0.05)
+    fit = {**PLAIN, **FIT, "learning_rate_init": 0.05}
+    clf = TinyClassifier(**{**fit, "max_iter": 40})
     clf.fit(rows, LABELS[:300], X_val=held, y_val=LABELS[300:600])
     best = LossCurveDisplay.from_estimator(clf, ax=ax).best_epoch
     assert 1 < best < clf.n_iter_
-    again = TinyClassifier(**{**FIT, "max_iter": best}, learning_rate_init=0.05, early_stopping=False)
+    again = TinyClassifier(**{**fit, "max_iter": best}, early_stopping=False)
     again.fit(rows, LABELS[:300])
     assert np.array_equal(again.predict_proba(held), clf.predict_proba(held))
 

@@ -11,6 +11,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.neural_network import MLPClassifier
 from sklearn.preprocessing import StandardScaler
+from table import PLAIN
 
 from tinyclf import Dense, DivergenceError, Network, SoftmaxCrossEntropy, Tanh, TinyClassifier
 from tinyclf import lbfgs as module
@@ -139,7 +140,7 @@ def test_divergence_is_named(layers):
 
 def test_numbers_beyond_the_networks_type_are_named():
     with pytest.raises(ValueError, match=r"1e\+39 at row 1, column 0"):
-        TinyClassifier(solver="lbfgs").fit([[1.0], [1e39]], [0, 1])
+        TinyClassifier(**PLAIN, solver="lbfgs").fit([[1.0], [1e39]], [0, 1])
 
 
 def test_a_solution_beyond_the_networks_type_is_divergence(monkeypatch):
@@ -152,7 +153,8 @@ def test_a_solution_beyond_the_networks_type_is_divergence(monkeypatch):
 
 def test_fitting_is_deterministic_and_copies_go_on_with_another_solver():
     one, other = (
-        TinyClassifier(solver="lbfgs", random_state=0, max_iter=500).fit(X, SPECIES) for _ in range(2)
+        TinyClassifier(**{**PLAIN, "max_iter": 500}, solver="lbfgs", random_state=0).fit(X, SPECIES)
+        for _ in range(2)
     )
     np.testing.assert_array_equal(one.network_.theta, other.network_.theta)
     assert one.t_ == 0

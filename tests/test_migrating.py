@@ -126,7 +126,7 @@ def test_python_blocks_run_one_after_the_other(tmp_path, monkeypatch, capsys):
 
 
 def test_the_page_is_one_page():
-    assert TEXT.count("\n") <= 185
+    assert TEXT.count("\n") <= 190
     assert max(len(line) for line in TEXT.splitlines() if not line.startswith("|")) <= 120
 
 
@@ -176,11 +176,11 @@ def test_what_mlp_classifier_does_not_have_is_mentioned():
     assert len(parameters) > 7
 
 
-def test_two_defaults_differ():
+def test_the_defaults_that_differ_are_named():
     mine = TinyClassifier().get_params()
     changed = {name for name, value in SKLEARN_DEFAULTS.items() if mine[name] != value}
-    assert changed == {"early_stopping", "dtype"}
-    assert '`early_stopping="auto"` and `dtype="float32"`' in TEXT
+    (sentence,) = re.findall(r"these differ, .*?: (.*?)\. Scikit-learn's", TEXT, re.DOTALL)
+    assert changed == set(re.findall(r"`(\w+)`", sentence))
 
 
 def test_a_pipeline_names_the_step_after_the_class():
@@ -332,18 +332,66 @@ def test_a_single_class_has_one_probability():
     assert len(mine.classes_) == len(other.classes_) == 1
 
 
+@deviation("`scale_inputs=True`")
+def test_columns_are_scaled_inside():
+    raw = X * [1.0, 1e3, 1e-3, 1.0] + [0.0, 1e4, 0.0, -7.0]
+    model = ours(scale_inputs=True).fit(raw, Y)
+    np.testing.assert_allclose(model.input_mean_, raw.mean(axis=0), rtol=1e-6, atol=1e-12)
+    np.testing.assert_allclose(model.input_scale_, raw.std(axis=0), rtol=1e-12)
+    far = np.full((1, 4), 1e9)
+    five = model.input_mean_ + 5 * model.input_scale_
+    np.testing.assert_allclose(model.predict_proba(far), model.predict_proba([five]), rtol=1e-12)
+    with pytest.warns(FeatureScaleWarning):
+        ours().fit(raw, Y)
+
+
+@deviation("epochs")
+def test_the_schedule_ends_without_a_warning():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model = TinyClassifier(random_state=0).fit(X, Y)
+    assert model.n_iter_ == 50
+    assert model.t_ == 50 * 75  # the others are held out
+    with pytest.warns(ConvergenceWarning):
+        TinyClassifier(learning_rate="constant", max_iter=3, random_state=0).fit(X, Y)
+
+
 @deviation('`early_stopping="auto"`')
-def test_rows_are_held_out_from_500_on():
-    x, y = np.tile(X, (4, 1)), np.tile(Y, 4)
+def test_rows_are_held_out_and_tell_the_epoch_from_500_on():
+    x, y = np.tile(X, (4, 1)) + np.arange(600)[:, None] * 1e-9, np.tile(Y, 4)
     lonely = np.where(np.arange(600) == 0, 7, y)
-    for n, labels, held in [(499, y, False), (500, y, True), (600, lonely, False)]:
+    for n, labels, watched in [(150, y, False), (499, y, False), (500, y, True), (600, lonely, True)]:
         model = TinyClassifier(**QUICK).fit(x[:n], labels[:n])
-        assert (model.validation_scores_ is not None) == held
-        assert model.t_ == model.n_iter_ * (n * 9 // 10 if held else n)
-        if held:
-            assert model.validation_scores_ == [-loss for loss in model.validation_loss_curve_]
+        assert (model.validation_scores_ is not None) == watched
+        assert model.t_ // model.n_iter_ == pytest.approx(n - max(n / 5, min(100, n / 2)), abs=1)
+        if watched:
+            scores, losses = np.array(model.validation_scores_), np.array(model.validation_loss_curve_)
+            assert np.all(scores >= -losses - 1e-9)  # after calibration
         for never in (ours(early_stopping=False), theirs()):
             assert never.fit(x[:n], labels[:n]).validation_scores_ is None
+
+
+@deviation("`calibrate=True`")
+def test_noise_is_no_reason_to_be_sure():
+    rng = np.random.default_rng(0)
+    x, y, x_new = rng.normal(size=(200, 20)), rng.integers(0, 2, 200), rng.normal(size=(1000, 20))
+    model = TinyClassifier(random_state=0).fit(x, y)
+    assert model.calibration_ < 0.2
+    assert abs(model.predict_proba(x_new)[:, 1] - 0.5).mean() < 0.1
+    sure = TinyClassifier(calibrate=False, early_stopping=False, random_state=0).fit(x, y)
+    assert abs(sure.predict_proba(x_new)[:, 1] - 0.5).mean() > 0.3
+
+
+@deviation("`refit=True`")
+def test_all_rows_are_trained_on_in_the_end():
+    held = ours(early_stopping=True, validation_fraction=0.5).fit(X, Y)
+    model = ours(early_stopping=True, validation_fraction=0.5, refit=True).fit(X, Y)
+    assert model.loss_curve_ == held.loss_curve_
+    assert model.t_ == held.t_ == 75 * held.n_iter_
+    alone = ours(max_iter=10, early_stopping=False).fit(X, Y)
+    if held.best_epoch_ == 10:
+        np.testing.assert_array_equal(model.network_.theta, alone.network_.theta)
+    assert not np.array_equal(model.network_.theta, held.network_.theta)
 
 
 @deviation("hold-out")
@@ -775,7 +823,11 @@ def test_rows_are_counted_and_those_of_weight_zero_are_not_there():
     assert error_of(ours().fit, broken, Y, w) is ValueError
 
 
-@place('loss of the rows held out, and `scoring="loss"`', "their accuracy, or a scorer", "`X_val`, `y_val`")
+@place(
+    'loss of the rows held out, `scoring="loss"`, and calibration',
+    "their accuracy, or a scorer",
+    "`X_val`, `y_val`",
+)
 def test_validation_loss_is_weighted_by_both_and_scores_by_sample_weights():
     x, y, v = X[1::2], Y[1::2], W[1::2]
     weight = v * compute_sample_weight(FACTORS, y)
@@ -808,7 +860,10 @@ def test_partial_fit_takes_a_dict_and_cannot_balance():
 
 
 @place("scaling of the inputs")
-def test_inputs_are_scaled_by_weights_in_the_pipeline_only():
+def test_inputs_are_scaled_by_weights_inside_and_in_the_pipeline():
+    weight = W * np.where(Y == 1, 3.0, 1.0)
+    inside = ours(scale_inputs=True, class_weight={1: 3.0}).fit(X, Y, W)
+    np.testing.assert_allclose(inside.input_mean_, np.average(X, axis=0, weights=weight))
     pipeline = make_pipeline(StandardScaler(), ours())
     pipeline.fit(X, Y, standardscaler__sample_weight=W, tinyclassifier__sample_weight=W)
     np.testing.assert_allclose(pipeline[0].mean_, np.average(X, axis=0, weights=W))

@@ -14,7 +14,7 @@ from sklearn.exceptions import DataConversionWarning, NotFittedError
 from sklearn.metrics import log_loss
 from sklearn.multioutput import ClassifierChain
 from sklearn.preprocessing import StandardScaler
-from table import LayerNorm, PReLU, Swish
+from table import PLAIN, LayerNorm, PReLU, Swish
 
 from tinyclf import (
     SGD,
@@ -61,6 +61,11 @@ class Slope(Layer):
 def quick(**parameters):
     settings = {"hidden_layer_sizes": 8, "max_iter": 30, "learning_rate_init": 0.02, "random_state": 0}
     return TinyClassifier(**{**settings, **parameters})
+
+
+def plainly(**parameters):
+    """Likewise, but one plain training on all rows."""
+    return quick(**{**PLAIN, "max_iter": 30, "learning_rate_init": 0.02, **parameters})
 
 
 # --- layers ------------------------------------------------------------------------------------------------
@@ -130,12 +135,12 @@ def test_bad_parameters_are_named(parameters, match):
 
 
 def test_dropout_is_for_training_only_and_changes_neither_shuffle_nor_start():
-    plain, dropped = quick(), quick(dropout=0.5)
+    plain, dropped = plainly(), plainly(dropout=0.5)
     models = [model.set_params(max_iter=1, solver=SGD(1e-30)).fit(IRIS, NAMES) for model in (plain, dropped)]
     np.testing.assert_array_equal(models[0].network_.theta, models[1].network_.theta)
     np.testing.assert_array_equal(models[0].predict_proba(IRIS), models[1].predict_proba(IRIS))
     assert models[0].loss_ != models[1].loss_
-    twice = [quick(dropout=0.5).fit(IRIS, NAMES).network_.theta for _ in range(2)]
+    twice = [plainly(dropout=0.5).fit(IRIS, NAMES).network_.theta for _ in range(2)]
     np.testing.assert_array_equal(*twice)
 
 
@@ -146,14 +151,14 @@ def test_dropout_is_for_training_only_and_changes_neither_shuffle_nor_start():
     ("X", "y"), [(IRIS, NAMES), (IRIS, TWO), (X_SETS, SETS)], ids=["many", "two", "sets"]
 )
 def test_label_smoothing_is_training_on_smoothed_targets(X, y):
-    smoothed = quick(label_smoothing=0.2, dtype="float64").fit(X, y)
+    smoothed = plainly(label_smoothing=0.2, dtype="float64").fit(X, y)
     if y.ndim == 1:
         k = len(np.unique(y))
         P = 0.8 * np.eye(k)[np.unique(y, return_inverse=True)[1]] + 0.2 / k
-        by_hand = quick(soft_targets=True, dtype="float64").fit(X, P)
+        by_hand = plainly(soft_targets=True, dtype="float64").fit(X, P)
         np.testing.assert_allclose(smoothed.loss_curve_, by_hand.loss_curve_, rtol=1e-9)
         np.testing.assert_allclose(smoothed.predict_proba(X), by_hand.predict_proba(X), rtol=1e-7)
-    sure = quick(dtype="float64").fit(X, y)
+    sure = plainly(dtype="float64").fit(X, y)
     assert np.abs(smoothed.decision_function(X)).mean() < np.abs(sure.decision_function(X)).mean()
 
 
@@ -174,7 +179,7 @@ def test_the_last_layer_begins_like_the_one_below_it():
         ((), "relu", 6.0),
     ]:
         W = (
-            quick(hidden_layer_sizes=hidden, activation=activation, **still)
+            plainly(hidden_layer_sizes=hidden, activation=activation, **still)
             .fit(DIGITS[:400], LABELS[:400])
             .coefs_[-1]
         )
@@ -193,7 +198,7 @@ def test_layers_that_differ_in_what_their_repr_hides_differ(make):
 @pytest.mark.parametrize("solver", ["adam", "sgd"])
 def test_weight_decay_is_independent_of_the_batch_size_and_of_alpha(solver):
     # With a learning rate that moves nothing else, weights shrink by (1 - rate decay) a step; biases do not.
-    model = quick(
+    model = plainly(
         solver=solver, learning_rate_init=1e-9, weight_decay=1e8, alpha=0.0, max_iter=1, dtype="float64"
     )
     start = clone(model).set_params(weight_decay=0.0).fit(IRIS, NAMES)
@@ -204,11 +209,11 @@ def test_weight_decay_is_independent_of_the_batch_size_and_of_alpha(solver):
         ):
             np.testing.assert_allclose(W, 0.9**steps * W0, atol=1e-7)
             np.testing.assert_allclose(b, b0, atol=1e-7)
-    assert isinstance(quick(solver=AdamW(0.02)).fit(IRIS, NAMES)._state.optimizer, AdamW)
+    assert isinstance(plainly(solver=AdamW(0.02)).fit(IRIS, NAMES)._state.optimizer, AdamW)
 
 
 def test_a_long_gradient_is_shortened():
-    model = quick(
+    model = plainly(
         solver="sgd", learning_rate_init=1.0, momentum=0.0, batch_size=150, max_iter=1, dtype="float64"
     )
     start = clone(model).set_params(learning_rate_init=1e-300).fit(IRIS, NAMES).network_.theta
@@ -225,8 +230,8 @@ def test_schedules_fall_over_the_budget_and_end_it_silently(rule, solver):
     formula = {"linear": lambda s: 1.0 - s, "cosine": lambda s: np.cos(np.pi * s / 2) ** 2}[rule]
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        named = quick(solver=solver, learning_rate=rule, max_iter=7, batch_size=60).fit(IRIS, NAMES)
-        own = quick(
+        named = plainly(solver=solver, learning_rate=rule, max_iter=7, batch_size=60).fit(IRIS, NAMES)
+        own = plainly(
             solver=solver, learning_rate=lambda s: shares.append(s) or formula(s), max_iter=7, batch_size=60
         )
         own.fit(IRIS, NAMES)
@@ -235,7 +240,7 @@ def test_schedules_fall_over_the_budget_and_end_it_silently(rule, solver):
 
 
 def test_partial_fit_knows_no_budget():
-    one, other = quick(learning_rate="cosine"), quick()
+    one, other = plainly(learning_rate="cosine"), plainly()
     for _ in range(3):
         for model in (one, other):
             model.partial_fit(IRIS, NAMES, classes=np.unique(NAMES))
@@ -243,7 +248,7 @@ def test_partial_fit_knows_no_budget():
 
 
 def test_adaptive_rates_last_over_calls_of_partial_fit():
-    model = quick(solver="sgd", learning_rate="adaptive", tol=10.0, n_iter_no_change=2)
+    model = plainly(solver="sgd", learning_rate="adaptive", tol=10.0, n_iter_no_change=2)
     scales = []
     for call in range(10):
         if call == 8:
@@ -259,10 +264,10 @@ def test_adaptive_rates_last_over_calls_of_partial_fit():
 def test_partial_fit_watches_the_training_loss_whatever_was_measured_before():
     settings = {"solver": "sgd", "learning_rate": "adaptive", "learning_rate_init": 0.01, "batch_size": 50}
     X, y = np.tile(IRIS, (4, 1)), np.tile(NAMES, 4)
-    measured = quick(scoring="accuracy", max_iter=3, **settings).fit(X, y)
+    measured = plainly(scoring="accuracy", max_iter=3, **settings).fit(X, y)
     assert measured.validation_scores_ is not None
-    sometimes = quick(scoring="accuracy", **settings)
-    never = quick(**settings)
+    sometimes = plainly(scoring="accuracy", **settings)
+    never = plainly(**settings)
     for call in range(30):
         measured.partial_fit(X, y)
         validation = {"X_val": X[:50], "y_val": y[:50]} if call % 10 == 0 else {}
@@ -274,7 +279,7 @@ def test_partial_fit_watches_the_training_loss_whatever_was_measured_before():
 
 
 def test_another_solver_starts_with_its_own_learning_rate():
-    model = quick(solver="sgd", learning_rate="invscaling", max_iter=5, momentum=0.0).fit(IRIS, NAMES)
+    model = plainly(solver="sgd", learning_rate="invscaling", max_iter=5, momentum=0.0).fit(IRIS, NAMES)
     assert model._state.scale < 0.1
     before = model.network_.theta.copy()
     model.set_params(solver="adam", learning_rate_init=1e-4, batch_size=150, alpha=0.0).partial_fit(
@@ -286,7 +291,7 @@ def test_another_solver_starts_with_its_own_learning_rate():
 
 @pytest.mark.parametrize("make", [np.asarray, scipy.sparse.csr_array], ids=["dense", "sparse"])
 def test_activations_are_the_outputs_of_the_hidden_layers(make):
-    model = quick(hidden_layer_sizes=(7, 5), activation=["tanh", "relu"], dropout=0.3, dtype="float64")
+    model = plainly(hidden_layer_sizes=(7, 5), activation=["tanh", "relu"], dropout=0.3, dtype="float64")
     model.fit(IRIS, NAMES)
     (W1, W2, _), (b1, b2, _) = model.coefs_, model.intercepts_
     first = np.tanh(IRIS @ W1 + b1)
@@ -301,9 +306,9 @@ def test_activations_are_the_outputs_of_the_hidden_layers(make):
     with pytest.raises(TypeError, match="layer must be a whole number, got 'last'"):
         model.activations(IRIS, "last")
     with pytest.raises(ValueError, match="there are no hidden layers, hidden_layer_sizes=\\(\\)"):
-        quick(hidden_layer_sizes=()).fit(IRIS, NAMES).activations(IRIS)
+        plainly(hidden_layer_sizes=()).fit(IRIS, NAMES).activations(IRIS)
     with pytest.raises(NotFittedError):
-        quick().activations(IRIS)
+        plainly().activations(IRIS)
 
 
 # --- several labels per row --------------------------------------------------------------------------------
@@ -312,7 +317,7 @@ def test_activations_are_the_outputs_of_the_hidden_layers(make):
 @pytest.mark.parametrize("solver", ["adam", "sgd", "lbfgs"])
 def test_several_labels_per_row(solver):
     rate = 0.5 if solver == "sgd" else 0.05
-    model = quick(solver=solver, max_iter=300, learning_rate_init=rate, hidden_layer_sizes=30).fit(
+    model = plainly(solver=solver, max_iter=300, learning_rate_init=rate, hidden_layer_sizes=30).fit(
         X_SETS, SETS
     )
     p, z = model.predict_proba(X_SETS), model.decision_function(X_SETS)
@@ -424,7 +429,7 @@ def test_soft_targets_of_zero_and_one_are_labels():
 
 
 def test_probabilities_learn_the_soft_targets():
-    model = quick(soft_targets=True, max_iter=2000, hidden_layer_sizes=30, alpha=0.0, tol=1e-6).fit(
+    model = plainly(soft_targets=True, max_iter=2000, hidden_layer_sizes=30, alpha=0.0, tol=1e-6).fit(
         IRIS, SOFT
     )
     assert np.abs(model.predict_proba(IRIS) - SOFT).mean() < 0.02
@@ -481,7 +486,7 @@ def test_soft_targets_of_other_columns_are_named():
 
 def test_temperature_is_found_on_the_logits():
     X, y = DIGITS[:1000], LABELS[:1000]
-    sure = quick(hidden_layer_sizes=100, dtype="float64", max_iter=300, tol=1e-7, early_stopping=False)
+    sure = plainly(hidden_layer_sizes=100, dtype="float64", max_iter=300, tol=1e-7, early_stopping=False)
     calibrated = CalibratedClassifierCV(sure, method="temperature", cv=3, ensemble=False).fit(X, y)
     alone = sure.fit(X, y)
     X_test, y_test = DIGITS[1000:], LABELS[1000:]

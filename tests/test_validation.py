@@ -11,12 +11,21 @@ from sklearn.datasets import load_digits, load_iris
 from sklearn.metrics import accuracy_score, get_scorer, log_loss
 from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import StandardScaler
+from table import PLAIN
 from test_classifier import Interrupts
 
 from tinyclf import SGD, TinyClassifier
 from tinyclf.stopping import Best
 from tinyclf.targets import Labels
-from tinyclf.validation import Sample, Validation, hold_out, holds_out
+from tinyclf.validation import (
+    ENOUGH_ROWS,
+    Sample,
+    Validation,
+    hold_out,
+    hold_out_fairly,
+    is_a_toy,
+    share_to_hold_out,
+)
 
 # The subject is what is measured, not whether a few epochs are enough.
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -32,7 +41,7 @@ VALIDATION = {"X_val": X_VAL, "y_val": Y_VAL}
 
 def quick(**parameters):
     settings = {"hidden_layer_sizes": 8, "max_iter": 20, "learning_rate_init": 0.02, "random_state": 0}
-    return TinyClassifier(**{**settings, **parameters})
+    return TinyClassifier(**{**PLAIN, **settings, **parameters})
 
 
 def sample_of(X, y):
@@ -253,34 +262,117 @@ def test_a_model_is_not_trained_on_the_rows_that_it_holds_out():
     np.testing.assert_allclose(one.coefs_[0], by_hand.coefs_[0], rtol=1e-3, atol=1e-6)
 
 
+def n_held_out(X, y, weight=None, **parameters):
+    """How many of the rows that count are not among those of the first epoch."""
+    counting = len(X) if weight is None else np.count_nonzero(weight)
+    return (
+        counting
+        - TinyClassifier(**{**parameters, "hidden_layer_sizes": 2, "max_iter": 1, "random_state": 0})
+        .fit(X, y, weight)
+        .t_
+    )
+
+
 @pytest.mark.parametrize(
-    ("n", "y", "expected"),
+    ("n", "case", "by_default", "otherwise"),
     [
-        (499, None, False),
-        (500, None, True),
-        (500, "a class with one row", False),
-        (600, "weights of zero", False),
-        (600, "more classes than rows to hold out", False),
-        (600, "nothing to hold out", False),
+        (9, None, 0, 0),
+        (10, None, 5, 0),
+        (100, None, 50, 0),
+        (ENOUGH_ROWS - 1, None, 100, 0),
+        (ENOUGH_ROWS, None, 100, 100),
+        (ENOUGH_ROWS + 1, "a class with one row", 100, 100),
+        (ENOUGH_ROWS, "one class", 0, 0),
+        (600, "weights of zero", 100, 0),
+        (2 * ENOUGH_ROWS, "weights of zero", 100, 100),
+        (600, "more classes than rows to hold out", 120, 120),
+        (ENOUGH_ROWS - 1, "copies of nine rows", 0, 0),
+        (ENOUGH_ROWS, "copies of nine rows", 100, 100),
     ],
 )
-def test_auto_holds_out_where_there_is_enough(n, y, expected):
-    labels = np.arange(n) % 3
-    weight = None
-    if y == "a class with one row":
-        labels[0] = 7
-    if y == "weights of zero":
+def test_auto_holds_out_where_there_is_enough(n, case, by_default, otherwise):
+    X, y, weight = np.arange(float(n))[:, None], np.arange(n) % 3, None
+    if case == "a class with one row":
+        y[0] = 7
+    if case == "one class":
+        y[:] = 1
+    if case == "weights of zero":
         weight = (np.arange(n) % 2).astype(float)
-    if y == "more classes than rows to hold out":
-        labels = np.arange(n) % 61
-    fraction = 0.0 if y == "nothing to hold out" else 0.1
-    kind = Labels.of(labels)
-    sample = Sample(kind, np.zeros((n, 1)), kind.encode(labels), weight, None, (labels, labels))
-    assert holds_out("auto", sample, fraction) is expected
-    assert holds_out(True, sample, fraction) is True
-    assert holds_out(False, sample, fraction) is False
-    if expected:
-        hold_out(sample, fraction, np.random.default_rng(0))
+    if case == "more classes than rows to hold out":
+        y = np.arange(n) % 150
+    if case == "copies of nine rows":
+        X %= 9
+    assert n_held_out(X, y, weight) == by_default
+    for parts in ({"calibrate": False}, {"refit": False}, {"calibrate": False, "refit": False}):
+        assert n_held_out(X, y, weight, **parts) == otherwise
+    assert n_held_out(X, y, weight, **PLAIN) == otherwise // 2  # a tenth, not a fifth
+    assert n_held_out(X, y, weight, validation_fraction=0.0) == 0
+    for parts in ({}, PLAIN):
+        assert n_held_out(X, y, weight, early_stopping=False, **parts) == 0
+        if parts and n <= 10:
+            with pytest.raises(ValueError, match="validation set is too small"):
+                n_held_out(X, y, weight, early_stopping=True, **parts)
+        else:
+            assert n_held_out(X, y, weight, early_stopping=True, **parts) > 0
+
+
+def test_the_share_that_auto_holds_out_is_larger_of_few_rows():
+    assert [share_to_hold_out("auto", n) for n in (10, 100, 200, 400, 500, 10**6)] == [
+        0.5,
+        0.5,
+        0.5,
+        0.25,
+        0.2,
+        0.2,
+    ]
+    assert [share_to_hold_out(0.3, n) for n in (10, 1000)] == [0.3, 0.3]
+
+
+@pytest.mark.parametrize("make", [np.asarray, scipy.sparse.csr_array])
+def test_a_toy_is_one_class_or_less_than_ten_different_rows(make):
+    rows = np.tile(np.arange(10.0), 5)[:, None]
+    two, one = np.arange(50) % 2, np.zeros(50, dtype=int)
+    assert not is_a_toy(sample_of(make(rows), two))
+    assert is_a_toy(sample_of(make(rows % 9), two))
+    assert is_a_toy(sample_of(make(rows), one))
+    labels, weight = Labels.of(two), (np.arange(50) < 9).astype(float)
+    assert is_a_toy(Sample(labels, make(rows), labels.encode(two), weight, None, None))
+    assert is_a_toy(Sample(labels, make(rows), labels.encode(two), (two == 1).astype(float), None, None))
+
+
+@pytest.mark.parametrize("fraction", [0.05, 0.1, 0.2, 1 / 3, 0.5])
+def test_a_fair_hold_out_has_of_each_class_its_share_and_trains_on_each(fraction):
+    for seed in range(100):
+        rng = np.random.default_rng(seed)
+        counts = rng.integers(1, 30, size=rng.integers(2, 6))
+        y = rng.permutation(np.repeat(np.arange(len(counts)), counts))
+        train, held = hold_out_fairly(sample_of(np.arange(float(len(y)))[:, None], y), fraction, rng)
+        assert sorted([*train, *held.X[:, 0].astype(int)]) == list(range(len(y)))
+        assert (np.bincount(y[train], minlength=len(counts)) > 0).all()
+        of_each = np.bincount(held.targets, minlength=len(counts))
+        assert (of_each[counts == 1] == 0).all()
+        shares, splittable = fraction * counts, counts > 1
+        assert (of_each <= np.ceil(shares))[splittable].all()
+        assert (of_each >= np.floor(shares))[splittable].all(), (seed, counts, of_each)
+
+
+def test_a_fair_hold_out_of_half_has_rows_of_each_class_on_both_sides():
+    for seed in range(300):
+        rng = np.random.default_rng(seed)
+        counts = rng.integers(2, 12, size=rng.integers(2, 6))
+        y = rng.permutation(np.repeat(np.arange(len(counts)), counts))
+        train, held = hold_out_fairly(sample_of(np.arange(float(len(y)))[:, None], y), 0.5, rng)
+        assert set(y[train]) == set(held.targets) == set(y), (seed, counts)
+
+
+@pytest.mark.parametrize("n", [100, 1797])
+def test_lbfgs_never_holds_out(n):
+    none = quick(solver="lbfgs", max_iter=3, early_stopping=False).fit(DIGITS[:n], LABELS[:n])
+    for early_stopping in (True, "auto"):
+        model = TinyClassifier(**none.set_params(early_stopping=early_stopping).get_params())
+        model.set_params(calibrate=True, refit=True).fit(DIGITS[:n], LABELS[:n])
+        np.testing.assert_array_equal(model.network_.theta, none.network_.theta)
+        assert model.validation_scores_ is None
 
 
 def test_the_loss_of_rows_held_out_has_their_class_weights():
@@ -586,14 +678,10 @@ def test_a_loss_that_goes_up_and_down_is_a_plateau_also_without_tolerance():
 def test_auto_leaves_rows_to_train_on():
     many = np.tile(IRIS, (4, 1))
     sets = np.stack([many[:, 0] > 0, many[:, 1] > 0], axis=1).astype(int)
-    assert quick(validation_fraction=0.9999, max_iter=2).fit(many, sets).validation_scores_ is None
-    assert quick(validation_fraction=0.001, max_iter=2).fit(many, sets).validation_scores_ is None
-    fifty = np.arange(500) % 50
-    labels = Labels.of(fifty)
-    sample = Sample(labels, many[:500], fifty, None, None, many[:500])
-    assert holds_out("auto", sample, 0.1)
-    assert holds_out("auto", sample, 0.9)
-    assert not holds_out("auto", sample, 0.901)
+    for fraction, left in [(0.9999, 1), (0.5, 300), (0.001, 600)]:
+        model = quick(validation_fraction=fraction, max_iter=1).fit(many, sets)
+        assert model.t_ == left
+        assert (model.validation_scores_ is None) is (left == 600)
 
 
 def test_a_warm_start_without_a_model_is_a_start():

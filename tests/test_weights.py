@@ -7,6 +7,7 @@ from sklearn.datasets import load_iris
 from sklearn.metrics import accuracy_score, log_loss
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.class_weight import compute_class_weight, compute_sample_weight
+from table import PLAIN
 
 from tinyclf import DivergenceWarning, SoftmaxCrossEntropy, TinyClassifier
 from tinyclf.targets import Labels, LabelSets, Probabilities
@@ -44,6 +45,7 @@ CLASS_WEIGHTS = {
 
 def fitted(X, y, w=None, validation=(), **parameters):
     settings = {
+        **PLAIN,
         "hidden_layer_sizes": 6,
         "activation": "tanh",
         "alpha": 0.3,
@@ -245,11 +247,10 @@ def test_a_part_without_weight_is_named():
 def test_loss_weights_do_not_hide_divergence():
     with pytest.warns(DivergenceWarning):
         TinyClassifier(
+            **{**PLAIN, "learning_rate_init": 1.0, "max_iter": 30},
             solver="sgd",
-            learning_rate_init=1.0,
             momentum=0.99,
             random_state=0,
-            max_iter=30,
             n_iter_no_change=3,
         ).fit(10 * X, NAMES)
     assert SoftmaxCrossEntropy().mean(

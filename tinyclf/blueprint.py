@@ -39,6 +39,8 @@ class Blueprint:
         What falls over the budget of epochs; None if the learning rate does not know of one.
     rate_rule : {"constant", "invscaling", "adaptive"}
         What else changes the learning rate, of "sgd" only.
+    max_iter : int
+        The budget of epochs, or of iterations of L-BFGS.
     lbfgs : bool
         Whether the solver is L-BFGS, which has no steps, and no use for optimizer and schedule.
     early_stopping : bool or "auto"
@@ -56,6 +58,7 @@ class Blueprint:
     optimizer: Optimizer
     schedule: Schedule | None
     rate_rule: str
+    max_iter: int
     lbfgs: bool
     early_stopping: bool | str
     holds_out: bool | str
@@ -83,6 +86,7 @@ class Blueprint:
             optimizer=optimizer,
             schedule=rate if callable(rate) else None if rate == "constant" else SCHEDULES.get(rate),
             rate_rule=rate if rate in ("invscaling", "adaptive") and by_sgd else "constant",
+            max_iter=budget(parameters),
             lbfgs=lbfgs,
             early_stopping=early,
             holds_out=False if lbfgs else early,
@@ -214,6 +218,23 @@ def loss_for(labels: Labels, loss: str | Loss, label_smoothing: float) -> Loss:
     if len(labels.classes) == 1 and isinstance(found, SigmoidCrossEntropy):
         return SoftmaxCrossEntropy()  # a single class is certain, whatever the loss
     return found
+
+
+def budget(parameters: Any) -> int:
+    """Return the largest number of epochs, or of iterations of L-BFGS, which needs more of them."""
+    if isinstance(parameters.max_iter, str):
+        return 200 if parameters.solver == "lbfgs" else 50
+    return int(parameters.max_iter)
+
+
+def batch_size(wanted: int | str, n: int) -> int:
+    """Return the number of rows per step: "auto" is scikit-learn's, "proportional" a 16th of n rows.
+
+    That is between 64 and 200: few rows need small batches for enough steps, many make larger ones pay.
+    """
+    if wanted == "proportional":
+        return min(n, 200, max(64, n // 16))
+    return min(200, n) if isinstance(wanted, str) else wanted
 
 
 def is_for_two_classes(loss: str | Loss) -> bool:

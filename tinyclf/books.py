@@ -45,6 +45,7 @@ class Books:
         model = self.model
         model.n_iter_ = 0
         model.best_epoch_ = None
+        model.calibration_ = 1.0
         if by_score_alone:
             model.best_loss_ = None
         elif model.best_loss_ is None:

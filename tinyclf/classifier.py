@@ -18,20 +18,31 @@ from sklearn.utils._param_validation import Interval, Options, StrOptions
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from .blueprint import Blueprint, computation_dtype, is_for_two_classes
+from .blueprint import Blueprint, budget, computation_dtype, is_for_two_classes
 from .books import Books
+from .calibration import prior_logits
 from .diagnosis import has_settled, look
 from .hooks import Hooks
 from .layers import ACTIVATIONS, Layer
 from .losses import LOSSES, Loss
 from .network import Network
 from .optimizers import OPTIMIZERS, Optimizer
-from .rows import as_rows
+from .rows import as_rows, check_rows
+from .scaling import Scaling
 from .schedules import SCHEDULES, Schedule
 from .state import TrainState, unchanged_on_error
 from .supervisor import Supervisor
 from .targets import ClassWeight, Labels, as_labels, kind_of_targets, labels_in_part
-from .validation import Sample, Scorer, Validation, hold_out, holds_out
+from .validation import (
+    ENOUGH_ROWS,
+    Sample,
+    Scorer,
+    Validation,
+    hold_out,
+    hold_out_fairly,
+    is_a_toy,
+    share_to_hold_out,
+)
 from .views import Array, ViewList
 
 # Non-finite numbers are left to `rows`, which names their row and column.
@@ -66,6 +77,9 @@ SKLEARN_DEFAULTS: dict[str, Any] = {
     "n_iter_no_change": 10,
     "max_fun": 15000,
     "dtype": None,
+    "scale_inputs": False,
+    "calibrate": False,
+    "refit": False,
 }
 """``TinyClassifier(**SKLEARN_DEFAULTS)`` behaves as scikit-learn's ``MLPClassifier()``."""
 
@@ -82,8 +96,8 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
     """Neural-network classifier whose loss is right for any logits.
 
     Every parameter, method and attribute of scikit-learn's ``MLPClassifier`` is here, with its name and
-    meaning; what is more comes after ``max_fun``. Where the defaults differ, `SKLEARN_DEFAULTS` has
-    scikit-learn's. Scale the features, as in ``make_pipeline(StandardScaler(), TinyClassifier())``.
+    meaning; what is more comes after ``max_fun``. The defaults are a recipe for raw tabular data, measured by
+    ``benchmarks/defaults.py``; `SKLEARN_DEFAULTS` has scikit-learn's.
 
     Parameters
     ----------
@@ -96,24 +110,26 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         "adam" and "sgd" are built from the parameters below that carry their letters; an Optimizer brings its
         own, and those parameters are ignored. "lbfgs" suits small data: all rows in each iteration, no
         learning rate, computed in float64.
-    alpha : float, default=1e-4
+    alpha : float, default=0.01
         Strength of the L2 penalty of the weights, at least 0; more makes the network smoother. It is divided
         by the sum of a batch's weights, so that its effect falls with the batch size; see ``weight_decay``.
-    batch_size : int or "auto", default="auto"
-        Rows per step, at least 1; "auto" is min(200, n_samples). Smaller batches are noisier, and slower per
-        epoch. Not used by "lbfgs".
-    learning_rate : {"constant", "invscaling", "adaptive", "linear", "cosine"} or callable, default="constant"
-        How the learning rate changes. "invscaling": learning_rate_init / (rows seen + 1) ** power_t, after
-        each epoch. "adaptive": a fifth of it whenever training would have stopped, until 1e-6. These two are
-        for solver "sgd" only, as in scikit-learn. "linear" and "cosine" fall to 0 over ``max_iter`` epochs;
-        a callable maps the share of them that is done, in [0, 1), to a factor, at least 0. partial_fit
-        knows no budget: there these three are constant.
-    learning_rate_init : float, default=1e-3
+    batch_size : int, "auto" or "proportional", default="proportional"
+        Rows per step, at least 1; "auto" is min(200, n_samples), "proportional" n_samples // 16, but at least
+        64 and at most 200: enough steps for few rows, fast ones for many. Smaller batches are noisier, and
+        slower per epoch. Not used by "lbfgs".
+    learning_rate : str or callable, default="flat_cosine"
+        How the learning rate changes. "constant": not at all. "invscaling": learning_rate_init / (rows seen +
+        1) ** power_t, after each epoch. "adaptive": a fifth of it whenever training would have stopped, until
+        1e-6. These two are for solver "sgd" only, as in scikit-learn. "linear" and "cosine" fall to 0 over
+        ``max_iter`` epochs, "flat_cosine" over the second half of them; a callable maps the share of them
+        that is done, in [0, 1), to a factor, at least 0. partial_fit knows no budget: there these four are
+        constant.
+    learning_rate_init : float, default=8e-3
         Learning rate at the start, more than 0. Larger learns faster, until it diverges. Not used by "lbfgs".
     power_t : float, default=0.5
         Exponent of "invscaling", at least 0: the larger, the faster the rate falls.
-    max_iter : int, default=200
-        Largest number of epochs, or of iterations of "lbfgs", at least 1.
+    max_iter : int or "auto", default="auto"
+        Largest number of epochs, or of iterations of "lbfgs", at least 1. "auto" is 50, or 200 iterations.
     shuffle : bool, default=True
         Whether to draw a new order of the rows in each epoch.
     random_state : int, RandomState or None, default=None
@@ -134,11 +150,13 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         Whether the momentum of "sgd" has Nesterov's form, which looks a step ahead and overshoots less.
     early_stopping : bool or "auto", default="auto"
         True holds rows out, measures the score on them after each epoch, stops when that has stopped to
-        improve, and keeps the best weights. "auto" does so with at least 500 rows, if no class has too few of
-        them, and scores by the loss; with fewer it is as False. False watches the training loss. Where X_val
-        is given, no rows are held out, and all but False stop by it. "lbfgs" holds no rows out.
-    validation_fraction : float, default=0.1
+        improve, and takes the best weights. "auto" does so with at least 500 rows, and scores by the loss;
+        with fewer it trains for the whole budget, and holds rows out for ``calibrate`` only, if there are ten
+        that differ and ``refit`` makes up for it. False holds no rows out and watches the training loss.
+        Where X_val is given, no rows are held out, and all but False stop by it. "lbfgs" holds no rows out.
+    validation_fraction : float or "auto", default="auto"
         Share of the rows to hold out, more than 0 and less than 1; each class has it, if a row has one label.
+        "auto" is a fifth, but of few rows a hundred, or half of them if that is less.
     beta_1 : float, default=0.9
         Decay of the mean of the gradient that "adam" keeps, at least 0 and less than 1. More is smoother.
     beta_2 : float, default=0.999
@@ -176,6 +194,18 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
     soft_targets : bool, default=False
         Whether y holds probabilities (n_samples, n_classes) instead of labels, each row with the sum 1. The
         classes are the columns' names if y is a data frame, else 0, 1, ...
+    scale_inputs : bool, default=True
+        Whether to bring each column to mean 0 and standard deviation 1 first, by the weighted statistics of
+        the rows given to ``fit``; a constant column is read as 0. Entries more than five standard deviations
+        from the mean are read as five. Sparse rows are not centred, and divided by the root mean square of
+        the entries of a column that are not 0. In partial_fit the statistics run
+        on, and the first layer is rewritten so that the network computes what it did.
+    calibrate : bool, default=True
+        Whether a validation set, given or held out, also tells how sure the model may be: the logits z become
+        c + a (z - c), with c those of the class frequencies and the share a, from 0.01 to 1, that is best for
+        the loss of the validation set. See ``calibration_``.
+    refit : bool, default=True
+        Whether to train anew on all rows where some were held out, for as many epochs as were best.
 
     Attributes
     ----------
@@ -189,13 +219,15 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
     intercepts_ : list of ndarray
         Biases (n_out,) of the dense layers, likewise.
     loss_curve_ : list of float
-        Mean training loss of each epoch, penalty included, or of each iteration of "lbfgs".
+        Mean training loss of each epoch, penalty included, or of each iteration of "lbfgs". As all that tells
+        of epochs, it is about the training in which rows were held out, not about ``refit``.
     loss_ : float
         The last of them.
     best_loss_ : float or None
         The lowest training loss; None with ``early_stopping=True``, as in scikit-learn.
     validation_scores_ : list of float or None
-        Score of the validation set after each epoch, higher is better; None without one.
+        Score of the validation set after each epoch, higher is better; None without one. With scoring
+        "loss" and ``calibrate`` it is minus the loss after calibration.
     validation_loss_curve_ : list of float or None
         Loss of the validation set after each epoch; None without one.
     best_validation_score_ : float or None
@@ -203,8 +235,16 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         others; after ``partial_fit`` the highest so far. None without a validation set, -inf without a score
         that is a number.
     best_epoch_ : int or None
-        The epoch, counted in ``loss_curve_`` from 1, whose weights ``fit`` has kept; None without a
-        validation set, and after ``partial_fit``, which keeps the last ones.
+        The epoch, counted in ``loss_curve_`` from 1, whose weights ``fit`` has kept, or after how many it has
+        ended on all rows with ``refit``; None without a validation set that is measured after each epoch, and
+        after ``partial_fit``, which keeps the last ones.
+    calibration_ : float
+        Share of the logits' distance to those of the class frequencies that ``calibrate`` has kept: 1 is all.
+        It is part of the last layer's weights.
+    input_mean_ : ndarray of shape (n_features_in_,) or None
+        What is subtracted from each column, 0 for sparse rows; None with ``scale_inputs=False``.
+    input_scale_ : ndarray of shape (n_features_in_,) or None
+        By what it is divided then, see ``scale_inputs``. A column where that is 0 is read as 0.
     n_iter_ : int
         Number of epochs of the last ``fit`` or ``partial_fit``, or iterations of "lbfgs".
     t_ : int
@@ -222,13 +262,11 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
 
     Examples
     --------
-    >>> from sklearn.datasets import load_iris
-    >>> from sklearn.pipeline import make_pipeline
-    >>> from sklearn.preprocessing import StandardScaler
+    >>> from sklearn.datasets import load_breast_cancer
     >>> from tinyclf import TinyClassifier
-    >>> X, y = load_iris(return_X_y=True)
-    >>> model = make_pipeline(StandardScaler(), TinyClassifier(learning_rate_init=0.01, random_state=0))
-    >>> bool(model.fit(X, y).score(X, y) > 0.95)
+    >>> X, y = load_breast_cancer(return_X_y=True)
+    >>> model = TinyClassifier(random_state=0).fit(X[:400], y[:400])
+    >>> bool(model.score(X[400:], y[400:]) > 0.95)
     True
     """
 
@@ -237,11 +275,11 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         "activation": [StrOptions(set(ACTIVATIONS)), Layer, type, list, tuple],
         "solver": [StrOptions({*OPTIMIZERS, "lbfgs"}), Optimizer],
         "alpha": [Interval(Real, 0, None, closed="left")],
-        "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
+        "batch_size": [StrOptions({"auto", "proportional"}), Interval(Integral, 1, None, closed="left")],
         "learning_rate": [StrOptions({*SCHEDULES, "invscaling", "adaptive"}), callable],
         "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
         "power_t": [Interval(Real, 0, None, closed="left")],
-        "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "max_iter": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
         "shuffle": ["boolean"],
         "random_state": ["random_state"],
         "tol": [Interval(Real, 0, None, closed="left")],
@@ -250,7 +288,7 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         "momentum": [Interval(Real, 0, 1, closed="both")],
         "nesterovs_momentum": ["boolean"],
         "early_stopping": ["boolean", StrOptions({"auto"})],
-        "validation_fraction": [Interval(Real, 0, 1, closed="left")],
+        "validation_fraction": [StrOptions({"auto"}), Interval(Real, 0, 1, closed="left")],
         "beta_1": [Interval(Real, 0, 1, closed="left")],
         "beta_2": [Interval(Real, 0, 1, closed="left")],
         "epsilon": [Interval(Real, 0, None, closed="neither")],
@@ -268,6 +306,9 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         "max_grad_norm": [Interval(Real, 0, None, closed="neither"), None],
         "scoring": [str, callable, None],
         "soft_targets": ["boolean"],
+        "scale_inputs": ["boolean"],
+        "calibrate": ["boolean"],
+        "refit": ["boolean"],
     }
 
     # There is no website: the page is this docstring, in the file that is installed.
@@ -280,12 +321,12 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         activation: str | Layer | type[Layer] | Sequence[Any] = "relu",
         *,
         solver: str | Optimizer = "adam",
-        alpha: float = 1e-4,
-        batch_size: int | str = "auto",
-        learning_rate: str | Schedule = "constant",
-        learning_rate_init: float = 1e-3,
+        alpha: float = 0.01,
+        batch_size: int | str = "proportional",
+        learning_rate: str | Schedule = "flat_cosine",
+        learning_rate_init: float = 8e-3,
         power_t: float = 0.5,
-        max_iter: int = 200,
+        max_iter: int | str = "auto",
         shuffle: bool = True,
         random_state: int | np.random.RandomState | None = None,
         tol: float = 1e-4,
@@ -294,7 +335,7 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         momentum: float = 0.9,
         nesterovs_momentum: bool = True,
         early_stopping: bool | str = "auto",
-        validation_fraction: float = 0.1,
+        validation_fraction: float | str = "auto",
         beta_1: float = 0.9,
         beta_2: float = 0.999,
         epsilon: float = 1e-8,
@@ -309,6 +350,9 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         max_grad_norm: float | None = None,
         scoring: str | Scorer | None = None,
         soft_targets: bool = False,
+        scale_inputs: bool = True,
+        calibrate: bool = True,
+        refit: bool = True,
     ) -> None:
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
@@ -342,6 +386,9 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         self.max_grad_norm = max_grad_norm
         self.scoring = scoring
         self.soft_targets = soft_targets
+        self.scale_inputs = scale_inputs
+        self.calibrate = calibrate
+        self.refit = refit
 
     @_fit_context(prefer_skip_nested_validation=True)  # type: ignore[untyped-decorator]
     def fit(
@@ -394,7 +441,7 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         """
         refit = hasattr(self, "network_")
         warm = self.warm_start and refit
-        hooks = Hooks(self, self.max_iter, X, y, sample_weight)
+        hooks = Hooks(self, budget(self), X, y, sample_weight)
         with unchanged_on_error(self, self._state if warm else None):
             checked, checked_y = self._validated(X, y, reset=not warm)
             labels = kind_of_targets(y if self.soft_targets else checked_y, soft=self.soft_targets)
@@ -402,20 +449,26 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
                 self._labels.check_equal(labels)
             blueprint = self._planned(labels)
             sample = self._training_sample(X, checked, checked_y, sample_weight)
-            validation = self._validation(X_val, y_val, sample_weight_val)
+            prior = self._prior(sample)
+            validation = self._validation(X_val, y_val, sample_weight_val, prior=prior)
             streams = self._streams()
-            rows = sample.rows
-            if validation is None and holds_out(blueprint.holds_out, sample, self.validation_fraction):
-                rows, held = hold_out(sample, self.validation_fraction, streams["hold_out"])
-                validation = Validation(held, blueprint.loss, blueprint.scoring)
+            rows, watched = sample.rows, True
+            share = self._share_to_hold_out(sample)
+            if validation is None and share is not None:
+                split = hold_out if blueprint.holds_out is True else hold_out_fairly
+                rows, held = split(sample, share, streams["hold_out"])
+                validation = Validation(held, blueprint.loss, blueprint.scoring, prior)
+                watched = blueprint.holds_out is True or len(sample.rows) >= ENOUGH_ROWS
             if warm:
                 self._go_on(blueprint, afresh=True)
             else:
                 self._start(blueprint, checked.dtype, streams)
-            supervisor = Supervisor(self, blueprint, self._state, validation)
+            self._scale(Scaling.of(checked, sample.loss_weight).limited() if self.scale_inputs else None)
+            supervisor = Supervisor(self, blueprint, self._state, validation, watched=watched, prior=prior)
             outcome = supervisor.fit(sample, rows, hooks, interruptible=not refit)
         settled = has_settled(self.loss_curve_, self.n_iter_, outcome.converged)
-        found = look(self.network_, sample, rows, blueprint, last_loss=self.loss_, settled=settled)
+        trained = sample.rows if self.refit else rows
+        found = look(self.network_, sample, trained, blueprint, last_loss=self.loss_, settled=settled)
         for note in [*outcome.notes, *found]:
             warnings.warn(note, stacklevel=3)
         return self
@@ -475,6 +528,7 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
                 self._start(blueprint, checked.dtype, self._streams())
             else:
                 self._go_on(blueprint, afresh=False)
+            self._scale(self._scaling_with(sample) if self.scale_inputs else None)
             notes = Supervisor(self, blueprint, self._state, validation).partial_fit(sample)
         for note in notes:
             warnings.warn(note, stacklevel=3)
@@ -662,7 +716,26 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         self._factors = sample.factors(self.class_weight)
         return sample.weighed(self._factors)
 
-    def _validation(self, X: Any, y: Any, weight: Any, scoring: Any = None) -> Validation | None:
+    def _prior(self, sample: Sample) -> Array | None:
+        """Return the logits of the class frequencies, if they are wanted for calibration."""
+        blueprint = self._blueprint
+        if not self.calibrate or blueprint.lbfgs:
+            return None
+        y = sample.loss_targets(blueprint.loss, blueprint.n_outputs)
+        return prior_logits(blueprint.loss, y, sample.loss_weight, blueprint.n_outputs)
+
+    def _share_to_hold_out(self, sample: Sample) -> float | None:
+        """Return which share of the rows to hold out; None where none are, see ``early_stopping``."""
+        wanted, n = self._blueprint.holds_out, len(sample.rows)
+        share = share_to_hold_out(self.validation_fraction, n)
+        if isinstance(wanted, bool):
+            return share if wanted else None
+        pays = n >= ENOUGH_ROWS or (self.calibrate and self.refit)
+        return share if pays and share * n >= 2 and not is_a_toy(sample) else None
+
+    def _validation(
+        self, X: Any, y: Any, weight: Any, scoring: Any = None, prior: Array | None = None
+    ) -> Validation | None:
         """Return the validation set that these rows are, or None if there are none."""
         if X is None and y is None and weight is None:
             return None
@@ -671,12 +744,15 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
             raise ValueError(f"X_val and y_val belong together, got no {missing}")
         try:
             checked, checked_y = self._validated(X, y, reset=False)
-            as_rows(checked, computation_dtype(self.dtype, checked.dtype), self.n_features_in_)
+            if self.scale_inputs:
+                check_rows(checked)
+            else:
+                as_rows(checked, computation_dtype(self.dtype, checked.dtype), self.n_features_in_)
             sample = Sample.of(self._labels, checked, checked_y, weight, X).weighed(self._factors)
         except (TypeError, ValueError) as error:
             message = f"in the validation set, X_val, y_val and sample_weight_val: {error}"
             raise (TypeError if isinstance(error, TypeError) else ValueError)(message) from None
-        return Validation(sample, self._blueprint.loss, scoring or self._blueprint.scoring)
+        return Validation(sample, self._blueprint.loss, scoring or self._blueprint.scoring, prior)
 
     # --- beginning ----------------------------------------------------------------------------------------
 
@@ -699,6 +775,19 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         """Go on with the network there is."""
         blueprint.check_is_that_of(self.network_, self.dtype)
         self._state.use(blueprint.optimizer, afresh=afresh)
+
+    def _scaling_with(self, sample: Sample) -> Scaling:
+        """Return the scaling that these rows are a part of, beside those before."""
+        known = self.network_.scaling
+        if known is None:
+            return Scaling.of(sample.X, sample.loss_weight)
+        return known.with_rows(sample.X, sample.loss_weight)
+
+    def _scale(self, scaling: Scaling | None) -> None:
+        """Scale the input so from now on; the network computes what it did."""
+        self.network_.rescale(scaling)
+        self.input_mean_ = None if scaling is None else scaling.centre
+        self.input_scale_ = None if scaling is None else scaling.scale
 
     def _read(self, X: Any) -> Any:
         """Return X for a prediction, as scikit-learn checks it; plain arrays of the right shape are right."""
@@ -726,5 +815,6 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         row = int(np.flatnonzero(~np.isfinite(logits).all(axis=1))[0])
         return ValueError(
             f"the logits of row {row} are beyond the range of {logits.dtype}; the largest magnitude in that "
-            f'row of X is {abs(X[row]).max():.4g}. Scale the features, or fit with dtype="float64"'
+            f"row of X is {abs(X[row]).max():.4g}. Scale the features (scale_inputs=True), or fit with "
+            'dtype="float64"'
         )

@@ -73,7 +73,7 @@ def look(
         found += dead_layer(network, few, blueprint)
         if settled and not found:
             found += nothing_learnt(network, few, blueprint, last_loss)
-    return found + different_scales(few, sample, rows)
+    return found if network.scaling else found + different_scales(few, sample, rows)
 
 
 class Few:
@@ -104,10 +104,12 @@ class Few:
         order = np.random.default_rng(0).permutation(len(X))  # neighbours may be alike, or take turns
         grow, ask = np.array_split(order, 2)
         tree = DecisionTreeClassifier(max_leaf_nodes=8, min_samples_leaf=5, random_state=0)
+        weight = np.ones(len(X)) if self.weight is None else self.weight
+        w = weight[ask] / weight[ask].sum()
         for codes in self.labels.answers(self.targets):
-            right = np.mean(tree.fit(X[grow], codes[grow]).predict(X[ask]) == codes[ask])
-            majority = np.unique(codes[ask], return_counts=True)[1].max() / len(ask)
-            if right > majority + _SIGMAS * np.sqrt(majority * (1.0 - majority) / len(ask)):
+            right = w @ (tree.fit(X[grow], codes[grow], weight[grow]).predict(X[ask]) == codes[ask])
+            majority = max(w @ (codes[ask] == code) for code in np.unique(codes[ask]))
+            if right > majority + _SIGMAS * np.sqrt(majority * (1.0 - majority) * (w @ w)):
                 return True
         return False
 
@@ -124,7 +126,7 @@ def dead_layer(network: Network, few: Few, blueprint: Blueprint) -> list[Warning
                 CollapseWarning(
                     f"hidden layer {number} is dead: its {network.widths[end]} units are the same for all "
                     f"{len(y)} rows looked at, {how}, so that the prediction does not depend on X. "
-                    f"{_remedy(blueprint)}, or use another activation."
+                    f"{_remedy(network, blueprint)}, or use another activation."
                 )
             ]
     return []
@@ -146,7 +148,7 @@ def nothing_learnt(network: Network, few: Few, blueprint: Blueprint, last_loss: 
         return [
             DivergenceWarning(
                 f"training ended worse than knowing nothing: on the {n} training rows looked at {told}. "
-                f"{_remedy(blueprint)}{clip}."
+                f"{_remedy(network, blueprint)}{clip}."
             )
         ]
     codes = few.labels.codes(z)
@@ -155,15 +157,17 @@ def nothing_learnt(network: Network, few: Few, blueprint: Blueprint, last_loss: 
         return [
             CollapseWarning(
                 f"all {n} training rows looked at are predicted as {_shown(few.labels.decode(z[:1]))}, and "
-                f"{told}: nothing was learnt from X. {_remedy(blueprint)}, or lower alpha."
+                f"{told}: nothing was learnt from X. {_remedy(network, blueprint)}, or lower alpha."
             )
         ]
     return []
 
 
-def _remedy(blueprint: Blueprint) -> str:
-    rate = "" if blueprint.lbfgs else ", lower learning_rate_init"
-    return f"Scale the features (StandardScaler){rate}, change random_state"
+def _remedy(network: Network, blueprint: Blueprint) -> str:
+    scale = [] if network.scaling else ["scale the features (scale_inputs=True)"]
+    rate = [] if blueprint.lbfgs else ["lower learning_rate_init"]
+    steps = ", ".join([*scale, *rate, "change random_state"])
+    return steps[0].upper() + steps[1:]
 
 
 def different_scales(few: Few, sample: Sample, rows: Array) -> list[Warning]:
@@ -178,8 +182,7 @@ def different_scales(few: Few, sample: Sample, rows: Array) -> list[Warning]:
     return [
         FeatureScaleWarning(
             f"the features differ in scale: column {high} reaches {largest[high]:.4g} in magnitude, column "
-            f"{low} only {largest[low]:.4g}. Scale them, as in make_pipeline(StandardScaler(), "
-            "TinyClassifier())."
+            f"{low} only {largest[low]:.4g}. Scale them, by scale_inputs=True or in a pipeline."
         )
     ]
 

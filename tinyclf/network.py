@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -15,6 +15,9 @@ from .layers import Layer
 from .rows import as_rows
 from .views import Array, Views
 from .workspace import Workspace
+
+if TYPE_CHECKING:
+    from .scaling import Scaling
 
 # Rows per block of a prediction: enough for fast matrix products, few enough to stay in the cache.
 _BLOCK = 1024
@@ -45,6 +48,9 @@ class Network:
         ``network.parameters[0].W = W0``.
     widths : list of int
         Width of the input and of each layer's output.
+    scaling : Scaling or None
+        How the columns of the input are scaled before the first layer reads them; None, as at the start, is
+        not at all. `rescale` changes it.
 
     Examples
     --------
@@ -63,6 +69,7 @@ class Network:
         if isinstance(layers, Layer):
             raise TypeError(f"layers must be a list of layers, got {layers!r}")
         self.layers = tuple(layers)
+        self.scaling: Scaling | None = None
         self.dtype = np.dtype(dtype).newbyteorder("=")
         if not self.layers:
             raise ValueError("a network needs at least one layer")
@@ -125,6 +132,16 @@ class Network:
                         start += size
         return [Views(**arrays) for arrays in parts]
 
+    def rescale(self, scaling: Scaling | None) -> None:
+        """Scale the input otherwise; a first layer Dense is rewritten so that the network computes the same.
+
+        See `Scaling.carry_over`. The first scaling of all is taken as it is.
+        """
+        first = vars(self.parameters[0])
+        if self.scaling is not None and scaling is not None and {"W", "b"} <= set(first):
+            self.scaling.carry_over(first["W"], first["b"], scaling)
+        self.scaling = scaling
+
     def forward(self, tapes: list[Views], x: Array, n_layers: int | None = None) -> Array:
         """Run the rows x (B, n_in) through the first layers, or all, and return the last output.
 
@@ -181,7 +198,7 @@ class Network:
         with suited(self.multiplications(min(n, _BLOCK))), np.errstate(all="ignore"):
             for start in range(0, max(n, 1), _BLOCK):
                 block, sparse = X[start : start + _BLOCK], self.layers[0].reads_sparse
-                rows = as_rows(block, self.dtype, self.widths[0], first_row=start, stays_sparse=sparse)
+                rows = as_rows(block, self.dtype, self.widths[0], start, sparse, self.scaling)
                 y = np.asarray(link(self.forward(workspace.tapes(len(rows)).layers, rows.all(), n_layers)))
                 if y.shape[:1] != (len(rows),):
                     raise ValueError(

@@ -86,7 +86,8 @@ def as_objective(
         raise ValueError(f"there is nothing to train: no layer of {network} has parameters")
     _fast.load()
     check_interval("alpha", alpha, 0.0, math.inf, open_high=True)
-    inputs = as_rows(X, network.dtype, network.widths[0], stays_sparse=network.layers[0].reads_sparse)
+    sparse = network.layers[0].reads_sparse
+    inputs = as_rows(X, network.dtype, network.widths[0], stays_sparse=sparse, scaling=network.scaling)
     targets = loss.targets(y, len(inputs), network.widths[-1])
     weight = as_weights(sample_weight, len(inputs))
     order = _as_indices(rows, len(inputs))

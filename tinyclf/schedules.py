@@ -39,7 +39,17 @@ def cosine(progress: float) -> float:
     return 0.5 * (1.0 + math.cos(math.pi * progress))
 
 
-SCHEDULES: dict[str, Schedule] = {"constant": constant, "linear": linear, "cosine": cosine}
+def flat_cosine(progress: float) -> float:
+    """Keep the learning rate for half of the training, then lower it to 0 along half a cosine."""
+    return cosine(max(0.0, 2.0 * progress - 1.0))
+
+
+SCHEDULES: dict[str, Schedule] = {
+    "constant": constant,
+    "linear": linear,
+    "cosine": cosine,
+    "flat_cosine": flat_cosine,
+}
 
 
 def inverse_scaling(rows_seen: int, power: float) -> float:

@@ -98,6 +98,7 @@ class TrainState:
         """Copies of everything that training changes, for `restore`."""
         return {
             "theta": self.network.theta.copy(),
+            "scaling": self.network.scaling,
             "optimizer": self.optimizer,
             "vectors": {name: vector.copy() for name, vector in vars(self.vectors).items()},
             "streams": [rng.bit_generator.state for rng in (self.shuffle_rng, self.dropout_rng)],
@@ -108,6 +109,7 @@ class TrainState:
     def restore(self, snapshot: dict[str, Any]) -> None:
         """Go back to a snapshot; views of the parameters stay views."""
         self.network.theta = snapshot["theta"]
+        self.network.scaling = snapshot["scaling"]
         self.optimizer = snapshot["optimizer"]
         self.vectors = Views(**{name: vector.copy() for name, vector in snapshot["vectors"].items()})
         for rng, stream in zip((self.shuffle_rng, self.dropout_rng), snapshot["streams"], strict=True):

@@ -8,11 +8,12 @@ from typing import Any, NamedTuple
 
 from sklearn.exceptions import ConvergenceWarning
 
-from .blueprint import Blueprint
+from .blueprint import Blueprint, batch_size
 from .books import Books
+from .calibration import Answers, best_share, draw_to_prior
 from .hooks import Hooks
 from .lbfgs import minimise
-from .schedules import Schedule, constant, inverse_scaling, lowered
+from .schedules import constant, inverse_scaling, lowered
 from .state import TrainState
 from .stopping import Plateau
 from .training import Epoch, train
@@ -22,7 +23,7 @@ from .watch import Watch
 
 
 class Outcome(NamedTuple):
-    """How a fit ended: whether by itself, and what is to be said about it."""
+    """How a fit ended: whether it has stopped to pay, and what is to be said about it."""
 
     converged: bool
     notes: list[Warning]
@@ -38,19 +39,34 @@ class Supervisor:
     blueprint : Blueprint
     state : TrainState
     validation : Validation or None
-        What is measured after each epoch. Training stops by it unless ``early_stopping`` is False.
+        Rows that are not trained on; in the end they tell how far to draw the logits to the prior.
+    watched : bool, default=True
+        Whether they are measured after each epoch, and the best weights kept. Training stops by them then
+        unless ``early_stopping`` is False.
+    prior : ndarray of shape (n_outputs,), optional
+        Logits of the class frequencies, if they are to be drawn to them.
     """
 
     def __init__(
-        self, model: Any, blueprint: Blueprint, state: TrainState, validation: Validation | None
+        self,
+        model: Any,
+        blueprint: Blueprint,
+        state: TrainState,
+        validation: Validation | None,
+        *,
+        watched: bool = True,
+        prior: Array | None = None,
     ) -> None:
         self.model = model
         self.blueprint = blueprint
         self.state = state
         self.validation = validation
-        self.by_score = validation is not None and blueprint.early_stopping is not False
+        self.watched = validation if watched else None
+        self.prior = prior
+        self.by_score = self.watched is not None and blueprint.early_stopping is not False
         self.books = Books(model)
         self.hooks: Hooks | None = None
+        self.scales: list[float] = []  # of the learning rate, in each epoch
         self.stopped = False
 
     def fit(self, sample: Sample, rows: Array, hooks: Hooks, *, interruptible: bool) -> Outcome:
@@ -67,22 +83,57 @@ class Supervisor:
         model = self.model
         watched = self.by_score or not self.blueprint.lbfgs  # which has a test of its own
         plateau = Plateau(model.tol, model.n_iter_no_change if watched else math.inf)
+        start = self.state.snapshot() if model.refit and len(rows) < len(sample.rows) else None
         self._begin(plateau, by_score=self.by_score, anew=True)
         self.hooks = hooks
         hooks.epoch_begins()
         try:
             outcome = (self._minimise if self.blueprint.lbfgs else self._descend)(sample, rows)
+            self.watch.restore(model)
+            share = 1.0 if self.validation is None else self.validation.share(model)
+            if start is not None:
+                self._refit(sample, start)
         except KeyboardInterrupt:
             if model.n_iter_ == 0 and not interruptible:
                 raise
             said = (
                 f"Training interrupted by user after {model.n_iter_} epochs; the model is what it has learnt."
             )
-            outcome = Outcome(False, [UserWarning(said)])
-        self.watch.restore(model)
+            outcome, share = Outcome(False, [UserWarning(said)]), 1.0
+            self.watch.restore(model)
+        self._calibrate(sample, share)
         self.state.plateau = None
         hooks.fit_ends()
         return outcome
+
+    def _refit(self, sample: Sample, start: dict[str, Any]) -> None:
+        """Train anew from the start on all rows, held-out ones included, for as many epochs as were best."""
+        model, searched = self.model, self.state.snapshot()
+        earlier = len(model.loss_curve_) - model.n_iter_
+        best = model.n_iter_ if model.best_epoch_ is None else model.best_epoch_ - earlier
+        self._say(f"Training anew on all {len(sample.rows)} rows, for {best} epochs.")
+        self.state.restore(start)
+        try:
+            epochs = self._epochs(sample, sample.rows)
+            for scale in self.scales[:best]:
+                self.state.scale = scale
+                next(epochs)
+        except KeyboardInterrupt:
+            self.state.restore(searched)
+            raise
+
+    def _calibrate(self, sample: Sample, share: float) -> None:
+        """Draw the logits to the prior; never is the model worse than it on the rows trained on."""
+        network, loss, prior = self.state.network, self.blueprint.loss, self.prior
+        if prior is None:
+            return
+        y = sample.loss_targets(loss, self.blueprint.n_outputs)
+        trained = Answers(network, sample.X, y, sample.loss_weight, sample.rows)
+        share, _ = best_share(trained, loss, prior, least=0.0, most=share)
+        if share < 1.0:
+            draw_to_prior(network, share, prior)
+            self._say(f"Drawn to the class frequencies: {share:.3g} of the logits' distance to theirs stays.")
+        self.model.calibration_ = share
 
     def partial_fit(self, sample: Sample) -> list[Warning]:
         """Train for one epoch.
@@ -95,7 +146,7 @@ class Supervisor:
         adaptive = self.blueprint.rate_rule == "adaptive"
         plateau.n_iter_no_change = self.model.n_iter_no_change if adaptive else math.inf
         self._begin(plateau, by_score=False, anew=False)
-        for epoch in self._epochs(sample, sample.rows, 1, constant):
+        for epoch in self._epochs(sample, sample.rows, once=True):
             self.after(epoch)
         return self._clipped(sample, sample.rows)
 
@@ -103,32 +154,32 @@ class Supervisor:
         self.state.plateau = plateau
         if self.blueprint.rate_rule == "constant":
             self.state.scale = 1.0  # another rule may have left its own
-        self.watch = Watch(plateau, self.validation, by_score)
+        self.watch = Watch(plateau, self.watched, by_score)
         self.books.begin(
-            validates=self.validation is not None,
+            validates=self.watched is not None,
             anew=anew,
             by_score_alone=self.blueprint.early_stopping is True,
         )
 
     def _descend(self, sample: Sample, rows: Array) -> Outcome:
         """Train in steps; a schedule that has fallen over the budget ends silently."""
-        budget, schedule = self.model.max_iter, self.blueprint.schedule
-        for epoch in self._epochs(sample, rows, budget, schedule or constant):
+        for epoch in self._epochs(sample, rows):
             if self.after(epoch):
                 break
         clipped = self._clipped(sample, rows)
-        if self.stopped or schedule is not None:
-            return Outcome(True, clipped)
-        reached = f"Stochastic Optimizer: Maximum iterations ({budget}) reached"
+        if self.stopped or self.blueprint.schedule is not None:
+            return Outcome(self.stopped, clipped)
+        reached = f"Stochastic Optimizer: Maximum iterations ({self.blueprint.max_iter}) reached"
         return Outcome(False, [_unconverged(reached, "max_iter or learning_rate_init"), *clipped])
 
-    def _epochs(self, sample: Sample, rows: Array, budget: int, schedule: Schedule) -> Iterator[Epoch]:
+    def _epochs(self, sample: Sample, rows: Array, once: bool = False) -> Iterator[Epoch]:
+        """Train on these rows, an epoch at a time; once means that no budget is known."""
         model = self.model
         return train(
             self.state.network,
-            epochs=budget,
-            batch_size=min(200, len(rows)) if isinstance(model.batch_size, str) else model.batch_size,
-            schedule=schedule,
+            epochs=1 if once else self.blueprint.max_iter,
+            batch_size=batch_size(model.batch_size, len(rows)),
+            schedule=constant if once else self.blueprint.schedule or constant,
             max_grad_norm=model.max_grad_norm,
             shuffle=model.shuffle,
             state=self.state,
@@ -141,7 +192,7 @@ class Supervisor:
         ending = minimise(
             self.state.network,
             after=self.after,
-            max_iter=model.max_iter,
+            max_iter=self.blueprint.max_iter,
             max_fun=model.max_fun,
             tol=model.tol,
             **self._problem(sample, rows),
@@ -174,6 +225,7 @@ class Supervisor:
     def after(self, epoch: Epoch) -> bool:
         """Take note of an epoch or iteration and return whether to stop."""
         model = self.model
+        self.scales.append(self.state.scale)
         measured = self.watch.measure(model)  # if this is interrupted, the books are as before
         self.books.enter(epoch, measured)
         self._say(f"Iteration {model.n_iter_}, loss = {epoch.loss:.8f}")

@@ -13,13 +13,20 @@ from sklearn.metrics import get_scorer
 from sklearn.model_selection import train_test_split
 from sklearn.utils import _safe_indexing
 
+from .calibration import COST, LEAST, best_share, in_blocks
 from .losses import Loss
 from .rows import as_weights
 from .targets import ClassWeight, Labels
 from .views import Array
 
-# With fewer rows, "auto" holds none out: too few to judge by, and missed in training.
+# With fewer rows, "auto" does not choose the epoch by those held out: too few to judge by.
 ENOUGH_ROWS = 500
+
+# With fewer different rows it holds none out: a toy is to be learnt by heart.
+_A_TOY = 10
+
+# The share that "auto" holds out, of many rows and of few, and how many it would like to have.
+_SHARE, _LARGEST_SHARE, _WISHED = 0.2, 0.5, 100
 
 Scorer = Callable[..., float]
 
@@ -85,6 +92,10 @@ class Sample:
         weight = self.loss_weight
         return np.arange(self.X.shape[0]) if weight is None else np.flatnonzero(weight)
 
+    def loss_targets(self, loss: Loss, n_outputs: int) -> Array:
+        """Return the targets as a loss of so many logits reads them."""
+        return loss.targets(self.labels.for_loss(self.targets, n_outputs), len(self.targets), n_outputs)
+
     def take(self, rows: Array) -> Sample:
         """Return these rows only, as copies."""
         return Sample(
@@ -107,10 +118,12 @@ class Validation:
     loss : Loss
     scoring : "loss", "accuracy", name of a scorer, or callable
         A callable is ``scorer(estimator, X, y)``, with ``sample_weight`` where the rows have weights. Higher
-        is better; "loss" is minus the loss.
+        is better; "loss" is minus the loss, calibrated if there is a prior.
+    prior : ndarray of shape (n_outputs,), optional
+        Logits that those of the estimator may be drawn to, see `calibration`.
     """
 
-    def __init__(self, sample: Sample, loss: Loss, scoring: str | Scorer) -> None:
+    def __init__(self, sample: Sample, loss: Loss, scoring: str | Scorer, prior: Array | None = None) -> None:
         if len(sample.rows) == 0:
             raise ValueError(
                 f"the validation set has {sample.X.shape[0]} rows, none of them with a weight above 0; it "
@@ -119,6 +132,7 @@ class Validation:
         self.sample = sample
         self.loss = loss
         self.scoring = scoring
+        self.prior = prior
         self._scorer = as_scorer(scoring)
         if self._scorer is not None and sample.weight is not None and not _takes_weights(self._scorer):
             raise ValueError(
@@ -129,11 +143,12 @@ class Validation:
     def measure(self, estimator: Any) -> tuple[float, float]:
         """Return the loss and the score of an estimator, whose network is asked as it is now."""
         sample, labels = self.sample, self.sample.labels
-        z = estimator.network_.logits(sample.X)
-        y = self.loss.targets(labels.for_loss(sample.targets, z.shape[1]), len(z), z.shape[1])
+        z, y = self._answers(estimator)
         loss = self.loss.mean(z, y, sample.loss_weight)
         if self.scoring == "loss":
-            return loss, -loss
+            if self.prior is None:
+                return loss, -loss
+            return loss, -self._best_share(z, y)[1]
         if self.scoring == "accuracy":
             hits = labels.hits(z, sample.targets)
             return loss, float(np.average(hits, weights=sample.weight)) if np.isfinite(z).all() else np.nan
@@ -143,6 +158,20 @@ class Validation:
             return loss, float(score)
         except (TypeError, ValueError):
             raise TypeError(f"scoring must return a number, got {score!r} from {self.scoring!r}") from None
+
+    def share(self, estimator: Any) -> float:
+        """Return how far the logits should be drawn to the prior; 1, not at all, if there is none."""
+        return 1.0 if self.prior is None else self._best_share(*self._answers(estimator))[0]
+
+    def _answers(self, estimator: Any) -> tuple[Array, Array]:
+        """Return the logits, and the targets in the form that the loss reads."""
+        z = estimator.network_.logits(self.sample.X)
+        return z, self.sample.loss_targets(self.loss, z.shape[1])
+
+    def _best_share(self, z: Array, y: Array) -> tuple[float, float]:
+        assert self.prior is not None
+        blocks = in_blocks(z, y, self.sample.loss_weight)
+        return best_share(blocks, self.loss, self.prior, least=LEAST, most=1.0, cost=COST)
 
 
 def as_scorer(scoring: str | Scorer) -> Scorer | None:
@@ -162,13 +191,28 @@ def _takes_weights(scorer: Scorer) -> bool:
     return any(p.name == "sample_weight" or p.kind is p.VAR_KEYWORD for p in parameters)
 
 
-def holds_out(wanted: bool | str, sample: Sample, fraction: float) -> bool:
-    """Tell whether to hold this share of the rows out; "auto" does if there are enough of each class."""
-    if isinstance(wanted, bool):
-        return wanted
-    n = len(sample.rows)
-    n_held = math.ceil(fraction * n)
-    return n >= ENOUGH_ROWS and 2 <= n_held < n and _can_be_on_both_sides(sample, fraction)
+def share_to_hold_out(fraction: float | str, n: int) -> float:
+    """Return what share of n rows to hold out; "auto" is a fifth, or of few rows up to half of them."""
+    if isinstance(fraction, str):
+        return min(_LARGEST_SHARE, max(_SHARE, _WISHED / n))
+    return fraction
+
+
+def is_a_toy(sample: Sample) -> bool:
+    """Tell whether there is nothing to hold out: one class only, or less than ten rows that differ.
+
+    Neither do ten rows tell more than one of them that has nearly all the weight.
+    """
+    rows, weight = sample.rows, sample.loss_weight
+    if (sample.targets[rows] == sample.targets[rows[0]]).all():
+        return True
+    if weight is not None and weight.sum() ** 2 < _A_TOY * (weight @ weight):
+        return True
+    if len(rows) >= ENOUGH_ROWS:
+        return False
+    X = sample.X[rows]
+    dense = X.toarray() if hasattr(X, "toarray") else X
+    return len({row.tobytes() for row in dense}) < _A_TOY
 
 
 def _can_be_on_both_sides(sample: Sample, fraction: float) -> bool:
@@ -226,3 +270,19 @@ def hold_out(sample: Sample, fraction: float, rng: np.random.Generator) -> tuple
             f"{held_out} is {0 if fraction == 0.0 else len(held)}"
         )
     return train, sample.take(held)
+
+
+def hold_out_fairly(sample: Sample, fraction: float, rng: np.random.Generator) -> tuple[Array, Sample]:
+    """Split likewise, whatever the classes: of each its share, rounded up or down, and never the only row.
+
+    The rows are sorted by class, and taken at equal distances.
+    """
+    order = rng.permutation(sample.rows)
+    if sample.labels.stratified:
+        codes = sample.targets[order]
+        order = order[np.bincount(codes)[codes] > 1]
+        order = order[np.argsort(sample.targets[order], kind="stable")]
+    n = len(order)
+    at = ((np.arange(int(fraction * n) + 1) + rng.random()) / fraction).astype(np.intp)
+    held = order[at[at < n][: n - 1]]
+    return np.setdiff1d(sample.rows, held), sample.take(held)

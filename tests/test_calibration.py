@@ -1,0 +1,182 @@
+"""Calibration: logits drawn to those of the class frequencies, as far as rows not trained on want it."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy.optimize import minimize_scalar
+from sklearn.datasets import load_breast_cancer, load_iris
+from sklearn.metrics import log_loss
+from table import PLAIN, Brier
+
+from tinyclf import Dense, Network, ReLU, SigmoidCrossEntropy, SoftmaxCrossEntropy, TinyClassifier
+from tinyclf.calibration import Answers, best_share, draw_to_prior, in_blocks, prior_logits
+
+RNG = np.random.default_rng(0)
+IRIS, SPECIES = load_iris(return_X_y=True)
+N = 3000
+
+# Name -> loss, number of logits, targets as the loss reads them.
+CASES = {
+    "softmax": (SoftmaxCrossEntropy(), 4, RNG.integers(0, 4, N)),
+    "one logit": (SigmoidCrossEntropy(), 1, RNG.integers(0, 2, N)),
+    "several labels": (SigmoidCrossEntropy(), 3, RNG.integers(0, 2, (N, 3)).astype(float)),
+    "smoothed": (SoftmaxCrossEntropy(0.2), 4, RNG.integers(0, 4, N)),
+    "soft": (SoftmaxCrossEntropy(), 3, RNG.dirichlet(np.ones(3), N)),
+    "own": (Brier(), 3, RNG.integers(0, 3, N)),
+}
+
+
+def case(name):
+    """Logits that know a little and say it too loudly, their targets and some weights."""
+    loss, k, y = CASES[name]
+    y = loss.targets(y, N, k)
+    hint = np.eye(k)[y] if y.ndim == 1 else y
+    return loss, (2.0 * hint + 3.0 * RNG.normal(size=(N, k))).astype(np.float32), y, RNG.uniform(0, 2, N)
+
+
+def mean_loss(loss, z, y, w):
+    return loss.mean(z.astype(np.float64), y, w)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("name", CASES)
+def test_no_constant_logits_are_better_than_the_priors(name, weighted):
+    loss, z, y, w = case(name)
+    if name == "own":
+        return  # the class frequencies are best for cross-entropies
+    w = w if weighted else None
+    c = prior_logits(loss, y, w, z.shape[1])
+    best = mean_loss(loss, np.tile(c, (N, 1)), y, w)
+    for direction in RNG.normal(size=(20, z.shape[1])):
+        for step in (1e-2, 0.5):
+            assert mean_loss(loss, np.tile(c + step * direction, (N, 1)), y, w) >= best - 1e-12
+
+
+def test_a_class_without_weight_has_a_finite_logit():
+    c = prior_logits(SoftmaxCrossEntropy(), np.array([0, 1, 1, 2]), np.array([1.0, 1.0, 1.0, 0.0]), 4)
+    assert np.isfinite(c).all()
+    c = prior_logits(SigmoidCrossEntropy(), np.array([[0.0, 1.0], [0.0, 1.0]]), None, 2)
+    assert np.isfinite(c).all()
+    assert c[0] < -10 < 10 < c[1]
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("name", CASES)
+def test_the_share_is_the_best_one(name, weighted):
+    loss, z, y, w = case(name)
+    w = w if weighted else None
+    prior = prior_logits(loss, y, w, z.shape[1])
+    found, value = best_share(in_blocks(z, y, w), loss, prior, least=0.0, most=1.0)
+
+    def at(share):
+        return mean_loss(loss, prior + share * (z - prior), y, w)
+
+    truth = minimize_scalar(at, bounds=(0, 1), method="bounded", options={"xatol": 1e-6})
+    assert found == pytest.approx(truth.x, abs=0.011)
+    assert value == pytest.approx(at(found), rel=1e-9)
+    assert value <= truth.fun + 1e-3
+
+
+def test_a_network_that_is_right_keeps_its_logits_and_one_pass_is_enough():
+    y = RNG.integers(0, 3, 500)
+    passes = []
+
+    class Blocks:
+        def __iter__(self):
+            passes.append(1)
+            return iter(in_blocks((4.0 * np.eye(3))[y], y, None))
+
+    loss = SoftmaxCrossEntropy()
+    share, _ = best_share(Blocks(), loss, prior_logits(loss, y, None, 3), least=0.01, most=1.0)
+    assert share == 1.0
+    assert len(passes) == 1
+
+
+def test_noise_is_drawn_to_the_least_and_costs_decide_in_doubt():
+    y = RNG.integers(0, 2, 400)
+    loss, z = SigmoidCrossEntropy(), 5.0 * RNG.normal(size=(400, 1))
+    targets = loss.targets(y, 400, 1)
+    prior = prior_logits(loss, targets, None, 1)
+    z = np.where(targets > 0.5, -np.abs(z), np.abs(z))  # wrong wherever it can be
+    assert best_share(in_blocks(z, targets, None), loss, prior, least=0.01, most=1.0)[0] == 0.01
+    few = in_blocks(0.3 * np.where(targets > 0.5, 1.0, -1.0)[:3], targets[:3], None)
+    free, _ = best_share(few, loss, prior, least=0.01, most=1.0)
+    dear, _ = best_share(few, loss, prior, least=0.01, most=1.0, cost=2.0)
+    assert free == 1.0
+    assert dear == 0.01
+
+
+def test_rows_of_no_weight_do_not_count():
+    loss, z, y, w = case("softmax")
+    w[::2] = 0.0
+    z[::2] = np.inf
+    prior = prior_logits(loss, y, w, 4)
+    some = best_share(in_blocks(z[1::2], y[1::2], w[1::2]), loss, prior, least=0.01, most=1.0)
+    assert best_share(in_blocks(z, y, w), loss, prior, least=0.01, most=1.0) == some
+
+
+def test_logits_that_are_not_finite_stay():
+    loss, z, y, _ = case("softmax")
+    z[5, 1] = np.nan
+    prior = prior_logits(loss, y, None, 4)
+    assert best_share(in_blocks(z, y, None), loss, prior, least=0.01, most=1.0)[0] == 1.0
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
+def test_the_last_layer_is_rewritten(share):
+    network = Network([Dense(5), ReLU(), Dense(3)], n_in=4, dtype="float64", seed=0)
+    x, prior = RNG.normal(size=(20, 4)), RNG.normal(size=3)
+    before = network.logits(x)
+    draw_to_prior(network, share, prior)
+    assert_allclose(network.logits(x), prior + share * (before - prior), rtol=1e-12, atol=1e-12)
+
+
+def test_answers_are_those_of_the_network_now():
+    network = Network([Dense(3)], n_in=4, seed=0)
+    x, y, rows = RNG.normal(size=(2500, 4)), RNG.integers(0, 3, 2500), np.arange(1, 2500, 2)
+    answers = Answers(network, x, y, None, rows)
+    for _ in range(2):
+        assert_array_equal(np.concatenate([z for z, _, _ in answers]), network.logits(x[rows]))
+        assert_array_equal(np.concatenate([t for _, t, _ in answers]), y[rows])
+        network.theta = 2 * network.theta
+
+
+# --- in the estimator --------------------------------------------------------------------------------------
+
+
+def test_the_model_is_the_network_drawn_to_the_prior():
+    x, y = load_breast_cancer(return_X_y=True)
+    y_noisy = np.where(RNG.random(569) < 0.3, 1 - y, y)
+    x, x_val, y, y_val = x[:300], x[300:], y_noisy[:300], y_noisy[300:]
+    plain = {**PLAIN, "max_iter": 60, "learning_rate_init": 0.01, "early_stopping": False}
+    raw, drawn = (
+        TinyClassifier(**{**plain, "scale_inputs": True, "calibrate": on}, dtype="float64", random_state=0)
+        for on in (False, True)
+    )
+    with pytest.warns(Warning, match="Maximum iterations"):
+        raw.fit(x, y, X_val=x_val, y_val=y_val, sample_weight_val=np.ones(len(x_val)))
+    with pytest.warns(Warning, match="Maximum iterations"):
+        drawn.fit(x, y, X_val=x_val, y_val=y_val)
+    a, prior = drawn.calibration_, np.log(y.mean() / (1 - y.mean()))
+    assert raw.calibration_ == 1.0
+    assert 0.01 <= a < 1.0
+    if raw.best_epoch_ == drawn.best_epoch_:
+        z = raw.decision_function(x_val)
+        assert_allclose(drawn.decision_function(x_val), prior + a * (z - prior), rtol=1e-9)
+    losses = [log_loss(y_val, model.predict_proba(x_val)) for model in (raw, drawn)]
+    assert losses[1] < losses[0]
+    assert drawn.best_validation_score_ == pytest.approx(-losses[1], abs=2e-3)
+
+
+def test_partial_fit_goes_on_uncalibrated():
+    model = TinyClassifier(random_state=0).fit(IRIS + 3 * RNG.normal(size=IRIS.shape), SPECIES)
+    assert model.calibration_ < 1.0
+    assert model.partial_fit(IRIS, SPECIES).calibration_ == 1.0
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("parameters", [{"calibrate": False}, {"solver": "lbfgs"}])
+def test_it_can_be_switched_off_and_is_not_for_lbfgs(parameters):
+    noise = RNG.normal(size=(60, 3))
+    model = TinyClassifier(random_state=0, **parameters).fit(noise, RNG.integers(0, 2, 60))
+    assert model.calibration_ == 1.0

@@ -1,0 +1,329 @@
+"""Scaling of the input: statistics that run on, and a first layer that computes the same under new ones."""
+
+import pickle
+
+import numpy as np
+import pytest
+import scipy.sparse
+from mpmath import mp
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.datasets import load_digits, load_iris
+from sklearn.preprocessing import StandardScaler
+from table import PLAIN
+
+from tinyclf import SGD, Dense, Network, ReLU, TinyClassifier, train
+from tinyclf.scaling import Scaling
+
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(3000, 6)) * [1.0, 1e3, 1e-3, 1.0, 0.0, 1.0] + [0.0, 1e6, 0.0, -7.0, 0.1, 1e8]
+NEAR = X[:, :5] / [1.0, 100.0, 1.0, 1.0, 1.0]  # where 1e-16 of the offset is below 1e-12 of the scale
+W = RNG.uniform(0.0, 2.0, 3000) * (RNG.random(3000) > 0.2)
+IRIS, SPECIES = load_iris(return_X_y=True)
+DENSE = np.where(RNG.random((2000, 9)) < 0.1, RNG.normal(size=(2000, 9)), 0.0)
+DENSE[:, 3] = 2.5  # a constant that is not 0
+SPARSE = scipy.sparse.csr_array(DENSE)
+
+
+def sgd(**parameters):
+    """An estimator in float64 that takes hardly a step."""
+    settings = {**PLAIN, "solver": "sgd", "dtype": "float64", "random_state": 0, "scale_inputs": True}
+    return TinyClassifier(
+        **{**settings, "learning_rate_init": 1e-300, "learning_rate": "cosine", **parameters}
+    )
+
+
+# --- the statistics ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("weight", [None, W], ids=["equal", "weighted"])
+def test_mean_and_scale_are_those_of_scikit_learns_scaler(weight):
+    x = np.delete(X, 4, axis=1)  # without the constant
+    ours, theirs = Scaling.of(x, weight), StandardScaler().fit(x, sample_weight=weight)
+    assert_allclose(ours.mean, theirs.mean_, rtol=1e-12)
+    assert_allclose(ours.scale, np.sqrt(theirs.var_), rtol=1e-7)
+    assert_allclose(ours.read(x), theirs.transform(x), rtol=1e-6, atol=1e-6)
+
+
+def test_a_large_offset_costs_no_digits():
+    x = 1e8 + RNG.normal(size=(500, 1))
+    with mp.workdps(60):
+        exact = [mp.mpf(float(v)) for v in x[:, 0]]
+        mean = mp.fsum(exact) / 500
+        scale = mp.sqrt(mp.fsum((v - mean) ** 2 for v in exact) / 500)
+        assert abs(Scaling.of(x).scale[0] / scale - 1) < 1e-13
+        assert abs(Scaling.of(x).mean[0] - mean) < 2e-8
+
+
+@pytest.mark.parametrize("size", [1, 7, 1024, 1025, 2999])
+@pytest.mark.parametrize("rows", [X, SPARSE, X.astype("float32")], ids=["dense", "sparse", "float32"])
+def test_statistics_of_parts_are_those_of_the_whole(rows, size):
+    n = rows.shape[0]
+    weight = W[:n]
+    whole = Scaling.of(rows, weight)
+    parts = Scaling.of(rows[:1], weight[:1])
+    for start in range(1, n if size > 1 else 100, size):
+        parts = parts.with_rows(rows[start : start + size], weight[start : start + size])
+    if size == 1:
+        whole = Scaling.of(rows[:100], weight[:100])
+    assert parts.total == pytest.approx(whole.total, rel=1e-12)
+    assert_allclose(parts.mean, whole.mean, rtol=1e-12, atol=1e-15)
+    assert_allclose(parts.deviation, whole.deviation, rtol=1e-8, atol=1e-15)  # 1e-16 of an offset of 1e8
+    assert_allclose(parts.size, whole.size, rtol=1e-12)
+    assert_allclose(parts.mass, whole.mass, rtol=1e-12)
+
+
+def test_a_weight_is_a_number_of_rows():
+    weight = RNG.integers(0, 4, 200)
+    repeated, weighted = Scaling.of(X[:200].repeat(weight, axis=0)), Scaling.of(X[:200], weight.astype(float))
+    assert_allclose(weighted.mean, repeated.mean, rtol=1e-13)
+    assert_allclose(weighted.scale, repeated.scale, rtol=1e-8)
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_the_order_in_memory_does_not_matter(order):
+    there = Scaling.of(np.asarray(X, order=order), W)
+    assert_array_equal(there.scale, Scaling.of(X, W).scale)
+
+
+@pytest.mark.parametrize("weight", [None, W[:2000]], ids=["equal", "weighted"])
+def test_sparse_rows_are_not_centred_and_scaled_by_their_entries(weight):
+    sparse, dense = Scaling.of(SPARSE, weight), Scaling.of(DENSE, weight)
+    assert_allclose(sparse.mean, dense.mean, rtol=1e-12)
+    assert_allclose(sparse.deviation, dense.deviation, rtol=1e-9, atol=1e-15)
+    assert_array_equal(sparse.centre, np.zeros(9))
+    assert_array_equal(dense.centre, dense.mean)
+    w = np.ones(2000) if weight is None else weight
+    size = np.sqrt(w @ DENSE**2 / (w @ (DENSE != 0.0)))
+    assert_allclose(sparse.scale, np.where(np.arange(9) == 3, 0.0, size), rtol=1e-12)
+    assert_array_equal(sparse.read(DENSE)[DENSE == 0.0], 0.0)
+    mixed = Scaling.of(SPARSE[:900], w[:900]).with_rows(DENSE[900:], w[900:])
+    assert_allclose(mixed.scale, sparse.scale, rtol=1e-12)
+    stored = SPARSE.copy()
+    stored.data[::2] = 0.0  # zeros that are stored are zeros
+    without = stored.copy()
+    without.eliminate_zeros()
+    assert_allclose(Scaling.of(stored, weight).scale, Scaling.of(without, weight).scale, rtol=1e-12)
+
+
+@pytest.mark.parametrize("constant", [0.0, 0.1, -1e300, 1e-310, 7])
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_a_constant_column_is_read_as_zero(constant, dtype):
+    with np.errstate(over="ignore", under="ignore"):
+        column = np.full((2500, 1), constant).astype(dtype)
+    if np.isfinite(column).all():
+        scaling = Scaling.of(column, W[:2500]).limited()
+        assert scaling.scale == 0.0
+        assert scaling.mean == column[0]
+        assert_array_equal(scaling.read(np.array([[constant], [5.0], [-1e30]])), np.zeros((3, 1)))
+
+
+def test_rounding_errors_of_a_constant_are_no_scale():
+    column = 0.1 + np.where(RNG.random((100, 1)) < 0.5, 0.0, 1e-17 + np.spacing(0.1))
+    assert len(np.unique(column)) == 2
+    assert Scaling.of(column).scale == 0.0
+
+
+def test_columns_of_any_magnitude_are_brought_to_one():
+    x = RNG.normal(size=(400, 5)) * [1e300, 1e-300, 1e150, 1e-160, 1.0]
+    scaled = Scaling.of(x).read(x)
+    assert_allclose(scaled.std(axis=0), np.ones(5), rtol=1e-12)
+    assert_allclose(Scaling.of(x[:100]).with_rows(x[100:]).scale, Scaling.of(x).scale, rtol=1e-12)
+
+
+def test_a_column_wider_than_the_type_is_refused_with_row_and_column():
+    x = np.ones((10, 3))
+    x[:, 2] = 1.7e308 * (-1.0) ** np.arange(10)
+    with pytest.raises(ValueError, match=r"1\.7e\+308 at row 0, column 2.*divide the column"):
+        TinyClassifier().fit(x, np.arange(10) % 2)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("kind", [np.asarray, scipy.sparse.csr_array], ids=["dense", "sparse"])
+def test_limits_hide_nothing_that_is_not_finite(kind, bad):
+    model = TinyClassifier(random_state=0, max_iter=2).fit(kind(IRIS), SPECIES)
+    x = IRIS.copy()
+    x[7, 2] = bad
+    for call in (model.predict_proba, lambda x: clone_of(model).fit(x, SPECIES)):
+        with pytest.raises(ValueError, match="row 7, column 2"):
+            call(kind(x))
+    with pytest.raises(ValueError, match="row 7, column 2"):
+        model.partial_fit(kind(x), SPECIES)
+
+
+def clone_of(model):
+    return TinyClassifier(**model.get_params())
+
+
+# --- the limits --------------------------------------------------------------------------------------------
+
+
+def test_entries_beyond_five_standard_deviations_are_read_as_five():
+    x = np.vstack([RNG.normal(size=(1000, 2)), [[100.0, 0.0]]])
+    scaling = Scaling.of(x).limited()
+    z = scaling.read(x)
+    assert z.max() == pytest.approx(5.0, rel=1e-12)
+    inside = (x > scaling.low) & (x < scaling.high)
+    assert inside.sum() == x.size - 1
+    assert_allclose(z[inside], Scaling.of(x).read(x)[inside], rtol=1e-12)
+
+
+def test_zeros_of_sparse_rows_stay_zeros():
+    x = scipy.sparse.csr_array(np.where(RNG.random((300, 3)) < 0.9, 100.0 + RNG.normal(size=(300, 3)), 0.0))
+    scaling = Scaling.of(x).limited()
+    assert (scaling.low <= 0.0).all()
+    assert (scaling.high >= 0.0).all()
+    assert_array_equal(scaling.read(np.zeros((1, 3))), np.zeros((1, 3)))
+
+
+# --- a network that scales its input -----------------------------------------------------------------------
+
+
+def test_a_network_reads_what_the_scaling_reads():
+    plain = Network([Dense(5), ReLU(), Dense(2)], n_in=6, dtype="float64", seed=0)
+    scaled = plain.copy()
+    scaling = Scaling.of(X, W).limited()
+    scaled.rescale(scaling)
+    assert_allclose(scaled.logits(X), plain.logits(scaling.read(X)), rtol=1e-12)
+    y = np.arange(3000) % 2
+    for a, b in zip(
+        train(plain, scaling.read(X), y, optimizer=SGD(0.1), epochs=2, seed=0),
+        train(scaled, X, y, optimizer=SGD(0.1), epochs=2, seed=0),
+        strict=True,
+    ):
+        assert a.loss == pytest.approx(b.loss, rel=1e-12)
+    assert_allclose(scaled.theta, plain.theta, rtol=1e-10)
+
+
+def test_an_offset_costs_float32_weights_nothing():
+    x = np.random.default_rng(1).normal(size=(200, 4))
+    network = Network([Dense(20), ReLU(), Dense(3)], n_in=4, seed=0)
+    network.rescale(Scaling.of(x))
+    near = network.logits(x)
+    network.scaling = None
+    network.rescale(Scaling.of(x + 1e8))
+    assert abs(network.logits(x + 1e8) - near).max() < 1e-5
+
+
+def test_the_attributes_tell_what_is_read():
+    model = TinyClassifier(random_state=0).fit(X, X[:, 0] > 0)
+    bounded = np.clip(
+        X, model.input_mean_ - 5 * model.input_scale_, model.input_mean_ + 5 * model.input_scale_
+    )
+    read = np.zeros_like(X)
+    np.divide(bounded - model.input_mean_, model.input_scale_, out=read, where=model.input_scale_ > 0)
+    by_hand = model.network_.copy()
+    by_hand.scaling = None
+    assert_allclose(by_hand.logits(read)[:, 0], model.decision_function(X), rtol=1e-4, atol=1e-4)
+    off = TinyClassifier(random_state=0, scale_inputs=False).fit(IRIS, SPECIES)
+    assert off.input_mean_ is None
+    assert off.input_scale_ is None
+
+
+def test_fits_on_shifted_and_stretched_columns_are_the_same():
+    x, y = load_digits(return_X_y=True)
+    models = [TinyClassifier(random_state=0, dtype="float64").fit(z, y) for z in (x, 1e-4 * x - 3e3)]
+    p, q = models[0].predict_proba(x), models[1].predict_proba(1e-4 * x - 3e3)
+    assert models[0].n_iter_ == models[1].n_iter_
+    assert_allclose(p, q, rtol=1e-3, atol=1e-4)  # rounding errors grow over thousands of steps
+
+
+def test_dense_rows_can_be_asked_of_a_model_of_sparse_ones_and_the_other_way():
+    for kind, other in [(scipy.sparse.csr_matrix, np.asarray), (np.asarray, scipy.sparse.csr_matrix)]:
+        model = TinyClassifier(random_state=0, max_iter=5).fit(kind(IRIS), SPECIES)
+        assert_allclose(model.predict_proba(other(IRIS)), model.predict_proba(kind(IRIS)), rtol=1e-5)
+        model.partial_fit(other(IRIS), SPECIES)
+
+
+def test_scaling_survives_pickling_and_copies():
+    model = TinyClassifier(random_state=0, max_iter=5).fit(1e6 + IRIS, SPECIES)
+    twin = pickle.loads(pickle.dumps(model))
+    assert_array_equal(twin.predict_proba(1e6 + IRIS), model.predict_proba(1e6 + IRIS))
+    twin.partial_fit(IRIS, SPECIES)
+    assert_allclose(model.input_mean_, (1e6 + IRIS).mean(axis=0), rtol=1e-14)
+
+
+# --- partial_fit -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", [np.asarray, scipy.sparse.csr_array], ids=["dense", "sparse"])
+def test_moments_run_on_and_the_function_stays(kind):
+    y = np.arange(3000) % 3
+    model = sgd().partial_fit(kind(NEAR[:100]), y[:100], classes=[0, 1, 2])
+    for start in range(100, 3000, 580):
+        rows = slice(start, start + 580)
+        before = model.decision_function(NEAR)
+        model.partial_fit(kind(NEAR[rows] * 1.5), y[rows], sample_weight=0.1 + W[rows])
+        assert_allclose(model.decision_function(NEAR), before, rtol=1e-12, atol=1e-12)
+    assert model.input_scale_[0] > 1.1
+
+
+def test_moments_of_chunks_are_those_of_one_fit():
+    y = np.arange(3000) % 3
+    whole, parts = (sgd(max_iter=1).fit(NEAR, y, W) for _ in range(2))
+    parts = sgd().partial_fit(NEAR[:7], y[:7], W[:7], classes=[0, 1, 2])
+    for start in range(7, 3000, 400):
+        parts.partial_fit(*(a[start : start + 400] for a in (NEAR, y, W)))
+    assert_allclose(parts.input_mean_, whole.input_mean_, rtol=1e-12)
+    assert_allclose(parts.input_scale_, whole.input_scale_, rtol=1e-9, atol=1e-15)
+
+
+def test_partial_fit_after_fit_goes_on_from_its_moments():
+    y = np.arange(3000) % 3
+    model = sgd().fit(NEAR[:2000], y[:2000])
+    before = model.decision_function(NEAR)
+    model.partial_fit(NEAR[2000:], y[2000:])
+    assert_allclose(model.decision_function(NEAR), before, rtol=1e-12, atol=1e-12)
+    assert_allclose(model.input_mean_, NEAR.mean(axis=0), rtol=1e-12)
+
+
+def test_a_column_that_was_constant_comes_alive():
+    x, y = np.zeros((200, 3)), np.arange(200) % 2
+    x[:, 0] = RNG.normal(size=200)
+    x[:, 1] = 5.0
+    model = TinyClassifier(dtype="float64", random_state=0).partial_fit(x, y, classes=[0, 1])
+    assert model.input_scale_[1] == 0.0
+    later = x.copy()
+    later[:, 1] = np.where(y == 1, 6.0, 4.0)  # now it tells all
+    quiet = sgd().partial_fit(x, y, classes=[0, 1])
+    before = quiet.decision_function(later)
+    quiet.partial_fit(later, y)
+    assert_allclose(quiet.decision_function(later), before, rtol=1e-12, atol=1e-12)
+    assert quiet.input_scale_[1] > 0.0
+    for _ in range(30):
+        model.partial_fit(later, y)
+    assert model.score(later, y) == 1.0
+
+
+def test_rows_may_come_one_by_one():
+    model = TinyClassifier(random_state=0, learning_rate_init=0.01)
+    for _ in range(4):
+        for i in np.random.default_rng(0).permutation(150):
+            model.partial_fit(IRIS[i : i + 1], SPECIES[i : i + 1], classes=[0, 1, 2])
+    assert model.score(IRIS, SPECIES) > 0.9
+
+
+def test_a_failed_partial_fit_leaves_the_scaling():
+    model = TinyClassifier(random_state=0).partial_fit(IRIS, SPECIES, classes=[0, 1, 2])
+    scaling, before = model.network_.scaling, model.predict_proba(IRIS)
+    with pytest.raises(ValueError, match="100 rows|labels|classes"):
+        model.partial_fit(10 * IRIS, SPECIES + 1)
+    assert model.network_.scaling is scaling
+    assert_array_equal(model.predict_proba(IRIS), before)
+
+
+def test_warm_starts_keep_the_function_under_new_rows():
+    model = sgd(warm_start=True, max_iter=1).fit(IRIS, SPECIES)
+    x = 0.5 + 1.2 * IRIS
+    inside = np.abs(IRIS - IRIS.mean(axis=0)) < 2 * IRIS.std(axis=0)
+    before = model.decision_function(IRIS[inside.all(axis=1)])
+    model.fit(x, SPECIES)
+    assert_allclose(model.input_mean_, x.mean(axis=0), rtol=1e-12)
+    assert_allclose(model.decision_function(IRIS[inside.all(axis=1)]), before, rtol=1e-12, atol=1e-12)
+
+
+def test_switching_it_off_or_on_between_calls_is_the_users_choice():
+    model = sgd().partial_fit(IRIS, SPECIES, classes=[0, 1, 2])
+    model.set_params(scale_inputs=False).partial_fit(IRIS, SPECIES)
+    assert model.input_mean_ is None
+    by_hand = sgd(scale_inputs=False).partial_fit(IRIS, SPECIES, classes=[0, 1, 2])
+    assert by_hand.decision_function(IRIS).shape == (150, 3)

@@ -1,0 +1,229 @@
+"""Scaling of the input: each column is brought to mean 0 and standard deviation 1.
+
+The scale is kept beside the weights, not folded into them: at a column offset of 1e6 that would cost float32
+weights five of their seven digits.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from .rows import check_rows
+from .views import Array
+
+# Rows whose statistics are taken at a time.
+_BLOCK = 1024
+
+# How many standard deviations from the mean an entry may be; see `Scaling.limited`.
+_LIMIT = 5.0
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """What is known of the columns from all rows that were read so far, and how entries are read by it.
+
+    An entry x of a column is read as (min(max(x, low), high) - centre) / scale, and as 0 if its column has
+    been constant. Dense rows are centred on the mean, and the scale is the standard deviation. Of sparse rows
+    zeros must stay zeros, so that their centre is 0; and the scale is the root mean square of the entries
+    that are not 0. (By their standard deviation, a word that one text in a hundred has would be read as 10.)
+
+    Attributes
+    ----------
+    total : float
+        Sum of the weights of the rows.
+    mean, deviation : ndarray of shape (n_in,)
+        Weighted mean and standard deviation of each column, which is exactly 0 for a constant.
+    mass, size : ndarray of shape (n_in,)
+        Of sparse rows: sum of the weights of the entries that are not 0, and their root mean square.
+    low, high : ndarray of shape (n_in,)
+        Between what an entry is read as it is; see `limited`.
+    centred : bool
+        Whether the rows are dense.
+    """
+
+    total: float
+    mean: Array
+    deviation: Array
+    mass: Array
+    size: Array
+    low: Array
+    high: Array
+    centred: bool
+
+    @classmethod
+    def of(cls, X: Any, weight: Array | None = None) -> Scaling:
+        """Take the statistics of rows (n, n_in), dense or CSR, with weights (n,) if given, not all 0."""
+        n_in = X.shape[1]
+        zero, limit = np.zeros(n_in), np.full(n_in, np.inf)
+        nothing = cls(0.0, zero, zero, zero, zero, -limit, limit, centred=not hasattr(X, "tocsr"))
+        return nothing.with_rows(X, weight)
+
+    def with_rows(self, X: Any, weight: Array | None = None) -> Scaling:
+        """Return the statistics of all rows so far and these; the limits stay.
+
+        Raises
+        ------
+        ValueError
+            If an entry is not finite, or the differences in a column are not.
+        """
+        check_rows(X)
+        grown = self
+        with np.errstate(all="ignore"):
+            for start in range(0, X.shape[0], _BLOCK):
+                part = X[start : start + _BLOCK]
+                w = np.ones(part.shape[0]) if weight is None else weight[start : start + _BLOCK]
+                if weight is not None:
+                    part, w = part[w > 0.0], w[w > 0.0]
+                if len(w):
+                    grown = grown._merged(*_statistics(part, w, self.centred))
+        wide = np.flatnonzero(~np.isfinite(grown.mean + grown.deviation))
+        if wide.size:
+            column = X[:, [wide[0]]]
+            column = np.ravel(column.toarray() if hasattr(column, "toarray") else column)
+            row = int(np.abs(column).argmax())
+            raise ValueError(
+                f"the input is {column[row]} at row {row}, column {wide[0]}, whose differences to others are "
+                "beyond the range of float64; divide the column by a large number"
+            )
+        return grown
+
+    def _merged(self, v: float, mean: Array, deviation: Array, mass: Array, size: Array) -> Scaling:
+        """Return these statistics and those of more rows as one.
+
+        Two parts with weights w and v, means m and m + d, and standard deviations s and r are as a whole
+
+            m + d v / (w + v),    sqrt((w s^2 + v r^2) / (w + v) + w v d^2 / (w + v)^2)
+
+        Source: Chan, Golub and LeVeque, "Algorithms for computing the sample variance" (1983), equation 2.1.
+        """
+        total, d = self.total + v, mean - self.mean
+        if not self.total:
+            return replace(self, total=v, mean=mean, deviation=deviation, mass=mass, size=size)
+        share, entries = v / total, self.mass + mass
+        return replace(
+            self,
+            total=total,
+            mean=self.mean + share * d,
+            deviation=np.hypot(
+                _norm(1.0 - share, self.deviation, share, deviation), np.sqrt(share * (1.0 - share)) * d
+            ),
+            mass=entries,
+            size=_norm(self.mass / _or_one(entries), self.size, mass / _or_one(entries), size),
+        )
+
+    @property
+    def scale(self) -> Array:
+        """By what is divided, (n_in,); 0 for a constant column."""
+        return self.deviation if self.centred else np.where(self.deviation > 0.0, self.size, 0.0)
+
+    def limited(self) -> Scaling:
+        """Return it with limits that are 5 scales from the centre; a constant column has none.
+
+        Beyond them an entry is read as the limit. It is for the heavy tails of real data, and for categories
+        that are rare, whose few ones would be read as large numbers.
+        """
+        with np.errstate(over="ignore"):
+            reach = np.where(self.scale > 0.0, _LIMIT * self.scale, np.inf)
+            return replace(self, low=self.centre - reach, high=self.centre + reach)
+
+    @property
+    def centre(self) -> Array:
+        """What is subtracted, (n_in,)."""
+        return self.mean if self.centred else np.zeros_like(self.mean)
+
+    @cached_property
+    def divisor(self) -> Array:
+        """By what a column is divided, (n_in,): a constant one is 0 then."""
+        return np.where(self.scale > 0.0, self.scale, np.inf)
+
+    def read(self, X: Array, columns: Any = slice(None)) -> Array:
+        """Return entries as the network is to read them, in float64: whole rows, or those of some columns."""
+        x: Array = np.maximum(X, self.low[columns])
+        np.minimum(x, self.high[columns], out=x)
+        if self.centred:
+            x -= self.mean[columns]
+        x /= self.divisor[columns]
+        return x
+
+    def carry_over(self, W: Array, b: Array, new: Scaling) -> None:
+        """Rewrite the first layer x W + b, so that under a new scaling it computes what it did under this.
+
+        From (x - m) / s to (x - n) / r, row by row of W: W r / s, and b + sum (n - m) / s W. A column that
+        was constant until now has had no say; its row becomes 0, and learns from there. Where all of them
+        were, as after a single row, the first weights stay, so that the units still differ; what the rows so
+        far lead to stays as well.
+        """
+        unlike = self.scale.any()
+        b += ((new.centre - self.centre) / (self if unlike else new).divisor) @ W
+        if unlike:
+            W *= (new.scale / self.divisor)[:, None]
+
+
+def _statistics(X: Any, w: Array, centred: bool) -> tuple[float, Array, Array, Array, Array]:
+    """Return what `Scaling` keeps of some rows with weights above 0."""
+    total = float(w.sum())
+    share = w / total
+    if hasattr(X, "tocsr"):
+        mean, deviation, mass, size = _of_sparse(X, share)
+        return total, mean, deviation, total * mass, size
+    mass = size = np.zeros(X.shape[1])
+    if not centred:  # dense rows for a model of sparse ones
+        unit = _or_one(np.abs(X).max(axis=0))
+        mass = share @ (X != 0.0)
+        size = unit * np.sqrt(share @ (X / unit) ** 2 / _or_one(mass))
+    return total, *_of_dense(X, share), total * mass, size
+
+
+def _of_dense(X: Array, share: Array) -> tuple[Array, Array]:
+    """Return mean and standard deviation of rows with shares of their weight.
+
+    The first row is subtracted, which leaves only zeros of a constant; and what is left is divided by its
+    largest magnitude, since squares of 1e300 overflow.
+    """
+    first = X[0].astype(np.float64)
+    d = np.subtract(X, first, order="C")  # whatever the order of X, so that sums round alike
+    unit = _or_one(np.abs(d).max(axis=0))
+    d /= unit
+    mean = share @ d
+    d -= mean
+    deviation = unit * np.sqrt(share @ np.square(d, out=d))
+    return first + unit * mean, _without_noise(deviation, np.abs(first) + unit * np.abs(mean), X.dtype)
+
+
+def _of_sparse(X: Any, share: Array) -> tuple[Array, Array, Array, Array]:
+    """Return mean and standard deviation of CSR rows, and mass and size of their entries."""
+    n_in = X.shape[1]
+    share, column = np.repeat(share, np.diff(X.indptr)), X.indices
+    top, bottom = (np.ravel(X.max(axis=0).toarray()), np.ravel(X.min(axis=0).toarray()))
+    unit = _or_one(np.maximum(top, -bottom).astype(np.float64))
+    x = X.data / unit[column]
+    mean, squares, mass = (np.bincount(column, share * v, n_in) for v in (x, x * x, (x != 0.0).astype(float)))
+    about = np.bincount(column, share * (x - mean[column]) ** 2, n_in)
+    stored = np.bincount(column, share, n_in)
+    deviation = unit * np.sqrt(about + np.maximum(1.0 - stored, 0.0) * mean**2)
+    constant = top == bottom
+    return (
+        np.where(constant, top, unit * mean),
+        np.where(constant, 0.0, _without_noise(deviation, unit * np.abs(mean), X.dtype)),
+        mass,
+        unit * np.sqrt(squares / _or_one(mass)),
+    )
+
+
+def _norm(p: Any, s: Array, q: Any, r: Array) -> Array:
+    """Return sqrt(p s^2 + q r^2) without squares that overflow or vanish."""
+    norm: Array = np.hypot(np.sqrt(p) * s, np.sqrt(q) * r)
+    return norm
+
+
+def _or_one(values: Array) -> Array:
+    return np.where(values > 0.0, values, 1.0)
+
+
+def _without_noise(deviation: Array, magnitude: Array, dtype: np.dtype[Any]) -> Array:
+    """Take a column for constant that differs by rounding errors only."""
+    return np.where(deviation > np.finfo(dtype).eps * magnitude, deviation, 0.0)
