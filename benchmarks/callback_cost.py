@@ -15,7 +15,7 @@ import numpy as np  # noqa: E402
 from sklearn.callback import ScoringMonitor  # noqa: E402
 from sklearn.datasets import load_digits  # noqa: E402
 
-from tinyclf import EarlyStopping, TinyClassifier, classifier, use_fast  # noqa: E402
+from tinyclf import SKLEARN_DEFAULTS, EarlyStopping, TinyClassifier, classifier, use_fast  # noqa: E402
 
 
 class NoHooks:
@@ -32,9 +32,8 @@ class NoHooks:
 
 def fit(X, y, batch_size, epochs, callbacks=(), hooks=classifier.Hooks, look=classifier.look):
     """Something to call that fits, with these hooks and this diagnosis."""
-    model = TinyClassifier(
-        batch_size=batch_size, max_iter=epochs, tol=0.0, early_stopping=False, random_state=0
-    )
+    model = TinyClassifier(**{**SKLEARN_DEFAULTS, "dtype": "float32"})
+    model.set_params(batch_size=batch_size, max_iter=epochs, tol=0.0, random_state=0)
     model.set_callbacks(*callbacks)
 
     def run():

@@ -14,7 +14,7 @@ from sklearn.datasets import load_digits, make_classification
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPClassifier, _multilayer_perceptron
 
-from tinyclf import TinyClassifier, use_fast
+from tinyclf import SKLEARN_DEFAULTS, TinyClassifier, use_fast
 from tinyclf.objective import Objective
 
 Run = Callable[[], float]

@@ -19,6 +19,7 @@ from sklearn.exceptions import ConvergenceWarning  # noqa: E402
 from sklearn.neural_network import MLPClassifier  # noqa: E402
 
 from tinyclf import (  # noqa: E402
+    SKLEARN_DEFAULTS,
     Adam,
     Dense,
     Network,
@@ -34,7 +35,8 @@ PARAMETERS = {"batch_size": 200, "tol": 0.0, "early_stopping": False, "random_st
 
 def seconds(X, y, epochs: int, repeats: int, kinds=(TinyClassifier,)) -> list[float]:
     """Of an epoch of a fit by each kind of classifier."""
-    models = [kind(**PARAMETERS, max_iter=epochs) for kind in kinds]
+    equal = {MLPClassifier: {}, TinyClassifier: {**SKLEARN_DEFAULTS, "dtype": "float32"}}
+    models = [kind(**{**equal[kind], **PARAMETERS, "max_iter": epochs}) for kind in kinds]
     best = side_by_side({model: (lambda model=model: model.fit(X, y)) for model in models}, repeats)
     return [best[model] / epochs for model in models]
 

@@ -6,13 +6,13 @@ weights five of their seven digits.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from .rows import check_rows
+from .rows import ENTRIES, check_rows
 from .views import Array
 
 # Rows whose statistics are taken at a time.
@@ -140,14 +140,43 @@ class Scaling:
         """By what a column is divided, (n_in,): a constant one is 0 then."""
         return np.where(self.scale > 0.0, self.scale, np.inf)
 
-    def read(self, X: Array, columns: Any = slice(None)) -> Array:
-        """Return entries as the network is to read them, in float64: whole rows, or those of some columns."""
-        x: Array = np.maximum(X, self.low[columns])
-        np.minimum(x, self.high[columns], out=x)
+    def read(self, X: Array) -> Array:
+        """Return whole rows as the network is to read them, float32 ones in float32 if that can hold them."""
+        low, high, centre, factor = self._narrow if X.dtype == np.float32 and self._narrow else self._wide
+        n = len(X) if len(X) <= len(low) else 1
+        x: Array = np.maximum(X, low[:n])
+        np.minimum(x, high[:n], out=x)
         if self.centred:
-            x -= self.mean[columns]
+            x -= centre[:n]
+        x *= factor[:n]
+        return x
+
+    def read_entries(self, values: Array, columns: Array) -> Array:
+        """Return entries of these columns likewise, in float64."""
+        x: Array = np.clip(values, self.low[columns], self.high[columns], dtype=np.float64)
+        x -= self.centre[columns]
         x /= self.divisor[columns]
         return x
+
+    @cached_property
+    def _wide(self) -> tuple[Array, Array, Array, Array]:
+        """What `read` computes with, repeated for each row of a block: 9 instead of 18 us for 256 x 64."""
+        factor = np.minimum(1.0 / self.divisor, np.finfo(np.float64).max)
+        rows = (max(1, ENTRIES // max(1, len(factor))), 1)
+        low, high, centre, factor = (np.tile(a, rows) for a in (self.low, self.high, self.centre, factor))
+        return low, high, centre, factor
+
+    @cached_property
+    def _narrow(self) -> tuple[Array, Array, Array, Array] | None:
+        known = self.scale[self.scale > 0.0]
+        if np.abs(self.centre).max() > 1e30 or (known.size and not 1e-30 < known.min() <= known.max() < 1e30):
+            return None
+        with np.errstate(over="ignore"):
+            low, high, centre, factor = (a.astype(np.float32) for a in self._wide)
+        return low, high, centre, factor
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), tuple(getattr(self, field.name) for field in fields(self))  # not what is cached
 
     def carry_over(self, W: Array, b: Array, new: Scaling) -> None:
         """Rewrite the first layer x W + b, so that under a new scaling it computes what it did under this.
