@@ -1,16 +1,16 @@
 """Digits in a scikit-learn pipeline: fit, probabilities, and what the network is least sure of."""
 
 from sklearn.datasets import load_digits
+from sklearn.decomposition import PCA
 from sklearn.model_selection import train_test_split
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
 from tinyclf import TinyClassifier
 
 X, y = load_digits(return_X_y=True)
 X_train, X_test, y_train, y_test = train_test_split(X, y, stratify=y, random_state=0)
 
-model = make_pipeline(StandardScaler(), TinyClassifier(learning_rate_init=0.01, random_state=0))
+model = make_pipeline(PCA(40), TinyClassifier(random_state=0))
 model.fit(X_train, y_train)
 network = model[-1]
 print(f"{network.n_iter_} epochs, training loss {network.loss_:.4f}")

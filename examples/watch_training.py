@@ -14,19 +14,18 @@ from tinyclf import Checkpoint, ConfidenceDisplay, EarlyStopping, LossCurveDispl
 folder = Path(tempfile.mkdtemp())
 picture = Path(sys.argv[1]) if len(sys.argv) > 1 else folder / "watched.png"
 X, y = load_digits(return_X_y=True)
-X_train, X_rest, y_train, y_rest = train_test_split(X / 16, y, test_size=0.5, stratify=y, random_state=0)
+X_train, X_rest, y_train, y_rest = train_test_split(X, y, test_size=0.5, stratify=y, random_state=0)
 X_val, X_test, y_val, y_test = train_test_split(
     X_rest, y_rest, test_size=0.5, stratify=y_rest, random_state=0
 )
 
-model = TinyClassifier(learning_rate_init=0.01, max_iter=300, random_state=0)
+model = TinyClassifier(random_state=0)
 model.fit(X_train, y_train, X_val=X_val, y_val=y_val)
-best = model.validation_loss_curve_.index(min(model.validation_loss_curve_)) + 1
-print(f"stopped after {model.n_iter_} epochs, kept the weights of epoch {best}")
+print(f"stopped after {model.n_iter_} epochs, kept the weights of epoch {model.best_epoch_}")
 
 # The same by callbacks, which also leave a file after each epoch.
 callbacks = EarlyStopping(X_val, y_val), Checkpoint(folder / "model.pickle")
-watched = TinyClassifier(learning_rate_init=0.01, max_iter=300, early_stopping=False, random_state=0)
+watched = TinyClassifier(early_stopping=False, random_state=0)
 watched.set_callbacks(*callbacks).fit(X_train, y_train)
 loaded = pickle.loads((folder / "model.pickle").read_bytes())
 print("the file predicts the same:", (loaded.predict(X_test) == watched.predict(X_test)).all())

@@ -350,8 +350,8 @@ def test_the_schedule_ends_without_a_warning():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         model = TinyClassifier(random_state=0).fit(X, Y)
-    assert model.n_iter_ == 50
-    assert model.t_ == 50 * 75  # the others are held out
+    assert model.n_iter_ == 40
+    assert model.t_ == 40 * 75  # the others are held out
     with pytest.warns(ConvergenceWarning):
         TinyClassifier(learning_rate="constant", max_iter=3, random_state=0).fit(X, Y)
 

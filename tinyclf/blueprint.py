@@ -223,7 +223,7 @@ def loss_for(labels: Labels, loss: str | Loss, label_smoothing: float) -> Loss:
 def budget(parameters: Any) -> int:
     """Return the largest number of epochs, or of iterations of L-BFGS, which needs more of them."""
     if isinstance(parameters.max_iter, str):
-        return 200 if parameters.solver == "lbfgs" else 50
+        return 200 if parameters.solver == "lbfgs" else 40
     return int(parameters.max_iter)
 
 

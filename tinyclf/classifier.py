@@ -124,12 +124,12 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         ``max_iter`` epochs, "flat_cosine" over the second half of them; a callable maps the share of them
         that is done, in [0, 1), to a factor, at least 0. partial_fit knows no budget: there these four are
         constant.
-    learning_rate_init : float, default=8e-3
+    learning_rate_init : float, default=0.01
         Learning rate at the start, more than 0. Larger learns faster, until it diverges. Not used by "lbfgs".
     power_t : float, default=0.5
         Exponent of "invscaling", at least 0: the larger, the faster the rate falls.
     max_iter : int or "auto", default="auto"
-        Largest number of epochs, or of iterations of "lbfgs", at least 1. "auto" is 50, or 200 iterations.
+        Largest number of epochs, or of iterations of "lbfgs", at least 1. "auto" is 40, or 200 iterations.
     shuffle : bool, default=True
         Whether to draw a new order of the rows in each epoch.
     random_state : int, RandomState or None, default=None
@@ -324,7 +324,7 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         alpha: float = 0.01,
         batch_size: int | str = "proportional",
         learning_rate: str | Schedule = "flat_cosine",
-        learning_rate_init: float = 8e-3,
+        learning_rate_init: float = 0.01,
         power_t: float = 0.5,
         max_iter: int | str = "auto",
         shuffle: bool = True,
