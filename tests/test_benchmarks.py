@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 
@@ -66,3 +67,34 @@ def test_the_fit_benchmark_sets_equal_work_side_by_side(root, tmp_path):
 )
 def test_the_other_benchmarks_run(root, script, arguments, said):
     assert said in run(root, script, *arguments)
+
+
+def test_the_benchmark_of_defaults_reads_a_folder_and_tells_all(root, tmp_path):
+    pytest.importorskip("matplotlib")
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(60, 3))
+    np.savez(tmp_path / "own.npz", X=X, y=np.where(X[:, 0] > 0, "yes", "no"))
+    results, picture = tmp_path / "results.json", tmp_path / "picture.png"
+    arguments = ["--splits", "2", "--only", "own", "iris", "--json", results, "--picture", picture]
+    text = run(root, "defaults.py", tmp_path, *arguments)
+    found = json.loads(results.read_text())
+    assert set(found) == {"own", "iris"}
+    for row in found.values():
+        assert len(row) == 5
+        for values in row.values():
+            assert all(len(column) == 2 for column in values.values())
+            assert all(0.0 <= share <= 1.0 for share in values["accuracy"])
+    lines = [line for line in text.splitlines() if line.startswith("TinyClassifier")]
+    for line, base in zip(lines, ("MLPClassifier, scaled", "HistGradientBoosting"), strict=True):
+        ratios = [
+            np.mean(row["TinyClassifier"]["log_loss"]) / np.mean(row[base]["log_loss"])
+            for row in found.values()
+        ]
+        assert float(line.split()[1]) == pytest.approx(np.exp(np.mean(np.log(ratios))), abs=6e-4)
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_ablation_turns_off_one_default_after_the_other(root):
+    text = run(root, "defaults.py", "--splits", "1", "--only", "iris", "--ablation")
+    for name in ("scale_inputs", "alpha", "batch_size", "learning_rate", "max_iter", "calibrate", "refit"):
+        assert f"\n{name}=" in text

@@ -258,7 +258,6 @@ def test_every_parameter_of_mlp_classifier_is_here_with_its_default_on_demand():
     assert set(SKLEARN_DEFAULTS) == {*theirs, "dtype", "scale_inputs", "calibrate", "refit"}
     changed = {name for name, value in theirs.items() if TinyClassifier().get_params()[name] != value}
     assert changed == {
-        "alpha",
         "batch_size",
         "early_stopping",
         "learning_rate",

@@ -1,5 +1,6 @@
 """What a user gets without thinking: TinyClassifier() on small, rare, wide, noisy and broken data."""
 
+import tracemalloc
 import warnings
 
 import numpy as np
@@ -12,7 +13,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from test_classifier import Interrupts
 
-from tinyclf import SKLEARN_DEFAULTS, TinyClassifier
+from tinyclf import SKLEARN_DEFAULTS, Loss, SigmoidCrossEntropy, TinyClassifier
 
 TOYS = {"iris": load_iris, "wine": load_wine, "breast_cancer": load_breast_cancer, "digits": load_digits}
 
@@ -255,3 +256,83 @@ def test_other_targets(n, kind):
     p = model.predict_proba(X)
     prior = np.tile(hot.mean(axis=0), (n, 1))
     assert np.square(p - hot).mean() < np.square(prior - hot).mean()
+
+
+@pytest.mark.filterwarnings("ignore:The number of unique classes")
+@pytest.mark.parametrize("labels", [list("abcdefghij"), [*"aa", *map(str, range(598))]], ids=["10", "600"])
+def test_classes_of_one_row_each(labels):
+    X = np.random.default_rng(0).normal(size=(len(labels), 12))
+    for seed in range(5):
+        model = TinyClassifier(random_state=seed).fit(X, labels)
+        assert len(model.classes_) == len(set(labels))
+        assert loss_of(model, X, np.array(labels)) < prior_loss(np.array(labels))
+
+
+@pytest.mark.parametrize("weight", [1e-160, 1e160])
+@pytest.mark.filterwarnings("ignore::tinyclf.TrainingWarning")
+def test_enormous_and_tiny_weights(weight):
+    X, y = load_iris(return_X_y=True)
+    settings = {"random_state": 0, "alpha": 0.0, "dtype": "float64"}  # a penalty is divided by the weights
+    model, other = (TinyClassifier(**settings).fit(X, y, np.full(150, w)) for w in (weight, 1.0))
+    np.testing.assert_allclose(model.predict_proba(X), other.predict_proba(X), rtol=1e-6, atol=1e-9)
+
+
+def test_one_row_with_all_the_weight_is_a_toy():
+    X, y = load_iris(return_X_y=True)
+    weight = np.full(150, 1e-6)
+    weight[70] = 1.0
+    assert TinyClassifier(random_state=0).fit(X, y, weight).predict(X[70:71]) == y[70]
+
+
+def test_losses_that_are_no_cross_entropy_are_not_calibrated():
+    class Hinge(Loss):
+        """Of targets -1 and 1, which are no codes."""
+
+        def n_outputs(self, n_classes):
+            return 1
+
+        def targets(self, y, n, n_outputs):
+            return 2.0 * np.asarray(y) - 1.0
+
+        def rows(self, z, y, dz, t):
+            margin = 1.0 - y * z[:, 0]
+            dz[:, 0] = np.where(margin > 0, -y, 0.0)
+            return np.maximum(margin, 0.0)
+
+        def probabilities(self, z):
+            p = 1.0 / (1.0 + np.exp(-z[:, 0]))
+            return np.stack([1.0 - p, p], axis=1)
+
+    X, y = load_breast_cancer(return_X_y=True)
+    model = TinyClassifier(loss=Hinge(), random_state=0).fit(X, y)
+    assert model.calibration_ == 1.0
+    assert model.score(X, y) > 0.95
+
+
+def test_an_interrupted_refit_is_calibrated_by_the_rows_held_out():
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(200, 20)), rng.integers(0, 2, 200)
+
+    class Stops(SigmoidCrossEntropy):
+        steps = 0
+
+        def value_and_grad(self, z, y, w, dz, t):
+            Stops.steps += len(z) in (64, 36)
+            if Stops.steps == 2 * 40 + 30:  # 100 rows are two batches; then four of 64, 64, 64 and 8
+                Stops.steps += 10**6
+                raise KeyboardInterrupt
+            return super().value_and_grad(z, y, w, dz, t)
+
+    with pytest.warns(UserWarning, match="interrupted by user after 40 epochs"):
+        model = TinyClassifier(loss=Stops(), random_state=0).fit(X, y)
+    assert model.calibration_ < 0.1
+
+
+def test_wide_sparse_rows_are_not_made_dense():
+    X = scipy.sparse.random(400, 200_000, 2e-4, format="csr", random_state=0)
+    y = np.arange(400) % 2
+    tracemalloc.start()
+    TinyClassifier((4,), max_iter=1, random_state=0).fit(X, y)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 150e6  # dense it would be 640 MB

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import scipy.sparse
 from mpmath import mp
-from numpy.testing import assert_allclose, assert_array_equal
+from numpy.testing import assert_allclose, assert_array_equal, assert_array_less
 from sklearn.datasets import load_digits, load_iris
 from sklearn.preprocessing import StandardScaler
 from table import PLAIN
@@ -185,7 +185,7 @@ def test_a_network_reads_what_the_scaling_reads():
     plain = Network([Dense(5), ReLU(), Dense(2)], n_in=6, dtype="float64", seed=0)
     scaled = plain.copy()
     scaling = Scaling.of(X, W).limited()
-    scaled.rescale(scaling)
+    scaled.scaling = scaling
     assert_allclose(scaled.logits(X), plain.logits(scaling.read(X)), rtol=1e-12)
     y = np.arange(3000) % 2
     for a, b in zip(
@@ -200,10 +200,9 @@ def test_a_network_reads_what_the_scaling_reads():
 def test_an_offset_costs_float32_weights_nothing():
     x = np.random.default_rng(1).normal(size=(200, 4))
     network = Network([Dense(20), ReLU(), Dense(3)], n_in=4, seed=0)
-    network.rescale(Scaling.of(x))
+    network.scaling = Scaling.of(x)
     near = network.logits(x)
-    network.scaling = None
-    network.rescale(Scaling.of(x + 1e8))
+    network.scaling = Scaling.of(x + 1e8)
     assert abs(network.logits(x + 1e8) - near).max() < 1e-5
 
 
@@ -324,9 +323,63 @@ def test_warm_starts_keep_the_function_under_new_rows():
     assert_allclose(model.decision_function(IRIS[inside.all(axis=1)]), before, rtol=1e-12, atol=1e-12)
 
 
-def test_switching_it_off_or_on_between_calls_is_the_users_choice():
-    model = sgd().partial_fit(IRIS, SPECIES, classes=[0, 1, 2])
-    model.set_params(scale_inputs=False).partial_fit(IRIS, SPECIES)
-    assert model.input_mean_ is None
-    by_hand = sgd(scale_inputs=False).partial_fit(IRIS, SPECIES, classes=[0, 1, 2])
-    assert by_hand.decision_function(IRIS).shape == (150, 3)
+@pytest.mark.parametrize("first", [True, False])
+def test_switched_between_calls_the_function_stays(first):
+    y = np.arange(3000) % 3
+    model = sgd(scale_inputs=first).partial_fit(NEAR[:500, :4], y[:500], classes=[0, 1, 2])
+    before = model.decision_function(NEAR[:, :4])
+    for on in (not first, first):
+        model.set_params(scale_inputs=on).partial_fit(NEAR[500:, :4], y[500:])
+        assert (model.input_mean_ is not None) == on
+        assert_allclose(model.decision_function(NEAR[:, :4]), before, rtol=1e-8, atol=1e-8)
+
+
+def test_limits_follow_columns_that_drift():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(500, 3))
+    model = TinyClassifier(random_state=0).fit(x, x[:, 0] > 0)
+    for _ in range(100):
+        far = rng.normal(size=(200, 3)) + 20
+        model.partial_fit(far, far[:, 0] > 20)
+    assert model.score(far, far[:, 0] > 20) > 0.8
+    assert_array_less(far.max(axis=0), model.network_.scaling.high)
+
+
+def test_the_attributes_cannot_be_written_to():
+    model = TinyClassifier(random_state=0).fit(IRIS, SPECIES)
+    for twin in (model, pickle.loads(pickle.dumps(model))):
+        with pytest.raises(ValueError, match="read-only"):
+            twin.input_mean_ += 1.0
+        with pytest.raises(ValueError, match="read-only"):
+            twin.input_scale_[0] = 1.0
+
+
+def test_entries_of_the_same_place_are_added_up_first():
+    twice = scipy.sparse.csr_matrix(
+        (np.repeat(SPARSE.data / 2, 2), np.repeat(SPARSE.indices, 2), 2 * SPARSE.indptr), shape=SPARSE.shape
+    )
+    y = np.arange(2000) % 2
+    model, other = (TinyClassifier(random_state=0, max_iter=2).fit(x, y) for x in (SPARSE, twice))
+    assert_array_equal(model.input_scale_, other.input_scale_)
+    assert_array_equal(model.predict_proba(SPARSE), other.predict_proba(twice))
+    assert not twice.has_canonical_format  # it is the caller's
+
+
+@pytest.mark.parametrize("n", [100, 3000])
+def test_the_last_bit_is_no_information_for_any_number_of_rows(n):
+    y = np.arange(n) % 2
+    x = np.column_stack([RNG.normal(size=n), np.where(y == 1, 0.1 + 0.2, 0.3)])
+    model = TinyClassifier(random_state=0).fit(x, y)
+    assert model.input_scale_[1] == 0.0
+    assert abs(model.predict_proba(x)[:, 1] - 0.5).max() < 0.3
+
+
+def test_rows_of_float32_lose_nothing_where_they_must_not():
+    x = (RNG.normal(size=(500, 3)) * 1e4 + 1.6e9).astype("float32")  # times in seconds
+    model = TinyClassifier(random_state=0, max_iter=5).fit(x, np.arange(500) % 2)
+    assert_array_equal(model.predict_proba(x), model.predict_proba(x.astype("float64")))
+    y = np.arange(500) % 3
+    wide = sgd().partial_fit(x[:250], y[:250], classes=[0, 1, 2])
+    before = wide.decision_function(x)
+    wide.partial_fit(x[250:], y[250:])
+    assert_allclose(wide.decision_function(x), before, rtol=1e-9, atol=1e-9)

@@ -116,8 +116,8 @@ class EarlyStopping(_Callback):
             )
         return watch.reached(estimator, watch.measure(estimator))
 
-    def before_fit_ends(self, estimator: Any, context: Any) -> None:
-        """Restore the best weights, before other callbacks look at the model that is left."""
+    def training_ends(self, estimator: Any, context: Any) -> None:
+        """Restore the best weights; with ``refit`` their epoch counts."""
         self._fits[fit_of(context)].restore(estimator)
 
 

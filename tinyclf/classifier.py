@@ -24,7 +24,7 @@ from .calibration import prior_logits
 from .diagnosis import has_settled, look
 from .hooks import Hooks
 from .layers import ACTIVATIONS, Layer
-from .losses import LOSSES, Loss
+from .losses import LOSSES, Loss, SigmoidCrossEntropy, SoftmaxCrossEntropy
 from .network import Network
 from .optimizers import OPTIMIZERS, Optimizer
 from .rows import as_rows, check_rows
@@ -110,7 +110,7 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         "adam" and "sgd" are built from the parameters below that carry their letters; an Optimizer brings its
         own, and those parameters are ignored. "lbfgs" suits small data: all rows in each iteration, no
         learning rate, computed in float64.
-    alpha : float, default=0.01
+    alpha : float, default=1e-4
         Strength of the L2 penalty of the weights, at least 0; more makes the network smoother. It is divided
         by the sum of a batch's weights, so that its effect falls with the batch size; see ``weight_decay``.
     batch_size : int, "auto" or "proportional", default="proportional"
@@ -321,7 +321,7 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         activation: str | Layer | type[Layer] | Sequence[Any] = "relu",
         *,
         solver: str | Optimizer = "adam",
-        alpha: float = 0.01,
+        alpha: float = 1e-4,
         batch_size: int | str = "proportional",
         learning_rate: str | Schedule = "flat_cosine",
         learning_rate_init: float = 0.01,
@@ -453,17 +453,19 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
             validation = self._validation(X_val, y_val, sample_weight_val, prior=prior)
             streams = self._streams()
             rows, watched = sample.rows, True
-            share = self._share_to_hold_out(sample)
-            if validation is None and share is not None:
+            share = None if validation is not None else self._share_to_hold_out(sample, prior)
+            if share is not None:
                 split = hold_out if blueprint.holds_out is True else hold_out_fairly
                 rows, held = split(sample, share, streams["hold_out"])
-                validation = Validation(held, blueprint.loss, blueprint.scoring, prior)
+                if len(rows) < len(sample.rows):
+                    validation = Validation(held, blueprint.loss, blueprint.scoring, prior)
                 watched = blueprint.holds_out is True or len(sample.rows) >= ENOUGH_ROWS
             if warm:
                 self._go_on(blueprint, afresh=True)
             else:
                 self._start(blueprint, checked.dtype, streams)
-            self._scale(Scaling.of(checked, sample.loss_weight).limited() if self.scale_inputs else None)
+            scaling = Scaling.of(checked, sample.loss_weight).limited() if self.scale_inputs else None
+            self._scale(scaling, anew=not warm)
             supervisor = Supervisor(self, blueprint, self._state, validation, watched=watched, prior=prior)
             outcome = supervisor.fit(sample, rows, hooks, interruptible=not refit)
         settled = has_settled(self.loss_curve_, self.n_iter_, outcome.converged)
@@ -528,7 +530,7 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
                 self._start(blueprint, checked.dtype, self._streams())
             else:
                 self._go_on(blueprint, afresh=False)
-            self._scale(self._scaling_with(sample) if self.scale_inputs else None)
+            self._scale(self._running_scaling(sample) if self.scale_inputs else None, anew=first)
             notes = Supervisor(self, blueprint, self._state, validation).partial_fit(sample)
         for note in notes:
             warnings.warn(note, stacklevel=3)
@@ -666,6 +668,18 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
     def intercepts_(self, values: list[Array]) -> None:
         self.intercepts_[:] = values
 
+    @property
+    def input_mean_(self) -> Array | None:
+        """What is subtracted from each column."""
+        scaling = self.network_.scaling
+        return None if scaling is None else scaling.centre
+
+    @property
+    def input_scale_(self) -> Array | None:
+        """By what it is divided."""
+        scaling = self.network_.scaling
+        return None if scaling is None else scaling.scale
+
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
@@ -677,6 +691,9 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
 
     def _validated(self, X: Any, y: Any, reset: bool) -> tuple[Any, Any]:
         X, y = validate_data(self, X, y, reset=reset, multi_output=True, **_INPUT)
+        if hasattr(X, "tocsr") and not X.has_canonical_format:
+            X = X.copy()
+            X.sum_duplicates()
         if y.ndim == 2 and y.shape[1] == 1 and not self.soft_targets:
             y = column_or_1d(y.toarray() if hasattr(y, "toarray") else y, warn=True)
         return X, y
@@ -717,20 +734,24 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         return sample.weighed(self._factors)
 
     def _prior(self, sample: Sample) -> Array | None:
-        """Return the logits of the class frequencies, if they are wanted for calibration."""
+        """Return the logits of the class frequencies for calibration; None if it is not wanted.
+
+        Another loss than the two cross-entropies may have logits that are no log-probabilities.
+        """
         blueprint = self._blueprint
-        if not self.calibrate or blueprint.lbfgs:
+        exact = isinstance(blueprint.loss, (SoftmaxCrossEntropy, SigmoidCrossEntropy))
+        if not (self.calibrate and exact) or blueprint.lbfgs:
             return None
         y = sample.loss_targets(blueprint.loss, blueprint.n_outputs)
         return prior_logits(blueprint.loss, y, sample.loss_weight, blueprint.n_outputs)
 
-    def _share_to_hold_out(self, sample: Sample) -> float | None:
+    def _share_to_hold_out(self, sample: Sample, prior: Array | None) -> float | None:
         """Return which share of the rows to hold out; None where none are, see ``early_stopping``."""
         wanted, n = self._blueprint.holds_out, len(sample.rows)
         share = share_to_hold_out(self.validation_fraction, n)
         if isinstance(wanted, bool):
             return share if wanted else None
-        pays = n >= ENOUGH_ROWS or (self.calibrate and self.refit)
+        pays = n >= ENOUGH_ROWS or (prior is not None and self.refit)
         return share if pays and share * n >= 2 and not is_a_toy(sample) else None
 
     def _validation(
@@ -776,18 +797,19 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         blueprint.check_is_that_of(self.network_, self.dtype)
         self._state.use(blueprint.optimizer, afresh=afresh)
 
-    def _scaling_with(self, sample: Sample) -> Scaling:
-        """Return the scaling that these rows are a part of, beside those before."""
+    def _scale(self, scaling: Scaling | None, *, anew: bool) -> None:
+        """Scale the input so from now on; a network that is not new computes what it did."""
+        if anew:
+            self.network_.scaling = scaling
+        else:
+            self.network_.rescale(scaling)
+
+    def _running_scaling(self, sample: Sample) -> Scaling:
+        """Return the scaling by all rows that partial_fit, and a fit before it, have seen."""
         known = self.network_.scaling
         if known is None:
             return Scaling.of(sample.X, sample.loss_weight)
-        return known.with_rows(sample.X, sample.loss_weight)
-
-    def _scale(self, scaling: Scaling | None) -> None:
-        """Scale the input so from now on; the network computes what it did."""
-        self.network_.rescale(scaling)
-        self.input_mean_ = None if scaling is None else scaling.centre
-        self.input_scale_ = None if scaling is None else scaling.scale
+        return known.with_rows(sample.X, sample.loss_weight).widened()
 
     def _read(self, X: Any) -> Any:
         """Return X for a prediction, as scikit-learn checks it; plain arrays of the right shape are right."""

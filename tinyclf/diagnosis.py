@@ -140,6 +140,8 @@ def nothing_learnt(network: Network, few: Few, blueprint: Blueprint, last_loss: 
     """Warn of a log-loss far above the prior's, or as bad as it with one answer for all rows."""
     z = network.logits(few.X)
     n, k = z.shape
+    if blueprint.loss.link == "softmax" and k != len(few.labels.classes):
+        return []  # a loss of one's own, whose logits are something else
     exact = SigmoidCrossEntropy() if blueprint.loss.link == "logistic" else SoftmaxCrossEntropy()
     loss = exact.mean(z, exact.targets(few.labels.for_loss(few.targets, k), n, k), few.weight)
     told = f"the log-loss is {loss:.4g}, where the class frequencies alone give {few.prior:.4g}"

@@ -31,6 +31,7 @@ class DivergenceError(ValueError):
         largest_input: float,
         largest_logit: float,
         learning_rate: float,
+        scaled: bool = False,
     ) -> None:
         self.epoch = epoch
         self.batch = batch
@@ -38,12 +39,16 @@ class DivergenceError(ValueError):
         self.largest_input = largest_input
         self.largest_logit = largest_logit
         self.learning_rate = learning_rate
+        self.scaled = scaled
         step = "; the step after it is not" if math.isfinite(loss) and math.isfinite(largest_logit) else ""
-        slower = "" if math.isnan(learning_rate) else f" or lower the learning rate (now {learning_rate:.3g})"
+        remedies = [] if scaled else ["scale the inputs (StandardScaler)"]
+        if not math.isnan(learning_rate):
+            remedies.append(f"lower the learning rate (now {learning_rate:.3g})")
+        remedy = " or ".join(remedies or ["lower the penalty, or the largest weights of rows"])
         super().__init__(
             f"training stopped being finite in epoch {epoch}, batch {batch}: the loss is {loss:.4g}, the "
             f"largest input {largest_input:.4g}, the largest logit {largest_logit:.4g} in magnitude{step}. "
-            f"Scale the inputs (StandardScaler){slower}."
+            f"{remedy[0].upper()}{remedy[1:]}."
         )
 
     def __reduce__(self) -> tuple[object, ...]:

@@ -53,19 +53,24 @@ class Hooks:
         epoch, self._epoch = self._epoch, None
         return bool(epoch.call_on_fit_task_end(**self._task, reconstruction_attributes=self._fitted))
 
-    def fit_ends(self) -> None:
-        """Tell that the fit is over; an epoch that had begun but was not finished ends as an empty task.
+    def training_ends(self) -> None:
+        """Tell that there are no more epochs; one that had begun but was not finished ends as an empty task.
 
-        A callback that changes the model at the end does so in ``before_fit_ends``, which is ours, so that
-        all others see what it leaves, in whichever order they were set.
+        A callback that restores weights does so in ``training_ends``, which is ours, so that what follows,
+        and all other callbacks, see what it leaves, in whichever order they were set.
         """
         if not self.listening:
             return
         if self._epoch is not None:
             self._epoch.call_on_fit_task_end(estimator=self.estimator)
         for callback in self.estimator._skl_callbacks:
-            if hasattr(callback, "before_fit_ends"):
-                callback.before_fit_ends(self.estimator, self._fit)
+            if hasattr(callback, "training_ends"):
+                callback.training_ends(self.estimator, self._fit)
+
+    def fit_ends(self) -> None:
+        """Tell that the fit is over."""
+        if not self.listening:
+            return
         self._fit.call_on_fit_task_end(**self._task, reconstruction_attributes=self._fitted)
 
     def _fitted(self) -> dict[str, Any]:

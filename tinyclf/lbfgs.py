@@ -172,4 +172,5 @@ def _divergence(iteration: int, value: float, evaluate: _Sum) -> DivergenceError
         largest_input=largest,
         largest_logit=evaluate.largest_logit,
         learning_rate=math.nan,
+        scaled=evaluate.network.scaling is not None,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -13,11 +13,9 @@ from ._threads import suited
 from .errors import whole_number
 from .layers import Layer
 from .rows import as_rows
+from .scaling import Scaling
 from .views import Array, Views
 from .workspace import Workspace
-
-if TYPE_CHECKING:
-    from .scaling import Scaling
 
 # Rows per block of a prediction: enough for fast matrix products, few enough to stay in the cache.
 _BLOCK = 1024
@@ -50,7 +48,7 @@ class Network:
         Width of the input and of each layer's output.
     scaling : Scaling or None
         How the columns of the input are scaled before the first layer reads them; None, as at the start, is
-        not at all. `rescale` changes it.
+        not at all. To be assigned before training; later `rescale` changes it.
 
     Examples
     --------
@@ -133,13 +131,13 @@ class Network:
         return [Views(**arrays) for arrays in parts]
 
     def rescale(self, scaling: Scaling | None) -> None:
-        """Scale the input otherwise; a first layer Dense is rewritten so that the network computes the same.
+        """Scale the input otherwise from now on; the first layer, which must be Dense, is rewritten for it.
 
-        See `Scaling.carry_over`. The first scaling of all is taken as it is.
+        The network computes what it did, see `Scaling.carry_over`. (Before training, assign to ``scaling``.)
         """
-        first = vars(self.parameters[0])
-        if self.scaling is not None and scaling is not None and {"W", "b"} <= set(first):
-            self.scaling.carry_over(first["W"], first["b"], scaling)
+        p, n_in = self.parameters[0], self.widths[0]
+        old, new = self.scaling or Scaling.none(n_in), scaling or Scaling.none(n_in)
+        old.carry_over(p.W, p.b, new)
         self.scaling = scaling
 
     def forward(self, tapes: list[Views], x: Array, n_layers: int | None = None) -> Array:

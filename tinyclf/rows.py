@@ -157,7 +157,7 @@ def _converted(X: Array, dtype: np.dtype[Any], scaling: Scaling | None, keep: bo
         for start in range(0, len(X), step):
             given, block = X[start : start + step], out[start : start + step]
             if not done:
-                block[...] = given if scaling is None else scaling.read(given)
+                block[...] = given if scaling is None else scaling.read(given, dtype)
             if not all_finite(block) or (scaling is not None and not all_finite(given)):  # it may hide that
                 return None
     return out

@@ -11,12 +11,16 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from .rows import ENTRIES, check_rows
 from .views import Array
 
 # Rows whose statistics are taken at a time.
 _BLOCK = 1024
+
+# A smaller deviation, beside the mean, is that of rounding errors.
+_NOISE = 4.0 * np.finfo(np.float64).eps
 
 # How many standard deviations from the mean an entry may be; see `Scaling.limited`.
 _LIMIT = 5.0
@@ -61,6 +65,12 @@ class Scaling:
         zero, limit = np.zeros(n_in), np.full(n_in, np.inf)
         nothing = cls(0.0, zero, zero, zero, zero, -limit, limit, centred=not hasattr(X, "tocsr"))
         return nothing.with_rows(X, weight)
+
+    @classmethod
+    def none(cls, n_in: int) -> Scaling:
+        """Return the one that reads entries as they are."""
+        zero, one, limit = np.zeros(n_in), np.ones(n_in), np.full(n_in, np.inf)
+        return cls(0.0, zero, one, one, one, -limit, limit, centred=True)
 
     def with_rows(self, X: Any, weight: Array | None = None) -> Scaling:
         """Return the statistics of all rows so far and these; the limits stay.
@@ -115,10 +125,16 @@ class Scaling:
             size=_norm(self.mass / _or_one(entries), self.size, mass / _or_one(entries), size),
         )
 
-    @property
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            if isinstance(value := getattr(self, field.name), np.ndarray):
+                value.flags.writeable = False  # what is cached depends on them
+
+    @cached_property
     def scale(self) -> Array:
-        """By what is divided, (n_in,); 0 for a constant column."""
-        return self.deviation if self.centred else np.where(self.deviation > 0.0, self.size, 0.0)
+        """By what is divided, (n_in,); 0 for a column that is constant, but for rounding errors."""
+        varies = self.deviation > _NOISE * np.abs(self.mean)
+        return np.where(varies, self.deviation if self.centred else self.size, 0.0)
 
     def limited(self) -> Scaling:
         """Return it with limits that are 5 scales from the centre; a constant column has none.
@@ -130,6 +146,11 @@ class Scaling:
             reach = np.where(self.scale > 0.0, _LIMIT * self.scale, np.inf)
             return replace(self, low=self.centre - reach, high=self.centre + reach)
 
+    def widened(self) -> Scaling:
+        """Return it with limits that are as far as those of `limited` at least, for columns that drift."""
+        new = self.limited()
+        return replace(self, low=np.minimum(self.low, new.low), high=np.maximum(self.high, new.high))
+
     @property
     def centre(self) -> Array:
         """What is subtracted, (n_in,)."""
@@ -140,9 +161,13 @@ class Scaling:
         """By what a column is divided, (n_in,): a constant one is 0 then."""
         return np.where(self.scale > 0.0, self.scale, np.inf)
 
-    def read(self, X: Array) -> Array:
-        """Return whole rows as the network is to read them, float32 ones in float32 if that can hold them."""
-        low, high, centre, factor = self._narrow if X.dtype == np.float32 and self._narrow else self._wide
+    def read(self, X: Array, dtype: DTypeLike = np.float64) -> Array:
+        """Return whole rows as a network of this type is to read them.
+
+        They come in float64, but in float32 if they and the network are, and nothing is lost by it.
+        """
+        narrow = X.dtype == dtype == np.float32 and self._narrow
+        low, high, centre, factor = narrow or self._wide
         n = len(X) if len(X) <= len(low) else 1
         x: Array = np.maximum(X, low[:n])
         np.minimum(x, high[:n], out=x)
@@ -169,7 +194,8 @@ class Scaling:
     @cached_property
     def _narrow(self) -> tuple[Array, Array, Array, Array] | None:
         known = self.scale[self.scale > 0.0]
-        if np.abs(self.centre).max() > 1e30 or (known.size and not 1e-30 < known.min() <= known.max() < 1e30):
+        near = (np.abs(self.centre) <= 1e3 * self.scale) | (self.scale == 0.0)
+        if not near.all() or (known.size and not 1e-30 < known.min() <= known.max() < 1e30):
             return None
         with np.errstate(over="ignore"):
             low, high, centre, factor = (a.astype(np.float32) for a in self._wide)
@@ -220,7 +246,7 @@ def _of_dense(X: Array, share: Array) -> tuple[Array, Array]:
     mean = share @ d
     d -= mean
     deviation = unit * np.sqrt(share @ np.square(d, out=d))
-    return first + unit * mean, _without_noise(deviation, np.abs(first) + unit * np.abs(mean), X.dtype)
+    return first + unit * mean, deviation
 
 
 def _of_sparse(X: Any, share: Array) -> tuple[Array, Array, Array, Array]:
@@ -237,7 +263,7 @@ def _of_sparse(X: Any, share: Array) -> tuple[Array, Array, Array, Array]:
     constant = top == bottom
     return (
         np.where(constant, top, unit * mean),
-        np.where(constant, 0.0, _without_noise(deviation, unit * np.abs(mean), X.dtype)),
+        np.where(constant, 0.0, deviation),
         mass,
         unit * np.sqrt(squares / _or_one(mass)),
     )
@@ -251,8 +277,3 @@ def _norm(p: Any, s: Array, q: Any, r: Array) -> Array:
 
 def _or_one(values: Array) -> Array:
     return np.where(values > 0.0, values, 1.0)
-
-
-def _without_noise(deviation: Array, magnitude: Array, dtype: np.dtype[Any]) -> Array:
-    """Take a column for constant that differs by rounding errors only."""
-    return np.where(deviation > np.finfo(dtype).eps * magnitude, deviation, 0.0)

@@ -89,22 +89,27 @@ class Supervisor:
         hooks.epoch_begins()
         try:
             outcome = (self._minimise if self.blueprint.lbfgs else self._descend)(sample, rows)
-            self.watch.restore(model)
-            share = 1.0 if self.validation is None else self.validation.share(model)
-            if start is not None:
-                self._refit(sample, start)
         except KeyboardInterrupt:
             if model.n_iter_ == 0 and not interruptible:
                 raise
-            said = (
-                f"Training interrupted by user after {model.n_iter_} epochs; the model is what it has learnt."
-            )
-            outcome, share = Outcome(False, [UserWarning(said)]), 1.0
-            self.watch.restore(model)
+            outcome, start = self._interrupted(), None
+        self.watch.restore(model)
+        hooks.training_ends()
+        share = 1.0 if self.validation is None else self.validation.share(model)
+        if start is not None:
+            try:
+                self._refit(sample, start)
+            except KeyboardInterrupt:
+                outcome = self._interrupted()
         self._calibrate(sample, share)
         self.state.plateau = None
         hooks.fit_ends()
         return outcome
+
+    def _interrupted(self) -> Outcome:
+        n = self.model.n_iter_
+        said = f"Training interrupted by user after {n} epochs; the model is what it has learnt."
+        return Outcome(False, [UserWarning(said)])
 
     def _refit(self, sample: Sample, start: dict[str, Any]) -> None:
         """Train anew from the start on all rows, held-out ones included, for as many epochs as were best."""
@@ -128,7 +133,7 @@ class Supervisor:
         if prior is None:
             return
         y = sample.loss_targets(loss, self.blueprint.n_outputs)
-        trained = Answers(network, sample.X, y, sample.loss_weight, sample.rows)
+        trained = Answers(network, sample.X, y, sample.relative_weight, sample.rows)
         share, _ = best_share(trained, loss, prior, least=0.0, most=share)
         if share < 1.0:
             draw_to_prior(network, share, prior)

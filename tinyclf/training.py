@@ -136,6 +136,7 @@ def run_epoch(state: TrainState, run: Run) -> Epoch:
                         largest_input=float(abs(run.workspace.tapes(len(batch)).layers[0].x).max()),
                         largest_logit=peak,
                         learning_rate=rate,
+                        scaled=network.scaling is not None,
                     )
     state.epoch += 1
     return Epoch(

@@ -87,6 +87,12 @@ class Sample:
         return self.weight * self.factor
 
     @property
+    def relative_weight(self) -> Array | None:
+        """The same beside the largest of them, whose squares are numbers."""
+        weight = self.loss_weight
+        return None if weight is None else weight / weight.max()
+
+    @property
     def rows(self) -> Array:
         """Indices of the rows that count: a row of weight 0 is as if it were not there."""
         weight = self.loss_weight
@@ -170,7 +176,7 @@ class Validation:
 
     def _best_share(self, z: Array, y: Array) -> tuple[float, float]:
         assert self.prior is not None
-        blocks = in_blocks(z, y, self.sample.loss_weight)
+        blocks = in_blocks(z, y, self.sample.relative_weight)
         return best_share(blocks, self.loss, self.prior, least=LEAST, most=1.0, cost=COST)
 
 
@@ -203,16 +209,18 @@ def is_a_toy(sample: Sample) -> bool:
 
     Neither do ten rows tell more than one of them that has nearly all the weight.
     """
-    rows, weight = sample.rows, sample.loss_weight
+    rows, weight = sample.rows, sample.relative_weight
     if (sample.targets[rows] == sample.targets[rows[0]]).all():
         return True
     if weight is not None and weight.sum() ** 2 < _A_TOY * (weight @ weight):
         return True
-    if len(rows) >= ENOUGH_ROWS:
-        return False
-    X = sample.X[rows]
-    dense = X.toarray() if hasattr(X, "toarray") else X
-    return len({row.tobytes() for row in dense}) < _A_TOY
+    seen = set()
+    for row in rows[:ENOUGH_ROWS]:  # no further than ten of them
+        x = sample.X[[row]]
+        seen.add((x.indices.tobytes(), x.data.tobytes()) if hasattr(x, "tocsr") else x.tobytes())
+        if len(seen) >= _A_TOY:
+            return False
+    return len(rows) < ENOUGH_ROWS
 
 
 def _can_be_on_both_sides(sample: Sample, fraction: float) -> bool:
@@ -275,7 +283,7 @@ def hold_out(sample: Sample, fraction: float, rng: np.random.Generator) -> tuple
 def hold_out_fairly(sample: Sample, fraction: float, rng: np.random.Generator) -> tuple[Array, Sample]:
     """Split likewise, whatever the classes: of each its share, rounded up or down, and never the only row.
 
-    The rows are sorted by class, and taken at equal distances.
+    The rows are sorted by class, and taken at equal distances. Less than two are none.
     """
     order = rng.permutation(sample.rows)
     if sample.labels.stratified:
@@ -284,5 +292,7 @@ def hold_out_fairly(sample: Sample, fraction: float, rng: np.random.Generator) -
         order = order[np.argsort(sample.targets[order], kind="stable")]
     n = len(order)
     at = ((np.arange(int(fraction * n) + 1) + rng.random()) / fraction).astype(np.intp)
-    held = order[at[at < n][: n - 1]]
+    held = order[at[at < n][: max(0, n - 1)]]
+    if len(held) < 2:
+        held = held[:0]
     return np.setdiff1d(sample.rows, held), sample.take(held)

@@ -51,4 +51,3 @@ class Watch:
         if self.best.theta is not None:
             model.network_.theta = self.best.theta
             model.best_epoch_ = self.best.epoch
-            model.calibration_ = 1.0  # these weights are as they were trained
