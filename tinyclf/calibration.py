@@ -33,7 +33,8 @@ _BLOCK = 1024
 LEAST = 0.01
 
 # What a whole share costs them, as the loss of so many rows: few rows are often kind to a network that has
-# learnt nothing. With 4, noise of ten rows and more costs less than 5 % of the prior's loss; with 0, up to 26 %.
+# learnt nothing. With 4, noise of ten rows and more costs less than 5 % of the prior's loss; with 0, up to
+# 26 %.
 COST = 4.0
 
 # How near to the best share is near enough.

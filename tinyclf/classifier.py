@@ -114,9 +114,9 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         Strength of the L2 penalty of the weights, at least 0; more makes the network smoother. It is divided
         by the sum of a batch's weights, so that its effect falls with the batch size; see ``weight_decay``.
     batch_size : int, "auto" or "proportional", default="proportional"
-        Rows per step, at least 1; "auto" is min(200, n_samples), "proportional" n_samples // 16, but at least
-        64 and at most 200: enough steps for few rows, fast ones for many. Smaller batches are noisier, and
-        slower per epoch. Not used by "lbfgs".
+        Rows per step, at least 1; "auto" is min(200, n_samples), "proportional" a 16th of the rows that are
+        trained on, but at least 64 and at most 200: enough steps for few rows, fast ones for many. Smaller
+        batches are noisier, and slower per epoch. Not used by "lbfgs".
     learning_rate : str or callable, default="flat_cosine"
         How the learning rate changes. "constant": not at all. "invscaling": learning_rate_init / (rows seen +
         1) ** power_t, after each epoch. "adaptive": a fifth of it whenever training would have stopped, until
@@ -151,9 +151,11 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
     early_stopping : bool or "auto", default="auto"
         True holds rows out, measures the score on them after each epoch, stops when that has stopped to
         improve, and takes the best weights. "auto" does so with at least 500 rows, and scores by the loss;
-        with fewer it trains for the whole budget, and holds rows out for ``calibrate`` only, if there are ten
-        that differ and ``refit`` makes up for it. False holds no rows out and watches the training loss.
-        Where X_val is given, no rows are held out, and all but False stop by it. "lbfgs" holds no rows out.
+        with fewer it trains for the whole budget, and holds rows out for ``calibrate`` only, where ``refit``
+        makes up for them: not of less than ten rows that differ (or that the weights make matter), nor of a
+        single class. A class of one row is always trained on. False holds no rows out and watches the
+        training loss. Where X_val is given, no rows are held out, and all but False stop by it. "lbfgs" holds
+        no rows out.
     validation_fraction : float or "auto", default="auto"
         Share of the rows to hold out, more than 0 and less than 1; each class has it, if a row has one label.
         "auto" is a fifth, but of few rows a hundred, or half of them if that is less.
@@ -196,14 +198,18 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         classes are the columns' names if y is a data frame, else 0, 1, ...
     scale_inputs : bool, default=True
         Whether to bring each column to mean 0 and standard deviation 1 first, by the weighted statistics of
-        the rows given to ``fit``; a constant column is read as 0. Entries more than five standard deviations
-        from the mean are read as five. Sparse rows are not centred, and divided by the root mean square of
-        the entries of a column that are not 0. In partial_fit the statistics run
-        on, and the first layer is rewritten so that the network computes what it did.
+        all rows given to ``fit``; a constant column is read as 0. Sparse rows are not centred, and divided by
+        the root mean square of the entries of a column that are not 0. Entries that are more than five times
+        that from the centre are read as five. In partial_fit the statistics run on, and the first layer is
+        rewritten so that the network computes what it did; only entries beyond the limits of an earlier
+        ``fit`` are read anew. The first rows should be typical: a column that was a thousand times smaller in
+        them has weights that are a thousand times too large later.
     calibrate : bool, default=True
         Whether a validation set, given or held out, also tells how sure the model may be: the logits z become
         c + a (z - c), with c those of the class frequencies and the share a, from 0.01 to 1, that is best for
-        the loss of the validation set. See ``calibration_``.
+        the loss of the validation set. The training rows can lower it further, to 0, as no model is to be
+        worse on them than the class frequencies. In ``fit`` only, for the two cross-entropies, and not for
+        "lbfgs". See ``calibration_``.
     refit : bool, default=True
         Whether to train anew on all rows where some were held out, for as many epochs as were best.
 

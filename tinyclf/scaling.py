@@ -134,7 +134,9 @@ class Scaling:
     def scale(self) -> Array:
         """By what is divided, (n_in,); 0 for a column that is constant, but for rounding errors."""
         varies = self.deviation > _NOISE * np.abs(self.mean)
-        return np.where(varies, self.deviation if self.centred else self.size, 0.0)
+        scale = np.where(varies, self.deviation if self.centred else self.size, 0.0)
+        scale.flags.writeable = False
+        return scale
 
     def limited(self) -> Scaling:
         """Return it with limits that are 5 scales from the centre; a constant column has none.
