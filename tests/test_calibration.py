@@ -106,6 +106,19 @@ def test_noise_is_drawn_to_the_least_and_costs_decide_in_doubt():
     assert dear == 0.01
 
 
+@pytest.mark.parametrize("name", ["softmax", "one logit", "several labels"])
+def test_costs_do_not_count_where_much_is_gained(name):
+    loss, z, y, w = case(name)
+    prior = prior_logits(loss, y, w, z.shape[1])
+    free, dear = (
+        best_share(in_blocks(z, y, w), loss, prior, least=0.01, most=1.0, cost=cost) for cost in (0.0, 4.0)
+    )
+    assert free == dear
+    few = in_blocks(z[:8], y[:8], w[:8])
+    free, dear = (best_share(few, loss, prior, least=0.01, most=1.0, cost=cost) for cost in (0.0, 50.0))
+    assert dear[0] < free[0]
+
+
 def test_rows_of_no_weight_do_not_count():
     loss, z, y, w = case("softmax")
     w[::2] = 0.0
