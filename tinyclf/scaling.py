@@ -58,6 +58,11 @@ class Scaling:
     high: Array
     centred: bool
 
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            if isinstance(value := getattr(self, field.name), np.ndarray):
+                value.flags.writeable = False  # what is cached depends on them
+
     @classmethod
     def of(cls, X: Any, weight: Array | None = None) -> Scaling:
         """Take the statistics of rows (n, n_in), dense or CSR, with weights (n,) if given, not all 0."""
@@ -124,11 +129,6 @@ class Scaling:
             mass=entries,
             size=_norm(self.mass / _or_one(entries), self.size, mass / _or_one(entries), size),
         )
-
-    def __post_init__(self) -> None:
-        for field in fields(self):
-            if isinstance(value := getattr(self, field.name), np.ndarray):
-                value.flags.writeable = False  # what is cached depends on them
 
     @cached_property
     def scale(self) -> Array:
