@@ -96,5 +96,5 @@ def test_the_benchmark_of_defaults_reads_a_folder_and_tells_all(root, tmp_path):
 
 def test_the_ablation_turns_off_one_default_after_the_other(root):
     text = run(root, "defaults.py", "--splits", "1", "--only", "iris", "--ablation")
-    for name in ("scale_inputs", "alpha", "batch_size", "learning_rate", "max_iter", "calibrate", "refit"):
+    for name in ("scale_inputs", "batch_size", "learning_rate", "max_iter", "calibrate", "refit"):
         assert f"\n{name}=" in text
