@@ -13,7 +13,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from test_classifier import Interrupts
 
-from tinyclf import SKLEARN_DEFAULTS, Loss, SigmoidCrossEntropy, TinyClassifier
+from tinyclf import SKLEARN_DEFAULTS, EarlyStopping, Loss, SigmoidCrossEntropy, TinyClassifier
 
 TOYS = {"iris": load_iris, "wine": load_wine, "breast_cancer": load_breast_cancer, "digits": load_digits}
 
@@ -336,3 +336,19 @@ def test_wide_sparse_rows_are_not_made_dense():
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 150e6  # dense it would be 640 MB
+
+
+def test_the_epoch_that_a_callback_found_best_is_that_of_the_refit():
+    X, y = load_digits(return_X_y=True)
+    X, X_val, y, y_val = train_test_split(X, y, test_size=0.4, random_state=0, stratify=y)
+    model = TinyClassifier(random_state=0, calibrate=False)
+    model.set_callbacks(EarlyStopping(X_val, y_val, n_iter_no_change=3)).fit(X, y)
+    alone = TinyClassifier(random_state=0, early_stopping=False, n_iter_no_change=np.inf, calibrate=False)
+    epochs = iter(range(1, 100))
+
+    class Stops(EarlyStopping):
+        def on_fit_task_end(self, estimator, context, *, X=None):
+            return next(epochs) == model.best_epoch_
+
+    alone.set_callbacks(Stops()).fit(X, y)
+    np.testing.assert_array_equal(alone.network_.theta, model.network_.theta)
