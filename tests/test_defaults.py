@@ -277,11 +277,15 @@ def test_enormous_and_tiny_weights(weight):
     np.testing.assert_allclose(model.predict_proba(X), other.predict_proba(X), rtol=1e-6, atol=1e-9)
 
 
-def test_one_row_with_all_the_weight_is_a_toy():
-    X, y = load_iris(return_X_y=True)
-    weight = np.full(150, 1e-6)
-    weight[70] = 1.0
-    assert TinyClassifier(random_state=0).fit(X, y, weight).predict(X[70:71]) == y[70]
+def test_a_few_rows_with_all_the_weight_are_a_toy():
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(150, 4)), rng.integers(0, 2, 150)  # noise, which would be told from the others
+    weight = np.full(150, 1e-9)
+    weight[:6] = 1.0
+    for seed in range(5):
+        model = TinyClassifier(alpha=0.0, random_state=seed).fit(X, y, weight)
+        assert model.t_ == 150 * model.n_iter_
+        assert model.predict_proba(X[:6])[np.arange(6), y[:6]].min() > 0.7
 
 
 def test_losses_that_are_no_cross_entropy_are_not_calibrated():

@@ -11,7 +11,7 @@ from sklearn.datasets import load_digits, load_iris
 from sklearn.preprocessing import StandardScaler
 from table import PLAIN
 
-from tinyclf import SGD, Dense, Network, ReLU, TinyClassifier, train
+from tinyclf import SGD, Dense, DivergenceError, Network, ReLU, TinyClassifier, train
 from tinyclf.scaling import Scaling
 
 RNG = np.random.default_rng(0)
@@ -296,6 +296,16 @@ def test_a_column_that_was_constant_comes_alive():
     assert model.score(later, y) == 1.0
 
 
+@pytest.mark.parametrize("kind", [np.asarray, scipy.sparse.csr_array], ids=["dense", "sparse"])
+def test_after_a_single_row_the_units_still_differ_and_its_answer_stays(kind):
+    model = sgd().partial_fit(kind(NEAR[:1]), [0], classes=[0, 1])
+    before = model.decision_function(kind(NEAR[:1]))
+    model.partial_fit(kind(NEAR[1:100]), np.arange(99) % 2)
+    assert_allclose(model.decision_function(kind(NEAR[:1])), before, rtol=1e-12, atol=1e-12)
+    weights = abs(model.coefs_[0][model.input_scale_ > 0])
+    assert weights.max(axis=0).min() > 1e-3
+
+
 def test_rows_may_come_one_by_one():
     model = TinyClassifier(random_state=0, learning_rate_init=0.01)
     for _ in range(4):
@@ -311,6 +321,17 @@ def test_a_failed_partial_fit_leaves_the_scaling():
         model.partial_fit(10 * IRIS, SPECIES + 1)
     assert model.network_.scaling is scaling
     assert_array_equal(model.predict_proba(IRIS), before)
+
+
+def test_a_partial_fit_or_warm_fit_that_diverges_leaves_the_scaling():
+    model = sgd(solver="adam", dtype="float32", warm_start=True, max_iter=2).fit(IRIS, SPECIES)
+    scaling, before = model.network_.scaling, model.predict_proba(IRIS)
+    model.set_params(learning_rate_init=1e300)
+    for call in (model.partial_fit, model.fit):
+        with pytest.raises(DivergenceError, match=r"Lower the learning rate"):
+            call(3 * IRIS, SPECIES)
+        assert model.network_.scaling is scaling
+        assert_array_equal(model.predict_proba(IRIS), before)
 
 
 def test_warm_starts_keep_the_function_under_new_rows():

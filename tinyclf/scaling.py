@@ -214,10 +214,11 @@ class Scaling:
         were, as after a single row, the first weights stay, so that the units still differ; what the rows so
         far lead to stays as well.
         """
-        unlike = self.scale.any()
-        b += ((new.centre - self.centre) / (self if unlike else new).divisor) @ W
-        if unlike:
+        if self.scale.any():
+            b += ((new.centre - self.centre) / self.divisor) @ W
             W *= (new.scale / self.divisor)[:, None]
+        else:
+            b += ((new.centre - self.mean) / new.divisor) @ W  # the rows so far are the mean
 
 
 def _statistics(X: Any, w: Array, centred: bool) -> tuple[float, Array, Array, Array, Array]:
