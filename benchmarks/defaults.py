@@ -127,6 +127,12 @@ def table(results: dict, names: list[str], base: str) -> None:
         print(f"{win:6}{len(logs) - win - loss:4}{loss:4}{rank:6.2f}{warned:8.0%}")
 
 
+def spread(results: dict, name: str) -> float:
+    """The standard deviation of the log-loss over the splits, as a share of its mean: the median set's."""
+    losses = [row[name]["log_loss"] for row in results.values()]
+    return float(np.median([np.std(loss, ddof=1) / np.mean(loss) for loss in losses]))
+
+
 def picture(results: dict, names: list[str], base: str, file: Path) -> None:
     """The log-loss ratio of each set as a dot, and the geometric mean with its interval."""
     import matplotlib
@@ -182,6 +188,8 @@ def main() -> None:
         print(f"{name} ({len(X)} x {X.shape[1]}, {len(np.unique(y))} classes): {told}", flush=True)
     for beside in (base,) if options.ablation else (base, BOOSTING):
         table(results, list(contenders), beside)
+    if options.splits > 1:
+        print(f"\nfrom split to split the log-loss of {OURS} varies by {spread(results, OURS):.0%} (median)")
     if options.json:
         options.json.write_text(json.dumps(results))
     if options.picture:

@@ -384,13 +384,13 @@ def test_noise_is_no_reason_to_be_sure():
 
 @deviation("`refit=True`")
 def test_all_rows_are_trained_on_in_the_end():
-    held = ours(early_stopping=True, validation_fraction=0.5).fit(X, Y)
-    model = ours(early_stopping=True, validation_fraction=0.5, refit=True).fit(X, Y)
+    search = {"early_stopping": True, "validation_fraction": 0.5, "scoring": "loss"}
+    held, model = (ours(**search, refit=refit).fit(X, Y) for refit in (False, True))
     assert model.loss_curve_ == held.loss_curve_
     assert model.t_ == held.t_ == 75 * held.n_iter_
-    alone = ours(max_iter=10, early_stopping=False).fit(X, Y)
-    if held.best_epoch_ == 10:
-        np.testing.assert_array_equal(model.network_.theta, alone.network_.theta)
+    assert model.best_epoch_ == held.best_epoch_ == 10
+    alone = ours(early_stopping=False).fit(X, Y)
+    np.testing.assert_array_equal(model.network_.theta, alone.network_.theta)
     assert not np.array_equal(model.network_.theta, held.network_.theta)
 
 

@@ -108,16 +108,19 @@ def test_sparse_rows_are_not_centred_and_scaled_by_their_entries(weight):
     assert_allclose(Scaling.of(stored, weight).scale, Scaling.of(without, weight).scale, rtol=1e-12)
 
 
-@pytest.mark.parametrize("constant", [0.0, 0.1, -1e300, 1e-310, 7])
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize(
+    ("constant", "dtype"),
+    [
+        *((c, "float64") for c in (0.0, 0.1, -1e300, 1e-310, 7)),
+        *((c, "float32") for c in (0.0, 0.1, 1e30, 7)),
+    ],
+)
 def test_a_constant_column_is_read_as_zero(constant, dtype):
-    with np.errstate(over="ignore", under="ignore"):
-        column = np.full((2500, 1), constant).astype(dtype)
-    if np.isfinite(column).all():
-        scaling = Scaling.of(column, W[:2500]).limited()
-        assert scaling.scale == 0.0
-        assert scaling.mean == column[0]
-        assert_array_equal(scaling.read(np.array([[constant], [5.0], [-1e30]])), np.zeros((3, 1)))
+    column = np.full((2500, 1), constant).astype(dtype)
+    scaling = Scaling.of(column, W[:2500]).limited()
+    assert scaling.scale == 0.0
+    assert scaling.mean == column[0]
+    assert_array_equal(scaling.read(np.array([[constant], [5.0], [-1e30]])), np.zeros((3, 1)))
 
 
 def test_rounding_errors_of_a_constant_are_no_scale():

@@ -33,16 +33,7 @@ from .schedules import SCHEDULES, Schedule
 from .state import TrainState, unchanged_on_error
 from .supervisor import Supervisor
 from .targets import ClassWeight, Labels, as_labels, kind_of_targets, labels_in_part
-from .validation import (
-    ENOUGH_ROWS,
-    Sample,
-    Scorer,
-    Validation,
-    hold_out,
-    hold_out_fairly,
-    is_a_toy,
-    share_to_hold_out,
-)
+from .validation import Sample, Scorer, Validation, held_out
 from .views import Array, ViewList
 
 # Non-finite numbers are left to `rows`, which names their row and column.
@@ -459,13 +450,16 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
             validation = self._validation(X_val, y_val, sample_weight_val, prior=prior)
             streams = self._streams()
             rows, watched = sample.rows, True
-            share = None if validation is not None else self._share_to_hold_out(sample, prior)
-            if share is not None:
-                split = hold_out if blueprint.holds_out is True else hold_out_fairly
-                rows, held = split(sample, share, streams["hold_out"])
-                if len(rows) < len(sample.rows):
+            if validation is None:
+                rows, held, watched = held_out(
+                    sample,
+                    blueprint.holds_out,
+                    self.validation_fraction,
+                    streams["hold_out"],
+                    few_pay=prior is not None and self.refit,
+                )
+                if held is not None:
                     validation = Validation(held, blueprint.loss, blueprint.scoring, prior)
-                watched = blueprint.holds_out is True or len(sample.rows) >= ENOUGH_ROWS
             if warm:
                 self._go_on(blueprint, afresh=True)
             else:
@@ -750,15 +744,6 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
             return None
         y = sample.loss_targets(blueprint.loss, blueprint.n_outputs)
         return prior_logits(blueprint.loss, y, sample.loss_weight, blueprint.n_outputs)
-
-    def _share_to_hold_out(self, sample: Sample, prior: Array | None) -> float | None:
-        """Return which share of the rows to hold out; None where none are, see ``early_stopping``."""
-        wanted, n = self._blueprint.holds_out, len(sample.rows)
-        share = share_to_hold_out(self.validation_fraction, n)
-        if isinstance(wanted, bool):
-            return share if wanted else None
-        pays = n >= ENOUGH_ROWS or (prior is not None and self.refit)
-        return share if pays and share * n >= 2 and not is_a_toy(sample) else None
 
     def _validation(
         self, X: Any, y: Any, weight: Any, scoring: Any = None, prior: Array | None = None

@@ -20,6 +20,8 @@ class DivergenceError(ValueError):
     learning_rate : float
         The learning rate of that step; nan for L-BFGS, which has none, and whose iterations count as epochs
         of one batch.
+    scaled : bool, default=False
+        Whether the network scales its inputs, so that this is no remedy.
     """
 
     def __init__(

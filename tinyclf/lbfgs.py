@@ -119,9 +119,8 @@ def minimise(
     """
     from scipy.optimize import OptimizeResult, minimize
 
-    as_rows(
-        X, network.dtype, network.widths[0], scaling=network.scaling
-    )  # what the network's type cannot hold is named
+    # What the network's type cannot hold is named.
+    as_rows(X, network.dtype, network.widths[0], scaling=network.scaling)
     wide = network.copy("float64")
     objective = as_objective(wide, X, y, loss=loss, rows=rows, sample_weight=sample_weight, alpha=alpha)
     evaluate = _Sum(wide, objective)

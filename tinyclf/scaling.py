@@ -113,7 +113,8 @@ class Scaling:
 
             m + d v / (w + v),    sqrt((w s^2 + v r^2) / (w + v) + w v d^2 / (w + v)^2)
 
-        Source: Chan, Golub and LeVeque, "Algorithms for computing the sample variance" (1983), equation 2.1.
+        Source: Chan, Golub and LeVeque, "Updating formulae and a pairwise algorithm for computing sample
+        variances" (1979).
         """
         total, d = self.total + v, mean - self.mean
         if not self.total:

@@ -223,6 +223,36 @@ def is_a_toy(sample: Sample) -> bool:
     return len(rows) < ENOUGH_ROWS
 
 
+def held_out(
+    sample: Sample, wanted: bool | str, fraction: float | str, rng: np.random.Generator, *, few_pay: bool
+) -> tuple[Array, Sample | None, bool]:
+    """Hold rows out, if they are wanted: the policy behind ``early_stopping``.
+
+    Parameters
+    ----------
+    sample : Sample
+    wanted : bool or "auto"
+        True holds out as scikit-learn's MLP does, "auto" where it pays.
+    fraction : float or "auto"
+    rng : numpy.random.Generator
+    few_pay : bool
+        Whether that pays with few rows, too: where they calibrate, and are trained on in the end.
+
+    Returns
+    -------
+    tuple of ndarray, Sample or None, and bool
+        Indices of the rows to train on, copies of those held out, and whether these can tell the best epoch.
+    """
+    n, many = len(sample.rows), len(sample.rows) >= ENOUGH_ROWS
+    share = share_to_hold_out(fraction, n)
+    if wanted is True:
+        return *hold_out(sample, share, rng), True
+    if wanted is False or not (many or few_pay) or share * n < 2 or is_a_toy(sample):
+        return sample.rows, None, True
+    rows, held = hold_out_fairly(sample, share, rng)
+    return rows, held if len(rows) < n else None, many
+
+
 def _can_be_on_both_sides(sample: Sample, fraction: float) -> bool:
     """Tell whether each class that occurs can have its share on both sides, if it is to."""
     if not sample.labels.stratified:
