@@ -24,7 +24,7 @@ from tinyclf import (
     softmax,
 )
 from tinyclf.initialisers import he_normal
-from tinyclf.teaching import ClippedSoftmaxCrossEntropy, NaiveSoftmaxCrossEntropy
+from tinyclf.teaching.foils import LOSSES as OF_THE_LESSON
 
 PLAIN = {
     name: SKLEARN_DEFAULTS[name]
@@ -133,8 +133,7 @@ LOSSES = [
     SoftmaxCrossEntropy(label_smoothing=0.2),
     SigmoidCrossEntropy(),
     SigmoidCrossEntropy(label_smoothing=0.2),
-    NaiveSoftmaxCrossEntropy(),
-    ClippedSoftmaxCrossEntropy(),
+    *(loss for name, loss in OF_THE_LESSON.items() if name != "stable"),
     Brier(),
 ]
 

@@ -5,6 +5,7 @@ import importlib.util
 import pytest
 
 import tinyclf.__main__ as command
+from tinyclf.teaching.experiments import Experiment
 
 
 def rows_of(text):
@@ -37,7 +38,7 @@ def test_the_demo_says_how_to_get_a_picture_without_matplotlib(tmp_path, capsys,
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     monkeypatch.setattr(command, "find_spec", lambda name: None)
     monkeypatch.setattr(command, "_pipeline", lambda seed: None)
-    monkeypatch.setattr(command, "outcomes", lambda seed, dtype: [])
+    monkeypatch.setattr(Experiment, "outcomes", lambda *args: [])
     command.main(["demo", "--picture", str(tmp_path / "curves.png")])
     assert "pip install matplotlib" in capsys.readouterr().out
     assert not list(tmp_path.iterdir())
@@ -67,10 +68,10 @@ def test_bad_arguments_are_refused_before_the_work(arguments, match, capsys, tmp
 def test_seed_and_dtype_reach_both_parts(monkeypatch, capsys, tmp_path):
     asked = []
     monkeypatch.setattr(command, "_pipeline", lambda seed: asked.append(seed))
-    monkeypatch.setattr(command, "outcomes", lambda seed, dtype: asked.append((seed, dtype)) or [])
+    monkeypatch.setattr(Experiment, "outcomes", lambda self, names, *rest: asked.append(rest) or [])
     monkeypatch.setattr(command, "find_spec", lambda name: None)
     command.main(["demo", "--seed", "3", "--dtype", "float64"])
-    assert asked == [3, (3, "float64")]
+    assert asked == [3, ([3], "float64")]
     assert "(float64, seed 3)" in capsys.readouterr().out
 
 

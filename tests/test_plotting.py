@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 
 from tinyclf.plotting import draw_outcomes, save_outcomes
-from tinyclf.teaching.headline import Outcome
+from tinyclf.teaching.experiments import Outcome
 
 figure = pytest.importorskip("matplotlib.figure")
 
 OUTCOMES = [
-    Outcome("naive", [np.nan] * 4, 1, np.nan, np.nan, np.full(10, np.nan)),
-    Outcome("clipped", [13.0, 12.5, 12.2, 12.0], None, 1500.0, 0.23, np.zeros(10)),
-    Outcome("stable", [20.0, 5.0, 1.0, 0.1], None, 0.1, 0.97, np.ones(10)),
+    Outcome("naive", 0, [np.nan] * 4, [0.0] * 4, 1, np.nan, np.nan, np.full(10, np.nan)),
+    Outcome("clipped", 0, [13.0, 12.5, 12.2, 12.0], [0.9] * 4, None, 1500.0, 0.23, np.zeros(10)),
+    Outcome("stable", 0, [20.0, 5.0, 1.0, 0.1], [0.0] * 4, None, 0.1, 0.97, np.ones(10)),
 ]
 
 
@@ -34,7 +34,7 @@ def test_lines_are_the_curves_and_labels_tell_the_outcome():
 
 def test_a_curve_that_breaks_off_is_labelled_where_it_ends():
     ax = figure.Figure().subplots()
-    draw_outcomes([Outcome("naive", [3.0, 2.0, np.nan], 30, np.nan, np.nan, np.zeros(10))], ax)
+    draw_outcomes([Outcome("naive", 0, [3.0, 2.0, np.nan], [0.0] * 3, 30, np.nan, np.nan, np.zeros(10))], ax)
     assert ax.texts[0].xy == (2, 2.0)
 
 

@@ -16,10 +16,10 @@ from sklearn.datasets import load_digits
 from sklearn.model_selection import StratifiedKFold
 
 from .classifier import TinyClassifier
-from .teaching.foils import FOILS
-from .teaching.headline import SETUP, Outcome, outcomes
+from .teaching.experiments import UNSCALED, Outcome
 
 T = TypeVar("T")
+THREE = ("naive", "clipped", "stable")
 FORMATS = (".png", ".svg", ".pdf", ".jpg")
 
 
@@ -27,15 +27,16 @@ def demo(picture: Path, seed: int, dtype: str) -> None:
     """Run both parts, print their tables, and save the picture if matplotlib is there."""
     print("1. Digits (1,797 images of 8 x 8 pixels), as they are, in TinyClassifier():")
     _pipeline(seed)
-    print(f"\n2. One network, three losses ({dtype}, seed {seed}): {SETUP}.")
-    results = list(_tracked(outcomes(seed, dtype), len(FOILS), "training"))
+    print(f"\n2. One network, three losses ({dtype}, seed {seed}): {UNSCALED}.")
+    outcomes = UNSCALED.outcomes(THREE, [seed], dtype)
+    results = list(_tracked(outcomes, len(THREE), "training"))
     _table(results)
     if find_spec("matplotlib") is None:
         print("\nInstall matplotlib (pip install matplotlib) to get a picture of the loss curves.")
         return
     from .plotting import save_outcomes
 
-    print(f"\nThe loss curves are in {save_outcomes(results, f'{SETUP}; {dtype}, seed {seed}', picture)}")
+    print(f"\nThe loss curves are in {save_outcomes(results, f'{UNSCALED}; {dtype}, seed {seed}', picture)}")
 
 
 def _pipeline(seed: int) -> None:

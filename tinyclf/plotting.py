@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from .teaching.headline import Outcome
+    from .teaching.experiments import Outcome
 
 COLOURS = {"naive": "#c1272d", "clipped": "#d9822b", "stable": "#1a7f5a"}
 
