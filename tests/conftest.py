@@ -22,3 +22,11 @@ def root():
 def article(root):
     """The article's vectors with their truth."""
     return json.loads((root / "data" / "article_vectors.json").read_text())
+
+
+@pytest.fixture(scope="session")
+def lesson():
+    """The measurements of the lesson with two seeds; some seconds."""
+    from tinyclf.teaching.lesson import measure
+
+    return measure(0, 2)

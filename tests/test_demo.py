@@ -1,4 +1,4 @@
-"""The demo prints its tables, draws its picture, and does without matplotlib."""
+"""The commands: the demo's tables and picture, the lesson's tables and page, and what they refuse."""
 
 import importlib.util
 
@@ -6,6 +6,8 @@ import pytest
 
 import tinyclf.__main__ as command
 from tinyclf.teaching.experiments import Experiment
+from tinyclf.teaching.lesson import tables
+from tinyclf.teaching.page import render
 
 
 def rows_of(text):
@@ -52,7 +54,7 @@ def test_the_demo_says_how_to_get_a_picture_without_matplotlib(tmp_path, capsys,
         (["--picture", "curves"], "must end in one of .png"),
         (["--picture", ""], "must end in one of .png"),
         (["--picture", "curves.xyz"], "must end in one of .png"),
-        (["--seed", "-1"], "whole number from 0 to 4294967295"),
+        (["--seed", "-1"], "whole number from 0 to 4294967286"),
         (["--seed", "4294967296"], "whole number from 0"),
         (["--dtype", "float16"], "invalid choice: 'float16'"),
     ],
@@ -75,9 +77,95 @@ def test_seed_and_dtype_reach_both_parts(monkeypatch, capsys, tmp_path):
     assert "(float64, seed 3)" in capsys.readouterr().out
 
 
-def test_progress_bars_are_for_terminals_only(monkeypatch):
+def test_progress_is_for_terminals_only(monkeypatch, capsys):
     items = [1, 2, 3]
     assert command._tracked(items, 3, "work") is items
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    monkeypatch.setattr(command, "find_spec", lambda name: None)
+    assert list(command._tracked(items, 3, "work")) == items
+    assert "work 2 of 3" in capsys.readouterr().out
+
+
+def test_progress_is_a_bar_where_rich_is_installed(monkeypatch, capsys):
     pytest.importorskip("rich")
     monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
-    assert list(command._tracked(items, 3, "work")) == items
+    assert list(command._tracked([1, 2, 3], 3, "work")) == [1, 2, 3]
+    assert "work" in capsys.readouterr().out
+
+
+@pytest.fixture
+def measured(lesson, monkeypatch):
+    """The measurements that other tests share, in place of new ones; a list of what was asked for."""
+    asked = []
+    monkeypatch.setattr(command, "measure", lambda seed, seeds, track: asked.append((seed, seeds)) or lesson)
+    return asked
+
+
+def test_the_lesson_prints_its_tables_and_writes_the_page(measured, lesson, tmp_path, capsys):
+    out = tmp_path / "page.html"
+    out.write_text("old")
+    command.main(["lesson", "--out", str(out)])
+    text = capsys.readouterr().out
+    assert measured == [(0, 10)]
+    assert "\n".join(tables(lesson)) in text
+    assert str(out) in text
+    assert out.read_text("utf-8") == render(lesson, "python -m tinyclf lesson")
+    assert list(tmp_path.iterdir()) == [out]
+
+
+def test_quick_and_seed_reach_the_measurements_and_the_page(measured, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    command.main(["lesson", "--quick", "--seed", "7"])
+    assert measured == [(7, 2)]
+    assert "python -m tinyclf lesson --seed 7 --quick" in (tmp_path / "lesson.html").read_text("utf-8")
+
+
+def test_the_lesson_saves_its_pictures_on_request(measured, tmp_path, capsys):
+    pytest.importorskip("matplotlib")
+    command.main(["lesson", "--out", str(tmp_path / "page.html"), "--pictures", str(tmp_path)])
+    text = capsys.readouterr().out
+    for name in ("lesson-curves.png", "lesson-push.png", "lesson-recall.png"):
+        assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")
+        assert str(tmp_path / name) in text
+
+
+def test_an_interrupted_lesson_leaves_the_old_page(tmp_path, monkeypatch):
+    def interrupt(*args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(command, "measure", interrupt)
+    out = tmp_path / "page.html"
+    out.write_text("old")
+    with pytest.raises(SystemExit, match="no file was changed"):
+        command.main(["lesson", "--out", str(out)])
+    assert out.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [out]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "match"),
+    [
+        (["--out", "no/such/folder/page.html"], "must be a file in a folder that exists"),
+        (["--out", "page"], "must end in one of .html, .htm, got 'page'"),
+        (["--out", "folder.html"], "must be a file in a folder that exists"),
+        (["--pictures", "nowhere"], "must be a folder that exists"),
+        (["--seed", "4294967287"], "whole number from 0 to 4294967286"),
+        (["--seed", "1.5"], "whole number from 0"),
+    ],
+)
+def test_bad_arguments_of_the_lesson_are_refused_before_the_work(
+    arguments, match, capsys, tmp_path, monkeypatch
+):
+    (tmp_path / "folder.html").mkdir()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(command, "measure", lambda *args: pytest.fail("it went to work"))
+    with pytest.raises(SystemExit):
+        command.main(["lesson", *arguments])
+    assert match in capsys.readouterr().err
+
+
+def test_pictures_need_matplotlib_and_say_so(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(command, "find_spec", lambda name: None)
+    with pytest.raises(SystemExit):
+        command.main(["lesson", "--pictures", str(tmp_path)])
+    assert "pip install matplotlib" in capsys.readouterr().err

@@ -8,15 +8,78 @@ from pathlib import Path
 import pytest
 
 FOLDER = Path(__file__).parents[1] / "examples"
-SCRIPTS = sorted(FOLDER.glob("*.py"))
+SCRIPTS = sorted(path for path in FOLDER.glob("*.py") if path.stem != "lab")  # that is a notebook
+LESSON = [path for path in SCRIPTS if path.stem.startswith("lesson")]
 
 # What must be in the output; the groups are numbers within bounds.
 CLAIMS = {
-    "large_logits": [
-        (r"overflow +naive inf +shifted 1000\b", []),
-        (r"moderate +naive 12\.40821649073671\d* +shifted 12\.40821649073671", []),
-        (r"  100 +inf \[nan nan\] +16\.1181 \[0\. 0\.\] +100 \[ 1\. -1\.\]", []),
-        (r"naive 0, from logits 2\.0611537e-09", []),
+    "lesson1_vectors": [
+        (r"moderate: .*\n +log-sum-exp as written 12\.40821649073671\d*, shifted 12\.40821649073671\d*", []),
+        (r"overflow: .*\n +log-sum-exp as written inf, shifted 1000\n", []),
+        (
+            r"\[ 0\. nan +0\. +0\. +0\. +0\.\]\n.*\n +\[0\. 1\. 0\. 0\. 0\. 0\.\]\n +exp is inf at entry 2,",
+            [],
+        ),
+        (r"log of the shifted softmax \[-inf +0\. -inf", []),
+        (r"log-softmax from x +\[-2000\. +0\. +-2000\. +-995\.", []),
+        (r"10000 +lse - z\[0\] is 0\.048828, maximum subtracted first 0\.048587\n", []),
+    ],
+    "lesson2_thresholds": [
+        (r"float16 +([\d.]+) +([\d.]+)", [(11.05, 11.1), (8.77, 8.79)]),
+        (r"float32 +([\d.]+) +([\d.]+) +([\d.]+)", [(88.722, 88.723), (86.41, 86.43), (103.97, 103.98)]),
+        (r"float64 +([\d.]+).* ([\d.]+)\n", [(709.78, 709.79), (36.73, 36.75)]),
+        (r"z = \[88, 0\]: .* loss 88\n.*z = \[89, 0\]: exp \[inf +1\.\], .*nan", []),
+    ],
+    "lesson3_half_a_fix": [
+        (r"naive +20 \[1 -1\] +50 \[1 -1\] +inf \[nan nan\] +inf \[nan nan\]\n", []),
+        (r"shifted +20 \[1 -1\] +50 \[1 -1\] +99\.98\d+ \[inf nan\] +inf \[nan nan\]\n", []),
+        (r"clipped(?: +16\.1181 \[0 0\]){4}\n", []),
+        (r"padded +16\.0977 \[0\.02 -0\.02\] +16\.1181 \[2e-15 -2e-15\] ", []),
+        (r"stable +20 \[1 -1\] +50 \[1 -1\] +100 \[1 -1\] +1000 \[1 -1\]\n", []),
+        (r"Soft target .* is nan", []),
+    ],
+    "lesson4_push": [
+        (r"\n +16 +16\.000 ##########  +16\.000 ##########  +16\.000 ##########\n", []),
+        (r"\n +17 +17\.000 ##########  +16\.118 no push  +17\.000 ##########\n", []),
+        (r"\n +89 +inf x nan  +16\.118 no push  +89\.000 ##########\n", []),
+        (r"naive +float32 +([\d.]+) +float64 +([\d.]+)", [(88.7, 88.73), (709.7, 709.8)]),
+        (r"clipped +float32 +([\d.]+) +float64 +([\d.]+)", [(16.11, 16.12), (16.11, 16.12)]),
+        (r"stable +float32 +4096\.00 +float64 +4096\.00", []),
+    ],
+    "lesson5_training": [
+        (
+            rf"{dtype}, .*\n +naive +not finite from step \[(\d+), (\d+), (\d+)\].*"
+            r"\n +clipped .* in truth ([\d.e+]+); test accuracy ([\d.]+)"
+            r".*\n +stable .* of the last ([\d.e-]+); .*test accuracy ([\d.]+)"
+            r".*\n +clipped, epoch 1: (\d+)%",
+            [*3 * [(1, 22)], (100, 1e5), (0.05, 0.6), (0, 0.1), (0.95, 1), (50, 100)],
+        )
+        for dtype in ("float32", "float64")
+    ],
+    "lesson6_quiet": [
+        (r"mean +([\d.]+) +([\d.]+) +([\d.]+)", [(0.96, 1), (0.3, 0.95), (0.96, 1)]),
+        (r"naive +runs with inf or nan: 0, runs that forgot a digit \(--\): 0", []),
+        (r"clipped +runs with inf or nan: 0, runs that forgot a digit \(--\): (\d+)", [(1, 10)]),
+        (r"stable +runs with inf or nan: 0, runs that forgot a digit \(--\): 0", []),
+    ],
+    "lesson7_tiny_losses": [
+        (r"\n +16 +1\.19\d+e-07 +1\.125\d+e-07 +1\.125\d+e-07 ", []),
+        (r"\n +20 +0 +2\.061153\d+e-09 +2\.061153\d+e-09 +0 +-2\.061153\d+e-09\n", []),
+        *(
+            (rf"{name} .* ([\d.]+), .* ([\d.]+), difference (\S+),", [(0.95, 1), (0.95, 1), (-0.02, 0.02)])
+            for name in ("unscaled", "quiet", "scaled")
+        ),
+    ],
+    "lesson8_not_cured": [
+        (r"naive(?: +nan){11}\n", []),
+        (r"clipped .* ([\d.]+)\n +stable .* ([\d.]+)\n", [(0.2, 0.9), (0.1, 0.7)]),
+        (r"better than stable in (\d+) of 10", [(1, 9)]),
+        (r"learning rate 0\.1 .*mean ([\d.]+)\n", [(0.1, 0.7)]),
+        (r"learning rate 0\.01 +worst ([\d.]+), ", [(0.93, 1)]),
+    ],
+    "lesson9_the_cure": [
+        (rf"{name} +test accuracy ([\d.]+), .*logit\| ([\d.]+)\n", [(0.96, 1), (5, 60)])
+        for name in ("naive", "shifted", "clipped", "padded", "textbook", "stable")
     ],
     "digits_pipeline": [(r"test accuracy ([\d.]+)", [(0.95, 1)])],
     "grid_search": [(r"log-loss ([\d.]+)", [(0, 0.1)])],
@@ -45,12 +108,29 @@ def test_an_example_prints_what_it_claims(script):
         assert match, f"{pattern!r} is not in:\n{run.stdout}"
         for number, (low, high) in zip(match.groups(), bounds, strict=True):
             assert low <= float(number) <= high, run.stdout
+    if script in LESSON:
+        assert max(map(len, run.stdout.splitlines())) <= 110
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
 def test_an_example_is_short_and_in_the_gallery(script):
     assert f"[{script.name}]({script.name})" in (FOLDER / "README.md").read_text()
-    assert len(script.read_text().splitlines()) < 45
+    assert len(script.read_text().splitlines()) < (40 if script in LESSON else 45)
+
+
+def test_the_lesson_has_a_script_for_each_step():
+    assert [script.name[:7] for script in LESSON] == [f"lesson{step}" for step in range(1, 10)]
+
+
+def test_the_teachers_guide_is_one_page_with_a_plan_for_45_minutes():
+    page = (FOLDER / "TEACHING.md").read_text()
+    steps = re.findall(r"^- \*\*(\d), .*?, (\d+) min\.\*\*", page, re.MULTILINE)
+    assert len(page.splitlines()) <= 75
+    assert max(map(len, page.splitlines())) <= 110
+    assert [int(step) for step, _ in steps] == list(range(1, 10))
+    assert sum(int(minutes) for _, minutes in steps) == 45
+    for path in re.findall(r"`(?:python examples/)?([\w/]+\.py)`", page):
+        assert (FOLDER / path).exists(), path
 
 
 @pytest.mark.parametrize("name", ["own_activation", "own_layer", "own_loss", "own_optimizer"])

@@ -1,49 +1,101 @@
-"""The picture says what the outcomes say."""
+"""The pictures say what the outcomes say."""
 
 import numpy as np
 import pytest
 
-from tinyclf.plotting import draw_outcomes, save_outcomes
+from tinyclf.plotting import draw_curves, draw_push, draw_recall, save_curves, save_pictures
 from tinyclf.teaching.experiments import Outcome
+from tinyclf.teaching.lesson import RUNS, Summary
 
 figure = pytest.importorskip("matplotlib.figure")
 
-OUTCOMES = [
-    Outcome("naive", 0, [np.nan] * 4, [0.0] * 4, 1, np.nan, np.nan, np.full(10, np.nan)),
-    Outcome("clipped", 0, [13.0, 12.5, 12.2, 12.0], [0.9] * 4, None, 1500.0, 0.23, np.zeros(10)),
-    Outcome("stable", 0, [20.0, 5.0, 1.0, 0.1], [0.0] * 4, None, 0.1, 0.97, np.ones(10)),
-]
+
+def outcome(name, curve, first=None, accuracy=np.nan, recall=1.0, seed=0):
+    return Outcome(name, seed, curve, [0.0] * len(curve), first, 1.0, accuracy, np.full(10, recall))
+
+
+NAIVE = outcome("naive", [np.nan] * 4, first=1)
+CLIPPED = outcome("clipped", [13.0, 12.5, 12.2, 12.0], accuracy=0.23)
+STABLE = outcome("stable", [20.0, 5.0, 1.0, 0.1], accuracy=0.97)
+SUMMARIES = {o.name: Summary([o]) for o in (NAIVE, CLIPPED, STABLE)}
 
 
 def test_lines_are_the_curves_and_labels_tell_the_outcome():
     ax = figure.Figure().subplots()
-    draw_outcomes(OUTCOMES, ax)
+    draw_curves(SUMMARIES, ax)
     cross, clipped, stable = ax.lines
     assert cross.get_marker() == "x"
     assert cross.get_ydata()[0] > 20.0  # above all curves
     assert clipped.get_xdata().tolist() == [1, 2, 3, 4]
     assert ax.get_ylim()[0] == 0
-    assert clipped.get_ydata().tolist() == OUTCOMES[1].curve
-    assert stable.get_ydata().tolist() == OUTCOMES[2].curve
+    assert clipped.get_ydata().tolist() == CLIPPED.curve
+    assert stable.get_ydata().tolist() == STABLE.curve
     assert [text.get_text() for text in ax.texts] == [
-        "naive: not finite from step 1",
+        "naive: not finite from step 1 on",
         "clipped: 23 % of the test digits right",
         "stable: 97 % of the test digits right",
     ]
 
 
+def test_of_several_seeds_the_line_is_the_mean_and_each_is_there():
+    other = outcome("stable", [10.0, 3.0, 1.0, 0.3], accuracy=0.95, seed=1)
+    ax = figure.Figure().subplots()
+    draw_curves({"stable": Summary([STABLE, other])}, ax)
+    first, second, mean = (line.get_ydata().tolist() for line in ax.lines)
+    assert (first, second) == (STABLE.curve, other.curve)
+    assert mean == [15.0, 4.0, 1.0, 0.2]
+    assert ax.texts[0].get_text() == "stable: 96 % of the test digits right"
+
+
+def test_losses_differ_in_mark_or_dash():
+    ax = figure.Figure().subplots()
+    draw_curves(SUMMARIES, ax)
+    assert len({(line.get_marker(), line.get_linestyle()) for line in ax.lines}) == 3
+
+
 def test_a_curve_that_breaks_off_is_labelled_where_it_ends():
     ax = figure.Figure().subplots()
-    draw_outcomes([Outcome("naive", 0, [3.0, 2.0, np.nan], [0.0] * 3, 30, np.nan, np.nan, np.zeros(10))], ax)
+    broken = [outcome("naive", [3.0, 2.0, np.nan], first=30), outcome("naive", [3.0, 2.0, 1.0], accuracy=0.9)]
+    draw_curves({"naive": Summary(broken)}, ax)
     assert ax.texts[0].xy == (2, 2.0)
+    assert ax.texts[0].get_text() == "naive: not finite from step 30 on, 1 of 2 seeds"
 
 
 def test_all_trainings_may_fail_and_still_be_drawn():
-    draw_outcomes(OUTCOMES[:1], figure.Figure().subplots())
+    draw_curves({"naive": SUMMARIES["naive"]}, figure.Figure().subplots())
+
+
+def test_the_push_ends_where_the_loss_does():
+    value, push = figure.Figure().subplots(1, 2)
+    draw_push(value, push)
+    naive, cross, clipped, stable = value.lines
+    assert 88 < naive.get_xdata()[-1] < 88.73
+    assert cross.get_xdata().tolist() == naive.get_xdata()[-1:].tolist()
+    assert clipped.get_ydata().max() < 16.2
+    np.testing.assert_allclose(stable.get_ydata()[-1], 120)
+    *_, clipped, stable = push.lines
+    x, y = clipped.get_data()
+    assert (y[x > 16.2] == 0).all()
+    assert (y[(x > 1) & (x < 16)] > 0.7).all()
+    np.testing.assert_allclose(stable.get_ydata()[-1], 1)
+    assert "16.1" in " ".join(text.get_text() for text in push.texts)
+
+
+def test_forgotten_digits_are_crossed_out():
+    clipped = Summary(
+        [outcome("clipped", [1.0], accuracy=0.8), outcome("clipped", [1.0], accuracy=0.7, seed=1)]
+    )
+    clipped.outcomes[1].recall[[3, 8]] = 0.05, 0.0
+    axes = figure.Figure().subplots(1, 2)
+    draw_recall({"clipped": clipped, "stable": SUMMARIES["stable"]}, axes)
+    assert [line.get_xydata().tolist() for line in axes[0].lines] == [[[3.0, 1.0]], [[8.0, 1.0]]]
+    assert len(axes[1].lines) == 0
+    np.testing.assert_array_equal(axes[0].images[0].get_array(), [o.recall for o in clipped.outcomes])
+    assert "2 digits forgotten" in axes[0].get_title()
 
 
 def test_the_picture_is_saved_where_it_says(tmp_path):
-    path = save_outcomes(OUTCOMES, "a set-up", tmp_path / "curves.svg")
+    path = save_curves(SUMMARIES, "a set-up", tmp_path / "curves.svg")
     assert path == tmp_path / "curves.svg"
     assert "<svg" in path.read_text()
 
@@ -51,5 +103,16 @@ def test_the_picture_is_saved_where_it_says(tmp_path):
 def test_the_picture_says_what_was_trained(tmp_path, monkeypatch):
     saved = []
     monkeypatch.setattr(figure.Figure, "savefig", lambda self, path, dpi: saved.append(self))
-    save_outcomes(OUTCOMES, "a set-up", tmp_path / "curves.png")
+    save_curves(SUMMARIES, "a set-up", tmp_path / "curves.png")
     assert saved[0].get_supxlabel() == "a set-up"
+
+
+def test_the_lessons_pictures_tell_their_set_up(lesson, tmp_path, monkeypatch):
+    saved = []
+    monkeypatch.setattr(figure.Figure, "savefig", lambda self, path, dpi: saved.append(self))
+    paths = save_pictures(lesson, tmp_path)
+    assert [path.name for path in paths] == ["lesson-curves.png", "lesson-push.png", "lesson-recall.png"]
+    assert all(path.parent == tmp_path for path in paths)
+    for drawn, run in ((saved[0], "unscaled"), (saved[2], "quiet")):
+        assert str(RUNS[run][0]) in drawn.get_supxlabel()
+        assert "seeds 0 to 1" in drawn.get_supxlabel()

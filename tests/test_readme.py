@@ -47,6 +47,7 @@ def test_both_commands_are_single_lines(text):
         "MIGRATING.md",
         "CONTRIBUTING.md",
         "examples/README.md",
+        "examples/TEACHING.md",
         "data/README.md",
         "benchmarks/README.md",
     ],

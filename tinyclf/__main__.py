@@ -1,4 +1,7 @@
-"""``python -m tinyclf demo``: digits in a pipeline, then the same network with three losses."""
+"""``python -m tinyclf demo``: digits in a pipeline, then the same network with three losses.
+
+``python -m tinyclf lesson``: all measurements of the lesson, and the page that shows them.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import argparse
 import os
 import sys
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TypeVar
@@ -16,11 +19,14 @@ from sklearn.datasets import load_digits
 from sklearn.model_selection import StratifiedKFold
 
 from .classifier import TinyClassifier
+from .files import write_atomically
 from .teaching.experiments import UNSCALED, Outcome
+from .teaching.lesson import QUICK_SEEDS, SEEDS, THREE, Summary, measure, tables
+from .teaching.page import render
 
 T = TypeVar("T")
-THREE = ("naive", "clipped", "stable")
 FORMATS = (".png", ".svg", ".pdf", ".jpg")
+LARGEST_SEED = 2**32 - SEEDS
 
 
 def demo(picture: Path, seed: int, dtype: str) -> None:
@@ -34,9 +40,28 @@ def demo(picture: Path, seed: int, dtype: str) -> None:
     if find_spec("matplotlib") is None:
         print("\nInstall matplotlib (pip install matplotlib) to get a picture of the loss curves.")
         return
-    from .plotting import save_outcomes
+    from .plotting import save_curves
 
-    print(f"\nThe loss curves are in {save_outcomes(results, f'{UNSCALED}; {dtype}, seed {seed}', picture)}")
+    summaries = {outcome.name: Summary([outcome]) for outcome in results}
+    print(f"\nThe loss curves are in {save_curves(summaries, f'{UNSCALED}; {dtype}, seed {seed}', picture)}")
+
+
+def lesson(out: Path, seed: int, quick: bool, pictures: Path | None) -> None:
+    """Measure, print the tables, and write the page; with a folder for pictures, also these."""
+    seeds = QUICK_SEEDS if quick else SEEDS
+    print(f"The lesson's trainings, with {seeds} seeds from {seed} on{', quickly' * quick}:", flush=True)
+    measured = measure(seed, seeds, _tracked)
+    for line in tables(measured):
+        print(line)
+    options = "".join([f" --seed {seed}" * (seed > 0), " --quick" * quick])
+    page = render(measured, f"python -m tinyclf lesson{options}")
+    write_atomically(out, lambda file: file.write(page.encode()))
+    print(f"\nThe lesson is in {out}; any browser opens it, without a network.")
+    if pictures is not None:
+        from .plotting import save_pictures
+
+        for path in save_pictures(measured, pictures):
+            print(f"A picture of it is in {path}")
 
 
 def _pipeline(seed: int) -> None:
@@ -69,29 +94,57 @@ def _table(results: Sequence[Outcome]) -> None:
 
 
 def _tracked(items: Iterable[T], total: int, what: str) -> Iterable[T]:
-    """Show a progress bar where rich is installed and somebody looks."""
-    if find_spec("rich") is None or not sys.stdout.isatty():
+    """Show progress where somebody looks: a bar, or a count where rich is not installed."""
+    if not sys.stdout.isatty():
         return items
+    if find_spec("rich") is None:
+        return _counted(items, total, what)
     from rich.progress import track
 
     return track(items, total=total, description=f"   {what}")
 
 
+def _counted(items: Iterable[T], total: int, what: str) -> Iterator[T]:
+    for number, item in enumerate(items, 1):
+        print(f"\r   {what} {number} of {total}", end="" if number < total else "\n", flush=True)
+        yield item
+
+
 def _seed(text: str) -> int:
-    if not text.isdecimal() or int(text) >= 2**32:
-        raise argparse.ArgumentTypeError(f"must be a whole number from 0 to {2**32 - 1}, got {text}")
+    if not text.isdecimal() or int(text) > LARGEST_SEED:
+        raise argparse.ArgumentTypeError(f"must be a whole number from 0 to {LARGEST_SEED}, got {text}")
     return int(text)
 
 
-def _picture(text: str) -> Path:
-    """Check before the work that a picture can be saved there."""
+def _file(text: str, endings: Sequence[str]) -> Path:
+    """Check before the work that a file can be written there."""
     path = Path(text).resolve()
-    if path.suffix not in FORMATS:
-        raise argparse.ArgumentTypeError(f"must end in one of {', '.join(FORMATS)}, got {text!r}")
+    if path.suffix not in endings:
+        raise argparse.ArgumentTypeError(f"must end in one of {', '.join(endings)}, got {text!r}")
     if path.is_dir() or not path.parent.is_dir():
         raise argparse.ArgumentTypeError(f"must be a file in a folder that exists, got {text!r}")
     if not os.access(path if path.exists() else path.parent, os.W_OK):
         raise argparse.ArgumentTypeError(f"cannot be written: {text!r}")
+    return path
+
+
+def _picture(text: str) -> Path:
+    return _file(text, FORMATS)
+
+
+def _page(text: str) -> Path:
+    path = _file(text, (".html", ".htm"))
+    if not os.access(path.parent, os.W_OK):  # the new page is written beside the old one first
+        raise argparse.ArgumentTypeError(f"cannot be written: {text!r}")
+    return path
+
+
+def _folder(text: str) -> Path:
+    path = Path(text).resolve()
+    if not path.is_dir() or not os.access(path, os.W_OK):
+        raise argparse.ArgumentTypeError(f"must be a folder that exists and can be written to, got {text!r}")
+    if find_spec("matplotlib") is None:
+        raise argparse.ArgumentTypeError("needs matplotlib: pip install matplotlib")
     return path
 
 
@@ -103,13 +156,29 @@ def main(arguments: Sequence[str] | None = None) -> None:
     command.add_argument(
         "--picture", type=_picture, default="loss-curves.png", help="where to save it (default %(default)s)"
     )
-    command.add_argument("--seed", type=_seed, default=0, help="of splits, weights and order (default 0)")
     command.add_argument("--dtype", choices=["float32", "float64"], default="float32")
+    command.set_defaults(run=lambda o: demo(o.picture, o.seed, o.dtype))
+    command.add_argument("--seed", type=_seed, default=0, help="of splits, weights and order (default 0)")
+    command = commands.add_parser("lesson", help="measure, and write a page for a class, which opens offline")
+    command.add_argument(
+        "--out", type=_page, default="lesson.html", help="where to write the page (default %(default)s)"
+    )
+    command.add_argument(
+        "--quick", action="store_true", help=f"{QUICK_SEEDS} seeds instead of {SEEDS}, to try it out"
+    )
+    command.add_argument(
+        "--pictures", type=_folder, help="a folder for three pictures, which need matplotlib"
+    )
+    command.add_argument("--seed", type=_seed, default=0, help="the first seed (default 0)")
+    command.set_defaults(run=lambda o: lesson(o.out, o.seed, o.quick, o.pictures))
     options = parser.parse_args(arguments)
     if hasattr(sys.stdout, "reconfigure"):  # a path need not fit into the terminal's encoding
         sys.stdout.reconfigure(errors="backslashreplace")
     warnings.filterwarnings("ignore", message="Stochastic Optimizer: Maximum iterations")
-    demo(options.picture, options.seed, options.dtype)
+    try:
+        options.run(options)
+    except KeyboardInterrupt:
+        sys.exit("\nInterrupted; no file was changed.")
 
 
 if __name__ == "__main__":

@@ -16,9 +16,7 @@ they decide by is what its parameters decide by: `stopping` and `validation`.
 
 from __future__ import annotations
 
-import os
 import pickle
-import uuid
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +25,7 @@ from sklearn.callback import ScoringMonitor
 
 from .classifier import TinyClassifier
 from .errors import whole_number
+from .files import write_atomically
 from .hooks import fit_of, is_epoch, without_callbacks
 from .stopping import Best, Plateau
 from .validation import Scorer, as_scorer
@@ -213,17 +212,5 @@ class Checkpoint(_Callback):
         else:
             due = at_the_end or estimator.n_iter_ % self.every == 0
         if due:
-            save_atomically(without_callbacks(estimator), self.path.resolve())
-
-
-def save_atomically(model: Any, path: Path) -> None:
-    """Pickle a model into a new file beside the path, which takes the path's place once it is complete."""
-    unfinished = path.with_name(f"{path.name}.{uuid.uuid4().hex}.tmp")
-    try:
-        with unfinished.open("xb") as file:
-            pickle.dump(model, file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(unfinished, path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+            model = without_callbacks(estimator)
+            write_atomically(self.path.resolve(), lambda file: pickle.dump(model, file))

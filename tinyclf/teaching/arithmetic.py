@@ -21,6 +21,9 @@ VECTORS: dict[str, list[float]] = {
 
 DTYPES = ("float16", "float32", "float64")
 
+OFFSET = 1e4
+"""What `offset_losses` adds to both logits."""
+
 
 def vector(x: Iterable[float]) -> dict[str, Any]:
     """Compute log-sum-exp, softmax and its logarithm of one float64 row, naively and from the largest entry.
@@ -128,7 +131,7 @@ def last_push(name: str, dtype: DTypeLike = "float32") -> float:
     return top if pushes(top) else last_float(lambda x: x == 0 or pushes(x), dtype, top)
 
 
-def offset_losses(offset: float = 1e4) -> tuple[float, float, float]:
+def offset_losses(offset: float = OFFSET) -> tuple[float, float, float]:
     """Loss of float32 [2, -1], label 0, under an offset: as lse - z, as tinyclf does; and without offset.
 
     Examples

@@ -1,0 +1,29 @@
+"""Lesson, step 5: one network, one optimizer, pixels as loaded; the three losses make all the difference."""
+
+import numpy as np
+
+from tinyclf.teaching.experiments import UNSCALED
+
+NAMES, SEEDS = ("naive", "clipped", "stable"), range(3)
+
+print(UNSCALED)
+for dtype in ("float32", "float64"):
+    results = {name: [] for name in NAMES}
+    for outcome in UNSCALED.outcomes(NAMES, SEEDS, dtype):
+        results[outcome.name].append(outcome)
+
+    print(f"\n{dtype}, seeds 0 to {SEEDS[-1]}; each has its own split, weights and order. Means:")
+    for name, outcomes in results.items():
+        steps = [outcome.first_nonfinite_step for outcome in outcomes]
+        if any(steps):
+            print(f"  {name:8} not finite from step {steps} on: the weights are nan, there is no accuracy")
+            continue
+        first, last = (np.mean([outcome.curve[i] for outcome in outcomes]) for i in (0, -1))
+        true = np.mean([outcome.true_loss for outcome in outcomes])
+        accuracy = [outcome.accuracy for outcome in outcomes]
+        print(
+            f"  {name:8} loss of epoch 1 {first:.3g}, of the last {last:.3g}; in truth {true:.3g}", end="; "
+        )
+        print(f"test accuracy {np.mean(accuracy):.3f} ({min(accuracy):.3f} to {max(accuracy):.3f})")
+    silent = np.mean([outcome.silent[0] for outcome in results["clipped"]])
+    print(f"  clipped, epoch 1: {silent:.0%} of the rows are wrong and get no gradient.")

@@ -1,0 +1,25 @@
+"""Lesson, step 9: scale the inputs, so that training is easy; use the stable loss, so that it is right."""
+
+import numpy as np
+
+from tinyclf.teaching.arithmetic import thresholds
+from tinyclf.teaching.experiments import SCALED
+from tinyclf.teaching.foils import LOSSES
+
+SEEDS = range(5)
+
+print(SCALED)
+print(f"\nMeans over seeds 0 to {SEEDS[-1]}:")
+for name in LOSSES:
+    accuracy, loss, largest = [], [], []
+    for seed in SEEDS:
+        network, outcome = SCALED.train(name, seed)
+        accuracy.append(outcome.accuracy)
+        loss.append(outcome.curve[-1])
+        largest.append(np.abs(network.logits(SCALED.data(seed)[0])).max())
+    print(f"  {name:9} test accuracy {np.mean(accuracy):.3f}, loss {np.mean(loss):.4f}", end="")
+    print(f", largest |logit| {np.mean(largest):.1f}")
+
+limit = thresholds("float32")["exp"]
+print(f"\nIn float32 exp overflows above {limit:.1f}. With scaled inputs the logits stay below it, and all")
+print("losses learn the same. The stable one is right wherever they go.")

@@ -1,0 +1,60 @@
+"""A headless Chromium for the tests of pages, and a page that writes down whatever goes wrong in it."""
+
+import shutil
+from contextlib import contextmanager
+
+import pytest
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+FLAGS = [
+    "--no-sandbox",  # root in a container cannot have one
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",  # no other host exists
+]
+
+
+@contextmanager
+def open_browser():
+    """Yield a playwright browser; skip the test where playwright or Chromium is not installed.
+
+    Only one may be open at a time: a fixture around it belongs to a module, not to the session.
+    """
+    sync_api = pytest.importorskip("playwright.sync_api")
+    if CHROMIUM is None:
+        pytest.skip("no Chromium is installed")
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        try:
+            yield browser
+        finally:
+            browser.close()
+
+
+@contextmanager
+def open_page(browser, home, **options):
+    """Yield a page, and a list that gets its console errors, its exceptions and the requests that leave home.
+
+    home is what the address of all other requests starts with: "file:" or "http://127.0.0.1:". The options are
+    those of ``browser.new_context``.
+    """
+    complaints = []
+    context = browser.new_context(**options)
+    try:
+        page = context.new_page()
+        page.on("console", lambda m: m.type == "error" and complaints.append(f"console: {m.text}"))
+        page.on("pageerror", lambda error: complaints.append(f"exception: {error}"))
+
+        def watch(request):
+            if not request.url.startswith((home, "data:", "blob:", "about:")):
+                complaints.append(f"request: {request.url}")
+
+        page.on("request", watch)  # without a route, which would switch off the cache
+        yield page, complaints
+    finally:
+        context.close()

@@ -1,0 +1,299 @@
+"""The lesson measures what it says, its page holds what was measured, and nothing in it is typed in."""
+
+import dataclasses
+import html
+import json
+import re
+from importlib.resources import files
+
+import numpy as np
+import pytest
+
+from tinyclf.teaching import lesson as room
+from tinyclf.teaching.arithmetic import DTYPES, last_float, last_push, thresholds, wrong_row
+from tinyclf.teaching.experiments import UNSCALED, Outcome
+from tinyclf.teaching.foils import LOSSES
+from tinyclf.teaching.lesson import LABELS, RUNS, SHOWN, Lesson, Summary, measure, tables
+from tinyclf.teaching.page import render
+
+TEMPLATE = (files("tinyclf.teaching") / "page" / "lesson.html").read_text("utf-8")
+
+
+def outcome(**changes):
+    plain = Outcome("stable", 0, [1.0, 0.5], [0.2, 0.1], None, 0.25, 0.75, np.full(10, 0.75))
+    return dataclasses.replace(plain, **changes)
+
+
+@pytest.fixture(scope="module")
+def page(lesson):
+    return render(lesson)
+
+
+def data_of(page):
+    return json.loads(re.search(r'<script type="application/json" id="data">(.*?)</script>', page)[1])
+
+
+def words_of(page):
+    """What one reads of a page, without its scripts and tags."""
+    body = re.sub(r"<(script|style)\b.*?</\1>", "", page, flags=re.DOTALL)
+    return " ".join(html.unescape(re.sub(r"<[^>]*>", " ", body)).split())
+
+
+# The measurements
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_thresholds_are_the_last_floats_with_their_property(dtype):
+    kind = np.dtype(dtype).type
+    holds = {
+        "exp": lambda x: np.isfinite(np.exp(x)),
+        "sum": lambda x: np.isfinite(np.exp(np.repeat(x, 10)).sum()),
+        "vanish": lambda x: np.exp(-x) > 0,
+        "beside_one": lambda x: np.log(kind(1) + np.exp(-x)) > 0,
+    }
+    found = thresholds(dtype)
+    assert set(found) == set(holds)
+    with np.errstate(all="ignore"):
+        for name, holds_at in holds.items():
+            x = kind(found[name])
+            assert x == found[name]
+            assert holds_at(x)
+            assert not holds_at(np.nextafter(x, kind(np.inf)))
+
+
+def test_the_threshold_of_exp_is_the_logarithm_of_the_largest_float():
+    for dtype in DTYPES:
+        info = np.finfo(dtype)
+        np.testing.assert_allclose(
+            thresholds(dtype)["exp"], np.log(np.float64(info.max)), rtol=float(info.eps)
+        )
+
+
+def test_the_last_float_is_0_if_the_property_ends_at_once():
+    assert last_float(lambda x: x == 0, "float32") <= np.finfo("float32").smallest_subnormal
+
+
+@pytest.mark.parametrize(
+    ("name", "dtype", "end"),
+    [
+        ("naive", "float32", 88.72),
+        ("clipped", "float32", 16.118),
+        ("padded", "float32", 103.97),
+        ("naive", "float64", 709.78),
+        ("clipped", "float64", 16.118),
+    ],
+)
+def test_a_foil_pushes_up_to_its_end_and_no_further(name, dtype, end):
+    found = last_push(name, dtype)
+    np.testing.assert_allclose(found, end, rtol=1e-4)
+    for scale, alive in ((found, True), (np.nextafter(np.dtype(dtype).type(found), np.inf), False)):
+        gradient = wrong_row(scale, name, dtype)[1]
+        assert (np.isfinite(gradient).all() and gradient.any()) == alive
+
+
+def test_the_stable_loss_pushes_as_far_as_one_looks():
+    for dtype in DTYPES:
+        top = last_push("stable", dtype)
+        assert top >= 512
+        np.testing.assert_array_equal(wrong_row(top, "stable", dtype)[1], [1.0, -1.0])
+
+
+def test_a_summary_is_the_mean_of_its_seeds():
+    seeds = [
+        outcome(accuracy=0.9, curve=[2.0, 1.0], silent=[0.4, 0.0], true_loss=1.0),
+        outcome(
+            accuracy=0.3,
+            curve=[4.0, 2.0],
+            silent=[0.2, 0.0],
+            true_loss=3.0,
+            recall=np.r_[0, 0.05, np.ones(8)],
+        ),
+    ]
+    s = Summary(seeds)
+    assert (s.accuracy, s.lowest, s.highest) == (pytest.approx(0.6), 0.3, 0.9)
+    assert s.curve.tolist() == [3.0, 1.5]
+    assert (s.reported, s.true, s.silent) == (1.5, 2.0, pytest.approx(0.3))
+    assert (s.broken, s.first, s.forgotten, s.ruined) == (0, "never", 2, 1)
+
+
+def test_a_summary_of_broken_seeds_has_no_accuracy_but_tells_the_steps():
+    nan = float("nan")
+    s = Summary(
+        [outcome(accuracy=nan, first_nonfinite_step=step, recall=np.full(10, nan)) for step in (7, 3, 5)]
+    )
+    assert np.isnan(s.accuracy)
+    assert (s.broken, s.first, s.forgotten, s.ruined) == (3, "step 3 to 7", 0, 3)
+    assert Summary(s.outcomes[:1]).first == "step 7"
+    mixed = Summary([*s.outcomes, outcome(accuracy=0.5)])
+    assert (mixed.accuracy, mixed.lowest, mixed.broken) == (0.5, 0.5, 3)
+    assert np.isnan(mixed.highest)
+
+
+def test_every_run_is_measured_with_each_of_its_losses_and_seeds(lesson):
+    assert set(lesson.runs) == set(RUNS)
+    for run, (experiment, _, names) in RUNS.items():
+        assert list(lesson.runs[run]) == list(names)
+        for name, summary in lesson.runs[run].items():
+            assert [(o.name, o.seed) for o in summary.outcomes] == [(name, 0), (name, 1)]
+            assert len(summary.curve) == experiment.epochs
+
+
+def test_progress_is_told_of_every_training(monkeypatch):
+    seen = []
+
+    def track(outcomes, total, what):
+        for o in outcomes:
+            seen.append((o.name, total, what))
+            yield o
+
+    monkeypatch.setattr(
+        room, "RUNS", {"unscaled": (dataclasses.replace(UNSCALED, epochs=1), "float32", ("naive", "stable"))}
+    )
+    monkeypatch.setattr(room, "_arithmetic", lambda seed: {})
+    assert measure(5, 2, track).seeds == [5, 6]
+    assert seen == 2 * [("naive", 4, "training"), ("stable", 4, "training")]
+
+
+def test_the_tables_tell_every_step_and_its_numbers(lesson):
+    text = "\n".join(tables(lesson))
+    assert re.findall(r"^(\d)\.", text, re.MULTILINE) == list("1234556789")
+    assert max(map(len, text.splitlines())) <= 115
+    assert "88.722832" in text
+    for run, summaries in lesson.runs.items():
+        assert str(RUNS[run][0]) in text
+        for name, s in summaries.items():
+            accuracy = "none" if np.isnan(s.accuracy) else f"{s.accuracy:.3f}"
+            assert re.search(rf"{re.escape(LABELS[name])} .*{accuracy}", text)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("run", ["unscaled", "unscaled64"])
+def test_over_ten_seeds_stable_learns_clipped_does_not_and_naive_is_not_finite_in_the_first_epoch(run):
+    experiment, dtype, _ = RUNS[run]
+    names = ("naive", "clipped", "stable")
+    found = {name: [] for name in names}
+    for o in experiment.outcomes(names, range(10), dtype):
+        found[o.name].append(o)
+    naive, clipped, stable = (Summary(found[name]) for name in names)
+    assert stable.accuracy > 0.96
+    assert clipped.accuracy < 0.5
+    steps = -(-len(experiment.data(0)[2]) // experiment.batch_size)
+    assert all(o.first_nonfinite_step <= steps for o in naive.outcomes)
+    assert clipped.broken == stable.broken == 0
+    assert clipped.true > 50 * clipped.reported
+    assert clipped.silent > 0.5
+
+
+@pytest.mark.slow
+def test_over_ten_seeds_clipping_forgets_digits_where_nothing_overflows():
+    experiment, dtype, names = RUNS["quiet"]
+    found = {name: [] for name in names}
+    for o in experiment.outcomes(names, range(10), dtype):
+        found[o.name].append(o)
+    naive, clipped, stable = (Summary(found[name]) for name in ("naive", "clipped", "stable"))
+    assert stable.accuracy > 0.96
+    assert abs(naive.accuracy - stable.accuracy) < 0.01
+    assert clipped.accuracy < stable.accuracy - 0.05
+    assert clipped.forgotten >= 5
+    assert naive.forgotten == stable.forgotten == 0
+
+
+@pytest.mark.slow
+def test_over_ten_seeds_a_stable_loss_does_not_cure_long_steps_and_scaled_features_do():
+    def mean(run, name):
+        experiment, dtype, _ = RUNS[run]
+        return Summary(list(experiment.outcomes([name], range(10), dtype))).accuracy
+
+    assert mean("steep", "stable") < 0.5
+    for name in SHOWN:
+        assert mean("scaled", name) > 0.96
+
+
+# The page
+
+
+def test_the_page_holds_the_runs_that_were_measured(lesson, page):
+    data = data_of(page)
+    assert data["seeds"] == [0, 1]
+    for run, summaries in lesson.runs.items():
+        assert data["runs"][run]["setup"] == str(RUNS[run][0])
+        for name, s in summaries.items():
+            for o, shown in zip(s.outcomes, data["runs"][run]["losses"][name], strict=True):
+                assert float(shown["accuracy"]) == pytest.approx(o.accuracy, nan_ok=True)
+                assert float(shown["true"]) == pytest.approx(o.true_loss, nan_ok=True)
+                assert shown["first"] == o.first_nonfinite_step
+                for part in ("curve", "silent", "recall"):
+                    np.testing.assert_allclose(np.array(shown[part], float), getattr(o, part), rtol=1e-3)
+
+
+def test_the_text_of_the_page_tells_the_measured_numbers(lesson, page):
+    words = words_of(page)
+    unscaled = lesson.runs["unscaled"]
+    assert f"{unscaled['clipped'].accuracy:.0%} or {unscaled['stable'].accuracy:.0%}" in words
+    assert f"It reports {unscaled['clipped'].reported:.1f}; the true loss of its network is" in words
+    assert f"{lesson.runs['quiet']['clipped'].forgotten} of 20 digits forgotten" in words
+    assert "0 or 2.0611537e-09 the float32 loss of [20, 0]" in words
+    assert "means of 2 seeds, 0 to 1" in words
+    assert lesson.made_with() in words
+    assert "{" not in words
+    assert "None" not in words
+
+
+def test_another_seed_gives_another_page(lesson, page):
+    changed = {
+        run: {
+            name: Summary(
+                [
+                    dataclasses.replace(o, accuracy=o.accuracy * 0.9, curve=[v + 1 for v in o.curve])
+                    for o in s.outcomes
+                ]
+            )
+            for name, s in summaries.items()
+        }
+        for run, summaries in lesson.runs.items()
+    }
+    other = render(Lesson([7, 8], lesson.arithmetic, changed))
+    assert words_of(other) != words_of(page)
+    assert f"{changed['unscaled']['stable'].accuracy:.0%}" in words_of(other)
+    assert "seeds, 7 to 8" in words_of(other)
+    assert render(lesson) == page
+
+
+def test_no_measured_number_is_typed_into_the_template():
+    text = re.sub(r"\{[^}]*\}", "", TEMPLATE)  # what is filled in
+    text = re.sub(r"<(pre|head)\b.*?</\1>", "", text, flags=re.DOTALL)
+    words = words_of(text)
+    for name in ("float16", "float32", "float64", "log1p"):
+        words = words.replace(name, "")
+    inputs = {"[2, -1]", "[0, -1000]", "[1, 0]", ", 0]"}  # logits and targets, not results
+    for known in inputs:
+        words = words.replace("\N{MINUS SIGN}", "-").replace(known, "")
+    assert set(re.findall(r"-?\d[\d.,]*(?<![.,])", words)) <= {"0", "1"}
+
+
+def test_only_the_stable_loss_is_right_at_12_in_float16(page):
+    assert "still right at 12? Only stable, from logits." in words_of(page)
+
+
+def test_the_code_at_the_end_of_the_page_runs_and_is_right(page):
+    code = html.unescape(re.search(r"<pre><code>(.*?)</code></pre>", page, re.DOTALL)[1])
+    names = {"np": np}
+    exec(code, names)
+    rng = np.random.default_rng(0)
+    for scale in (1, 30, 1000):
+        z = scale * rng.normal(size=5)
+        from tinyclf import cross_entropy
+
+        np.testing.assert_allclose(names["cross_entropy"](z, 2), cross_entropy([z], [2])[0], rtol=1e-12)
+
+
+def test_the_page_asks_nobody_for_anything(page):
+    assert not re.findall(r"(?:https?:)?//[\w.-]+\.\w+", re.sub(r"http://www\.w3\.org/2000/svg", "", page))
+    assert not re.findall(r'\b(?:src|srcset|data-src)\s*=\s*"(?!data:)', page)
+    assert "<link" not in re.sub(r'<link rel="icon" href="data:,">', "", page)
+    assert "@import" not in page
+    assert "default-src 'none'" in page
+
+
+def test_every_loss_of_the_lesson_has_a_label():
+    assert set(LABELS) == set(LOSSES)

@@ -1,0 +1,326 @@
+"""The page of the lesson in a browser, offline: it computes as tinyclf does, and obeys mouse and keys."""
+
+import itertools
+
+import numpy as np
+import pytest
+from browser import open_browser, open_page
+
+from tinyclf.teaching.experiments import UNSCALED
+from tinyclf.teaching.foils import LOSSES, evaluate
+from tinyclf.teaching.lesson import LABELS, SHOWN
+from tinyclf.teaching.page import render
+
+STEPS = 9
+SCREENS = {
+    f"{name}, {scheme}": {"viewport": {"width": width, "height": height}, "color_scheme": scheme}
+    for (name, width, height) in (("desktop", 1280, 900), ("phone", 360, 740))
+    for scheme in ("light", "dark")
+}
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with open_browser() as browser:
+        yield browser
+
+
+@pytest.fixture(scope="module")
+def address(lesson, tmp_path_factory):
+    path = tmp_path_factory.mktemp("lesson") / "lesson.html"
+    path.write_text(render(lesson), "utf-8")
+    return path.as_uri()
+
+
+@pytest.fixture
+def page(browser, address):
+    """The page on a desktop; the test fails if the page complained, or asked anybody for anything."""
+    with open_page(browser, "file:", offline=True, viewport={"width": 1280, "height": 900}) as (
+        page,
+        complaints,
+    ):
+        page.goto(address)
+        page.wait_for_selector("[data-chart=scaled] svg")
+        yield page
+        assert complaints == []
+
+
+def value_of(page, name):
+    """What the card of a loss in step 3 says."""
+    return page.locator(f"#cards [data-loss={name}] .loss").inner_text()
+
+
+def type_number(page, label, number):
+    page.get_by_label(f"{label}, as a number", exact=True).fill(str(number))
+
+
+@pytest.mark.parametrize("screen", SCREENS)
+def test_every_step_has_its_number_and_its_picture_on_every_screen(browser, address, screen):
+    with open_page(browser, "file:", offline=True, **SCREENS[screen]) as (page, complaints):
+        page.goto(address)
+        page.wait_for_selector("[data-chart=scaled] svg")
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        assert page.locator(".step").count() == STEPS
+        for step in page.locator(".step").all():
+            number = step.locator(".figure b").inner_text()
+            assert any(character.isdigit() for character in number), number
+            pictures = step.locator("svg[role=img]").all()
+            assert pictures
+            for picture in pictures:
+                box = picture.bounding_box()
+                assert box["width"] > 150
+                assert box["height"] > 70
+                assert picture.get_attribute("aria-label")
+        text = page.locator("main").inner_text()
+        assert "undefined" not in text
+        assert "[object" not in text
+        assert complaints == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_text_has_contrast(browser, address, scheme):
+    """WCAG 2.1, 1.4.3: at least 4.5 to 1, for the colours of the losses on cards and of text on paper."""
+
+    def luminance(colour):
+        c = np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)]) / 255
+        return np.where(c <= 0.04045, c / 12.92, ((c + 0.055) / 1.055) ** 2.4) @ [0.2126, 0.7152, 0.0722]
+
+    with open_page(browser, "file:", offline=True, color_scheme=scheme) as (page, _):
+        page.goto(address)
+        names = ["ink", "soft", "accent", *LOSSES, "paper", "card"]
+        style = "getComputedStyle(document.documentElement)"
+        values = page.evaluate(f"n => n.map(name => {style}.getPropertyValue('--' + name))", names)
+        found = {
+            name: luminance(v if len(v) == 7 else "#" + "".join(2 * c for c in v[1:]))
+            for name, v in zip(names, values, strict=True)
+        }
+    for text, ground in itertools.product([*LOSSES, "ink", "soft", "accent"], ["paper", "card"]):
+        low, high = sorted((found[text], found[ground]))
+        assert (high + 0.05) / (low + 0.05) >= 4.5, (text, ground)
+
+
+def test_losses_differ_in_mark_and_dash_not_in_colour_alone(page):
+    assert len(set(page.evaluate("Object.values(MARKS)"))) == len(LOSSES)
+    for name in SHOWN:
+        page.locator("#push").get_by_role("checkbox", name=LABELS[name]).set_checked(True)
+    lines = page.locator("[data-chart=losses] .line")
+    looks = lines.evaluate_all(
+        "all => all.map(e => getComputedStyle(e).strokeDasharray + getComputedStyle(e).strokeWidth)"
+    )
+    assert len(set(looks)) == len(SHOWN)
+
+
+# What the page computes
+
+
+def grid(dtype):
+    """Rows that reach from ordinary logits to beyond the type's thresholds, with ties and equal entries."""
+    rng = np.random.default_rng(0)
+    reach = {"float16": 30, "float32": 200, "float64": 1500}[dtype]
+    rows = [rng.normal(size=3) * scale for scale in np.geomspace(0.01, reach, 120)]
+    rows += [[s, 0.0, 0.0] for s in np.linspace(-reach, reach, 101)]
+    rows += [[s, s, s] for s in (0.0, 1.0, 5.0, reach / 2)]
+    rows += [[1e4, 0.0, 1.0], [-1e4, -1e4, 3.0], [1000.0, 0.0, 0.0]]
+    return np.array(rows).astype(dtype)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+@pytest.mark.parametrize("name", LOSSES)
+def test_a_loss_of_the_page_is_that_of_tinyclf(page, name, dtype):
+    rows = grid(dtype)
+    labels = np.arange(len(rows)) % 3
+    script = """([name, rows, labels, dtype]) => rows.map((z, i) => {
+        const { loss, gradient } = LOSSES[name](z, labels[i], dtype);
+        return [loss, ...gradient].map((v) => (Number.isFinite(v) ? v : String(v)));
+    })"""
+    found = page.evaluate(script, [name, rows.tolist(), labels.tolist(), dtype])
+    found = np.array([[float(str(v).replace("Infinity", "inf")) for v in row] for row in found])
+    losses, gradients = evaluate(LOSSES[name], rows, labels)
+    truth = np.column_stack([losses, gradients])
+    assert truth.dtype == (np.float32 if (name, dtype) == ("stable", "float16") else dtype)
+    np.testing.assert_array_equal(np.isnan(found), np.isnan(truth))
+    np.testing.assert_array_equal(np.isinf(found), np.isinf(truth))
+    eps = float(np.finfo(truth.dtype).eps)
+    finite = np.isfinite(truth)
+    # What is left of p - 1 or log p near p = 1 is rounding; only the stable loss has relative accuracy there.
+    np.testing.assert_allclose(
+        found[finite], truth[finite].astype("float64"), rtol=4 * eps, atol=0 if name == "stable" else 4 * eps
+    )
+
+
+def test_the_pages_half_is_numpys(page):
+    every = np.arange(2**16, dtype=np.uint16).view(np.float16)
+    exact = np.sort(every[np.isfinite(every)].astype(float))
+    middles = (exact[1:] + exact[:-1]) / 2  # ties
+    above, below = np.nextafter(middles, np.inf), np.nextafter(middles, -np.inf)
+    beyond = [65519.0, 65519.999, 65520.0, 1e6, -65520.0, 1e-30, -1e-30, 0.0]
+    values = np.concatenate([exact, middles, above, below, beyond])
+    found = page.evaluate(
+        "v => v.map(x => { const r = roundToHalf(x); return Number.isFinite(r) ? r : String(r); })",
+        values.tolist(),
+    )
+    found = np.array([float(str(v).replace("Infinity", "inf")) for v in found])
+    with np.errstate(over="ignore"):
+        np.testing.assert_array_equal(found, values.astype(np.float16).astype(float))
+
+
+def test_a_row_with_nan_or_inf_is_nan_in_the_stable_loss_of_the_page(page):
+    script = """([z]) => {
+        const { loss, gradient } = LOSSES.stable(z.map(Number), 0, "float64");
+        return [loss, ...gradient].every(Number.isNaN);
+    }"""
+    for row in (["NaN", "0"], ["Infinity", "0"], ["-Infinity", "-Infinity"]):
+        assert page.evaluate(script, [row])
+
+
+# What one does with it
+
+
+def test_scale_88_is_finite_and_89_is_inf_in_float32(page):
+    table = page.locator("#push-table")
+    for scale, loss in ((88, "88"), (89, "inf")):
+        type_number(page, "scale", scale)
+        naive = table.locator("tr", has_text="naive")
+        assert naive.locator("td").nth(1).inner_text() == loss
+        assert table.locator("tr", has_text="stable").locator("td").nth(1).inner_text() == str(scale)
+    assert table.locator("tr", has_text="clipped").locator("td").nth(2).inner_text() == "0"
+
+
+def test_a_student_sees_naive_turn_inf_then_nan_clipped_go_dead_and_stable_stay(page):
+    page.locator("#presets button", has_text="[2, 1, 0]").click()
+    states = lambda: page.locator("#cards article").evaluate_all("all => all.map(e => e.dataset.state)")  # noqa: E731
+    assert states() == ["right", "right", "right"]
+    page.locator("#presets button", has_text="[20, 0, 0]").click()
+    assert states() == ["right", "dead", "right"]
+    page.locator("#presets button", has_text="[100, 0, 0]").click()
+    assert states() == ["broken", "dead", "right"]
+    assert (value_of(page, "naive"), value_of(page, "stable")) == ("inf", "100")
+    assert "nan" in page.locator("#cards [data-loss=naive] svg[role=img]").get_attribute("aria-label")
+    page.locator("#true-class").get_by_role("radio").first.check()
+    assert value_of(page, "naive") == "nan"  # the overflow is the true class's own
+    assert float(value_of(page, "stable")) == pytest.approx(2 * np.exp(-100), rel=0.01)  # a subnormal
+
+
+def test_the_type_moves_the_threshold(page):
+    type_number(page, "z0", 100)
+    for dtype, naive, clipped in (
+        ("float32", "inf", "16.118"),
+        ("float64", "100", "16.118"),
+        ("float16", "inf", "15.945"),
+    ):
+        page.locator("#half").get_by_role("radio", name=dtype).check()
+        assert value_of(page, "naive") == naive
+        assert value_of(page, "clipped") == clipped
+        assert value_of(page, "stable") == "100"
+    assert page.locator("#push").get_by_role("radio", name="float16").is_checked()  # one type for the page
+
+
+def test_the_choice_of_losses_is_that_of_all_steps(page):
+    page.locator("#half").get_by_role("checkbox", name=LABELS["padded"]).check()
+    page.locator("#half").get_by_role("checkbox", name=LABELS["naive"]).uncheck()
+    cards = page.locator("#cards article").evaluate_all("all => all.map(e => e.dataset.loss)")
+    assert cards == ["clipped", "padded", "stable"]
+    rows = page.locator("#training-table tbody td:first-child").all_inner_texts()
+    assert rows == [LABELS[name] for name in cards]
+
+
+def test_sliders_reach_the_thresholds_of_each_type(page):
+    for dtype, threshold in (("float16", 11.09), ("float32", 88.73), ("float64", 709.8)):
+        page.locator("#thresholds").get_by_role("radio", name=dtype).check()
+        slider = page.get_by_label("x", exact=True)
+        assert float(slider.get_attribute("max")) > threshold
+        slider.focus()
+        page.keyboard.press("End")
+        assert "exp(x) = inf" in page.locator("#threshold-readout").inner_text()
+        page.keyboard.press("Home")
+        assert "exp(x) = 1," in page.locator("#threshold-readout").inner_text()
+
+
+def test_a_field_that_is_being_typed_into_is_left_alone(page):
+    field = page.get_by_label("scale, as a number", exact=True)
+    field.fill("")
+    field.press_sequentially("-0.50")
+    assert field.input_value() == "-0.50"
+    assert "at scale -0.5," in page.locator("#push-table").inner_text()
+
+
+def test_the_recall_is_that_of_the_chosen_seed(page, lesson):
+    for i, seed in enumerate(lesson.seeds):
+        type_number(page, "Seed", seed)
+        told = page.locator("[data-chart=recall] svg").get_attribute("aria-label")
+        recall = lesson.runs["quiet"]["clipped"].outcomes[i].recall
+        assert "Clipped: " + ", ".join(f"{np.floor(100 * v + 0.5):.0f}%" for v in recall) in told
+
+
+def test_curves_and_tables_are_those_of_the_runs(page, lesson):
+    for dtype, run in (("float32", "unscaled"), ("float64", "unscaled64")):
+        page.locator("#training-dtype").get_by_role("radio", name=dtype).check()
+        table = page.locator("#training-table").inner_text()
+        told = page.locator("[data-chart=curves] svg").get_attribute("aria-label")
+        for name in ("clipped", "stable"):
+            s = lesson.runs[run][name]
+            assert f"{s.accuracy:.3f} ({s.lowest:.3f} to {s.highest:.3f})" in table
+            assert f"{LABELS[name]}: {np.floor(100 * s.accuracy + 0.5):.0f}% right" in told
+        assert f"naive: not finite from {lesson.runs[run]['naive'].first}" in told
+        assert str(UNSCALED) in page.locator("figcaption[data-setup=unscaled]").inner_text()
+
+
+def test_all_of_it_works_by_keyboard(page):
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.className") == "skip"
+    page.get_by_label("scale", exact=True).focus()
+    before = page.locator("#push-table").inner_text()
+    page.keyboard.press("ArrowRight")
+    assert page.locator("#push-table").inner_text() != before
+    radio = page.locator("#push").get_by_role("radio", name="float32")
+    radio.focus()
+    page.keyboard.press("ArrowRight")
+    assert page.locator("#push").get_by_role("radio", name="float64").is_checked()
+    box = page.locator("#push").get_by_role("checkbox", name=LABELS["shifted"])
+    box.focus()
+    page.keyboard.press("Space")
+    assert "softmax, then log" in page.locator("#push-table").inner_text()
+    summary = page.locator("#push summary")
+    summary.focus()
+    page.keyboard.press("Enter")
+    assert page.locator("#push details p").first.is_visible()
+
+
+def test_presenting_shows_one_step_at_a_time(page):
+    visible = lambda: [s.get_attribute("id") for s in page.locator(".step").all() if s.is_visible()]  # noqa: E731
+    assert len(visible()) == STEPS
+    page.keyboard.press("p")
+    assert visible() == ["vectors"]
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("PageDown")
+    assert visible() == ["half"]
+    assert page.locator("#half h2").evaluate("e => getComputedStyle(e, '::before').content").startswith('"3')
+    page.locator("#contents a").nth(4).click()
+    assert visible() == ["training"]
+    assert page.locator("#contents a[aria-current]").inner_text() == "5"
+    page.keyboard.press("ArrowLeft")
+    assert visible() == ["push"]
+    for _ in range(STEPS + 3):
+        page.locator("#next").click()
+    assert page.locator("#limits").is_visible()
+    assert visible() == []
+    page.keyboard.press("Escape")
+    assert len(visible()) == STEPS
+
+
+def test_light_and_dark_can_be_chosen(page):
+    paper = "getComputedStyle(document.body).backgroundColor"
+    light = page.evaluate(paper)
+    page.keyboard.press("d")
+    assert page.evaluate(paper) != light
+    assert page.locator("#theme").inner_text() == "Light"
+    page.locator("#theme").click()
+    assert page.evaluate(paper) == light
+
+
+def test_controls_have_names(page):
+    for control in page.locator("input, button, a").all():
+        name = control.evaluate(
+            "e => e.getAttribute('aria-label') || e.textContent || (e.labels && e.labels[0]?.textContent)"
+        )
+        assert name, control.evaluate("e => e.outerHTML")

@@ -1,0 +1,269 @@
+"""The lesson: all of its measurements, and the tables that a terminal shows of them."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import sklearn
+from sklearn.metrics import log_loss
+
+from .. import __version__
+from ..functional import cross_entropy, softmax
+from ..views import Array
+from .arithmetic import (
+    DTYPES,
+    VECTORS,
+    last_push,
+    offset_losses,
+    right_row,
+    soft_target_losses,
+    thresholds,
+    vector,
+    wrong_row,
+)
+from .experiments import QUIET, SCALED, STEEP, UNSCALED, Experiment, Outcome
+from .foils import LOSSES, ClippedSoftmaxCrossEntropy
+
+EPS = ClippedSoftmaxCrossEntropy().eps
+
+LABELS = {
+    "naive": "naive",
+    "shifted": "softmax, then log",
+    "clipped": f"clipped at {EPS:.0e}".replace("e-0", "e-"),
+    "padded": f"log(p + {EPS:.0e})".replace("e-0", "e-"),
+    "textbook": "usual log-softmax",
+    "stable": "stable, from logits",
+}
+"""What the lesson calls the losses."""
+
+SHOWN = tuple(name for name in LOSSES if name != "textbook")
+THREE = ("naive", "clipped", "stable")
+
+RUNS: dict[str, tuple[Experiment, str, Sequence[str]]] = {
+    "unscaled": (UNSCALED, "float32", tuple(LOSSES)),
+    "unscaled64": (UNSCALED, "float64", SHOWN),
+    "quiet": (QUIET, "float32", THREE),
+    "steep": (STEEP, "float32", SHOWN),
+    "scaled": (SCALED, "float32", SHOWN),
+}
+"""The trainings of the lesson: experiment, type and losses."""
+
+SEEDS, QUICK_SEEDS = 10, 2
+
+SCALES = (20, 100, 1000)
+"""Of the logits [scale, 0] in step 3."""
+
+GAP = 20
+"""Of the logits [gap, 0] in step 7."""
+
+FORGOTTEN = 0.1
+"""A digit with less recall than this counts as forgotten."""
+
+
+@dataclass(frozen=True)
+class Summary:
+    """One loss in one experiment, over all seeds."""
+
+    outcomes: list[Outcome]
+
+    @property
+    def accuracies(self) -> list[float]:
+        """Of the seeds, in ascending order; nan last."""
+        return sorted((o.accuracy for o in self.outcomes), key=lambda a: (a != a, a))
+
+    @property
+    def accuracy(self) -> float:
+        """The mean; nan if all are, else that of the networks that have an opinion."""
+        finite = [a for a in self.accuracies if np.isfinite(a)]
+        return float(np.mean(finite)) if finite else np.nan
+
+    @property
+    def lowest(self) -> float:
+        """Of the accuracies."""
+        return self.accuracies[0]
+
+    @property
+    def highest(self) -> float:
+        """Of the accuracies."""
+        return self.accuracies[-1]
+
+    @property
+    def curve(self) -> Array:
+        """The mean reported loss of each epoch."""
+        mean: Array = np.mean([o.curve for o in self.outcomes], axis=0)
+        return mean
+
+    @property
+    def reported(self) -> float:
+        """The mean loss that the last epoch reported."""
+        return float(self.curve[-1])
+
+    @property
+    def true(self) -> float:
+        """The mean true loss of the trained networks."""
+        return float(np.mean([o.true_loss for o in self.outcomes]))
+
+    @property
+    def silent(self) -> float:
+        """Share of the first epoch's rows that were wrong and gave no gradient."""
+        return float(np.mean([o.silent[0] for o in self.outcomes]))
+
+    @property
+    def broken(self) -> int:
+        """Number of seeds that met a number that is not finite."""
+        return sum(o.first_nonfinite_step is not None for o in self.outcomes)
+
+    @property
+    def first(self) -> str:
+        """The steps at which that happened, in words."""
+        steps = sorted(o.first_nonfinite_step for o in self.outcomes if o.first_nonfinite_step is not None)
+        if not steps:
+            return "never"
+        return f"step {steps[0]}" if steps[0] == steps[-1] else f"step {steps[0]} to {steps[-1]}"
+
+    @property
+    def ruined(self) -> int:
+        """Number of seeds with less than half of the test digits right."""
+        return sum(not o.accuracy >= 0.5 for o in self.outcomes)
+
+    @property
+    def forgotten(self) -> int:
+        """Number of digits, over all seeds, of which hardly any was recognised."""
+        return sum(int(np.sum(o.recall < FORGOTTEN)) for o in self.outcomes)
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """All that was measured.
+
+    Attributes
+    ----------
+    seeds : list of int
+    arithmetic : dict
+        What single rows show: "vectors", "offset", "thresholds", "cases", "soft", "last_push", "tiny"; and
+        "report", of an untrained network.
+    runs : dict
+        For each of `RUNS`, the `Summary` of each loss by its name.
+    """
+
+    seeds: list[int]
+    arithmetic: dict[str, Any]
+    runs: dict[str, dict[str, Summary]]
+
+    def made_with(self) -> str:
+        """Tell the versions."""
+        return (
+            f"tinyclf {__version__}, NumPy {np.__version__}, scikit-learn {sklearn.__version__}, "
+            f"Python {platform.python_version()}"
+        )
+
+
+Track = Callable[[Iterable[Outcome], int, str], Iterable[Outcome]]
+
+
+def measure(
+    seed: int = 0, seeds: int = SEEDS, track: Track = lambda outcomes, total, what: outcomes
+) -> Lesson:
+    """Run all measurements of the lesson.
+
+    Parameters
+    ----------
+    seed : int
+        The first of the seeds; each changes split, weights and order.
+    seeds : int
+        How many.
+    track : callable
+        Called as ``track(outcomes, total, "training")`` to show progress; returns the outcomes.
+
+    Returns
+    -------
+    Lesson
+    """
+    chosen = list(range(seed, seed + seeds))
+    total = seeds * sum(len(names) for *_, names in RUNS.values())
+    found = iter(track(_all_outcomes(chosen), total, "training"))
+    runs: dict[str, dict[str, Summary]] = {}
+    for run, (*_, names) in RUNS.items():
+        outcomes = [next(found) for _ in range(len(names) * seeds)]
+        runs[run] = {name: Summary([o for o in outcomes if o.name == name]) for name in names}
+    for _ in found:  # to its end, so that a progress bar closes
+        pass
+    return Lesson(chosen, _arithmetic(seed), runs)
+
+
+def _all_outcomes(seeds: list[int]) -> Iterator[Outcome]:
+    for experiment, dtype, names in RUNS.values():
+        yield from experiment.outcomes(names, seeds, dtype)
+
+
+def _arithmetic(seed: int) -> dict[str, Any]:
+    return {
+        "vectors": {name: vector(x) for name, x in VECTORS.items()},
+        "offset": offset_losses(),
+        "thresholds": {dtype: thresholds(dtype) for dtype in DTYPES},
+        "cases": {scale: {name: wrong_row(scale, name) for name in SHOWN} for scale in SCALES},
+        "soft": soft_target_losses(),
+        "last_push": {dtype: {name: last_push(name, dtype) for name in SHOWN} for dtype in DTYPES},
+        "tiny": {name: right_row(GAP, name) for name in ("textbook", "stable")},
+        "report": _clipped_report(seed),
+    }
+
+
+def _clipped_report(seed: int) -> dict[str, float]:
+    """Mean loss of the untrained network of the headline: as scikit-learn's metric reports it, and truly."""
+    X, _, y, _ = UNSCALED.data(seed)
+    logits = UNSCALED.network(seed).logits(X)
+    return {
+        "largest_logit": float(np.abs(logits).max()),
+        "reported": float(log_loss(y, softmax(logits), labels=range(10))),
+        "true": float(np.mean(cross_entropy(logits, y), dtype=np.float64)),
+        "cap32": float(-np.log(np.finfo("float32").eps)),
+        "cap64": float(-np.log(np.finfo("float64").eps)),
+    }
+
+
+def tables(lesson: Lesson) -> Iterator[str]:
+    """Tell each step's numbers, as lines of text."""
+    a, n = lesson.arithmetic, len(lesson.seeds)
+    yield "1. Log-sum-exp of three vectors, float64"
+    for name, v in a["vectors"].items():
+        yield f"   {name:9} naive {v['naive_lse']:<20.17g} from the largest entry {v['lse']:.17g}"
+    yield "\n2. The largest x for which ..."
+    heads = ("exp(x) is finite", "10 of them are", "exp(-x) > 0", "log(1+exp(-x)) > 0")
+    yield f"   {'':8} {heads[0]:>18} {heads[1]:>18} {heads[2]:>14} {heads[3]:>20}"
+    for dtype, t in a["thresholds"].items():
+        yield f"   {dtype:8} {t['exp']:18.6f} {t['sum']:18.6f} {t['vanish']:14.6f} {t['beside_one']:20.6f}"
+    yield "\n3. Loss and gradient of float32 logits [scale, 0] whose true class is the second"
+    for name in SHOWN:
+        cells = (
+            f"{loss:9.6g} {np.array2string(g, precision=3):18}"
+            for loss, g in (a["cases"][s][name] for s in SCALES)
+        )
+        yield f"   {LABELS[name]:20} " + " ".join(cells)
+    yield "\n4. The largest scale with a gradient that is finite and not 0"
+    for dtype in DTYPES:
+        cells = (f"{LABELS[name]} {a['last_push'][dtype][name]:.4g}" for name in SHOWN[:-1])
+        yield f"   {dtype}: " + ", ".join(cells)
+    for number, run, title in (
+        (5, "unscaled", "Training on pixels 0 to 255, float32"),
+        (5, "unscaled64", "The same in float64"),
+        (6, "quiet", "Where nothing overflows"),
+        (8, "steep", "What stability does not cure"),
+        (9, "scaled", "The cure: pixels 0 to 1"),
+    ):
+        if run == "steep":
+            yield f"\n7. Loss, and gradient at the label, of float32 [{GAP}, 0], label 0"
+            for name, (loss, gradient) in a["tiny"].items():
+                yield f"   {LABELS[name]:20} {loss:.8g}, {gradient[0]:.8g}"
+        yield f"\n{number}. {title}: mean of {n} seeds"
+        yield f"   {RUNS[run][0]}"
+        yield f"   {'loss':20} {'not finite from':>16} {'reported':>10} {'true loss':>10} {'accuracy':>9}"
+        for name, s in lesson.runs[run].items():
+            accuracy = (
+                "none" if np.isnan(s.accuracy) else f"{s.accuracy:.3f} ({s.lowest:.3f} to {s.highest:.3f})"
+            )
+            yield f"   {LABELS[name]:20} {s.first:>16} {s.reported:10.4g} {s.true:10.4g} {accuracy:>9}"

@@ -1,0 +1,204 @@
+// Pictures as SVG, drawn at the width they are shown at, so that their text has the size of the page's.
+// Every loss has a colour, a dash and a mark of its own: `series-NAME` in the style sheet, and MARKS here.
+
+"use strict";
+
+const MARKS = {
+  naive: "M-5-5L5 5M5-5L-5 5",
+  shifted: "M0-6L6 5L-6 5Z",
+  clipped: "M-5-5H5V5H-5Z",
+  padded: "M0-7L7 0L0 7L-7 0Z",
+  textbook: "M0 6L6-5L-6-5Z",
+  stable: "M-5 0A5 5 0 1 0 5 0A5 5 0 1 0-5 0Z",
+};
+
+function svg(tag, attributes = {}, ...children) {
+  const node = document.createElementNS("http://www.w3.org/2000/svg", tag);
+  for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
+  node.append(...children);
+  return node;
+}
+
+function text(x, y, words, attributes = {}) {
+  return svg("text", { x, y, ...attributes }, words);
+}
+
+function mark(name, x, y, scale = 1) {
+  return svg("path", { class: `mark series-${name}`, d: MARKS[name], transform: `translate(${x} ${y}) scale(${scale})` });
+}
+
+function canvas(width, height, description) {
+  return svg("svg", { viewBox: `0 0 ${width} ${height}`, width, height, role: "img", "aria-label": description });
+}
+
+// From values to pixels; `log` for logarithmic axes, `symlog` for those that also have 0 and negative values.
+function scale({ min, max, kind = "linear" }, from, to) {
+  const bend = { linear: (v) => v, log: Math.log10, symlog: (v) => Math.sign(v) * Math.log10(1 + Math.abs(v)) }[kind];
+  const [low, high] = [bend(min), bend(max)];
+  return (v) => from + ((bend(v) - low) / (high - low)) * (to - from);
+}
+
+// About `count` round numbers between min and max.
+function ticks({ min, max, kind = "linear", at }, count) {
+  if (at) return at.filter((v) => v >= min && v <= max);
+  if (kind === "log") {
+    const [low, high] = [Math.ceil(Math.log10(min)), Math.floor(Math.log10(max))];
+    const every = Math.max(1, Math.ceil((high - low) / count));
+    return range(low, high, every).map((e) => 10 ** e);
+  }
+  const rough = (max - min) / count;
+  const power = 10 ** Math.floor(Math.log10(rough));
+  const step = [1, 2, 5, 10].map((f) => f * power).find((s) => s >= rough);
+  return range(Math.ceil(min / step), Math.floor(max / step)).map((i) => i * step);
+}
+
+function range(from, to, step = 1) {
+  return Array.from({ length: Math.max(0, Math.floor((to - from) / step) + 1) }, (_, i) => from + i * step);
+}
+
+function tidy(v) {
+  if (v === 0) return "0";
+  const small = Math.abs(v) < 1e-3;
+  return small || Math.abs(v) >= 1e6 ? v.toExponential(0).replace("e+", "e") : String(Number(v.toPrecision(6)));
+}
+
+// Axes with grid and labels; returns the SVG and the two scales.
+function frame({ width, height, x, y, description, right = 16, left = 52 }) {
+  const top = 30;
+  const bottom = height - 44;
+  const root = canvas(width, height, description);
+  const X = scale(x, left, width - right);
+  const Y = scale(y, bottom, top);
+  for (const v of ticks(y, 5)) {
+    root.append(svg("line", { class: "grid", x1: left, x2: width - right, y1: Y(v), y2: Y(v) }));
+    root.append(text(left - 8, Y(v) + 5, (y.format ?? tidy)(v), { class: "tick", "text-anchor": "end" }));
+  }
+  for (const v of ticks(x, width < 480 ? 4 : 7)) {
+    root.append(text(X(v), bottom + 20, (x.format ?? tidy)(v), { class: "tick", "text-anchor": "middle" }));
+  }
+  root.append(svg("line", { class: "axis", x1: left, x2: width - right, y1: bottom, y2: bottom }));
+  root.append(text((left + width - right) / 2, height - 4, x.label, { class: "title", "text-anchor": "middle" }));
+  root.append(text(4, 16, y.label, { class: "title" }));
+  return { root, X, Y, left, right: width - right, top, bottom };
+}
+
+// A line with its mark at some of its points. It ends, with a cross, where its values stop being finite.
+function drawLine({ root, X, Y, top, bottom }, { name, points, wide = false, faint = false, marks = true }) {
+  const finite = points.filter(([, v]) => Number.isFinite(v));
+  const path = finite.map(([a, b], i) => `${i ? "L" : "M"}${X(a).toFixed(1)} ${clamp(Y(b), top, bottom).toFixed(1)}`);
+  const style = `line series-${name}${wide ? " wide" : ""}${faint ? " faint" : ""}`;
+  root.append(svg("path", { class: style, d: path.join("") }));
+  if (!marks || faint) return;
+  const every = Math.max(1, Math.floor(finite.length / 6));
+  finite.forEach(([a, b], i) => {
+    if (i % every === Math.floor(every / 2)) root.append(mark(name, X(a), clamp(Y(b), top, bottom), 0.8));
+  });
+}
+
+function cross(root, name, x, y) {
+  root.append(svg("path", { class: `cross series-${name}`, d: "M-9-9L9 9M9-9L-9 9", transform: `translate(${x} ${y})` }));
+}
+
+function clamp(v, low, high) {
+  return Math.min(Math.max(v, low), high);
+}
+
+// Words beside lines, moved apart so that none covers another.
+function drawLabels({ root, top, bottom }, labels) {
+  const gap = 19;
+  const sorted = labels.slice().sort((a, b) => a.y - b.y);
+  sorted.forEach((label, i) => {
+    const above = i ? sorted[i - 1].y + gap : top - 8;
+    label.y = Math.max(label.y, above);
+  });
+  for (let i = sorted.length - 1; i >= 0; i -= 1) {
+    const below = i === sorted.length - 1 ? bottom - 6 : sorted[i + 1].y - gap;
+    sorted[i].y = Math.min(sorted[i].y, below);
+  }
+  for (const { name, words, x, y, anchor = "end" } of sorted) {
+    root.append(text(x, y, words, { class: `label series-${name}`, "text-anchor": anchor }));
+  }
+}
+
+// One row per loss, one mark per seed; a cross where the network has no opinion.
+function dotStrip({ width, rows, description, label }) {
+  const height = 34 * rows.length + 74;
+  const left = width < 480 ? 16 : 178;
+  const lift = width < 480 ? 14 : 0; // on a phone the name stands above its row
+  const area = frame({
+    width,
+    height: height + lift * rows.length,
+    left,
+    right: 22,
+    x: { min: 0, max: 1, label: lift ? "test accuracy" : label, format: percent, at: [0, 0.25, 0.5, 0.75, 1] },
+    y: { min: 0, max: 1, label: "", at: [] },
+    description,
+  });
+  rows.forEach(({ name, words, values, mean }, i) => {
+    const y = 34 + (34 + lift) * i + lift;
+    area.root.append(svg("line", { class: "grid", x1: left, x2: area.right, y1: y, y2: y }));
+    const at = lift ? { x: left, y: y - 13, anchor: "start" } : { x: left - 14, y: y + 5, anchor: "end" };
+    area.root.append(text(at.x, at.y, words, { class: `label series-${name}`, "text-anchor": at.anchor }));
+    const finite = values.filter(Number.isFinite);
+    for (const v of finite) area.root.append(mark(name, area.X(v), y));
+    if (Number.isFinite(mean)) {
+      area.root.append(svg("line", { class: `mean series-${name}`, x1: area.X(mean), x2: area.X(mean), y1: y - 13, y2: y + 13 }));
+    }
+    if (finite.length < values.length) {
+      cross(area.root, name, left + 14, y);
+      const count = values.length - finite.length;
+      area.root.append(text(left + 30, y + 5, `nan, ${count} of ${values.length}`, { class: `label series-${name}` }));
+    }
+  });
+  return area.root;
+}
+
+// The push on each logit, minus its gradient, as a bar from the middle: left is down, right is up.
+function pushBars({ width, name, gradient, description }) {
+  const row = 24;
+  const root = canvas(width, row * gradient.length + 4, description);
+  const [left, right] = [34, width - 72];
+  const X = scale({ min: -1, max: 1 }, left, right);
+  root.append(svg("line", { class: "axis", x1: X(0), x2: X(0), y1: 0, y2: row * gradient.length }));
+  gradient.forEach((g, i) => {
+    const y = row * i + 3;
+    const push = g === 0 ? 0 : -g;
+    root.append(text(0, y + 14, `z${i}`, { class: "tick" }));
+    if (Number.isNaN(push)) {
+      root.append(svg("rect", { class: "hatched", x: left, width: right - left, y, height: row - 6 }));
+    } else if (push !== 0) {
+      const end = X(clamp(push, -1.06, 1.06));
+      const bar = { x: Math.min(X(0), end), width: Math.max(Math.abs(end - X(0)), 1.5), y, height: row - 6 };
+      root.append(svg("rect", { class: `bar series-${name}`, ...bar }));
+      const tip = Math.sign(push) * 6;
+      if (Math.abs(end - X(0)) > 8) {
+        root.append(svg("path", { class: `bar series-${name}`, d: `M${end} ${y - 2}L${end + tip} ${y + 9}L${end} ${y + 20}Z` }));
+      }
+    }
+    root.append(text(width, y + 14, number(push, 3), { class: "tick value", "text-anchor": "end" }));
+  });
+  return root;
+}
+
+// An 8 x 8 image of a digit, `size` pixels wide.
+function digitImage(pixels, x, y, size) {
+  const group = svg("g", { class: "digit", transform: `translate(${x} ${y}) scale(${size / 8})` });
+  pixels.forEach((v, i) => {
+    if (v) group.append(svg("rect", { x: i % 8, y: Math.floor(i / 8), width: 1.03, height: 1.03, "fill-opacity": v / 16 }));
+  });
+  return group;
+}
+
+function percent(v) {
+  return `${Math.round(100 * v)}%`;
+}
+
+// A number as NumPy would print it in short: 0, 20, 16.118, 2.0612e-9, inf, nan.
+function number(v, digits = 5) {
+  if (Number.isNaN(v)) return "nan";
+  if (!Number.isFinite(v)) return v > 0 ? "inf" : "-inf";
+  if (v === 0) return "0";
+  const size = Math.abs(v);
+  if (size < 1e-4 || size >= 1e7) return v.toExponential(digits - 1).replace(/\.?0+e/, "e").replace("e+", "e");
+  return String(Number(v.toPrecision(digits)));
+}

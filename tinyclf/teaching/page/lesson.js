@@ -1,0 +1,672 @@
+// The page: its controls, and what they redraw. Measured data come from the element #data.
+
+"use strict";
+
+const NOT_FINITE = { nan: NaN, inf: Infinity, "-inf": -Infinity }; // JSON has no name for them
+const DATA = JSON.parse(document.getElementById("data").textContent, (_, v) => (typeof v === "string" && v in NOT_FINITE ? NOT_FINITE[v] : v));
+const LOSSES = lossesWith(DATA.eps);
+const SHOWN = ["naive", "shifted", "clipped", "padded", "stable"];
+const DTYPES = ["float16", "float32", "float64"];
+const REACH = { float16: 24, float32: 120, float64: 800 }; // of the sliders
+
+const state = {
+  dtype: "float32",
+  losses: new Set(["naive", "clipped", "stable"]),
+  vector: "overflow",
+  x: 60,
+  z: [DATA.scales[0], 0, 0],
+  label: 1,
+  scale: DATA.scales[0],
+  gap: DATA.gap,
+  run: "unscaled",
+  seed: 0,
+};
+
+const drawings = []; // functions that bring a part of the page up to date
+
+function refresh() {
+  for (const draw of drawings) draw();
+}
+
+function set(changes) {
+  Object.assign(state, changes);
+  refresh();
+}
+
+// Elements
+
+function element(tag, attributes = {}, ...children) {
+  const node = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (name in node && name !== "list") node[name] = value;
+    else node.setAttribute(name, value);
+  }
+  node.append(...children);
+  return node;
+}
+
+const byId = (id) => document.getElementById(id);
+
+function icon(name) {
+  return svg("svg", { viewBox: "-8 -8 16 16", class: `series-${name}`, "aria-hidden": "true" }, svg("path", { class: `mark series-${name}`, d: MARKS[name] }));
+}
+
+let groups = 0;
+
+// Radio buttons in `box`; `read` gives the chosen value, `choose` is told of a new one.
+function radios(box, title, values, { words = String, read, choose }) {
+  groups += 1;
+  const inputs = values.map((value) => element("input", { type: "radio", name: `group${groups}`, onchange: () => choose(value) }));
+  box.append(element("span", { className: "name" }, title));
+  values.forEach((value, i) => box.append(element("label", { className: "choice" }, inputs[i], element("span", {}, words(value)))));
+  drawings.push(() => inputs.forEach((input, i) => { input.checked = values[i] === read(); }));
+}
+
+function lossChoice(box) {
+  box.append(element("span", { className: "name" }, "Losses"));
+  for (const name of SHOWN) {
+    const toggle = () => {
+      if (!state.losses.delete(name)) state.losses.add(name);
+      refresh();
+    };
+    const input = element("input", { type: "checkbox", onchange: toggle });
+    const label = element("span", { className: `series-${name}` }, icon(name), DATA.labels[name]);
+    box.append(element("label", { className: "choice" }, input, label));
+    drawings.push(() => { input.checked = state.losses.has(name); });
+  }
+}
+
+// A slider and a number field for the same value; the field also takes what is beyond the slider.
+function slider(box, title, { read, write, low, high, step }) {
+  groups += 1;
+  const id = `slider${groups}`;
+  const change = (event) => {
+    const value = event.target.valueAsNumber;
+    if (!Number.isNaN(value)) write(value);
+  };
+  const range = element("input", { type: "range", id, oninput: change });
+  const field = element("input", { type: "number", oninput: change, "aria-label": `${title}, as a number` });
+  box.append(element("label", { htmlFor: id }, title), range, field);
+  drawings.push(() => {
+    [range.min, range.max, range.step] = [low(), high(), step()];
+    field.step = "any";
+    range.value = read();
+    if (document.activeElement !== field) field.value = Number(read().toPrecision(9));
+  });
+}
+
+function table(id, head, rows) {
+  const cell = (tag) => (content) => {
+    const [words, className] = Array.isArray(content) ? content : [content, ""];
+    return element(tag, { className }, words);
+  };
+  byId(id).replaceChildren(
+    element("thead", {}, element("tr", {}, ...head.map(cell("th")))),
+    element("tbody", {}, ...rows.map((row) => element("tr", {}, ...row.map(cell("td"))))),
+  );
+}
+
+const presenting = () => document.documentElement.classList.contains("presenting");
+const zoom = () => (presenting() ? 1.25 : 1); // as the style sheet does with text
+
+// A picture is drawn anew when something changes, and when its width does.
+function picture(name, draw) {
+  const box = document.querySelector(`[data-chart="${name}"]`);
+  let width = 0;
+  const redraw = () => {
+    if (!width) return;
+    const drawn = draw(Math.floor(width / zoom()));
+    drawn.setAttribute("width", width);
+    drawn.setAttribute("height", drawn.getAttribute("height") * zoom());
+    box.replaceChildren(drawn);
+  };
+  new ResizeObserver(([entry]) => {
+    const now = Math.floor(entry.contentRect.width);
+    if (now !== width) {
+      width = now;
+      redraw();
+    }
+  }).observe(box);
+  drawings.push(redraw);
+}
+
+const chosen = (names) => names.filter((name) => state.losses.has(name));
+const reach = () => REACH[state.dtype];
+const finely = () => reach() / 240;
+const rounded = (values) => values.map(ROUND[state.dtype]);
+const evaluate = (name, z, label, dtype = state.dtype) => LOSSES[name](z.map(ROUND[dtype]), label, dtype);
+const doubtful = (v) => (Number.isFinite(v) ? number(v) : [number(v), "bad"]);
+
+// 1. Vectors
+
+radios(byId("vector-choice"), "Vector", Object.keys(DATA.vectors), {
+  words: (name) => `[${DATA.vectors[name].x.join(", ")}]`,
+  read: () => state.vector,
+  choose: (vector) => set({ vector }),
+});
+
+picture("vector", (width) => {
+  const { x } = DATA.vectors[state.vector];
+  const { exp, vanish } = DATA.thresholds.float64;
+  const height = 150;
+  const root = canvas(width, height, `The entries ${x.join(", ")} on a number line. exp is inf above ${exp.toFixed(1)} and 0 below ${(-vanish).toFixed(1)}.`);
+  const X = scale({ min: -3000, max: 3000, kind: "symlog" }, 8, width - 8);
+  const line = 92;
+  root.append(svg("rect", { class: "zone series-naive", x: X(exp), width: width - 8 - X(exp), y: 34, height: 76, fill: "var(--naive)" }));
+  root.append(svg("rect", { class: "zone", x: 8, width: X(-vanish) - 8, y: 34, height: 76, fill: "var(--soft)" }));
+  root.append(text(width - 8, 26, width < 480 ? "inf" : "exp is inf", { class: "label series-naive", "text-anchor": "end" }));
+  root.append(text(8, 26, width < 480 ? "0" : "exp is 0", { class: "label" }));
+  root.append(text(width / 2, 26, "exp is a number", { class: "title", "text-anchor": "middle" }));
+  root.append(svg("line", { class: "axis", x1: 8, x2: width - 8, y1: line, y2: line }));
+  for (const v of width < 480 ? [-1000, 0, 1000] : [-1000, -100, -10, 0, 10, 100, 1000]) {
+    root.append(text(X(v), line + 38, String(v).replace("-", "\u2212"), { class: "tick", "text-anchor": "middle" }));
+  }
+  x.forEach((v) => {
+    if (v > exp) cross(root, "naive", X(v), line);
+    else root.append(mark("stable", X(v), line, 1.3));
+  });
+  return root;
+});
+
+drawings.push(() => {
+  const v = DATA.vectors[state.vector];
+  table(
+    "vector-table",
+    ["z", "exp z", "naive softmax", "softmax", "log of it", "log-softmax"],
+    v.x.map((x, i) => [String(x), ...["exp", "naive_softmax", "softmax", "log_of_softmax", "log_softmax"].map((part) => doubtful(v[part][i]))]),
+  );
+});
+
+// 2. Thresholds
+
+slider(byId("threshold-slider"), "x", {
+  read: () => state.x,
+  write: (x) => set({ x }),
+  low: () => 0,
+  high: reach,
+  step: finely,
+});
+
+picture("thresholds", (width) => {
+  const words = DTYPES.map((dtype) => `${dtype} to ${DATA.thresholds[dtype].exp.toFixed(2)}`);
+  const area = frame({
+    width,
+    height: 262,
+    left: 70,
+    right: 20,
+    x: { min: 3, max: 1200, kind: "log", label: "x, logarithmic", at: width < 480 ? [10, 100, 1000] : [5, 10, 20, 50, 100, 200, 500, 1000] },
+    y: { min: 0, max: 3, label: "", at: [] },
+    description: `exp(x) is finite: ${words.join(", ")}.`,
+  });
+  DTYPES.forEach((dtype, i) => {
+    const { exp, vanish, beside_one: beside } = DATA.thresholds[dtype];
+    const y = area.top + 12 + i * 58;
+    const weight = dtype === state.dtype ? 1 : 0.4;
+    area.root.append(text(area.left - 8, y + 21, dtype, { class: dtype === state.dtype ? "label" : "tick", "text-anchor": "end" }));
+    area.root.append(svg("rect", { class: "range", x: area.left, width: area.X(exp) - area.left, y: y + 4, height: 24, rx: 3, opacity: weight }));
+    for (const [at, letter, anchor] of [[beside, "c", "end"], [exp, "a", "end"], [vanish, "b", "start"]]) {
+      area.root.append(svg("line", { class: "limit", x1: area.X(at), x2: area.X(at), y1: y, y2: y + 32, opacity: weight }));
+      area.root.append(text(area.X(at), y - 3, letter, { class: "tick", "text-anchor": anchor }));
+    }
+  });
+  const at = area.X(clamp(state.x, 3, 1200));
+  area.root.append(svg("line", { class: "pointer", x1: at, x2: at, y1: area.top - 12, y2: area.bottom }));
+  return area.root;
+});
+
+drawings.push(() => {
+  const round = ROUND[state.dtype];
+  const [x] = rounded([state.x]);
+  const small = round(Math.exp(-x));
+  const parts = [["exp(x)", round(Math.exp(x))], ["exp(\u2212x)", small], ["log(1 + exp(\u2212x))", round(Math.log(round(1 + small)))]];
+  byId("threshold-readout").replaceChildren(
+    `x = ${number(x)} in ${state.dtype}: `,
+    ...parts.flatMap(([name, v], i) => [i ? ", " : "", `${name} = `, element("b", {}, number(v))]),
+  );
+});
+
+table(
+  "threshold-table",
+  ["the largest x for which", ...DTYPES],
+  [["a", "exp", "exp(x) is finite"], ["", "sum", "ten of them have a finite sum"], ["b", "vanish", "exp(\u2212x) is not 0"], ["c", "beside_one", "log(1 + exp(\u2212x)) is not 0"]].map(
+    ([letter, part, words]) => [`${letter} ${words}`.trim(), ...DTYPES.map((dtype) => DATA.thresholds[dtype][part].toFixed(3))],
+  ),
+);
+
+// 3. The bench: any three logits
+
+state.z.forEach((_, i) => {
+  slider(byId("logit-sliders"), `z${i}`, {
+    read: () => state.z[i],
+    write: (v) => set({ z: state.z.map((old, j) => (j === i ? v : old)) }),
+    low: () => -reach(),
+    high: reach,
+    step: finely,
+  });
+});
+
+byId("presets").append(element("span", { className: "name" }, "Start with"));
+for (const preset of [[2, 1, 0], ...DATA.scales.map((s) => [s, 0, 0])]) {
+  byId("presets").append(element("button", { type: "button", onclick: () => set({ z: preset, label: 1 }) }, `[${preset.join(", ")}]`));
+}
+
+radios(byId("true-class"), "True class", [0, 1, 2], {
+  words: (i) => `z${i}`,
+  read: () => state.label,
+  choose: (label) => set({ label }),
+});
+
+// What became of a loss, in words and as a state for the style sheet.
+function verdict({ loss, gradient }, exact) {
+  if (Number.isNaN(loss)) return ["broken", "The loss is nan: a quotient of infinities."];
+  if (!Number.isFinite(loss)) return ["broken", "The loss is inf, and the gradient not a number."];
+  if (!gradient.every(Number.isFinite)) return ["broken", "The loss is finite, its gradient is not."];
+  const gap = Math.max(...gradient.map((g, i) => Math.abs(g - exact.gradient[i])));
+  if (gap > 0.001 && gradient.every((g) => g === 0)) return ["dead", "Dead: wrong, and no gradient to learn from."];
+  if (gap > 0.001) return ["dead", "Too weak a push, and too small a loss."];
+  if (Math.abs(loss - exact.loss) > 0.01 * exact.loss) return ["rough", "The push is right, the loss is not."];
+  return ["right", "Right."];
+}
+
+drawings.push(() => {
+  const exact = evaluate("stable", state.z, state.label);
+  const cards = chosen(SHOWN).map((name) => {
+    const result = evaluate(name, state.z, state.label);
+    const [status, words] = verdict(result, exact);
+    const pushes = result.gradient.map((g) => number(g === 0 ? 0 : -g)).join(", ");
+    return element(
+      "article",
+      { className: `card series-${name}`, "data-loss": name, "data-state": status },
+      element("h3", {}, icon(name), DATA.labels[name]),
+      element("div", { className: "loss" }, number(result.loss)),
+      element("p", { className: "verdict" }, words),
+      pushBars({ width: 180, name, gradient: result.gradient, description: `Push on the logits: ${pushes}` }),
+    );
+  });
+  byId("cards").replaceChildren(...cards);
+});
+
+table(
+  "cases",
+  [`float32 logits, true class 1`, ...DATA.scales.flatMap((s) => [`loss of [${s}, 0]`, "gradient"])],
+  SHOWN.map((name) => [
+    DATA.labels[name],
+    ...DATA.scales.flatMap((s) => {
+      const [loss, gradient] = DATA.cases[s][name];
+      const dead = gradient.every((g) => Math.abs(g) < 0.1);
+      const shown = `[${gradient.map((g) => number(g, 3)).join(", ")}]`;
+      return [doubtful(loss), [shown, gradient.every(Number.isFinite) ? (dead ? "mute" : "") : "bad"]];
+    }),
+  ]),
+);
+
+// 4. Loss and push against the scale
+
+slider(byId("scale-slider"), "scale", {
+  read: () => state.scale,
+  write: (v) => set({ scale: v }),
+  low: () => 0,
+  high: reach,
+  step: finely,
+});
+
+const atScale = (name, s) => evaluate(name, [s, 0], 1);
+
+function scaleChart({ width, height, label, value, top, description }) {
+  const names = chosen(SHOWN);
+  const grid = range(0, 480).map((i) => (i / 480) * reach());
+  const area = frame({ width, height, x: { min: 0, max: reach(), label: "scale" }, y: { min: 0, max: top, label }, description });
+  const labels = [];
+  for (const name of names) {
+    const points = grid.map((s) => [s, value(atScale(name, s))]);
+    const end = points.findIndex(([, v]) => !Number.isFinite(v));
+    const alive = end < 0 ? points : points.slice(0, end);
+    drawLine(area, { name, points: alive, wide: name === "naive" || name === "shifted", marks: name !== "naive" });
+    if (!alive.length) continue;
+    const [x, y] = alive[alive.length - 1];
+    const spot = [area.X(x), area.Y(Math.min(y, top))];
+    if (end >= 0) cross(area.root, name, ...spot);
+    labels.push({ name, words: DATA.labels[name], x: spot[0] - (end < 0 ? 4 : 16), y: spot[1] + (value === lossOf ? -10 : name === "clipped" ? -8 : 22) });
+  }
+  drawLabels(area, labels);
+  const at = area.X(clamp(state.scale, 0, reach()));
+  area.root.append(svg("line", { class: "pointer", x1: at, x2: at, y1: area.top, y2: area.bottom }));
+  for (const name of names) {
+    const v = value(atScale(name, state.scale));
+    if (Number.isFinite(v)) area.root.append(mark(name, at, area.Y(clamp(v, 0, top)), 1.2));
+  }
+  return area.root;
+}
+
+const lossOf = (result) => result.loss;
+const pushOf = (result) => (result.gradient[1] === 0 ? 0 : -result.gradient[1]);
+
+picture("losses", (width) => scaleChart({
+  width,
+  height: 300,
+  label: "loss",
+  value: lossOf,
+  top: reach(),
+  description: "The loss against the scale of the logits, for each chosen loss. The values are in the table below.",
+}));
+
+picture("pushes", (width) => scaleChart({
+  width,
+  height: 230,
+  label: "push on the true logit",
+  value: pushOf,
+  top: 1.15,
+  description: "The push on the true logit against the scale of the logits. The values are in the table below.",
+}));
+
+drawings.push(() => {
+  table(
+    "push-table",
+    [`at scale ${number(state.scale)}, ${state.dtype}`, "loss", "push"],
+    chosen(SHOWN).map((name) => {
+      const result = atScale(name, state.scale);
+      const push = pushOf(result);
+      return [DATA.labels[name], doubtful(result.loss), push === 0 ? ["0", "mute"] : doubtful(push)];
+    }),
+  );
+});
+
+// 5. Training
+
+const RUN_OF = { float32: "unscaled", float64: "unscaled64" };
+
+radios(byId("training-dtype"), "Trained in", ["float32", "float64"], {
+  read: () => Object.keys(RUN_OF).find((dtype) => RUN_OF[dtype] === state.run),
+  choose: (dtype) => set({ run: RUN_OF[dtype] }),
+});
+
+function mean(values) {
+  return values.reduce((a, b) => a + b, 0) / values.length;
+}
+
+const finiteMean = (values) => mean(values.filter(Number.isFinite)); // nan of none
+const meanCurve = (outcomes, part) => outcomes[0][part].map((_, i) => mean(outcomes.map((o) => o[part][i])));
+const epochs = (curve) => curve.map((v, i) => [i + 1, v]);
+
+picture("curves", (width) => {
+  const runs = DATA.runs[state.run].losses;
+  const names = chosen(SHOWN);
+  const typical = SHOWN.map((name) => meanCurve(runs[name], "curve")).flatMap((curve) => curve[Math.floor(curve.length / 2)]);
+  const top = 2 * Math.max(...typical.filter(Number.isFinite));
+  const n = runs.stable[0].curve.length;
+  const area = frame({
+    width,
+    height: 340,
+    x: { min: 1, max: n, label: "epoch" },
+    y: { min: 0, max: top, label: "reported training loss" },
+    description: `Mean reported loss of each epoch. ${names.map((name) => `${DATA.labels[name]}: ${outcomeInWords(runs[name])}`).join("; ")}.`,
+  });
+  const labels = [];
+  let broken = 0;
+  for (const name of names) {
+    const outcomes = runs[name];
+    const points = epochs(meanCurve(outcomes, "curve"));
+    const alive = points.filter(([, v]) => Number.isFinite(v));
+    for (const o of outcomes) drawLine(area, { name, points: epochs(o.curve), faint: true });
+    const words = `${DATA.labels[name]}: ${outcomeInWords(outcomes)}`;
+    if (alive.length < 2) {
+      const y = area.top + 16 + 28 * broken;
+      broken += 1;
+      cross(area.root, name, area.X(1) + 10, y);
+      labels.push({ name, words, x: area.X(1) + 28, y: y + 5, anchor: "start" });
+    } else {
+      drawLine(area, { name, points });
+      labels.push({ name, words, x: area.right, y: area.Y(Math.min(alive[alive.length - 1][1], top)) - 12 });
+    }
+  }
+  drawLabels(area, labels);
+  return area.root;
+});
+
+function outcomeInWords(outcomes) {
+  const steps = outcomes.map((o) => o.first).filter((s) => s !== null);
+  if (steps.length) {
+    const [low, high] = [Math.min(...steps), Math.max(...steps)];
+    return `not finite from step ${low === high ? low : `${low} to ${high}`}`;
+  }
+  return `${percent(finiteMean(outcomes.map((o) => o.accuracy)))} right`;
+}
+
+picture("silent", (width) => {
+  const runs = DATA.runs[state.run].losses;
+  const names = chosen(SHOWN).filter((name) => runs[name].every((o) => o.first === null));
+  const n = runs.stable[0].curve.length;
+  const area = frame({
+    width,
+    height: 210,
+    x: { min: 1, max: n, label: "epoch" },
+    y: { min: 0, max: 1, label: "rows that are wrong and give no gradient", format: percent, at: [0, 0.5, 1] },
+    description: `Share of rows that are wrong and give no gradient, in the first epoch: ${names.map((name) => `${DATA.labels[name]} ${percent(mean(runs[name].map((o) => o.silent[0])))}`).join(", ")}.`,
+  });
+  for (const name of names) drawLine(area, { name, points: epochs(meanCurve(runs[name], "silent")) });
+  return area.root;
+});
+
+drawings.push(() => {
+  const runs = DATA.runs[state.run].losses;
+  table(
+    "training-table",
+    [`mean of ${DATA.seeds.length} seeds`, "reports", "true loss", "test accuracy"],
+    chosen(SHOWN).map((name) => {
+      const outcomes = runs[name];
+      const accuracies = outcomes.map((o) => o.accuracy).filter(Number.isFinite);
+      const spread = accuracies.length ? `${mean(accuracies).toFixed(3)} (${Math.min(...accuracies).toFixed(3)} to ${Math.max(...accuracies).toFixed(3)})` : ["none", "bad"];
+      const last = outcomes[0].curve.length - 1;
+      return [DATA.labels[name], doubtful(mean(outcomes.map((o) => o.curve[last]))), doubtful(mean(outcomes.map((o) => o.true))), spread];
+    }),
+  );
+});
+
+// 6. Recall of each digit
+
+slider(byId("seed-slider"), "Seed", {
+  read: () => DATA.seeds[state.seed],
+  write: (seed) => set({ seed: clamp(Math.round(seed) - DATA.seeds[0], 0, DATA.seeds.length - 1) }),
+  low: () => DATA.seeds[0],
+  high: () => DATA.seeds[DATA.seeds.length - 1],
+  step: () => 1,
+});
+
+picture("recall", (width) => {
+  const runs = DATA.runs.quiet.losses;
+  const names = ["clipped", "stable"];
+  const [clipped, stable] = names.map((name) => runs[name][state.seed]);
+  const height = 330;
+  const area = frame({
+    width,
+    height,
+    x: { min: -0.5, max: 9.5, label: "digit", at: [] },
+    y: { min: 0, max: 1, label: width < 480 ? "recall" : `recall, seed ${DATA.seeds[state.seed]}`, format: percent, at: [0, 0.25, 0.5, 0.75, 1] },
+    description: `Recall of the digits 0 to 9. Clipped: ${clipped.recall.map(percent).join(", ")}. Stable: ${stable.recall.map(percent).join(", ")}.`,
+  });
+  const bar = Math.min(22, (area.right - area.left) / 26);
+  range(0, 9).forEach((digit) => {
+    names.forEach((name, i) => {
+      const recall = runs[name][state.seed].recall[digit];
+      const x = area.X(digit) + (i ? 1 : -1 - bar);
+      area.root.append(svg("rect", { class: `bar series-${name}`, x, width: bar, y: area.Y(recall), height: area.bottom - area.Y(recall) }));
+      if (recall < DATA.forgotten) cross(area.root, name, x + bar / 2, area.bottom - 16);
+    });
+    area.root.append(digitImage(DATA.images[digit], area.X(digit) - 10, area.bottom + 5, 20));
+  });
+  const lost = clipped.recall.flatMap((v, digit) => (v < DATA.forgotten ? [digit] : []));
+  const says = width < 480 ? "" : lost.length ? `, forgot ${lost.join(" and ")}` : ", forgot none";
+  drawLabels({ root: area.root, top: 0, bottom: 26 }, [{ name: "clipped", words: `\u25a0 clipped ${percent(clipped.accuracy)}${says}`, x: area.right - 140, y: 16 }]);
+  drawLabels({ root: area.root, top: 0, bottom: 26 }, [{ name: "stable", words: `\u25cf stable ${percent(stable.accuracy)}`, x: area.right, y: 16 }]);
+  return area.root;
+});
+
+function accuracyStrip(chart, run) {
+  picture(chart, (width) => {
+    const rows = Object.entries(DATA.runs[run].losses).map(([name, outcomes]) => {
+      const values = outcomes.map((o) => o.accuracy);
+      return { name, words: DATA.labels[name], values, mean: finiteMean(values) };
+    });
+    const means = rows.map(({ words, mean: m }) => `${words} ${Number.isFinite(m) ? percent(m) : "none"}`);
+    return dotStrip({ width, rows, label: "test accuracy, one mark per seed; the bar is the mean", description: `Mean test accuracy: ${means.join(", ")}.` });
+  });
+}
+
+accuracyStrip("quiet-accuracies", "quiet");
+
+// 7. Tiny losses
+
+slider(byId("gap-slider"), "gap", {
+  read: () => state.gap,
+  write: (gap) => set({ gap }),
+  low: () => 0,
+  high: () => 60,
+  step: () => 0.25,
+});
+
+picture("tiny", (width) => {
+  const names = ["textbook", "stable"];
+  const area = frame({
+    width,
+    height: 320,
+    left: 62,
+    x: { min: 0, max: 60, label: "gap" },
+    y: { min: 1e-27, max: 10, kind: "log", label: "loss, logarithmic" },
+    description: "The loss against the gap between the logits. The stable one falls in a straight line, the usual one ends at 0.",
+  });
+  const grid = range(0, 480).map((i) => i / 8);
+  const labels = [];
+  for (const name of names) {
+    const points = grid.map((gap) => [gap, evaluate(name, [gap, 0], 0).loss]).filter(([, loss]) => loss > 0);
+    drawLine(area, { name, points, wide: name === "textbook", marks: name === "stable" });
+    const [x, y] = points[points.length - 1];
+    const ends = x < 60;
+    if (ends) cross(area.root, name, area.X(x), area.Y(y));
+    const label = ends
+      ? { words: `${DATA.labels[name]}: 0 from here on`, x: area.X(x) + 16, y: area.Y(y) - 8, anchor: "start" }
+      : { words: DATA.labels[name], x: area.X(37), y: area.Y(1e-15), anchor: "start" };
+    labels.push({ name, ...label });
+  }
+  drawLabels(area, labels);
+  const at = area.X(clamp(state.gap, 0, 60));
+  area.root.append(svg("line", { class: "pointer", x1: at, x2: at, y1: area.top, y2: area.bottom }));
+  return area.root;
+});
+
+drawings.push(() => {
+  const parts = ["textbook", "stable"].flatMap((name) => {
+    const { loss, gradient } = evaluate(name, [state.gap, 0], 0);
+    const zero = (v) => number(v === 0 ? 0 : v, 8);
+    return [`${DATA.labels[name]}: loss `, element("b", {}, zero(loss)), ", gradient at the label ", element("b", {}, zero(gradient[0])), element("br")];
+  });
+  byId("tiny-readout").replaceChildren(`[${number(state.gap)}, 0] in ${state.dtype}`, element("br"), ...parts);
+});
+
+// 8 and 9. Steps that are too long, and the cure
+
+accuracyStrip("steep", "steep");
+accuracyStrip("scaled", "scaled");
+
+// Around the steps
+
+for (const box of document.querySelectorAll("[data-controls]")) {
+  const wanted = box.dataset.controls.split(" ");
+  if (wanted.includes("dtype")) {
+    const part = element("div", { className: "controls", role: "radiogroup", "aria-label": "Type" });
+    radios(part, "Type", DTYPES, { read: () => state.dtype, choose: (dtype) => set({ dtype }) });
+    box.append(part);
+  }
+  if (wanted.includes("losses")) {
+    const part = element("div", { className: "controls", role: "group", "aria-label": "Losses" });
+    lossChoice(part);
+    box.append(part);
+  }
+}
+
+const seeds = DATA.seeds.length > 1 ? `seeds ${DATA.seeds[0]} to ${DATA.seeds[DATA.seeds.length - 1]}` : `seed ${DATA.seeds[0]}`;
+for (const caption of document.querySelectorAll("[data-setup]")) {
+  const setup = () => `Measured: ${DATA.runs[run()].setup}; ${DATA.runs[run()].dtype}; ${seeds}, which split, weights and order follow.`;
+  const run = () => (caption.dataset.setup === "unscaled" ? state.run : caption.dataset.setup);
+  drawings.push(() => { caption.textContent = setup(); });
+}
+
+const sections = [...document.querySelectorAll(".step")];
+const pages = [...sections, byId("limits")];
+sections.forEach((section, i) => {
+  const heading = section.querySelector("h2");
+  const title = heading.textContent;
+  heading.dataset.number = i + 1;
+  byId("contents").append(element("li", {}, element("a", { href: `#${section.id}`, title, "aria-label": `Step ${i + 1}: ${title}` }, String(i + 1))));
+});
+for (const link of document.querySelectorAll("[data-step]")) {
+  link.textContent = sections.findIndex((section) => section.id === link.dataset.step) + 1;
+}
+
+let current = -1; // the cover
+
+function markCurrent(index) {
+  current = index;
+  pages.forEach((page, i) => page.classList.toggle("current", i === index));
+  [...byId("contents").querySelectorAll("a")].forEach((link, i) => {
+    if (i === index) link.setAttribute("aria-current", "step");
+    else link.removeAttribute("aria-current");
+  });
+}
+
+function go(index) {
+  markCurrent(clamp(index, 0, pages.length - 1));
+  pages[current].scrollIntoView();
+}
+
+function present(on) {
+  document.documentElement.classList.toggle("presenting", on);
+  byId("present").setAttribute("aria-pressed", String(on));
+  refresh();
+  go(Math.max(current, 0));
+}
+
+function dark() {
+  const { theme } = document.documentElement.dataset;
+  return theme ? theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
+}
+
+function toggleTheme() {
+  document.documentElement.dataset.theme = dark() ? "light" : "dark";
+  byId("theme").textContent = dark() ? "Light" : "Dark";
+}
+
+byId("theme").textContent = dark() ? "Light" : "Dark";
+byId("theme").onclick = toggleTheme;
+byId("present").onclick = () => present(!presenting());
+byId("previous").onclick = () => go(current - 1);
+byId("next").onclick = () => go(current + 1);
+byId("contents").onclick = (event) => {
+  const index = [...byId("contents").children].indexOf(event.target.closest("li"));
+  if (index >= 0) markCurrent(index);
+};
+
+addEventListener("keydown", (event) => {
+  if (event.target.matches("input") || event.ctrlKey || event.metaKey || event.altKey) return; // those have keys of their own
+  const action = {
+    ArrowRight: () => go(current + 1),
+    PageDown: presenting() && (() => go(current + 1)),
+    ArrowLeft: () => go(current - 1),
+    PageUp: presenting() && (() => go(current - 1)),
+    p: () => byId("present").click(),
+    d: toggleTheme,
+    Escape: presenting() && (() => present(false)),
+  }[event.key.length === 1 ? event.key.toLowerCase() : event.key];
+  if (action) {
+    action();
+    event.preventDefault();
+  }
+});
+
+const watcher = new IntersectionObserver((entries) => {
+  if (presenting()) return;
+  const seen = entries.filter((entry) => entry.isIntersecting).map((entry) => pages.indexOf(entry.target));
+  if (seen.length) markCurrent(Math.max(...seen));
+}, { rootMargin: "-20% 0px -70% 0px" });
+for (const page of pages) watcher.observe(page);
+
+refresh();

@@ -1,0 +1,130 @@
+// The losses of the lesson in the browser: the formulas of tinyclf.teaching.foils and tinyclf.functional.
+//
+// A number of JavaScript is a float64. Rounding after every operation makes it a float32 or a float16, as
+// NumPy computes them: `round` below is that rounding.
+
+"use strict";
+
+const ROUND = { float16: roundToHalf, float32: Math.fround, float64: (x) => x };
+
+// A half has 11 significant bits, and steps of 2^-24 below 2^-14. Ties go to the even neighbour, as in IEEE 754.
+function roundToHalf(x) {
+  if (!Number.isFinite(x) || x === 0) return x;
+  const exponent = Math.max(Math.floor(Math.log2(Math.abs(x))), -14);
+  const step = 2 ** (exponent - 10);
+  const steps = x / step; // exact: a power of two
+  let whole = Math.floor(steps);
+  const rest = steps - whole;
+  if (rest > 0.5 || (rest === 0.5 && whole % 2 !== 0)) whole += 1;
+  const rounded = whole * step;
+  return Math.abs(rounded) > 65504 ? Math.sign(x) * Infinity : rounded;
+}
+
+// NumPy sums the terms of a half in float32, and all others in their own type.
+function sum(terms, dtype) {
+  const round = dtype === "float64" ? ROUND.float64 : ROUND.float32;
+  let rest = 0;
+  for (const term of terms.slice(1)) rest = round(rest + term);
+  return ROUND[dtype](terms[0] + rest);
+}
+
+// Loss and gradient by way of probabilities: p, perhaps a guard q, then the logarithm of that, and the chain
+// rule through each of them.
+function fromProbabilities({ shifted, guard }) {
+  return (z, label, dtype) => {
+    const round = ROUND[dtype];
+    const top = shifted ? maximum(z) : 0;
+    const E = z.map((x) => round(Math.exp(round(x - top))));
+    const total = sum(E, dtype);
+    const p = E.map((e) => round(e / total));
+    const { q, passes } = guard(p, round);
+    const dp = p.map((_, i) => (i === label && passes[i] ? round(-1 / q[i]) : 0));
+    const mean = sum(p.map((x, i) => round(x * dp[i])), dtype);
+    return {
+      p,
+      loss: -round(Math.log(q[label])),
+      gradient: p.map((x, i) => round(x * round(dp[i] - mean))),
+    };
+  };
+}
+
+function unguarded(p) {
+  return { q: p, passes: p.map(() => true) };
+}
+
+function clip(eps) {
+  return (p, round) => {
+    const low = round(eps);
+    const high = round(1 - eps);
+    const q = p.map((x) => (Number.isNaN(x) ? x : Math.min(Math.max(x, low), high)));
+    return { q, passes: q.map((x, i) => x === p[i]) };
+  };
+}
+
+function pad(eps) {
+  return (p, round) => ({ q: p.map((x) => round(x + round(eps))), passes: p.map(() => true) });
+}
+
+// The largest entry; nan if there is one, as in NumPy.
+function maximum(z) {
+  return z.reduce((a, b) => (Number.isNaN(a) || a > b ? a : b));
+}
+
+// Log-softmax as it is usually written: log(sum(exp(d))) - d with d = z - max z; gradient p - y.
+function textbook(z, label, dtype) {
+  const round = ROUND[dtype];
+  const top = maximum(z);
+  const d = z.map((x) => round(x - top));
+  const E = d.map((x) => round(Math.exp(x)));
+  const total = sum(E, dtype);
+  const p = E.map((e) => round(e / total));
+  return {
+    p,
+    loss: -round(d[label] - round(Math.log(total))),
+    gradient: p.map((x, i) => round(x - (i === label ? 1 : 0))),
+  };
+}
+
+const LIFT = 2 ** 64;
+
+// From the logits, seen from the largest: d_i = z_i - z_a, S = sum of exp(d_i) over i != a. The loss is
+// log1p(S) - d_t; the gradient exp(d_i) / (1 + S), and at the label -S / (1 + S) if that is the largest.
+// All of it in float64; narrower logits get one rounding, at the end, to float32.
+function stable(z, label, dtype) {
+  const round = dtype === "float64" ? ROUND.float64 : ROUND.float32;
+  const top = z.indexOf(maximum(z));
+  const others = z.map((_, i) => i).filter((i) => i !== top);
+  const m = top < 0 ? NaN : z[top];
+  const d = z.map((x) => x - m);
+  const lost = z.map((x, i) => lostIn(x, m, d[i]));
+  const E = d.map((x, i) => Math.exp(x) * (1 + lost[i]));
+  let S = others.reduce((total, i) => total + E[i], 0) + (m - m); // not finite: no distribution
+  if (S < 1e-300) {
+    S = others.reduce((total, i) => total + Math.exp(d[i] / 2) * LIFT * Math.exp(d[i] / 2) * (1 + lost[i]), 0) / LIFT;
+  }
+  const part = (i) => (i === top ? 1 : E[i]);
+  const own = label === top ? -S : part(label) - S - 1;
+  return {
+    p: z.map((_, i) => round(part(i) / (1 + S))),
+    loss: round(Math.log1p(S) - d[label]),
+    gradient: z.map((_, i) => round((i === label ? own : part(i)) / (1 + S))),
+  };
+}
+
+// What rounding took from the difference d = x - m (Knuth's TwoSum).
+function lostIn(x, m, d) {
+  const b = d - x;
+  const e = x - (d - b) - (b + m);
+  return Number.isNaN(e) ? 0 : e;
+}
+
+function lossesWith(eps) {
+  return {
+    naive: fromProbabilities({ shifted: false, guard: unguarded }),
+    shifted: fromProbabilities({ shifted: true, guard: unguarded }),
+    clipped: fromProbabilities({ shifted: true, guard: clip(eps) }),
+    padded: fromProbabilities({ shifted: true, guard: pad(eps) }),
+    textbook,
+    stable,
+  };
+}
