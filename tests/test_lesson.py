@@ -9,6 +9,7 @@ from importlib.resources import files
 import numpy as np
 import pytest
 
+from tinyclf import cross_entropy
 from tinyclf.teaching import lesson as room
 from tinyclf.teaching.arithmetic import DTYPES, last_float, last_push, thresholds, wrong_row
 from tinyclf.teaching.experiments import UNSCALED, Outcome
@@ -282,8 +283,6 @@ def test_the_code_at_the_end_of_the_page_runs_and_is_right(page):
     rng = np.random.default_rng(0)
     for scale in (1, 30, 1000):
         z = scale * rng.normal(size=5)
-        from tinyclf import cross_entropy
-
         np.testing.assert_allclose(names["cross_entropy"](z, 2), cross_entropy([z], [2])[0], rtol=1e-12)
 
 

@@ -130,8 +130,10 @@ class Experiment:
         layers = [Dense(self.hidden, he_normal), ReLU(), Dense(10, he_normal)]
         return Network(layers, n_in=64, dtype=dtype, seed=seed)
 
-    def train(self, name: str, seed: int, dtype: DTypeLike = "float32") -> tuple[Network, Outcome]:
-        """Train with one of the `LOSSES`; the seed also splits, so that all losses see the same rows.
+    def train(
+        self, name: str, seed: int, dtype: DTypeLike = "float32", loss: Loss | None = None
+    ) -> tuple[Network, Outcome]:
+        """Train with one loss; the seed also splits, so that all losses see the same rows.
 
         Parameters
         ----------
@@ -140,6 +142,8 @@ class Experiment:
         seed : int
             Of split, weights and order.
         dtype : "float32" or "float64"
+        loss : Loss, optional
+            By default that of the `LOSSES` with this name.
 
         Returns
         -------
@@ -148,7 +152,7 @@ class Experiment:
         Outcome
         """
         X_train, X_test, y_train, y_test = self.data(seed)
-        network, watched = self.network(seed, dtype), _Watched(LOSSES[name])
+        network, watched = self.network(seed, dtype), _Watched(loss or LOSSES[name])
         curve, first = [], None
         steps = -(-len(y_train) // self.batch_size)
         for epoch in train(
