@@ -23,7 +23,7 @@ FLAGS = [
 def open_browser():
     """Yield a playwright browser; skip the test where playwright or Chromium is not installed.
 
-    Only one may be open at a time: a fixture around it belongs to a module, not to the session.
+    Only one may be open at a time: give the fixture around it the scope of a module.
     """
     sync_api = pytest.importorskip("playwright.sync_api")
     if CHROMIUM is None:
@@ -40,8 +40,8 @@ def open_browser():
 def open_page(browser, home, **options):
     """Yield a page, and a list that gets its console errors, its exceptions and the requests that leave home.
 
-    home is what the address of all other requests starts with: "file:" or "http://127.0.0.1:". The options are
-    those of ``browser.new_context``.
+    home is what the address of all other requests starts with: "file:" or "http://127.0.0.1:". The options
+    are those of ``browser.new_context``.
     """
     complaints = []
     context = browser.new_context(**options)
