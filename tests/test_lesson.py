@@ -11,10 +11,11 @@ import pytest
 
 from tinyclf import cross_entropy
 from tinyclf.teaching import lesson as room
+from tinyclf.teaching import page as page_room
 from tinyclf.teaching.arithmetic import DTYPES, last_float, last_push, thresholds, wrong_row
 from tinyclf.teaching.experiments import UNSCALED, Outcome
 from tinyclf.teaching.foils import LOSSES
-from tinyclf.teaching.lesson import LABELS, RUNS, SHOWN, Lesson, Summary, measure, tables
+from tinyclf.teaching.lesson import EPS, LABELS, RUNS, SHOWN, Lesson, Summary, measure, tables
 from tinyclf.teaching.page import render
 
 TEMPLATE = (files("tinyclf.teaching") / "page" / "lesson.html").read_text("utf-8")
@@ -238,6 +239,58 @@ def test_the_text_of_the_page_tells_the_measured_numbers(lesson, page):
     assert lesson.made_with() in words
     assert "{" not in words
     assert "None" not in words
+
+
+def test_each_sentence_tells_the_number_of_its_own_run_and_loss(lesson):
+    """With made-up results that are all different, a number from elsewhere is seen."""
+    runs, told = {}, iter(range(10, 99))
+    for run, summaries in lesson.runs.items():
+        runs[run] = {}
+        for name, s in summaries.items():
+            accuracies = next(told) / 100, next(told) / 100
+            made_up = zip(s.outcomes, accuracies, strict=True)
+            runs[run][name] = Summary(
+                [dataclasses.replace(o, accuracy=a, true_loss=1e5 * a) for o, a in made_up]
+            )
+    words = words_of(render(Lesson(lesson.seeds, lesson.arithmetic, runs), "a <b> & c"))
+
+    def right(run, name, form=".0%"):
+        return format(runs[run][name].accuracy, form)
+
+    steep, quiet, unscaled = runs["steep"], runs["quiet"], runs["unscaled"]
+    cured = [s.accuracy for s in runs["scaled"].values()]
+    report, offset, tiny = (lesson.arithmetic[part] for part in ("report", "offset", "tiny"))
+    for sentence in (
+        f"looks calm, learns nothing: {right('unscaled', 'clipped')} of the test digits right",
+        f"learns: {right('unscaled', 'stable')} right",
+        f"{right('unscaled', 'clipped')} or {right('unscaled', 'stable')} of the test digits, by the clipped",
+        f"the true loss of its network is {unscaled['clipped'].true:,.0f}",
+        f"gets {unscaled['clipped'].silent:.0%} of the rows wrong and gives them no gradient",
+        f"from {unscaled['naive'].first} on in float32, from {runs['unscaled64']['naive'].first} in float64",
+        f"{unscaled['shifted'].first} in float32, {runs['unscaled64']['shifted'].first} in float64",
+        f"The largest logit of the untrained network is {report['largest_logit']:,.0f}",
+        f"{-np.log(EPS):.1f}, its ceiling",
+        f"agree: {right('quiet', 'naive', '.3f')} and {right('quiet', 'stable', '.3f')}",
+        f"accuracies go from {quiet['clipped'].lowest:.3f} to {quiet['clipped'].highest:.3f}",
+        f"{right('unscaled', 'textbook', '.3f')} with the usual form",
+        f"{right('unscaled', 'stable', '.3f')} with the exact one",
+        f"{right('steep', 'stable')} of the test digits with the stable loss",
+        f"{steep['stable'].ruined} of 2 networks get less than half",
+        f"The clipped loss has {right('steep', 'clipped')} here, log(p + 1e-7) {right('steep', 'padded')}",
+        f"{min(cured):.1%} to {max(cured):.1%} of the test digits, whatever the loss",
+        f"reports {report['reported']:.1f}; the true loss is {report['true']:,.1f}",
+        f"at most {report['cap32']:.2f} in float32 and {report['cap64']:.2f} in float64",
+        f"is {offset[0]:.6f} that way, and {offset[1]:.6f} when",
+        f"p \N{MINUS SIGN} 1 is {tiny['textbook'][1][0]:.8g} where",
+        "Made by a <b> & c with",
+    ):
+        assert sentence in words
+
+
+def test_data_cannot_end_the_script_that_holds_it():
+    text = page_room._json({"a": "</script><b>", "b": [np.nan, np.inf, -np.inf, 1.0, np.float32(0.5)]})
+    assert "<" not in text
+    assert json.loads(text) == {"a": "</script><b>", "b": ["nan", "inf", "-inf", 1, 0.5]}
 
 
 def test_another_seed_gives_another_page(lesson, page):

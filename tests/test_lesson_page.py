@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from browser import open_browser, open_page
 
+from tinyclf.teaching.arithmetic import VECTORS, right_row, vector, wrong_row
 from tinyclf.teaching.experiments import UNSCALED
 from tinyclf.teaching.foils import LOSSES, evaluate
 from tinyclf.teaching.lesson import LABELS, SHOWN
@@ -171,6 +172,192 @@ def test_a_row_with_nan_or_inf_is_nan_in_the_stable_loss_of_the_page(page):
     }"""
     for row in (["NaN", "0"], ["Infinity", "0"], ["-Infinity", "-Infinity"]):
         assert page.evaluate(script, [row])
+
+
+# What the pictures show
+
+
+class Reading:
+    """A picture, read by the numbers at its axes; other words stand there, too."""
+
+    def __init__(self, page, chart):
+        self.svg = page.locator(f"[data-chart={chart}] svg").first
+        ticks = self.svg.locator("text.tick").evaluate_all(
+            "all => all.map(e => [...['text-anchor', 'x', 'y'].map(n => e.getAttribute(n)), e.textContent])"
+        )
+        number = lambda words: float(words.rstrip("%")) / (100 if words.endswith("%") else 1)  # noqa: E731
+        self.x = [
+            (float(x), number(words))
+            for anchor, x, _, words in ticks
+            if anchor == "middle" and words[-1] in "0123456789%"
+        ]
+        self.y = [
+            (float(y) - 5, number(words))
+            for anchor, _, y, words in ticks
+            if anchor == "end" and words[0].isdigit()
+        ]
+
+    def value(self, axis, pixels, log=False):
+        at, values = np.array(axis).T
+        slope, start = np.polyfit(at, np.log10(values) if log else values, 1)
+        found = slope * np.asarray(pixels) + start
+        return 10**found if log else found
+
+    def points(self, selector):
+        """The corners of a path."""
+        path = self.svg.locator(selector).last.get_attribute("d")
+        return np.array([pair.split() for pair in path.replace("M", "L").split("L")[1:]], float)
+
+    def spots(self, selector):
+        """Where marks are."""
+        moved = self.svg.locator(selector).evaluate_all("all => all.map(e => e.getAttribute('transform'))")
+        return np.array([m.split("(")[1].split(")")[0].split() for m in moved], float).reshape(-1, 2)
+
+
+@pytest.mark.parametrize(("dtype", "run"), [("float32", "unscaled"), ("float64", "unscaled64")])
+def test_the_curves_are_those_that_were_measured(page, lesson, dtype, run):
+    page.locator("#training-dtype").get_by_role("radio", name=dtype).check()
+    for chart, part in (("curves", "curve"), ("silent", "silent")):
+        picture = Reading(page, chart)
+        for name in ("clipped", "stable"):
+            x, y = picture.points(f".line.series-{name}:not(.faint)").T
+            values = np.mean([getattr(o, part) for o in lesson.runs[run][name].outcomes], axis=0)
+            top = picture.value(picture.y, 30)  # where the picture ends, and lines are cut
+            np.testing.assert_allclose(picture.value(picture.x, x), np.arange(1, 31), atol=0.1)
+            shown = picture.value(picture.y, y)
+            clamped = shown > 0.995 * top
+            np.testing.assert_allclose(shown[~clamped], values[~clamped], atol=0.01 * top)
+            assert (values[clamped] >= 0.98 * top).all()
+    assert Reading(page, "curves").svg.locator(".cross.series-naive").count() == 1
+
+
+def test_the_bars_are_the_recall_of_clipped_left_and_stable_right(page, lesson):
+    type_number(page, "Seed", lesson.seeds[1])
+    picture = Reading(page, "recall")
+    bottom, top = (
+        picture.svg.locator(line).first.evaluate("e => +e.getAttribute('y1')")
+        for line in (".axis", ".grid >> nth=-1")
+    )
+    for name in ("clipped", "stable"):
+        bars = picture.svg.locator(f".bar.series-{name}").evaluate_all(
+            "all => all.map(e => [+e.getAttribute('x'), +e.getAttribute('height')])"
+        )
+        x, height = np.array(bars).T
+        recall = lesson.runs["quiet"][name].outcomes[1].recall
+        np.testing.assert_allclose(height / (bottom - top), recall, atol=0.01)
+        lost = picture.spots(f".cross.series-{name}")
+        assert len(lost) == np.sum(recall < 0.1)
+        if name == "clipped":
+            left = x
+    assert (left < x).all()
+
+
+@pytest.mark.parametrize(
+    ("chart", "run"), [("quiet-accuracies", "quiet"), ("steep", "steep"), ("scaled", "scaled")]
+)
+def test_a_strip_has_a_mark_for_each_seed_and_a_bar_for_the_mean(page, lesson, chart, run):
+    picture = Reading(page, chart)
+    for name, s in lesson.runs[run].items():
+        finite = [o.accuracy for o in s.outcomes if np.isfinite(o.accuracy)]
+        spots = picture.spots(f".mark.series-{name}")
+        assert len(spots) == len(finite)
+        assert picture.svg.locator(f".cross.series-{name}").count() == (len(finite) < len(s.outcomes))
+        if finite:
+            np.testing.assert_allclose(picture.value(picture.x, spots[:, 0]), finite, atol=0.005)
+            mean = picture.svg.locator(f".mean.series-{name}").evaluate("e => +e.getAttribute('x1')")
+            np.testing.assert_allclose(picture.value(picture.x, mean), np.mean(finite), atol=0.005)
+
+
+def test_the_bars_of_step_2_end_at_the_thresholds(page, lesson):
+    picture = Reading(page, "thresholds")
+    # The types stand where other axes have numbers, and letters above the bars.
+    ends = picture.svg.locator(".range").evaluate_all(
+        "all => all.map(e => +e.getAttribute('x') + +e.getAttribute('width'))"
+    )
+    found = picture.value(picture.x, ends, log=True)
+    np.testing.assert_allclose(
+        found,
+        [lesson.arithmetic["thresholds"][d]["exp"] for d in ("float16", "float32", "float64")],
+        rtol=0.02,
+    )
+    table = page.locator("#threshold-table").inner_text()
+    for t in lesson.arithmetic["thresholds"].values():
+        for value in t.values():
+            assert f"{value:.3f}" in table
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+def test_loss_and_push_are_drawn_up_to_where_they_end(page, lesson, dtype):
+    page.locator("#push").get_by_role("radio", name=dtype).check()
+    reach = {"float16": 24, "float32": 120, "float64": 800}[dtype]
+    end = lesson.arithmetic["thresholds"][dtype]["exp"]
+    for chart in ("losses", "pushes"):
+        picture = Reading(page, chart)
+        (spot,) = picture.spots(".cross.series-naive")
+        np.testing.assert_allclose(picture.value(picture.x, spot[0]), end, atol=0.02 * reach)
+        x, y = picture.points(".line.series-stable").T
+        x, y = picture.value(picture.x, x), picture.value(picture.y, y)
+        assert x[-1] == pytest.approx(reach, rel=0.01)
+        late = x > 5
+        np.testing.assert_allclose(
+            y[late], x[late] if chart == "losses" else 1.0, atol=0.012 * max(1, x.max() * (chart == "losses"))
+        )
+    if dtype != "float16":
+        x, y = picture.points(".line.series-clipped").T
+        x, y = picture.value(picture.x, x), picture.value(picture.y, y)
+        np.testing.assert_allclose(y[x > 18], 0.0, atol=0.01)
+        np.testing.assert_allclose(y[(x > 6) & (x < 15)], 1.0, atol=0.02)
+
+
+def test_bars_push_the_true_logit_up_and_the_others_down(page):
+    card = page.locator("#cards [data-loss=stable] svg[role=img]")
+    middle = card.locator(".axis").evaluate("e => +e.getAttribute('x1')")
+    bars = card.locator("rect.bar").evaluate_all(
+        "all => all.map(e => [+e.getAttribute('x'), +e.getAttribute('width')])"
+    )
+    (left, width), (right, as_wide), *_ = bars
+    assert left + width == pytest.approx(middle)
+    assert right == pytest.approx(middle)
+    assert width == pytest.approx(as_wide)
+    assert card.locator(".value").evaluate_all("all => all.map(e => e.textContent)")[:2] == ["-1", "1"]
+
+
+def cells(page, selector):
+    return [row.locator("td").all_inner_texts() for row in page.locator(f"{selector} tbody tr").all()]
+
+
+def test_the_table_of_step_3_is_that_of_tinyclf(page):
+    for name, row in zip(SHOWN, cells(page, "#cases"), strict=True):
+        assert row[0] == LABELS[name]
+        for scale, loss, gradient in zip((20, 100, 1000), row[1::2], row[2::2], strict=True):
+            true_loss, true_gradient = wrong_row(scale, name)
+            np.testing.assert_allclose(float(loss), true_loss, rtol=1e-4)
+            np.testing.assert_allclose(
+                [float(v) for v in gradient.strip("[]").split(",")], true_gradient, rtol=1e-2
+            )
+
+
+@pytest.mark.parametrize("which", VECTORS)
+def test_the_table_of_step_1_is_that_of_numpy(page, which):
+    page.locator("#vector-choice").get_by_role("radio").nth(list(VECTORS).index(which)).check()
+    v = vector(VECTORS[which])
+    parts = ("x", "exp", "naive_softmax", "softmax", "log_of_softmax", "log_softmax")
+    found = np.array(cells(page, "#vector-table"), float)
+    np.testing.assert_allclose(found, np.column_stack([v[part] for part in parts]), rtol=1e-4)
+
+
+def test_the_readout_of_step_7_is_that_of_tinyclf(page):
+    for gap in (5, 20, 40):
+        type_number(page, "gap", gap)
+        numbers = page.locator("#tiny-readout b").all_inner_texts()
+        expected = [
+            f(right_row(gap, name))
+            for name in ("textbook", "stable")
+            for f in (lambda r: r[0], lambda r: r[1][0])
+        ]
+        np.testing.assert_allclose(
+            np.array(numbers, float), expected, rtol=1e-6, atol=1e-7 if gap == 5 else 0
+        )
 
 
 # What one does with it
