@@ -13,7 +13,7 @@ from tinyclf import cross_entropy
 from tinyclf.teaching import lesson as room
 from tinyclf.teaching import page as page_room
 from tinyclf.teaching.arithmetic import DTYPES, last_float, last_push, thresholds, wrong_row
-from tinyclf.teaching.experiments import UNSCALED, Outcome
+from tinyclf.teaching.experiments import QUIET, STEEP, UNSCALED, Outcome
 from tinyclf.teaching.foils import LOSSES
 from tinyclf.teaching.lesson import EPS, LABELS, RUNS, SHOWN, Lesson, Summary, measure, tables
 from tinyclf.teaching.page import render
@@ -22,7 +22,9 @@ TEMPLATE = (files("tinyclf.teaching") / "page" / "lesson.html").read_text("utf-8
 
 
 def outcome(**changes):
-    plain = Outcome("stable", 0, [1.0, 0.5], [0.2, 0.1], None, 0.25, 0.75, np.full(10, 0.75))
+    plain = Outcome(
+        "stable", 0, [1.0, 0.5], [0.2, 0.1], None, 0.25, 0.75, np.full(10, 0.75), np.zeros(10), 0.1
+    )
     return dataclasses.replace(plain, **changes)
 
 
@@ -151,7 +153,7 @@ def test_progress_is_told_of_every_training(monkeypatch):
     monkeypatch.setattr(
         room, "RUNS", {"unscaled": (dataclasses.replace(UNSCALED, epochs=1), "float32", ("naive", "stable"))}
     )
-    monkeypatch.setattr(room, "_arithmetic", lambda seed: {})
+    monkeypatch.setattr(room, "_arithmetic", lambda seeds: {})
     assert measure(5, 2, track).seeds == [5, 6]
     assert seen == 2 * [("naive", 4, "training"), ("stable", 4, "training")]
 
@@ -250,7 +252,7 @@ def test_each_sentence_tells_the_number_of_its_own_run_and_loss(lesson):
             accuracies = next(told) / 100, next(told) / 100
             made_up = zip(s.outcomes, accuracies, strict=True)
             runs[run][name] = Summary(
-                [dataclasses.replace(o, accuracy=a, true_loss=1e5 * a) for o, a in made_up]
+                [dataclasses.replace(o, accuracy=a, true_loss=1e5 * a, dead=a / 3) for o, a in made_up]
             )
     words = words_of(render(Lesson(lesson.seeds, lesson.arithmetic, runs), "a <b> & c"))
 
@@ -261,21 +263,23 @@ def test_each_sentence_tells_the_number_of_its_own_run_and_loss(lesson):
     cured = [s.accuracy for s in runs["scaled"].values()]
     report, offset, tiny = (lesson.arithmetic[part] for part in ("report", "offset", "tiny"))
     for sentence in (
-        f"looks calm, learns nothing: {right('unscaled', 'clipped')} of the test digits right",
+        f"looks calm, learns little: {right('unscaled', 'clipped')} of the test digits right",
         f"learns: {right('unscaled', 'stable')} right",
         f"{right('unscaled', 'clipped')} or {right('unscaled', 'stable')} of the test digits, by the clipped",
         f"the true loss of its network is {unscaled['clipped'].true:,.0f}",
         f"gets {unscaled['clipped'].silent:.0%} of the rows wrong and gives them no gradient",
         f"from {unscaled['naive'].first} on in float32, from {runs['unscaled64']['naive'].first} in float64",
-        f"{unscaled['shifted'].first} in float32, {runs['unscaled64']['shifted'].first} in float64",
-        f"The largest logit of the untrained network is {report['largest_logit']:,.0f}",
+        f"it is {unscaled['shifted'].first} in float32 and {runs['unscaled64']['shifted'].first} in float64",
+        f"The untrained networks have logits of up to {report['largest_logit']:,.0f}",
         f"{-np.log(EPS):.1f}, its ceiling",
         f"agree: {right('quiet', 'naive', '.3f')} and {right('quiet', 'stable', '.3f')}",
         f"accuracies go from {quiet['clipped'].lowest:.3f} to {quiet['clipped'].highest:.3f}",
-        f"{right('unscaled', 'textbook', '.3f')} with the usual form",
+        f"{right('unscaled', 'textbook', '.3f')} with the usual form and "
         f"{right('unscaled', 'stable', '.3f')} with the exact one",
+        f"differ by {unscaled['stable'].spread:.3f} (standard",
         f"{right('steep', 'stable')} of the test digits with the stable loss",
-        f"{steep['stable'].ruined} of 2 networks get less than half",
+        f"{steep['stable'].ruined} of 2 networks end with less than half",
+        f"in the end {steep['stable'].dead:.0%} of them",
         f"The clipped loss has {right('steep', 'clipped')} here, log(p + 1e-7) {right('steep', 'padded')}",
         f"{min(cured):.1%} to {max(cured):.1%} of the test digits, whatever the loss",
         f"reports {report['reported']:.1f}; the true loss is {report['true']:,.1f}",
@@ -285,6 +289,43 @@ def test_each_sentence_tells_the_number_of_its_own_run_and_loss(lesson):
         "Made by a <b> & c with",
     ):
         assert sentence in words
+
+
+def test_what_the_text_makes_of_the_results_depends_on_them(lesson):
+    def story(run, **accuracies):
+        summaries = {
+            name: Summary([dataclasses.replace(o, accuracy=accuracies.get(name, 0.5)) for o in s.outcomes])
+            for name, s in lesson.runs[run].items()
+        }
+        return words_of(render(Lesson(lesson.seeds, lesson.arithmetic, {**lesson.runs, run: summaries})))
+
+    assert "which is gradient clipping by accident" in story("steep", padded=0.9, stable=0.8)
+    assert "With other seeds they may be better" in story("steep", padded=0.7, clipped=0.8, stable=0.8)
+    assert " 97.6% of the test digits, whatever" in story("scaled", **dict.fromkeys(SHOWN, 0.976))
+    some = dataclasses.replace(lesson.runs["quiet"]["clipped"].outcomes[0], recall=np.r_[0.0, np.ones(9)])
+    none = dataclasses.replace(some, recall=np.ones(10))
+    for outcomes, told in (([some, none], "1 of 20 digits"), ([none, none], "None of these networks forgot")):
+        quiet = {**lesson.runs["quiet"], "clipped": Summary(outcomes)}
+        words = words_of(render(Lesson(lesson.seeds, lesson.arithmetic, {**lesson.runs, "quiet": quiet})))
+        assert told in words
+        assert ("None of these networks forgot" in words) == (outcomes[0] is none)
+
+
+def test_a_forgotten_digit_is_wrong_and_without_a_gradient_in_the_end():
+    _, o = QUIET.train("clipped", 6)
+    forgotten = o.recall < 0.1
+    assert forgotten.sum() >= 1
+    assert o.stuck[forgotten].min() > 0.9
+    assert o.stuck[o.recall > 0.9].max() < 0.1
+    assert Summary([o]).stuck == pytest.approx(o.stuck[forgotten].mean())
+
+
+def test_dead_units_are_0_for_all_training_rows():
+    network, o = STEEP.train("stable", 0)
+    X, *_ = STEEP.data(0)
+    hidden = np.maximum(X @ network.parameters[0].W + network.parameters[0].b, 0)
+    assert o.dead == np.mean(hidden.max(axis=0) == 0)
+    assert o.dead > 0.5
 
 
 def test_data_cannot_end_the_script_that_holds_it():

@@ -323,7 +323,7 @@ def test_bars_push_the_true_logit_up_and_the_others_down(page):
 
 
 def cells(page, selector):
-    return [row.locator("td").all_inner_texts() for row in page.locator(f"{selector} tbody tr").all()]
+    return [row.locator("th, td").all_inner_texts() for row in page.locator(f"{selector} tbody tr").all()]
 
 
 def test_the_table_of_step_3_is_that_of_tinyclf(page):
@@ -368,9 +368,9 @@ def test_scale_88_is_finite_and_89_is_inf_in_float32(page):
     for scale, loss in ((88, "88"), (89, "inf")):
         type_number(page, "scale", scale)
         naive = table.locator("tr", has_text="naive")
-        assert naive.locator("td").nth(1).inner_text() == loss
-        assert table.locator("tr", has_text="stable").locator("td").nth(1).inner_text() == str(scale)
-    assert table.locator("tr", has_text="clipped").locator("td").nth(2).inner_text() == "0"
+        assert naive.locator("td").first.inner_text() == loss
+        assert table.locator("tr", has_text="stable").locator("td").first.inner_text() == str(scale)
+    assert table.locator("tr", has_text="clipped").locator("td").nth(1).inner_text() == "0"
 
 
 def test_a_student_sees_naive_turn_inf_then_nan_clipped_go_dead_and_stable_stay(page):
@@ -407,7 +407,7 @@ def test_the_choice_of_losses_is_that_of_all_steps(page):
     page.locator("#half").get_by_role("checkbox", name=LABELS["naive"]).uncheck()
     cards = page.locator("#cards article").evaluate_all("all => all.map(e => e.dataset.loss)")
     assert cards == ["clipped", "padded", "stable"]
-    rows = page.locator("#training-table tbody td:first-child").all_inner_texts()
+    rows = page.locator("#training-table tbody th").all_inner_texts()
     assert rows == [LABELS[name] for name in cards]
 
 
@@ -493,6 +493,86 @@ def test_presenting_shows_one_step_at_a_time(page):
     assert visible() == []
     page.keyboard.press("Escape")
     assert len(visible()) == STEPS
+
+
+def test_the_page_keys_turn_steps_also_from_a_slider(page):
+    page.keyboard.press("p")
+    page.keyboard.press("PageDown")
+    page.get_by_label("x", exact=True).focus()
+    page.keyboard.press("PageDown")
+    assert page.locator("#half").is_visible()
+    assert page.evaluate("document.activeElement.tagName") == "H2"
+    assert page.url.endswith("#half")
+
+
+def test_links_lead_to_steps_also_while_presenting(page):
+    page.keyboard.press("p")
+    page.locator("#next").click()
+    page.locator("#thresholds summary").last.click()
+    page.locator("#thresholds a[href='#training']").click()
+    page.wait_for_function("document.querySelector('#training').offsetHeight > 0")
+    assert not page.locator("#thresholds").is_visible()
+    page.reload()
+    page.wait_for_selector("#contents a[aria-current]")
+    assert page.locator("#contents a[aria-current]").inner_text() == "5"
+
+
+def test_a_field_shows_what_counts_once_it_is_left(page, lesson):
+    field = page.get_by_label("Seed, as a number", exact=True)
+    field.fill("99")
+    field.blur()
+    assert field.input_value() == str(lesson.seeds[-1])
+    field = page.get_by_label("gap, as a number", exact=True)
+    field.fill("")
+    field.blur()
+    assert field.input_value() == "20"
+
+
+@pytest.mark.parametrize("screen", SCREENS)
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+def test_no_word_of_a_picture_is_cut_off(browser, address, screen, dtype):
+    with open_page(browser, "file:", offline=True, **SCREENS[screen]) as (page, _):
+        page.goto(address)
+        page.wait_for_selector("[data-chart=scaled] svg")
+        page.evaluate(
+            "dtype => { SHOWN.forEach(n => state.losses.add(n)); set({ dtype }); refresh(); }", dtype
+        )
+        cut = page.evaluate(
+            """() => [...document.querySelectorAll("svg[role=img] text")].filter((e) => {
+                const box = e.getBoundingClientRect();
+                const picture = e.ownerSVGElement.getBoundingClientRect();
+                return box.left < picture.left - 2 || box.right > picture.right + 2;
+            }).map((e) => e.textContent)"""
+        )
+        assert cut == []
+
+
+def test_on_paper_the_bars_are_there_and_the_page_is_light(browser, address):
+    with open_page(browser, "file:", offline=True, color_scheme="dark") as (page, _):
+        page.goto(address)
+        page.wait_for_selector("[data-chart=recall] svg")
+        page.emulate_media(media="print")
+        assert page.locator("[data-chart=recall] .bar.series-stable").first.is_visible()
+        assert not page.locator(".topbar").is_visible()
+        assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(252, 251, 248)"
+        page.evaluate("dispatchEvent(new Event('beforeprint'))")
+        assert page.locator("details:not([open])").count() == 0
+
+
+def test_without_scripts_the_text_and_its_numbers_are_there(browser, address):
+    with open_page(browser, "file:", offline=True, java_script_enabled=False) as (page, _):
+        page.goto(address)
+        assert page.locator("noscript").inner_text()
+        assert not page.locator("figure").first.is_visible()
+        assert page.locator("#training .figure b").is_visible()
+        page.locator("#thresholds summary").last.click()
+        assert page.locator("#thresholds a").inner_text() == "5"
+
+
+def test_only_what_shows_a_value_is_drawn_anew_when_it_changes(page):
+    page.evaluate("window.before = document.querySelector('[data-chart=curves] svg')")
+    type_number(page, "Seed", 1)
+    assert page.evaluate("document.querySelector('[data-chart=curves] svg') === before")
 
 
 def test_light_and_dark_can_be_chosen(page):

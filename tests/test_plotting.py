@@ -11,7 +11,9 @@ figure = pytest.importorskip("matplotlib.figure")
 
 
 def outcome(name, curve, first=None, accuracy=np.nan, recall=1.0, seed=0):
-    return Outcome(name, seed, curve, [0.0] * len(curve), first, 1.0, accuracy, np.full(10, recall))
+    return Outcome(
+        name, seed, curve, [0.0] * len(curve), first, 1.0, accuracy, np.full(10, recall), np.zeros(10), 0.0
+    )
 
 
 NAIVE = outcome("naive", [np.nan] * 4, first=1)

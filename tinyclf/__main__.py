@@ -51,11 +51,11 @@ def lesson(out: Path, seed: int, quick: bool, pictures: Path | None) -> None:
     seeds = QUICK_SEEDS if quick else SEEDS
     print(f"The lesson's trainings, with {seeds} seeds from {seed} on{', quickly' * quick}:", flush=True)
     measured = measure(seed, seeds, _tracked)
-    for line in tables(measured):
-        print(line)
     options = "".join([f" --seed {seed}" * (seed > 0), " --quick" * quick])
     page = render(measured, f"python -m tinyclf lesson{options}")
     write_atomically(out, lambda file: file.write(page.encode()))
+    for line in tables(measured):
+        print(line)
     print(f"\nThe lesson is in {out}; any browser opens it, without a network.")
     if pictures is not None:
         from .plotting import save_pictures
@@ -119,7 +119,7 @@ def _seed(text: str) -> int:
 def _file(text: str, endings: Sequence[str]) -> Path:
     """Check before the work that a file can be written there."""
     path = Path(text).resolve()
-    if path.suffix not in endings:
+    if path.suffix.lower() not in endings:
         raise argparse.ArgumentTypeError(f"must end in one of {', '.join(endings)}, got {text!r}")
     if path.is_dir() or not path.parent.is_dir():
         raise argparse.ArgumentTypeError(f"must be a file in a folder that exists, got {text!r}")
@@ -178,7 +178,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         options.run(options)
     except KeyboardInterrupt:
-        sys.exit("\nInterrupted; no file was changed.")
+        sys.exit("\nInterrupted. A file that was not announced yet is as it was before.")
+    except BrokenPipeError:  # who reads the output has seen enough; the page is written
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        sys.exit(f"A file could not be written: {error}")
 
 
 if __name__ == "__main__":

@@ -49,20 +49,18 @@ def draw_curves(summaries: Mapping[str, Summary], ax: Any) -> None:
     ax.spines[["top", "right"]].set_visible(False)
 
 
-def draw_push(value: Any, push: Any, dtype: str = "float32", top: float = 120.0) -> None:
-    """Draw loss and push (minus the gradient at the true logit) against the scale of logits [scale, 0].
+def draw_push(value: Any, push: Any) -> None:
+    """Draw loss and push, minus the gradient at the true logit, against the scale of float32 logits.
 
     Parameters
     ----------
     value, push : matplotlib Axes
-        For the loss and for the push.
-    dtype : str
-    top : float
-        The largest scale.
+        For the loss and for the push of logits [scale, 0].
     """
+    top = 120.0
     scales = np.linspace(0.0, top, 961)
     for name in THREE:
-        rows = [wrong_row(scale, name, dtype) for scale in scales]
+        rows = [wrong_row(scale, name) for scale in scales]
         for ax, values in (
             (value, [loss for loss, _ in rows]),
             (push, [-gradient[1] for _, gradient in rows]),
@@ -75,14 +73,14 @@ def draw_push(value: Any, push: Any, dtype: str = "float32", top: float = 120.0)
             else:
                 _line(ax, name, x, y)
     heights = {
-        "naive": wrong_row(80.0, "naive", dtype)[0],
+        "naive": wrong_row(80.0, "naive")[0],
         "stable": top,
-        "clipped": wrong_row(top, "clipped", dtype)[0],
+        "clipped": wrong_row(top, "clipped")[0],
     }
     _label(
         value,
         "naive",
-        f"naive: ends at {last_push('naive', dtype):.1f}",
+        f"naive: ends at {last_push('naive'):.1f}",
         (80.0, heights["naive"]),
         (-14, 8),
         "right",
@@ -92,14 +90,14 @@ def draw_push(value: Any, push: Any, dtype: str = "float32", top: float = 120.0)
     _label(
         push,
         "clipped",
-        f"{LABELS['clipped']}: no push above {last_push('clipped', dtype):.1f}",
+        f"{LABELS['clipped']}: no push above {last_push('clipped'):.1f}",
         (top, 0.0),
         (0, 10),
         "right",
     )
     _label(push, "stable", LABELS["stable"], (top, 1.0), (0, -20), "right")
     for ax, title in ((value, "loss"), (push, "push on the true logit")):
-        ax.set_xlabel(f"scale of the {dtype} logits [scale, 0]; the second class is the true one")
+        ax.set_xlabel("scale of the float32 logits [scale, 0]; the second class is the true one")
         ax.set_ylabel(title)
         ax.spines[["top", "right"]].set_visible(False)
         ax.set_ylim(bottom=-0.02 * ax.get_ylim()[1])

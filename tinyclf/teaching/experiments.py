@@ -20,7 +20,7 @@ from ..optimizers import SGD, Adam, Optimizer
 from ..schedules import Schedule, constant, linear
 from ..training import train
 from ..views import Array, Buffer
-from .foils import LOSSES
+from .foils import LOSSES, evaluate
 
 WHITE = 16.0
 """The brightest pixel of scikit-learn's digits; black is 0."""
@@ -48,6 +48,10 @@ class Outcome:
         On the test rows; nan if the logits are, since the network then has no opinion.
     recall : ndarray of shape (10,)
         Share of each digit's test rows that were recognised.
+    stuck : ndarray of shape (10,)
+        Share of each digit's training rows that the trained network gets wrong without a gradient.
+    dead : float
+        Share of the hidden units that are 0 for all training rows in the end.
     """
 
     name: str
@@ -58,6 +62,8 @@ class Outcome:
     true_loss: float
     accuracy: float
     recall: Array
+    stuck: Array
+    dead: float
 
 
 @dataclass
@@ -75,9 +81,14 @@ class _Watched(Loss):
 
     def value_and_grad(self, z: Array, y: Array, w: Array | None, dz: Array, t: Any) -> float:
         value = self.loss.value_and_grad(z, y, w, dz, t)
-        wrong = z.argmax(axis=1) != y
-        self.silent.append(int(np.count_nonzero(wrong & ~dz.any(axis=1))))
+        self.silent.append(int(np.count_nonzero(_silent(z, y, dz))))
         return value
+
+
+def _silent(z: Array, y: Array, dz: Array) -> Array:
+    """Tell which rows are wrong and have no gradient."""
+    silent: Array = (z.argmax(axis=1) != y) & ~dz.any(axis=1)
+    return silent
 
 
 @dataclass(frozen=True)
@@ -173,6 +184,9 @@ class Experiment:
         logits = network.logits(X_test)
         broken = not np.isfinite(logits).all()
         hit = logits.argmax(axis=1) == y_test
+        z = network.logits(X_train)
+        stuck = _silent(z, y_train, evaluate(watched.loss, z, y_train)[1])
+        hidden = network.outputs(X_train, 2)
         silent = np.reshape(watched.silent, (self.epochs, steps)).sum(axis=1) / len(y_train)
         return network, Outcome(
             name=name,
@@ -180,9 +194,11 @@ class Experiment:
             curve=curve,
             silent=silent.tolist(),
             first_nonfinite_step=first,
-            true_loss=float(np.mean(cross_entropy(network.logits(X_train), y_train), dtype=np.float64)),
+            true_loss=float(np.mean(cross_entropy(z, y_train), dtype=np.float64)),
             accuracy=np.nan if broken else float(hit.mean()),
             recall=np.array([np.nan if broken else hit[y_test == digit].mean() for digit in range(10)]),
+            stuck=np.array([stuck[y_train == digit].mean() for digit in range(10)]),
+            dead=np.nan if broken else float(np.mean(~hidden.any(axis=0))),
         )
 
     def outcomes(
@@ -195,7 +211,7 @@ class Experiment:
 
 
 UNSCALED = Experiment(255.0, True, 256, Adam(0.02), 64, linear)
-"""The headline: 8-bit images as they are loaded. Logits of thousands; all that can go wrong does."""
+"""The headline: 8-bit images as they are loaded. Logits of hundreds; all that can go wrong does."""
 
 QUIET = Experiment(16.0, False, 128, Adam(0.01), 32)
 """Nothing overflows, nothing warns: what clipping costs where nobody looks."""

@@ -30,11 +30,13 @@ from .foils import LOSSES, ClippedSoftmaxCrossEntropy
 
 EPS = ClippedSoftmaxCrossEntropy().eps
 
+EPS_IN_WORDS = f"{EPS:.0e}".replace("e-0", "e-")
+
 LABELS = {
     "naive": "naive",
     "shifted": "softmax, then log",
-    "clipped": f"clipped at {EPS:.0e}".replace("e-0", "e-"),
-    "padded": f"log(p + {EPS:.0e})".replace("e-0", "e-"),
+    "clipped": f"clipped at {EPS_IN_WORDS}",
+    "padded": f"log(p + {EPS_IN_WORDS})",
     "textbook": "usual log-softmax",
     "stable": "stable, from logits",
 }
@@ -126,6 +128,23 @@ class Summary:
         return f"step {steps[0]}" if steps[0] == steps[-1] else f"step {steps[0]} to {steps[-1]}"
 
     @property
+    def spread(self) -> float:
+        """Standard deviation of the accuracies; 0 of less than two."""
+        finite = [a for a in self.accuracies if np.isfinite(a)]
+        return float(np.std(finite, ddof=1)) if len(finite) > 1 else 0.0
+
+    @property
+    def stuck(self) -> float:
+        """Share of the training rows of forgotten digits that are wrong without a gradient; nan of none."""
+        found = np.concatenate([o.stuck[o.recall < FORGOTTEN] for o in self.outcomes])
+        return float(found.mean()) if len(found) else np.nan
+
+    @property
+    def dead(self) -> float:
+        """Mean share of the hidden units that are 0 for all training rows."""
+        return float(np.mean([o.dead for o in self.outcomes]))
+
+    @property
     def ruined(self) -> int:
         """Number of seeds with less than half of the test digits right."""
         return sum(not o.accuracy >= 0.5 for o in self.outcomes)
@@ -145,7 +164,7 @@ class Lesson:
     seeds : list of int
     arithmetic : dict
         What single rows show: "vectors", "offset", "thresholds", "cases", "soft", "last_push", "tiny"; and
-        "report", of an untrained network.
+        "report", of untrained networks.
     runs : dict
         For each of `RUNS`, the `Summary` of each loss by its name.
     """
@@ -192,7 +211,7 @@ def measure(
         runs[run] = {name: Summary([o for o in outcomes if o.name == name]) for name in names}
     for _ in found:  # to its end, so that a progress bar closes
         pass
-    return Lesson(chosen, _arithmetic(seed), runs)
+    return Lesson(chosen, _arithmetic(chosen), runs)
 
 
 def _all_outcomes(seeds: list[int]) -> Iterator[Outcome]:
@@ -200,7 +219,7 @@ def _all_outcomes(seeds: list[int]) -> Iterator[Outcome]:
         yield from experiment.outcomes(names, seeds, dtype)
 
 
-def _arithmetic(seed: int) -> dict[str, Any]:
+def _arithmetic(seeds: list[int]) -> dict[str, Any]:
     return {
         "vectors": {name: vector(x) for name, x in VECTORS.items()},
         "offset": offset_losses(),
@@ -209,18 +228,23 @@ def _arithmetic(seed: int) -> dict[str, Any]:
         "soft": soft_target_losses(),
         "last_push": {dtype: {name: last_push(name, dtype) for name in SHOWN} for dtype in DTYPES},
         "tiny": {name: right_row(GAP, name) for name in ("textbook", "stable")},
-        "report": _clipped_report(seed),
+        "report": _clipped_report(seeds),
     }
 
 
-def _clipped_report(seed: int) -> dict[str, float]:
-    """Mean loss of the untrained network of the headline: as scikit-learn's metric reports it, and truly."""
-    X, _, y, _ = UNSCALED.data(seed)
-    logits = UNSCALED.network(seed).logits(X)
+def _clipped_report(seeds: list[int]) -> dict[str, float]:
+    """Mean loss of the untrained networks of the headline: as scikit-learn's metric reports it, and truly."""
+    largest, reported, true = [], [], []
+    for seed in seeds:
+        X, _, y, _ = UNSCALED.data(seed)
+        logits = UNSCALED.network(seed).logits(X)
+        largest.append(np.abs(logits).max())
+        reported.append(log_loss(y, softmax(logits), labels=range(10)))
+        true.append(np.mean(cross_entropy(logits, y), dtype=np.float64))
     return {
-        "largest_logit": float(np.abs(logits).max()),
-        "reported": float(log_loss(y, softmax(logits), labels=range(10))),
-        "true": float(np.mean(cross_entropy(logits, y), dtype=np.float64)),
+        "largest_logit": float(np.max(largest)),
+        "reported": float(np.mean(reported)),
+        "true": float(np.mean(true)),
         "cap32": float(-np.log(np.finfo("float32").eps)),
         "cap64": float(-np.log(np.finfo("float64").eps)),
     }
@@ -240,14 +264,14 @@ def tables(lesson: Lesson) -> Iterator[str]:
     yield "\n3. Loss and gradient of float32 logits [scale, 0] whose true class is the second"
     for name in SHOWN:
         cells = (
-            f"{loss:9.6g} {np.array2string(g, precision=3):18}"
-            for loss, g in (a["cases"][s][name] for s in SCALES)
+            f"{loss:9.6g} [{gradient[0]:8.2g} {gradient[1]:8.2g}]"
+            for loss, gradient in (a["cases"][scale][name] for scale in SCALES)
         )
         yield f"   {LABELS[name]:20} " + " ".join(cells)
     yield "\n4. The largest scale with a gradient that is finite and not 0"
+    yield f"   {'':8}" + "".join(f"{LABELS[name]:>20}" for name in SHOWN[:-1])
     for dtype in DTYPES:
-        cells = (f"{LABELS[name]} {a['last_push'][dtype][name]:.4g}" for name in SHOWN[:-1])
-        yield f"   {dtype}: " + ", ".join(cells)
+        yield f"   {dtype:8}" + "".join(f"{a['last_push'][dtype][name]:20.4g}" for name in SHOWN[:-1])
     for number, run, title in (
         (5, "unscaled", "Training on pixels 0 to 255, float32"),
         (5, "unscaled64", "The same in float64"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import json
 import math
+import re
 from importlib.resources import files
 from typing import Any
 
@@ -13,7 +14,7 @@ from sklearn.datasets import load_digits
 
 from .arithmetic import DTYPES, OFFSET, wrong_row
 from .experiments import Outcome
-from .lesson import EPS, FORGOTTEN, GAP, LABELS, RUNS, SCALES, SHOWN, Lesson
+from .lesson import EPS, EPS_IN_WORDS, FORGOTTEN, GAP, LABELS, RUNS, SCALES, SHOWN, Lesson, Summary
 
 _FADED = 50
 """The second scale at which the text tells the gradient of log(p + eps)."""
@@ -41,9 +42,9 @@ def render(lesson: Lesson, command: str = "python -m tinyclf lesson") -> str:
     def part(name: str) -> str:
         return (folder / name).read_text("utf-8")
 
-    a, runs = lesson.arithmetic, lesson.runs
+    a, runs, template = lesson.arithmetic, lesson.runs, part("lesson.html")
     cured = [summary.accuracy for summary in runs["scaled"].values()]
-    return part("lesson.html").format(
+    return template.format(
         style=part("lesson.css"),
         numerics=part("numerics.js"),
         charts=part("charts.js"),
@@ -56,7 +57,7 @@ def render(lesson: Lesson, command: str = "python -m tinyclf lesson") -> str:
         made_with=html.escape(lesson.made_with()),
         command=html.escape(command),
         seed_words=html.escape(_seeds(lesson.seeds)),
-        eps=f"{EPS:.0e}".replace("e-0", "e-"),
+        eps=EPS_IN_WORDS,
         cap=-math.log(EPS),
         forgotten=FORGOTTEN,
         scale=SCALES[0],
@@ -74,8 +75,13 @@ def render(lesson: Lesson, command: str = "python -m tinyclf lesson") -> str:
         largest={dtype: float(np.finfo(dtype).max) for dtype in DTYPES},
         log_largest={dtype: math.log(np.finfo(dtype).max) for dtype in DTYPES},
         steep_rate=RUNS["steep"][0].optimizer.learning_rate,
-        cure_low=min(cured),
-        cure_high=max(cured),
+        cured=_range(min(cured), max(cured)),
+        quiet_story=_quiet_story(runs["quiet"]["clipped"]),
+        steep_story=_steep_story(runs["steep"]),
+        steps={
+            name: str(i)
+            for i, name in enumerate(re.findall(r'<section class="step" id="([\w-]+)"', template), 1)
+        },
     )
 
 
@@ -87,6 +93,43 @@ def _right_in_half_precision() -> str:
         if np.allclose([loss, *gradient], [_HALF, 1, -1], rtol=0.01):
             right.append(LABELS[name])
     return "Only " + " and ".join(right) if right else "None"
+
+
+def _range(low: float, high: float) -> str:
+    """Tell two shares, or one if they look the same."""
+    words = [f"{low:.1%}", f"{high:.1%}"]
+    return words[0] if words[0] == words[1] else f"{words[0]} <small>to</small> {words[1]}"
+
+
+def _quiet_story(clipped: Summary) -> str:
+    """Tell what became of the digits that were forgotten, if any were."""
+    if not clipped.forgotten:
+        return (
+            "None of these networks forgot a digit. Others do: look with more seeds, and digit by digit, "
+            "since an average hides it."
+        )
+    return (
+        f"Look at the digits one by one. In the end {clipped.stuck:.0%} of a forgotten digit&rsquo;s "
+        "training rows are wrong and give no gradient: they do not push, and so it does not come back. The "
+        "average hides that; recall per class does not."
+    )
+
+
+def _steep_story(steep: dict[str, Summary]) -> str:
+    """Tell whether the losses that lose gradients did better, and what to think of it."""
+    scores = (
+        f"The clipped loss has {steep['clipped'].accuracy:.0%} here, log(p&nbsp;+&nbsp;{EPS_IN_WORDS}) "
+        f"{steep['padded'].accuracy:.0%}."
+    )
+    if max(steep["clipped"].accuracy, steep["padded"].accuracy) <= steep["stable"].accuracy:
+        return (
+            f"{scores} With other seeds they may be better, by accident: where there is no gradient, there "
+            "is no step."
+        )
+    return (
+        f"{scores} Where they give no gradient they take no step, which is gradient clipping by accident. "
+        "That is no reason to use them; it is one to clip gradients on purpose, or to do what comes next."
+    )
 
 
 def _seeds(seeds: list[int]) -> str:

@@ -19,6 +19,14 @@ function svg(tag, attributes = {}, ...children) {
   return node;
 }
 
+// How wide words are, before they are in the page.
+const pen = document.createElement("canvas").getContext("2d");
+
+function widthOf(words, size = 15) {
+  pen.font = `600 ${size}px ${getComputedStyle(document.documentElement).getPropertyValue("--sans")}`;
+  return pen.measureText(words).width;
+}
+
 function text(x, y, words, attributes = {}) {
   return svg("text", { x, y, ...attributes }, words);
 }
@@ -63,8 +71,9 @@ function tidy(v) {
 }
 
 // Axes with grid and labels; returns the SVG and the two scales.
-function frame({ width, height, x, y, description, right = 16, left = 52 }) {
-  const top = 30;
+// `room` is space above, for what has no value.
+function frame({ width, height, x, y, description, right = 16, left = 52, room = 0 }) {
+  const top = 30 + room;
   const bottom = height - 44;
   const root = canvas(width, height, description);
   const X = scale(x, left, width - right);
@@ -79,7 +88,7 @@ function frame({ width, height, x, y, description, right = 16, left = 52 }) {
   root.append(svg("line", { class: "axis", x1: left, x2: width - right, y1: bottom, y2: bottom }));
   root.append(text((left + width - right) / 2, height - 4, x.label, { class: "title", "text-anchor": "middle" }));
   root.append(text(4, 16, y.label, { class: "title" }));
-  return { root, X, Y, left, right: width - right, top, bottom };
+  return { root, X, Y, left, right: width - right, top, bottom, width };
 }
 
 // A line with its mark at some of its points. It ends, with a cross, where its values stop being finite.
@@ -95,17 +104,26 @@ function drawLine({ root, X, Y, top, bottom }, { name, points, wide = false, fai
   });
 }
 
+// Where a loss ends. That of the naive one lies obliquely, so that it is seen when others end at the same place.
 function cross(root, name, x, y) {
-  root.append(svg("path", { class: `cross series-${name}`, d: "M-9-9L9 9M9-9L-9 9", transform: `translate(${x} ${y})` }));
+  const d = name === "naive" ? "M-9-9L9 9M9-9L-9 9" : "M0-11V11M-11 0H11";
+  root.append(svg("path", { class: `cross series-${name}`, d, transform: `translate(${x} ${y})` }));
 }
 
 function clamp(v, low, high) {
   return Math.min(Math.max(v, low), high);
 }
 
-// Words beside lines, moved apart so that none covers another.
-function drawLabels({ root, top, bottom }, labels) {
+// Words beside lines, moved apart so that none covers another, and into the picture. A label that is too long
+// gives way to its `short` form.
+function drawLabels({ root, top, bottom, width }, labels) {
   const gap = 19;
+  for (const label of labels) {
+    if (label.short && widthOf(label.words) > width - 8) label.words = label.short;
+    const long = widthOf(label.words);
+    const from = (label.anchor ?? "end") === "end" ? label.x - long : label.x;
+    label.x = clamp(from, 4, Math.max(4, width - 4 - long));
+  }
   const sorted = labels.slice().sort((a, b) => a.y - b.y);
   sorted.forEach((label, i) => {
     const above = i ? sorted[i - 1].y + gap : top - 8;
@@ -115,29 +133,27 @@ function drawLabels({ root, top, bottom }, labels) {
     const below = i === sorted.length - 1 ? bottom - 6 : sorted[i + 1].y - gap;
     sorted[i].y = Math.min(sorted[i].y, below);
   }
-  for (const { name, words, x, y, anchor = "end" } of sorted) {
-    root.append(text(x, y, words, { class: `label series-${name}`, "text-anchor": anchor }));
-  }
+  for (const { name, words, x, y } of sorted) root.append(text(x, y, words, { class: `label series-${name}` }));
 }
 
 // One row per loss, one mark per seed; a cross where the network has no opinion.
 function dotStrip({ width, rows, description, label }) {
   const height = 34 * rows.length + 74;
   const left = width < 480 ? 16 : 178;
-  const lift = width < 480 ? 14 : 0; // on a phone the name stands above its row
+  const lift = width < 480 ? 18 : 0; // on a phone the name stands above its row
   const area = frame({
     width,
     height: height + lift * rows.length,
     left,
     right: 22,
-    x: { min: 0, max: 1, label: lift ? "test accuracy" : label, format: percent, at: [0, 0.25, 0.5, 0.75, 1] },
+    x: { min: 0, max: 1, label: widthOf(label, 14) > width - left ? "test accuracy" : label, format: percent, at: [0, 0.25, 0.5, 0.75, 1] },
     y: { min: 0, max: 1, label: "", at: [] },
     description,
   });
   rows.forEach(({ name, words, values, mean }, i) => {
     const y = 34 + (34 + lift) * i + lift;
     area.root.append(svg("line", { class: "grid", x1: left, x2: area.right, y1: y, y2: y }));
-    const at = lift ? { x: left, y: y - 13, anchor: "start" } : { x: left - 14, y: y + 5, anchor: "end" };
+    const at = lift ? { x: left, y: y - 16, anchor: "start" } : { x: left - 14, y: y + 5, anchor: "end" };
     area.root.append(text(at.x, at.y, words, { class: `label series-${name}`, "text-anchor": at.anchor }));
     const finite = values.filter(Number.isFinite);
     for (const v of finite) area.root.append(mark(name, area.X(v), y));

@@ -2,6 +2,8 @@
 
 "use strict";
 
+document.documentElement.classList.add("js");
+
 const NOT_FINITE = { nan: NaN, inf: Infinity, "-inf": -Infinity }; // JSON has no name for them
 const DATA = JSON.parse(document.getElementById("data").textContent, (_, v) => (typeof v === "string" && v in NOT_FINITE ? NOT_FINITE[v] : v));
 const LOSSES = lossesWith(DATA.eps);
@@ -22,15 +24,19 @@ const state = {
   seed: 0,
 };
 
-const drawings = []; // functions that bring a part of the page up to date
+const drawings = []; // parts of the page: what of the state they show, and how they are brought up to date
 
-function refresh() {
-  for (const draw of drawings) draw();
+function shows(names, draw) {
+  drawings.push({ names, draw });
+}
+
+function refresh(changed = Object.keys(state)) {
+  for (const { names, draw } of drawings) if (names.some((name) => changed.includes(name))) draw();
 }
 
 function set(changes) {
   Object.assign(state, changes);
-  refresh();
+  refresh(Object.keys(changes));
 }
 
 // Elements
@@ -38,7 +44,7 @@ function set(changes) {
 function element(tag, attributes = {}, ...children) {
   const node = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
-    if (name in node && name !== "list") node[name] = value;
+    if (name in node) node[name] = value;
     else node.setAttribute(name, value);
   }
   node.append(...children);
@@ -53,13 +59,13 @@ function icon(name) {
 
 let groups = 0;
 
-// Radio buttons in `box`; `read` gives the chosen value, `choose` is told of a new one.
-function radios(box, title, values, { words = String, read, choose }) {
+// Radio buttons in `box` for a part of the state; `read` gives the chosen value, `choose` is told of a new one.
+function radios(box, title, values, { part, words = String, read = () => state[part], choose = (v) => set({ [part]: v }) }) {
   groups += 1;
   const inputs = values.map((value) => element("input", { type: "radio", name: `group${groups}`, onchange: () => choose(value) }));
   box.append(element("span", { className: "name" }, title));
   values.forEach((value, i) => box.append(element("label", { className: "choice" }, inputs[i], element("span", {}, words(value)))));
-  drawings.push(() => inputs.forEach((input, i) => { input.checked = values[i] === read(); }));
+  shows([part], () => inputs.forEach((input, i) => { input.checked = values[i] === read(); }));
 }
 
 function lossChoice(box) {
@@ -67,17 +73,17 @@ function lossChoice(box) {
   for (const name of SHOWN) {
     const toggle = () => {
       if (!state.losses.delete(name)) state.losses.add(name);
-      refresh();
+      refresh(["losses"]);
     };
     const input = element("input", { type: "checkbox", onchange: toggle });
     const label = element("span", { className: `series-${name}` }, icon(name), DATA.labels[name]);
     box.append(element("label", { className: "choice" }, input, label));
-    drawings.push(() => { input.checked = state.losses.has(name); });
+    shows(["losses"], () => { input.checked = state.losses.has(name); });
   }
 }
 
 // A slider and a number field for the same value; the field also takes what is beyond the slider.
-function slider(box, title, { read, write, low, high, step }) {
+function slider(box, title, { part, read = () => state[part], write = (v) => set({ [part]: v }), low, high, step }) {
   groups += 1;
   const id = `slider${groups}`;
   const change = (event) => {
@@ -86,31 +92,33 @@ function slider(box, title, { read, write, low, high, step }) {
   };
   const range = element("input", { type: "range", id, oninput: change });
   const field = element("input", { type: "number", oninput: change, "aria-label": `${title}, as a number` });
+  const tell = () => { field.value = Number.isInteger(read()) ? read() : Number(read().toPrecision(9)); };
+  field.onblur = tell;
   box.append(element("label", { htmlFor: id }, title), range, field);
-  drawings.push(() => {
+  shows([part, "dtype"], () => {
     [range.min, range.max, range.step] = [low(), high(), step()];
     field.step = "any";
     range.value = read();
-    if (document.activeElement !== field) field.value = Number(read().toPrecision(9));
+    if (document.activeElement !== field) tell();
   });
 }
 
 function table(id, head, rows) {
-  const cell = (tag) => (content) => {
+  const cell = (content, tag, scope) => {
     const [words, className] = Array.isArray(content) ? content : [content, ""];
-    return element(tag, { className }, words);
+    return element(tag, scope ? { className, scope } : { className }, words);
   };
   byId(id).replaceChildren(
-    element("thead", {}, element("tr", {}, ...head.map(cell("th")))),
-    element("tbody", {}, ...rows.map((row) => element("tr", {}, ...row.map(cell("td"))))),
+    element("thead", {}, element("tr", {}, ...head.map((title) => cell(title, "th", "col")))),
+    element("tbody", {}, ...rows.map(([first, ...rest]) => element("tr", {}, cell(first, "th", "row"), ...rest.map((v) => cell(v, "td"))))),
   );
 }
 
 const presenting = () => document.documentElement.classList.contains("presenting");
-const zoom = () => (presenting() ? 1.25 : 1); // as the style sheet does with text
+const zoom = () => parseFloat(getComputedStyle(document.documentElement).fontSize) / 16; // as text is
 
 // A picture is drawn anew when something changes, and when its width does.
-function picture(name, draw) {
+function picture(name, names, draw) {
   const box = document.querySelector(`[data-chart="${name}"]`);
   let width = 0;
   const redraw = () => {
@@ -127,7 +135,7 @@ function picture(name, draw) {
       redraw();
     }
   }).observe(box);
-  drawings.push(redraw);
+  shows([...names, "zoom"], redraw);
 }
 
 const chosen = (names) => names.filter((name) => state.losses.has(name));
@@ -141,11 +149,10 @@ const doubtful = (v) => (Number.isFinite(v) ? number(v) : [number(v), "bad"]);
 
 radios(byId("vector-choice"), "Vector", Object.keys(DATA.vectors), {
   words: (name) => `[${DATA.vectors[name].x.join(", ")}]`,
-  read: () => state.vector,
-  choose: (vector) => set({ vector }),
+  part: "vector",
 });
 
-picture("vector", (width) => {
+picture("vector", ["vector"], (width) => {
   const { x } = DATA.vectors[state.vector];
   const { exp, vanish } = DATA.thresholds.float64;
   const height = 150;
@@ -168,7 +175,7 @@ picture("vector", (width) => {
   return root;
 });
 
-drawings.push(() => {
+shows(["vector"], () => {
   const v = DATA.vectors[state.vector];
   table(
     "vector-table",
@@ -180,14 +187,13 @@ drawings.push(() => {
 // 2. Thresholds
 
 slider(byId("threshold-slider"), "x", {
-  read: () => state.x,
-  write: (x) => set({ x }),
+  part: "x",
   low: () => 0,
   high: reach,
   step: finely,
 });
 
-picture("thresholds", (width) => {
+picture("thresholds", ["x", "dtype"], (width) => {
   const words = DTYPES.map((dtype) => `${dtype} to ${DATA.thresholds[dtype].exp.toFixed(2)}`);
   const area = frame({
     width,
@@ -214,7 +220,7 @@ picture("thresholds", (width) => {
   return area.root;
 });
 
-drawings.push(() => {
+shows(["x", "dtype"], () => {
   const round = ROUND[state.dtype];
   const [x] = rounded([state.x]);
   const small = round(Math.exp(-x));
@@ -237,6 +243,7 @@ table(
 
 state.z.forEach((_, i) => {
   slider(byId("logit-sliders"), `z${i}`, {
+    part: "z",
     read: () => state.z[i],
     write: (v) => set({ z: state.z.map((old, j) => (j === i ? v : old)) }),
     low: () => -reach(),
@@ -252,27 +259,30 @@ for (const preset of [[2, 1, 0], ...DATA.scales.map((s) => [s, 0, 0])]) {
 
 radios(byId("true-class"), "True class", [0, 1, 2], {
   words: (i) => `z${i}`,
-  read: () => state.label,
-  choose: (label) => set({ label }),
+  part: "label",
 });
 
 // What became of a loss, in words and as a state for the style sheet.
-function verdict({ loss, gradient }, exact) {
+function verdict({ loss, gradient }, exact, z) {
+  const slack = state.dtype === "float16" ? 0.02 : 0.001;
+  if (!z.every(Number.isFinite)) return ["broken", `A logit is beyond the range of ${state.dtype}.`];
   if (Number.isNaN(loss)) return ["broken", "The loss is nan: a quotient of infinities."];
   if (!Number.isFinite(loss)) return ["broken", "The loss is inf, and the gradient not a number."];
   if (!gradient.every(Number.isFinite)) return ["broken", "The loss is finite, its gradient is not."];
   const gap = Math.max(...gradient.map((g, i) => Math.abs(g - exact.gradient[i])));
-  if (gap > 0.001 && gradient.every((g) => g === 0)) return ["dead", "Dead: wrong, and no gradient to learn from."];
-  if (gap > 0.001) return ["dead", "Too weak a push, and too small a loss."];
-  if (Math.abs(loss - exact.loss) > 0.01 * exact.loss) return ["rough", "The push is right, the loss is not."];
+  if (gap > slack && gradient.every((g) => g === 0)) return ["dead", "Dead: wrong, and no gradient to learn from."];
+  if (gap > slack) return ["dead", "The push is too weak, and the loss too small."];
+  if (Math.abs(loss - exact.loss) > 10 * slack * exact.loss) return ["rough", "The push is right, the loss is not."];
   return ["right", "Right."];
 }
 
-drawings.push(() => {
+let speaking = 0;
+
+shows(["z", "label", "dtype", "losses"], () => {
   const exact = evaluate("stable", state.z, state.label);
   const cards = chosen(SHOWN).map((name) => {
     const result = evaluate(name, state.z, state.label);
-    const [status, words] = verdict(result, exact);
+    const [status, words] = verdict(result, exact, rounded(state.z));
     const pushes = result.gradient.map((g) => number(g === 0 ? 0 : -g)).join(", ");
     return element(
       "article",
@@ -284,6 +294,11 @@ drawings.push(() => {
     );
   });
   byId("cards").replaceChildren(...cards);
+  clearTimeout(speaking); // screen readers hear where the sliders came to rest
+  speaking = setTimeout(() => {
+    const said = cards.map((card) => ["h3", ".loss", ".verdict"].map((part) => card.querySelector(part).textContent).join(" "));
+    byId("bench-status").textContent = said.join(" ");
+  }, 800);
 });
 
 table(
@@ -303,8 +318,7 @@ table(
 // 4. Loss and push against the scale
 
 slider(byId("scale-slider"), "scale", {
-  read: () => state.scale,
-  write: (v) => set({ scale: v }),
+  part: "scale",
   low: () => 0,
   high: reach,
   step: finely,
@@ -326,7 +340,7 @@ function scaleChart({ width, height, label, value, top, description }) {
     const [x, y] = alive[alive.length - 1];
     const spot = [area.X(x), area.Y(Math.min(y, top))];
     if (end >= 0) cross(area.root, name, ...spot);
-    labels.push({ name, words: DATA.labels[name], x: spot[0] - (end < 0 ? 4 : 16), y: spot[1] + (value === lossOf ? -10 : name === "clipped" ? -8 : 22) });
+    labels.push({ name, words: DATA.labels[name], x: spot[0] - (end < 0 ? 4 : 16), y: spot[1] - (end >= 0 && value === pushOf ? -24 : 10) });
   }
   drawLabels(area, labels);
   const at = area.X(clamp(state.scale, 0, reach()));
@@ -341,7 +355,7 @@ function scaleChart({ width, height, label, value, top, description }) {
 const lossOf = (result) => result.loss;
 const pushOf = (result) => (result.gradient[1] === 0 ? 0 : -result.gradient[1]);
 
-picture("losses", (width) => scaleChart({
+picture("losses", ["scale", "dtype", "losses"], (width) => scaleChart({
   width,
   height: 300,
   label: "loss",
@@ -350,7 +364,7 @@ picture("losses", (width) => scaleChart({
   description: "The loss against the scale of the logits, for each chosen loss. The values are in the table below.",
 }));
 
-picture("pushes", (width) => scaleChart({
+picture("pushes", ["scale", "dtype", "losses"], (width) => scaleChart({
   width,
   height: 230,
   label: "push on the true logit",
@@ -359,7 +373,7 @@ picture("pushes", (width) => scaleChart({
   description: "The push on the true logit against the scale of the logits. The values are in the table below.",
 }));
 
-drawings.push(() => {
+shows(["scale", "dtype", "losses"], () => {
   table(
     "push-table",
     [`at scale ${number(state.scale)}, ${state.dtype}`, "loss", "push"],
@@ -376,6 +390,7 @@ drawings.push(() => {
 const RUN_OF = { float32: "unscaled", float64: "unscaled64" };
 
 radios(byId("training-dtype"), "Trained in", ["float32", "float64"], {
+  part: "run",
   read: () => Object.keys(RUN_OF).find((dtype) => RUN_OF[dtype] === state.run),
   choose: (dtype) => set({ run: RUN_OF[dtype] }),
 });
@@ -388,36 +403,37 @@ const finiteMean = (values) => mean(values.filter(Number.isFinite)); // nan of n
 const meanCurve = (outcomes, part) => outcomes[0][part].map((_, i) => mean(outcomes.map((o) => o[part][i])));
 const epochs = (curve) => curve.map((v, i) => [i + 1, v]);
 
-picture("curves", (width) => {
+picture("curves", ["run", "losses"], (width) => {
   const runs = DATA.runs[state.run].losses;
   const names = chosen(SHOWN);
-  const typical = SHOWN.map((name) => meanCurve(runs[name], "curve")).flatMap((curve) => curve[Math.floor(curve.length / 2)]);
-  const top = 2 * Math.max(...typical.filter(Number.isFinite));
+  const means = Object.fromEntries(names.map((name) => [name, meanCurve(runs[name], "curve")]));
+  const top = 1.05 * Math.max(1, ...SHOWN.flatMap((name) => meanCurve(runs[name], "curve")).filter(Number.isFinite));
+  const endless = names.filter((name) => means[name].filter(Number.isFinite).length < 2); // nothing to draw
   const n = runs.stable[0].curve.length;
   const area = frame({
     width,
-    height: 340,
+    height: 340 + 28 * endless.length,
+    room: 28 * endless.length,
     x: { min: 1, max: n, label: "epoch" },
     y: { min: 0, max: top, label: "reported training loss" },
     description: `Mean reported loss of each epoch. ${names.map((name) => `${DATA.labels[name]}: ${outcomeInWords(runs[name])}`).join("; ")}.`,
   });
   const labels = [];
-  let broken = 0;
-  for (const name of names) {
+  endless.forEach((name, i) => {
+    const y = 34 + 28 * i;
+    cross(area.root, name, area.X(1) + 10, y);
+    drawLabels({ ...area, top: 0, bottom: 1e4 }, [
+      { name, words: `${DATA.labels[name]}: ${outcomeInWords(runs[name])}`, short: DATA.labels[name], x: area.X(1) + 28, y: y + 5, anchor: "start" },
+    ]);
+  });
+  for (const name of names.filter((one) => !endless.includes(one))) {
     const outcomes = runs[name];
-    const points = epochs(meanCurve(outcomes, "curve"));
+    const points = epochs(means[name]);
     const alive = points.filter(([, v]) => Number.isFinite(v));
     for (const o of outcomes) drawLine(area, { name, points: epochs(o.curve), faint: true });
     const words = `${DATA.labels[name]}: ${outcomeInWords(outcomes)}`;
-    if (alive.length < 2) {
-      const y = area.top + 16 + 28 * broken;
-      broken += 1;
-      cross(area.root, name, area.X(1) + 10, y);
-      labels.push({ name, words, x: area.X(1) + 28, y: y + 5, anchor: "start" });
-    } else {
-      drawLine(area, { name, points });
-      labels.push({ name, words, x: area.right, y: area.Y(Math.min(alive[alive.length - 1][1], top)) - 12 });
-    }
+    drawLine(area, { name, points });
+    labels.push({ name, words, short: DATA.labels[name], x: area.right, y: area.Y(Math.min(alive[alive.length - 1][1], top)) - 12 });
   }
   drawLabels(area, labels);
   return area.root;
@@ -427,12 +443,13 @@ function outcomeInWords(outcomes) {
   const steps = outcomes.map((o) => o.first).filter((s) => s !== null);
   if (steps.length) {
     const [low, high] = [Math.min(...steps), Math.max(...steps)];
-    return `not finite from step ${low === high ? low : `${low} to ${high}`}`;
+    const some = steps.length < outcomes.length ? `, ${steps.length} of ${outcomes.length} seeds` : "";
+    return `not finite from step ${low === high ? low : `${low} to ${high}`}${some}`;
   }
   return `${percent(finiteMean(outcomes.map((o) => o.accuracy)))} right`;
 }
 
-picture("silent", (width) => {
+picture("silent", ["run", "losses"], (width) => {
   const runs = DATA.runs[state.run].losses;
   const names = chosen(SHOWN).filter((name) => runs[name].every((o) => o.first === null));
   const n = runs.stable[0].curve.length;
@@ -443,11 +460,16 @@ picture("silent", (width) => {
     y: { min: 0, max: 1, label: "rows that are wrong and give no gradient", format: percent, at: [0, 0.5, 1] },
     description: `Share of rows that are wrong and give no gradient, in the first epoch: ${names.map((name) => `${DATA.labels[name]} ${percent(mean(runs[name].map((o) => o.silent[0])))}`).join(", ")}.`,
   });
-  for (const name of names) drawLine(area, { name, points: epochs(meanCurve(runs[name], "silent")) });
+  const labels = names.map((name) => {
+    const points = epochs(meanCurve(runs[name], "silent"));
+    drawLine(area, { name, points });
+    return { name, words: DATA.labels[name], x: area.right, y: area.Y(points[points.length - 1][1]) - 9 };
+  });
+  drawLabels(area, labels);
   return area.root;
 });
 
-drawings.push(() => {
+shows(["run", "losses"], () => {
   const runs = DATA.runs[state.run].losses;
   table(
     "training-table",
@@ -465,6 +487,7 @@ drawings.push(() => {
 // 6. Recall of each digit
 
 slider(byId("seed-slider"), "Seed", {
+  part: "seed",
   read: () => DATA.seeds[state.seed],
   write: (seed) => set({ seed: clamp(Math.round(seed) - DATA.seeds[0], 0, DATA.seeds.length - 1) }),
   low: () => DATA.seeds[0],
@@ -472,7 +495,7 @@ slider(byId("seed-slider"), "Seed", {
   step: () => 1,
 });
 
-picture("recall", (width) => {
+picture("recall", ["seed"], (width) => {
   const runs = DATA.runs.quiet.losses;
   const names = ["clipped", "stable"];
   const [clipped, stable] = names.map((name) => runs[name][state.seed]);
@@ -495,14 +518,18 @@ picture("recall", (width) => {
     area.root.append(digitImage(DATA.images[digit], area.X(digit) - 10, area.bottom + 5, 20));
   });
   const lost = clipped.recall.flatMap((v, digit) => (v < DATA.forgotten ? [digit] : []));
-  const says = width < 480 ? "" : lost.length ? `, forgot ${lost.join(" and ")}` : ", forgot none";
-  drawLabels({ root: area.root, top: 0, bottom: 26 }, [{ name: "clipped", words: `\u25a0 clipped ${percent(clipped.accuracy)}${says}`, x: area.right - 140, y: 16 }]);
-  drawLabels({ root: area.root, top: 0, bottom: 26 }, [{ name: "stable", words: `\u25cf stable ${percent(stable.accuracy)}`, x: area.right, y: 16 }]);
+  const head = { ...area, top: 0, bottom: 24 };
+  const right = `\u25cf stable ${percent(stable.accuracy)}`;
+  const short = `\u25a0 clipped ${percent(clipped.accuracy)}`;
+  const long = `${short}, forgot ${lost.length ? lost.join(", ") : "none"}`;
+  const space = area.right - widthOf(right) - 16;
+  drawLabels(head, [{ name: "stable", words: right, x: area.right, y: 16 }]);
+  drawLabels(head, [{ name: "clipped", words: widthOf(long) < space - 110 ? long : short, x: space, y: 16 }]);
   return area.root;
 });
 
 function accuracyStrip(chart, run) {
-  picture(chart, (width) => {
+  picture(chart, [], (width) => {
     const rows = Object.entries(DATA.runs[run].losses).map(([name, outcomes]) => {
       const values = outcomes.map((o) => o.accuracy);
       return { name, words: DATA.labels[name], values, mean: finiteMean(values) };
@@ -517,14 +544,13 @@ accuracyStrip("quiet-accuracies", "quiet");
 // 7. Tiny losses
 
 slider(byId("gap-slider"), "gap", {
-  read: () => state.gap,
-  write: (gap) => set({ gap }),
+  part: "gap",
   low: () => 0,
   high: () => 60,
   step: () => 0.25,
 });
 
-picture("tiny", (width) => {
+picture("tiny", ["gap", "dtype"], (width) => {
   const names = ["textbook", "stable"];
   const area = frame({
     width,
@@ -543,7 +569,7 @@ picture("tiny", (width) => {
     const ends = x < 60;
     if (ends) cross(area.root, name, area.X(x), area.Y(y));
     const label = ends
-      ? { words: `${DATA.labels[name]}: 0 from here on`, x: area.X(x) + 16, y: area.Y(y) - 8, anchor: "start" }
+      ? { words: `${DATA.labels[name]}: 0 from here on`, short: DATA.labels[name], x: area.X(x) + 16, y: area.Y(y) - 8, anchor: "start" }
       : { words: DATA.labels[name], x: area.X(37), y: area.Y(1e-15), anchor: "start" };
     labels.push({ name, ...label });
   }
@@ -553,7 +579,7 @@ picture("tiny", (width) => {
   return area.root;
 });
 
-drawings.push(() => {
+shows(["gap", "dtype"], () => {
   const parts = ["textbook", "stable"].flatMap((name) => {
     const { loss, gradient } = evaluate(name, [state.gap, 0], 0);
     const zero = (v) => number(v === 0 ? 0 : v, 8);
@@ -573,7 +599,7 @@ for (const box of document.querySelectorAll("[data-controls]")) {
   const wanted = box.dataset.controls.split(" ");
   if (wanted.includes("dtype")) {
     const part = element("div", { className: "controls", role: "radiogroup", "aria-label": "Type" });
-    radios(part, "Type", DTYPES, { read: () => state.dtype, choose: (dtype) => set({ dtype }) });
+    radios(part, "Type", DTYPES, { part: "dtype" });
     box.append(part);
   }
   if (wanted.includes("losses")) {
@@ -587,20 +613,15 @@ const seeds = DATA.seeds.length > 1 ? `seeds ${DATA.seeds[0]} to ${DATA.seeds[DA
 for (const caption of document.querySelectorAll("[data-setup]")) {
   const setup = () => `Measured: ${DATA.runs[run()].setup}; ${DATA.runs[run()].dtype}; ${seeds}, which split, weights and order follow.`;
   const run = () => (caption.dataset.setup === "unscaled" ? state.run : caption.dataset.setup);
-  drawings.push(() => { caption.textContent = setup(); });
+  shows(["run"], () => { caption.textContent = setup(); });
 }
 
 const sections = [...document.querySelectorAll(".step")];
 const pages = [...sections, byId("limits")];
 sections.forEach((section, i) => {
-  const heading = section.querySelector("h2");
-  const title = heading.textContent;
-  heading.dataset.number = i + 1;
+  const title = section.querySelector("h2").textContent;
   byId("contents").append(element("li", {}, element("a", { href: `#${section.id}`, title, "aria-label": `Step ${i + 1}: ${title}` }, String(i + 1))));
 });
-for (const link of document.querySelectorAll("[data-step]")) {
-  link.textContent = sections.findIndex((section) => section.id === link.dataset.step) + 1;
-}
 
 let current = -1; // the cover
 
@@ -613,15 +634,22 @@ function markCurrent(index) {
   });
 }
 
+// To a step, whose heading gets the focus, or to the cover, before the first.
 function go(index) {
-  markCurrent(clamp(index, 0, pages.length - 1));
-  pages[current].scrollIntoView();
+  markCurrent(clamp(index, presenting() ? 0 : -1, pages.length - 1));
+  if (current < 0) {
+    scrollTo({ top: 0, behavior: "instant" });
+    return;
+  }
+  history.replaceState(null, "", `#${pages[current].id}`);
+  pages[current].querySelector("h2").focus({ preventScroll: true });
+  pages[current].scrollIntoView({ behavior: "instant" });
 }
 
 function present(on) {
   document.documentElement.classList.toggle("presenting", on);
   byId("present").setAttribute("aria-pressed", String(on));
-  refresh();
+  refresh(["zoom"]);
   go(Math.max(current, 0));
 }
 
@@ -640,22 +668,25 @@ byId("theme").onclick = toggleTheme;
 byId("present").onclick = () => present(!presenting());
 byId("previous").onclick = () => go(current - 1);
 byId("next").onclick = () => go(current + 1);
-byId("contents").onclick = (event) => {
-  const index = [...byId("contents").children].indexOf(event.target.closest("li"));
-  if (index >= 0) markCurrent(index);
-};
+
+addEventListener("hashchange", () => {
+  const index = pages.findIndex((page) => `#${page.id}` === location.hash);
+  if (index >= 0) go(index);
+});
 
 addEventListener("keydown", (event) => {
-  if (event.target.matches("input") || event.ctrlKey || event.metaKey || event.altKey) return; // those have keys of their own
+  const { target, key } = event;
+  if (target.matches("input[type=number]") || event.ctrlKey || event.metaKey || event.altKey) return;
+  const own = target.matches("input") || target.closest(".scroll"); // arrows move these
   const action = {
-    ArrowRight: () => go(current + 1),
+    ArrowRight: !own && (() => go(current + 1)),
+    ArrowLeft: !own && (() => go(current - 1)),
     PageDown: presenting() && (() => go(current + 1)),
-    ArrowLeft: () => go(current - 1),
     PageUp: presenting() && (() => go(current - 1)),
     p: () => byId("present").click(),
     d: toggleTheme,
     Escape: presenting() && (() => present(false)),
-  }[event.key.length === 1 ? event.key.toLowerCase() : event.key];
+  }[key.length === 1 ? key.toLowerCase() : key];
   if (action) {
     action();
     event.preventDefault();
@@ -669,4 +700,16 @@ const watcher = new IntersectionObserver((entries) => {
 }, { rootMargin: "-20% 0px -70% 0px" });
 for (const page of pages) watcher.observe(page);
 
+// On paper the answers are open.
+let closed = [];
+addEventListener("beforeprint", () => {
+  closed = [...document.querySelectorAll("details:not([open])")];
+  for (const details of closed) details.open = true;
+});
+addEventListener("afterprint", () => {
+  for (const details of closed) details.open = false;
+});
+addEventListener("resize", () => refresh(["zoom"]));
+
 refresh();
+if (location.hash) dispatchEvent(new HashChangeEvent("hashchange"));

@@ -41,7 +41,6 @@ function fromProbabilities({ shifted, guard }) {
     const dp = p.map((_, i) => (i === label && passes[i] ? round(-1 / q[i]) : 0));
     const mean = sum(p.map((x, i) => round(x * dp[i])), dtype);
     return {
-      p,
       loss: -round(Math.log(q[label])),
       gradient: p.map((x, i) => round(x * round(dp[i] - mean))),
     };
@@ -79,7 +78,6 @@ function textbook(z, label, dtype) {
   const total = sum(E, dtype);
   const p = E.map((e) => round(e / total));
   return {
-    p,
     loss: -round(d[label] - round(Math.log(total))),
     gradient: p.map((x, i) => round(x - (i === label ? 1 : 0))),
   };
@@ -105,7 +103,6 @@ function stable(z, label, dtype) {
   const part = (i) => (i === top ? 1 : E[i]);
   const own = label === top ? -S : part(label) - S - 1;
   return {
-    p: z.map((_, i) => round(part(i) / (1 + S))),
     loss: round(Math.log1p(S) - d[label]),
     gradient: z.map((_, i) => round((i === label ? own : part(i)) / (1 + S))),
   };
