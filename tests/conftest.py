@@ -1,6 +1,7 @@
 """Fixtures of more than one test file."""
 
 import json
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,13 @@ from hypothesis import settings
 settings.register_profile("default", max_examples=100, deadline=None, derandomize=True)
 settings.register_profile("thorough", max_examples=5000, deadline=None)
 settings.load_profile("default")
+
+
+def pytest_collection_modifyitems(items):
+    """Skip examples in docstrings that need what is not installed."""
+    for item in items:
+        if item.name.startswith("tinyclf.onnx.") and find_spec("onnx") is None:
+            item.add_marker(pytest.mark.skip(reason="onnx is not installed"))
 
 
 @pytest.fixture(scope="session")

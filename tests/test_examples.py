@@ -88,6 +88,18 @@ CLAIMS = {
         (r"the file predicts the same: True", []),
         (r"test accuracy ([\d.]+), mean confidence ([\d.]+)", [(0.94, 1), (0.9, 1)]),
     ],
+    "export_onnx": [
+        (
+            rf"{name} +{dtype}: same labels: True, probabilities differ by (\S+)\n",
+            [(0, 1e-6)],
+        )
+        for name in ("network", "pipeline")
+        for dtype in ("float64", "float32")
+    ]
+    + [
+        (r" (\d+) bytes; the network", [(5000, 10000)]),
+        (r"\nMax, Min, Sub, Mul, Gemm, Relu, Gemm, ", []),
+    ],
     "train_by_hand": [(r"epoch 200: loss ([\d.]+)", [(0, 0.3)]), (r"epoch 20: loss ([\d.]+)", [(0, 0.2)])],
     "own_activation": [(r"\(right\)", []), (r"accuracy on digits: ([\d.]+)", [(0.95, 1)])],
     "own_layer": [(r"\(right\)", []), (r"([\d.]+)  Network\(.*LayerNorm\(\)", [(0, 0.1)])],
@@ -98,9 +110,14 @@ CLAIMS = {
     "own_optimizer": [(r"([\d.]+)  RMSprop\(learning_rate=0.002, rho=0.9\)", [(0, 0.2)])],
 }
 
+# What a script needs beyond the packages that the tests need.
+NEEDS = {"export_onnx": ("onnx", "onnxruntime", "skl2onnx")}
+
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
 def test_an_example_prints_what_it_claims(script):
+    for package in NEEDS.get(script.stem, ()):
+        pytest.importorskip(package)
     run = subprocess.run([sys.executable, "-W", "error", script], capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr
     for pattern, bounds in CLAIMS[script.stem]:

@@ -48,6 +48,7 @@ FLOORS = {
     "classifier": 14,
     "callbacks": 15,
     "displays": 15,
+    "onnx": 15,
     "teaching.foils": 15,
     "teaching.arithmetic": 16,
     "teaching.experiments": 16,

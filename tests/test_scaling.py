@@ -1,6 +1,7 @@
 """Scaling of the input: statistics that run on, and a first layer that computes the same under new ones."""
 
 import pickle
+from itertools import product
 
 import numpy as np
 import pytest
@@ -407,3 +408,14 @@ def test_rows_of_float32_lose_nothing_where_they_must_not():
     before = wide.decision_function(x)
     wide.partial_fit(x[250:], y[250:])
     assert_allclose(wide.decision_function(x), before, rtol=1e-9, atol=1e-9)
+
+
+def test_the_terms_are_those_of_read_in_its_type():
+    x = (RNG.normal(size=(50, 3)) + 300).astype("float32")
+    scaling = Scaling.of(x).limited()
+    for given, dtype in product(["float32", "float64"], repeat=2):
+        low, high, centre, factor = scaling.terms(np.dtype(given), np.dtype(dtype))
+        rows = x.astype(given)
+        read = scaling.read(rows, np.dtype(dtype))
+        assert read.dtype == low.dtype == ("float32" if given == dtype == "float32" else "float64")
+        assert ((np.minimum(np.maximum(rows, low), high) - centre) * factor == read).all()

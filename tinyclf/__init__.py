@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from .layers import Dense, Dropout, Identity, Layer, Logistic, ReLU, Tanh
     from .losses import Loss, SigmoidCrossEntropy, SoftmaxCrossEntropy
     from .network import Network
+    from .onnx import to_onnx
     from .optimizers import SGD, Adam, AdamW, Optimizer
     from .state import TrainState
     from .training import Epoch, train
@@ -72,6 +73,7 @@ __all__ = [
     "log_softmax",
     "logsumexp",
     "softmax",
+    "to_onnx",
     "train",
     "use_fast",
 ]
@@ -114,6 +116,7 @@ _HOME = {
     "log_softmax": "functional",
     "logsumexp": "functional",
     "softmax": "functional",
+    "to_onnx": "onnx",
     "train": "training",
     "use_fast": "_fast",
 }

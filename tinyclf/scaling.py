@@ -169,8 +169,7 @@ class Scaling:
 
         They come in float64, but in float32 if they and the network are, and nothing is lost by it.
         """
-        narrow = X.dtype == dtype == np.float32 and self._narrow
-        low, high, centre, factor = narrow or self._wide
+        low, high, centre, factor = self._terms(X.dtype, dtype)
         n = len(X) if len(X) <= len(low) else 1
         x: Array = np.maximum(X, low[:n])
         np.minimum(x, high[:n], out=x)
@@ -178,6 +177,18 @@ class Scaling:
             x -= centre[:n]
         x *= factor[:n]
         return x
+
+    def terms(self, given: DTypeLike, dtype: DTypeLike) -> tuple[Array, Array, Array, Array]:
+        """Return low, high, centre and factor, (n_in,), with which `read` reads rows of the type given.
+
+        That is (min(max(X, low), high) - centre) * factor in the type that these four have.
+        """
+        low, high, centre, factor = (rows[0] for rows in self._terms(given, dtype))
+        return low, high, centre, factor
+
+    def _terms(self, given: DTypeLike, dtype: DTypeLike) -> tuple[Array, Array, Array, Array]:
+        """Return them repeated for each row of a block."""
+        return (given == dtype == np.float32 and self._narrow) or self._wide
 
     def read_entries(self, values: Array, columns: Array) -> Array:
         """Return entries of these columns likewise, in float64."""

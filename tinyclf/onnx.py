@@ -1,0 +1,304 @@
+"""Export to ONNX: what a fitted model predicts, as a graph that other runtimes compute without Python.
+
+The graph repeats what `TinyClassifier.predict_proba` does, in the same types: entries are scaled as
+`Scaling.read` does it, which is in float64 unless nothing is lost by float32, and the network computes in its
+own type. Labels come from the logits, which still differ where probabilities are rounded to 1.
+
+It needs onnx, and skl2onnx for pipelines (``pip install tinyclf[onnx]``), which are imported only then.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import DTypeLike
+from sklearn.pipeline import Pipeline
+from sklearn.utils.validation import check_is_fitted
+
+from . import __version__
+from .classifier import TinyClassifier
+from .layers import Dense, Dropout, Identity, Layer, Logistic, ReLU, Tanh
+from .losses import Loss, SigmoidCrossEntropy, SoftmaxCrossEntropy
+from .network import Network
+from .targets import LabelSets
+from .views import Array
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
+
+# Versions of the operators, of those for machine learning, and of the file: of 2020, for all runtimes since.
+OPSET, OPSET_ML, IR = 13, 2, 7
+
+ACTIVATIONS: dict[type[Layer], str] = {ReLU: "Relu", Tanh: "Tanh", Logistic: "Sigmoid"}
+SILENT: tuple[type[Layer], ...] = (Identity, Dropout)  # in prediction
+LOSSES: tuple[type[Loss], ...] = (SoftmaxCrossEntropy, SigmoidCrossEntropy)
+
+
+def to_onnx(model: TinyClassifier | Pipeline, X: Any = None) -> ModelProto:
+    """Return a fitted classifier, or a pipeline that ends in one, as an ONNX graph.
+
+    Its input is ``X``, any number of rows. Its outputs are ``label`` and ``probabilities``, which are what
+    `predict` and `predict_proba` return, with labels as int64 or strings: a boolean is 0 or 1, and several
+    labels per row are a matrix of these. The metadata have the classes, under ``classes``, as JSON.
+
+    The probabilities differ from those of `predict_proba` by rounding: less than 1e-12 in float64, and less
+    than 1e-6 in float32, unless a network reads large numbers as they are, so that its logits are not known
+    to that. A graph cannot refuse rows: for those that `predict` refuses, such as rows with nan, its answers
+    mean nothing.
+
+    Parameters
+    ----------
+    model : TinyClassifier or Pipeline
+        The other steps of a pipeline are exported by skl2onnx.
+    X : array_like or data frame of shape (n_samples, n_features), optional
+        Rows like those that the graph will read, of which the first is looked at. They tell the type of the
+        input: float64 if they are, so that no digit is lost where small differences have a large offset. By
+        default it has the type that the network computes in, mostly float32. For a pipeline a data frame
+        gives an input for each column, with its name and type, as skl2onnx does it.
+
+    Returns
+    -------
+    onnx.ModelProto
+        For ``onnx.save``, or ``SerializeToString``, which gives the same bytes for the same model.
+
+    Raises
+    ------
+    TypeError
+        If the model is neither of these, or has a layer or a loss of one's own.
+    ValueError
+        If a label is neither a whole number nor a string.
+    NotFittedError
+        If the model is not fitted.
+    ImportError
+        If onnx, or skl2onnx for a pipeline, is not installed.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from tinyclf import TinyClassifier, to_onnx
+    >>> graph = to_onnx(TinyClassifier(random_state=0).fit(*load_iris(return_X_y=True))).graph
+    >>> [node.op_type for node in graph.node]
+    ['Max', 'Min', 'Sub', 'Mul', 'Gemm', 'Relu', 'Gemm', 'Softmax', 'ArgMax', 'Gather']
+    >>> [value.name for value in (*graph.input, *graph.output)]
+    ['X', 'label', 'probabilities']
+    """
+    classifier: Any = model
+    while isinstance(classifier, Pipeline):
+        classifier = classifier.steps[-1][1]
+    if type(classifier) is not TinyClassifier:
+        raise TypeError(
+            "to_onnx exports a TinyClassifier, or a Pipeline that ends in one, but not "
+            f"{type(classifier).__name__}; of a search give best_estimator_"
+        )
+    check_is_fitted(model)
+    onnx = _required("onnx")
+    exported = _alone(model, X) if model is classifier else _in_pipeline(model, classifier, X)
+    classes = _as_held(classifier.classes_).tolist()
+    onnx.helper.set_model_props(exported, {"classes": json.dumps(classes)})
+    onnx.checker.check_model(exported)
+    return exported
+
+
+class _Graph:
+    """Operations in the order in which they are computed, and the constants that they read.
+
+    Parameters
+    ----------
+    unique : callable, optional
+        From a name to one that is not taken in a larger graph.
+
+    Attributes
+    ----------
+    operations : list of (operator, names of the inputs, name of the output, attributes)
+    constants : dict from name to array
+    """
+
+    def __init__(self, unique: Callable[[str], str] = str) -> None:
+        self.unique = unique
+        self.operations: list[tuple[str, list[str], str, dict[str, int]]] = []
+        self.constants: dict[str, Array] = {}
+
+    def add(self, operator: str, *inputs: str | Array, output: str | None = None, **attributes: int) -> str:
+        """Apply an operator to values, which are named, and to constants; return the name of the result."""
+        name = f"{operator}{len(self.operations)}"
+        names = [x if isinstance(x, str) else self._constant(f"{name}_{i}", x) for i, x in enumerate(inputs)]
+        output = output or self.unique(name)
+        self.operations.append((operator, names, output, attributes))
+        return output
+
+    def cast(self, x: str, given: DTypeLike, dtype: DTypeLike) -> str:
+        """Convert a value of the type given, where it has another."""
+        return x if given == dtype else self.add("Cast", x, to=_onnx_type(dtype))
+
+    def _constant(self, name: str, array: Array) -> str:
+        name = self.unique(name)
+        self.constants[name] = array
+        return name
+
+
+def _add_classifier(
+    graph: _Graph, model: TinyClassifier, x: str, given: DTypeLike, label: str, probabilities: str
+) -> None:
+    """Compute label and probabilities, under these names, of rows x of the type given."""
+    loss, classes = model._blueprint.loss, _as_held(model.classes_)
+    if type(loss) not in LOSSES:
+        raise _unknown("losses", LOSSES, loss)
+    z = _add_network(graph, model.network_, x, given)
+    if isinstance(model._labels, LabelSets):
+        one, zero = np.ones((), model.network_.dtype), np.zeros((), model.network_.dtype)
+        e = graph.add("Exp", graph.add("Neg", z))  # Sigmoid of onnxruntime is 1e-8 where it should be less
+        graph.add("Reciprocal", graph.add("Add", e, one), output=probabilities)
+        graph.add("Cast", graph.add("Greater", z, zero), to=_onnx_type(np.int64), output=label)
+        return
+    if model.n_outputs_ < len(classes):
+        z = graph.add("Pad", z, np.array([0, 1, 0, 0]))  # the softmax of [0, z] is [s(-z), s(z)]
+    graph.add("Softmax", z, axis=1, output=probabilities)
+    graph.add("Gather", classes, graph.add("ArgMax", z, axis=1, keepdims=0), axis=0, output=label)
+
+
+def _add_network(graph: _Graph, network: Network, x: str, given: DTypeLike) -> str:
+    """Compute the logits."""
+    if network.scaling is not None:
+        low, high, centre, factor = network.scaling.terms(given, network.dtype)
+        x = graph.add("Max", graph.cast(x, given, low.dtype), low)
+        x = graph.add("Sub", graph.add("Min", x, high), centre)
+        x = graph.add("Mul", x, factor)
+        given = low.dtype
+    x = graph.cast(x, given, network.dtype)
+    for layer, p in zip(network.layers, network.parameters, strict=True):
+        if type(layer) is Dense:
+            x = graph.add("Gemm", x, p.W, p.b)
+        elif type(layer) in ACTIVATIONS:
+            x = graph.add(ACTIVATIONS[type(layer)], x)
+        elif type(layer) not in SILENT:
+            raise _unknown("layers", (Dense, *ACTIVATIONS, *SILENT), layer)
+    return x
+
+
+def _alone(model: TinyClassifier, X: Any) -> Any:
+    """Return the model of a classifier."""
+    helper, graph = _required("onnx").helper, _Graph()
+    dtype = model.network_.dtype
+    given = dtype if X is None else model._read(X[:1]).dtype
+    _add_classifier(graph, model, "X", given, "label", "probabilities")
+    value, (label, probabilities) = helper.make_tensor_value_info, _shapes(model, "rows")
+    return helper.make_model(
+        helper.make_graph(
+            [
+                helper.make_node(operator, inputs, [output], output, **attributes)
+                for operator, inputs, output, attributes in graph.operations
+            ],
+            "TinyClassifier",
+            [value("X", _onnx_type(given), ["rows", model.n_features_in_])],
+            [
+                value("label", _onnx_type(_as_held(model.classes_).dtype), label),
+                value("probabilities", _onnx_type(dtype), probabilities),
+            ],
+            [_required("onnx").numpy_helper.from_array(a, name) for name, a in graph.constants.items()],
+        ),
+        opset_imports=[helper.make_opsetid("", OPSET)],
+        ir_version=IR,
+        producer_name="tinyclf",
+        producer_version=__version__,
+    )
+
+
+def _in_pipeline(model: Pipeline, classifier: TinyClassifier, X: Any) -> Any:
+    """Return the model of a pipeline, by skl2onnx, which is told here how to convert a classifier."""
+    skl2onnx = _required("skl2onnx")
+    from skl2onnx.algebra.type_helper import guess_initial_types
+
+    model = _without_gaps(model)
+    if X is None:
+        if not hasattr(model, "n_features_in_"):
+            first = type(model.steps[0][1]).__name__
+            raise ValueError(f"to_onnx needs some rows, X, since {first} does not tell what it reads")
+        X = np.zeros((1, model.n_features_in_), classifier.network_.dtype)
+    exported = skl2onnx.convert_sklearn(
+        model,
+        "Pipeline",
+        guess_initial_types(X[:1] if hasattr(X, "columns") else np.asarray(X[:1])),
+        target_opset={"": OPSET, "ai.onnx.ml": OPSET_ML},
+        custom_shape_calculators={TinyClassifier: _declare},
+        custom_conversion_functions={TinyClassifier: _convert},
+    )
+    exported.opset_import.sort(key=lambda entry: entry.domain)  # their order depends on hashes of strings
+    return exported
+
+
+def _without_gaps(model: Pipeline) -> Pipeline:
+    """Return a pipeline without steps that do nothing, "passthrough", at which skl2onnx would stumble."""
+    steps = [(name, step) for name, step in model.steps if step is not None and not isinstance(step, str)]
+    return Pipeline([(n, _without_gaps(step) if isinstance(step, Pipeline) else step) for n, step in steps])
+
+
+def _declare(operator: Any) -> None:
+    """Tell skl2onnx the types and shapes of the outputs."""
+    model, types = operator.raw_operator, _required("skl2onnx").common.data_types
+    whole, double = _as_held(model.classes_).dtype == np.int64, model.network_.dtype == np.float64
+    label, probabilities = _shapes(model, operator.inputs[0].get_first_dimension())
+    operator.outputs[0].set_type((types.Int64TensorType if whole else types.StringTensorType)(label))
+    operator.outputs[1].set_type((types.DoubleTensorType if double else types.FloatTensorType)(probabilities))
+
+
+def _convert(scope: Any, operator: Any, container: Any) -> None:
+    """Add a classifier to a graph of skl2onnx."""
+    model, graph = operator.raw_operator, _Graph(scope.get_unique_variable_name)
+    guess = _required("skl2onnx").common.data_types.guess_numpy_type
+    types = [np.dtype(guess(value.type)) for value in operator.inputs]
+    given = np.result_type(*types)
+    x, *more = (graph.cast(v.full_name, t, given) for v, t in zip(operator.inputs, types, strict=True))
+    if more:  # the columns of a data frame
+        x = graph.add("Concat", x, *more, axis=1)
+    _add_classifier(graph, model, x, given, *(value.full_name for value in operator.outputs))
+    for name, array in graph.constants.items():
+        values = [label.encode() for label in array] if array.dtype == object else array.ravel()
+        container.add_initializer(name, _onnx_type(array.dtype), array.shape, values)
+    for kind, inputs, output, attributes in graph.operations:
+        container.add_node(kind, inputs, output, name=scope.get_unique_operator_name(kind), **attributes)
+
+
+def _onnx_type(dtype: DTypeLike) -> int:
+    return int(_required("onnx").helper.np_dtype_to_tensor_dtype(np.dtype(dtype)))
+
+
+def _shapes(model: TinyClassifier, rows: Any) -> tuple[list[Any], list[Any]]:
+    """Return the shapes of labels and probabilities."""
+    table = [rows, len(model.classes_)]
+    return table if isinstance(model._labels, LabelSets) else [rows], table
+
+
+def _as_held(classes: Array) -> Array:
+    """Return labels as ONNX holds them: int64, or strings in an array of objects."""
+    plain = np.array(classes.tolist())  # numbers and strings among objects are so, too
+    if plain.dtype.kind == "U":
+        return plain.astype(object)
+    held = np.zeros(len(plain), bool)
+    if plain.dtype.kind in "biuf":
+        with np.errstate(invalid="ignore"):
+            whole = plain.astype(np.int64)
+        held = whole == plain
+        if held.all():
+            return whole
+    raise ValueError(
+        "ONNX holds labels that are strings, booleans or whole numbers of 64 bits, not "
+        f"{classes[~held][0]!r}; fit with strings, such as y.astype(str)"
+    )
+
+
+def _unknown(what: str, known: tuple[type, ...], part: Any) -> TypeError:
+    names = ", ".join(one.__name__ for one in known)
+    return TypeError(f"to_onnx knows the {what} {names}, but not {type(part).__name__}; fit with one of them")
+
+
+def _required(package: str) -> Any:
+    try:
+        return import_module(package)
+    except ImportError:
+        raise ImportError(
+            f"to_onnx needs {package}, which is not installed: pip install 'tinyclf[onnx]'"
+        ) from None
