@@ -1,6 +1,5 @@
 """Watching a training: a validation set, callbacks that stop and save, and two pictures of the outcome."""
 
-import pickle
 import sys
 import tempfile
 from pathlib import Path
@@ -9,7 +8,7 @@ from matplotlib.figure import Figure
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
-from tinyclf import Checkpoint, ConfidenceDisplay, EarlyStopping, LossCurveDisplay, TinyClassifier
+from tinyclf import Checkpoint, ConfidenceDisplay, EarlyStopping, LossCurveDisplay, TinyClassifier, load
 
 folder = Path(tempfile.mkdtemp())
 picture = Path(sys.argv[1]) if len(sys.argv) > 1 else folder / "watched.png"
@@ -24,10 +23,10 @@ model.fit(X_train, y_train, X_val=X_val, y_val=y_val)
 print(f"stopped after {model.n_iter_} epochs, kept the weights of epoch {model.best_epoch_}")
 
 # The same by callbacks, which also leave a file after each epoch.
-callbacks = EarlyStopping(X_val, y_val), Checkpoint(folder / "model.pickle")
+callbacks = EarlyStopping(X_val, y_val), Checkpoint(folder / "model.npz")
 watched = TinyClassifier(early_stopping=False, random_state=0)
 watched.set_callbacks(*callbacks).fit(X_train, y_train)
-loaded = pickle.loads((folder / "model.pickle").read_bytes())
+loaded = load(folder / "model.npz")
 print("the file predicts the same:", (loaded.predict(X_test) == watched.predict(X_test)).all())
 
 figure = Figure(figsize=(11, 4.2), layout="constrained")

@@ -17,7 +17,16 @@ from sklearn.preprocessing import StandardScaler
 from table import PLAIN
 from test_classifier import Interrupts
 
-from tinyclf import Checkpoint, DivergenceError, EarlyStopping, TinyClassifier, ValidationMonitor, hooks
+from tinyclf import (
+    Checkpoint,
+    DivergenceError,
+    EarlyStopping,
+    TinyClassifier,
+    ValidationMonitor,
+    archive,
+    hooks,
+    load,
+)
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -267,10 +276,10 @@ def test_validation_monitor_brings_its_log_home_from_other_processes():
 
 
 def test_a_checkpoint_is_the_model_and_goes_on_as_the_model(tmp_path):
-    path = tmp_path / "model.pkl"
+    path = tmp_path / "model.npz"
     monitor = ValidationMonitor(X_VAL, Y_VAL)
     model = quick().set_callbacks(Checkpoint(path), monitor).fit(X, Y)
-    loaded = pickle.loads(path.read_bytes())
+    loaded = load(path)
     assert not hasattr(loaded, "_skl_callbacks")
     assert not hasattr(loaded, "_callback_fit_ctx")
     assert loaded.loss_curve_ == model.loss_curve_
@@ -279,28 +288,30 @@ def test_a_checkpoint_is_the_model_and_goes_on_as_the_model(tmp_path):
         np.testing.assert_array_equal(loaded.predict_proba(IRIS), model.predict_proba(IRIS))
         loaded.partial_fit(X, Y)
         model.partial_fit(X, Y)
-    assert os.listdir(tmp_path) == ["model.pkl"]
+    assert os.listdir(tmp_path) == ["model.npz"]
 
 
 def test_a_checkpoint_is_there_after_a_crash(tmp_path):
-    path = tmp_path / "model.pkl"
+    path = tmp_path / "model.npz"
     with pytest.raises(RuntimeError):
         quick().set_callbacks(Checkpoint(path, every=2), Recorder(fails_after=4)).fit(X, Y)
-    loaded = pickle.loads(path.read_bytes())
+    loaded = load(path)
     assert loaded.n_iter_ == 4
     np.testing.assert_array_equal(loaded.network_.theta, quick(max_iter=4).fit(X, Y).network_.theta)
 
 
 def test_only_the_best_is_saved_if_asked(tmp_path):
-    path = tmp_path / "model.pkl"
+    path = tmp_path / "model.npz"
     model = quick(scoring=Scores([0.1, 0.7, 0.2, 0.7, 0.5, 0.6]), early_stopping=False)
-    copies = []
+    custom = {"Scores": Scores}
+    saved = []
     spy = Recorder()
-    spy.on_fit_task_end = lambda estimator, context: copies.append(path.read_bytes()) and False
-    model.set_callbacks(Checkpoint(path, best_only=True), spy).fit(X, Y, X_val=X_VAL, y_val=Y_VAL)
-    assert [pickle.loads(saved).n_iter_ for saved in copies] == [1, 2, 2, 2, 2, 2, 2]
+    spy.on_fit_task_end = lambda estimator, context: saved.append(load(path, custom).n_iter_)
+    checkpoint = Checkpoint(path, best_only=True, custom=custom)
+    model.set_callbacks(checkpoint, spy).fit(X, Y, X_val=X_VAL, y_val=Y_VAL)
+    assert saved == [1, 2, 2, 2, 2, 2, 2]
     quick(early_stopping=False).set_callbacks(Checkpoint(path, best_only=True)).fit(X, Y)
-    assert pickle.loads(path.read_bytes()).n_iter_ == 6  # by the training loss
+    assert load(path).n_iter_ == 6  # by the training loss
 
 
 class Scores:
@@ -314,7 +325,7 @@ class Scores:
 
 
 def test_callbacks_for_a_classifier_say_so_on_a_pipeline(tmp_path):
-    for callback in (EarlyStopping(), Checkpoint(tmp_path / "model.pkl")):
+    for callback in (EarlyStopping(), Checkpoint(tmp_path / "model.npz")):
         with pytest.raises(TypeError, match=r"is for a TinyClassifier, got a Pipeline; set it on that step"):
             make_pipeline(StandardScaler(), quick()).set_callbacks(callback).fit(X, Y)
 
@@ -330,30 +341,30 @@ def test_an_unfinished_epoch_is_not_measured():
     assert seen == list(range(1, model.n_iter_ + 1))
 
 
-@pytest.mark.parametrize("broken", ["dump", "fsync", "replace"])
+@pytest.mark.parametrize("broken", ["write_array", "fsync", "replace"])
 def test_a_save_that_fails_leaves_the_old_file_and_no_other(tmp_path, monkeypatch, broken):
-    path = tmp_path / "model.pkl"
+    path = tmp_path / "model.npz"
     quick(max_iter=1).set_callbacks(Checkpoint(path)).fit(X, Y)
     before = path.read_bytes()
 
-    def full(*_):
+    def full(*_, **__):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(pickle if broken == "dump" else os, broken, full)
+    monkeypatch.setattr(archive.npy if broken == "write_array" else os, broken, full)
     with pytest.raises(OSError, match="No space left"):
         quick().set_callbacks(Checkpoint(path)).fit(X, Y)
     assert path.read_bytes() == before
-    assert os.listdir(tmp_path) == ["model.pkl"]
+    assert os.listdir(tmp_path) == ["model.npz"]
 
 
 def test_a_folder_that_is_missing_is_named_before_the_training(tmp_path):
     recorder = Recorder()
-    model = quick().set_callbacks(recorder, Checkpoint(tmp_path / "missing" / "model.pkl"))
-    with pytest.raises(FileNotFoundError, match="no folder .*missing' to save 'model.pkl' in"):
+    model = quick().set_callbacks(recorder, Checkpoint(tmp_path / "missing" / "model.npz"))
+    with pytest.raises(FileNotFoundError, match="no folder .*missing' to save 'model.npz' in"):
         model.fit(X, Y)
     assert recorder.calls == ["setup", "teardown"]
     with pytest.raises(ValueError, match="every must be at least 1, got 0"):
-        Checkpoint("model.pkl", every=0)
+        Checkpoint("model.npz", every=0)
 
 
 @pytest.mark.parametrize(
@@ -370,12 +381,12 @@ def test_callbacks_follow_the_protocol_and_can_be_copied(make):
 def test_all_see_the_weights_that_early_stopping_leaves_in_whichever_order(tmp_path, first):
     stopping = EarlyStopping(X_VAL, Y_VAL, scoring=Scores([0.1, 0.9, 0.5, 0.2, 0.3, 0.4]))
     monitor = ValidationMonitor(X_VAL, Y_VAL)
-    others = [Checkpoint(tmp_path / "model.pkl", every=100), monitor]
+    others = [Checkpoint(tmp_path / "model.npz", every=100), monitor]
     model = quick().set_callbacks(*([stopping, *others] if first == "stopping" else [*others, stopping]))
     model.fit(X, Y)
     best = quick(max_iter=2).fit(X, Y).network_.theta
     np.testing.assert_array_equal(model.network_.theta, best)
-    loaded = pickle.loads((tmp_path / "model.pkl").read_bytes())
+    loaded = load(tmp_path / "model.npz")
     np.testing.assert_array_equal(loaded.network_.theta, best)
     (end,) = [row for row in monitor.get_logs().data if row["task_name"] == "fit"]
     assert end["loss"] == [row for row in monitor.get_logs().data if row["task_name"] == "epoch"][1]["loss"]
@@ -410,25 +421,26 @@ def test_bad_arguments_are_named_at_once(make, error, match):
 
 def test_a_checkpoint_follows_links_and_replaces_files_only(tmp_path):
     (tmp_path / "folder").mkdir()
-    link = tmp_path / "link.pkl"
-    link.symlink_to(tmp_path / "folder" / "target.pkl")
+    link = tmp_path / "link.npz"
+    link.symlink_to(tmp_path / "folder" / "target.npz")
     quick(max_iter=1).set_callbacks(Checkpoint(link)).fit(X, Y)
     assert link.is_symlink()
-    assert os.listdir(tmp_path / "folder") == ["target.pkl"]
+    assert os.listdir(tmp_path / "folder") == ["target.npz"]
     for path in (tmp_path / "folder", "/dev/null"):
-        with pytest.raises(FileExistsError, match="is no file that a checkpoint could replace"):
+        with pytest.raises(FileExistsError, match="is no file that could be replaced"):
             quick().set_callbacks(Checkpoint(path)).fit(X, Y)
 
 
 def test_a_checkpoint_of_the_best_is_there_also_without_an_epoch(tmp_path):
-    path = tmp_path / "model.pkl"
-    checkpoint = Checkpoint(path, best_only=True)
+    path = tmp_path / "model.npz"
+    loss = Interrupts(at=1)
+    checkpoint = Checkpoint(path, best_only=True, custom={"interrupts": loss})
     with pytest.warns(UserWarning, match="interrupted by user after 0 epochs"):
-        quick(loss=Interrupts(at=1)).set_callbacks(checkpoint).fit(X, Y, X_val=X_VAL, y_val=Y_VAL)
-    assert pickle.loads(path.read_bytes()).n_iter_ == 0
+        quick(loss=loss).set_callbacks(checkpoint).fit(X, Y, X_val=X_VAL, y_val=Y_VAL)
+    assert load(path, checkpoint.custom).n_iter_ == 0
     path.unlink()
     model = quick(solver="lbfgs", tol=1e9).set_callbacks(checkpoint).fit(X, Y, X_val=X_VAL, y_val=Y_VAL)
-    np.testing.assert_array_equal(pickle.loads(path.read_bytes()).network_.theta, model.network_.theta)
+    np.testing.assert_array_equal(load(path).network_.theta, model.network_.theta)
 
 
 def test_a_checkpoint_counts_the_epochs_of_its_fit(tmp_path):
@@ -442,7 +454,7 @@ def test_a_checkpoint_counts_the_epochs_of_its_fit(tmp_path):
                 self.path.unlink()
 
     model = quick(warm_start=True, max_iter=3).fit(X, Y)
-    model.set_params(max_iter=4).set_callbacks(Counted(tmp_path / "m.pkl", every=2)).fit(X, Y)
+    model.set_params(max_iter=4).set_callbacks(Counted(tmp_path / "m.npz", every=2)).fit(X, Y)
     assert saved == [2, 4, 4]
 
 

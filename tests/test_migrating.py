@@ -2,7 +2,6 @@
 
 import builtins
 import inspect
-import pickle
 import re
 import warnings
 from pathlib import Path
@@ -89,7 +88,7 @@ VALIDATION = {"X_val": X[1::2], "y_val": Y[1::2]}
 NAMES = {
     **vars(builtins),
     **{name: getattr(tinyclf, name) for name in tinyclf.__all__},
-    **{"np": np, "scipy": scipy, "warnings": warnings, "X": X, "y": Y, **VALIDATION},
+    **{"np": np, "scipy": scipy, "tinyclf": tinyclf, "warnings": warnings, "X": X, "y": Y, **VALIDATION},
     **{a.__name__: a for a in (MLPClassifier, CalibratedClassifierCV, ProgressBar, StandardScaler)},
     **{a.__name__: a for a in (ConvergenceWarning, DataConversionWarning, NotFittedError, make_pipeline)},
 }
@@ -725,9 +724,9 @@ def test_weight_decay_depends_on_no_batch_size_and_alpha_does():
 
 
 def test_a_checkpoint_is_a_model(tmp_path):
-    path = tmp_path / "model.pickle"
+    path = tmp_path / "model.npz"
     model = ours(max_iter=3).set_callbacks(tinyclf.Checkpoint(path)).fit(X, Y)
-    twin = pickle.loads(path.read_bytes())
+    twin = tinyclf.load(path)
     np.testing.assert_array_equal(twin.predict_proba(X), model.predict_proba(X))
 
 

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ._fast import use_fast
+    from .archive import ArchiveError
     from .callbacks import Checkpoint, EarlyStopping, ValidationMonitor
-    from .classifier import SKLEARN_DEFAULTS, TinyClassifier
+    from .classifier import SKLEARN_DEFAULTS, TinyClassifier, load
     from .displays import ConfidenceDisplay, LossCurveDisplay
     from .errors import (
         CollapseWarning,
@@ -40,6 +41,7 @@ __all__ = [
     "SKLEARN_DEFAULTS",
     "Adam",
     "AdamW",
+    "ArchiveError",
     "Buffer",
     "Checkpoint",
     "CollapseWarning",
@@ -70,6 +72,7 @@ __all__ = [
     "Workspace",
     "cross_entropy",
     "cross_entropy_grad",
+    "load",
     "log_softmax",
     "logsumexp",
     "softmax",
@@ -81,6 +84,7 @@ __all__ = [
 _HOME = {
     "Adam": "optimizers",
     "AdamW": "optimizers",
+    "ArchiveError": "archive",
     "Buffer": "views",
     "Checkpoint": "callbacks",
     "CollapseWarning": "errors",
@@ -113,6 +117,7 @@ _HOME = {
     "Workspace": "workspace",
     "cross_entropy": "functional",
     "cross_entropy_grad": "functional",
+    "load": "classifier",
     "log_softmax": "functional",
     "logsumexp": "functional",
     "softmax": "functional",

@@ -8,6 +8,12 @@ from typing import Any
 from .training import Epoch
 from .watch import Measured
 
+NAMES = (
+    *("t_", "n_iter_", "best_epoch_", "loss_", "best_loss_", "loss_curve_", "validation_scores_"),
+    *("validation_loss_curve_", "best_validation_score_", "calibration_"),
+)
+"""The attributes that are the books."""
+
 
 class Books:
     """Keeps ``n_iter_``, ``t_``, the losses, the curves and the best values of an estimator.
@@ -29,6 +35,12 @@ class Books:
         model.loss_curve_ = []
         model.best_loss_ = math.inf
         model.validation_scores_ = model.validation_loss_curve_ = model.best_validation_score_ = None
+
+    def copy(self, other: Any) -> None:
+        """Take over the books of another model."""
+        for name in NAMES:
+            value = getattr(other, name)
+            setattr(self.model, name, list(value) if isinstance(value, list) else value)
 
     def begin(self, *, validates: bool, anew: bool, by_score_alone: bool) -> None:
         """Begin a fit, or one call of partial_fit.

@@ -16,19 +16,22 @@ they decide by is what its parameters decide by: `stopping` and `validation`.
 
 from __future__ import annotations
 
-import pickle
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import joblib
 from numpy.typing import ArrayLike
 from sklearn.callback import ScoringMonitor
 
+from . import persistence
 from .classifier import TinyClassifier
 from .errors import whole_number
-from .files import write_atomically
-from .hooks import fit_of, is_epoch, without_callbacks
+from .files import place_for
+from .hooks import fit_of, is_epoch
 from .stopping import Best, Plateau
-from .validation import Scorer, as_scorer
+from .validation import Sample, Scorer, as_scorer
 from .watch import Watch
 
 
@@ -162,13 +165,40 @@ class ValidationMonitor(ScoringMonitor):  # type: ignore[misc]
         )
 
 
+@dataclass
+class _Saving:
+    """What a checkpoint knows of one fit.
+
+    Attributes
+    ----------
+    path : Path
+    best : Best
+    fit : str or None
+        What tells the fit from others, if it can be resumed.
+    progress : callable or None
+        Returns what `Supervisor.progress` returns, once the training has begun.
+    """
+
+    path: Path
+    best: Best = field(default_factory=Best)
+    fit: str | None = None
+    progress: Callable[[], dict[str, Any] | None] | None = None
+
+
 class Checkpoint(_Callback):
     """Save the model after each epoch, or every few, so that a crash costs no more than these.
 
-    The file is a pickle of the estimator as it is then, without its callbacks: it predicts, and goes on by
-    ``partial_fit``. It is complete at any moment: a new one replaces the old one in one step, and a
-    save that fails leaves the old one. In a search, whose fits run at the same time, each needs a path of its
-    own.
+    The file is one that `tinyclf.load` reads: the model as it is then, without its callbacks. It is complete
+    at any moment: a new one replaces the old one in one step, and a save that fails leaves the old one. (A
+    kill during a save can leave a second file beside it, that ends in ``.tmp`` and can be removed.)
+
+    With ``resume=True`` a fit that was killed is gone on with: run the same program again, and `fit` begins
+    where the file stops, and ends with the same weights, bit for bit, as if it had never been killed. Nothing
+    is left to do for a fit that was finished. A fit that Ctrl-C has ended leaves the file of its last epoch,
+    and is gone on with, too. To begin anew, remove the file.
+
+    Each fit needs a path of its own, also in a search: fits that share one, at the same time or one after the
+    other, replace each other's file, or with ``resume=True`` are refused.
 
     Parameters
     ----------
@@ -178,39 +208,108 @@ class Checkpoint(_Callback):
     best_only : bool, default=False
         Whether to save only when the validation score, or without a validation set the training loss, is the
         best so far.
+    resume : bool, default=False
+        Whether `fit` goes on from the file, if there is one. The parameters and the data must be those of the
+        fit that left it. Not with "lbfgs", whose solver cannot be stopped and started, and not for a fit that
+        itself goes on from an earlier one (``warm_start``). Other callbacks begin anew.
+    custom : mapping of str to class or function, optional
+        What is not tinyclf's own in the model, as for `TinyClassifier.save`.
     """
 
-    def __init__(self, path: str | Path, *, every: int = 1, best_only: bool = False) -> None:
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        every: int = 1,
+        best_only: bool = False,
+        resume: bool = False,
+        custom: Mapping[str, Any] | None = None,
+    ) -> None:
         super().__init__()
         self.path = Path(path)
         self.every = whole_number("every", every, 1)
         self.best_only = best_only
+        self.resume = resume
+        self.custom = custom
+        if resume and best_only:
+            raise ValueError("resume=True needs every epoch, and best_only=True leaves some out; choose one")
 
     def setup(self, estimator: Any, context: Any) -> None:
-        path = self.path.resolve()
-        if not path.parent.is_dir():
-            raise FileNotFoundError(f"there is no folder {str(path.parent)!r} to save {path.name!r} in")
-        if path.exists() and not path.is_file():
-            raise FileExistsError(f"{str(path)!r} is no file that a checkpoint could replace")
         super().setup(estimator, context)
+        persistence.described(estimator, persistence.Writer(self.custom))  # names what a file cannot hold
 
-    def _new(self) -> Best:
-        return Best()
+    def _new(self) -> _Saving:
+        return _Saving(place_for(self.path))
+
+    def resumed(self, estimator: Any, context: Any, data: tuple[Sample | None, ...]) -> Any:
+        """Return the model and the progress of the fit that is about to begin, if the file has them."""
+        if not self.resume:
+            return None
+        if estimator.solver == "lbfgs":
+            raise ValueError('Checkpoint(resume=True) cannot go on with solver="lbfgs"; fit without resume')
+        if any(isinstance(callback, EarlyStopping) for callback in estimator._skl_callbacks):
+            raise ValueError(
+                "Checkpoint(resume=True) does not keep the state of EarlyStopping; hand its validation set "
+                "to fit, as X_val and y_val"
+            )
+        if estimator.warm_start and hasattr(estimator, "network_"):
+            raise ValueError(
+                "Checkpoint(resume=True) cannot go on with a fit that goes on by warm_start=True"
+            )
+        saving: _Saving = self._fits[fit_of(context)]
+        saving.fit = self._name_of(estimator, data)
+        if not saving.path.exists():
+            return None
+        model, progress = persistence.load(TinyClassifier, saving.path, self.custom)
+        if progress is None or progress["fit"] != saving.fit:
+            raise ValueError(
+                f"{str(saving.path)!r} was not left by this fit: its parameters or data were others, or it "
+                "was made without resume=True. Remove the file to begin anew"
+            )
+        return model, progress["training"]
+
+    def _name_of(self, estimator: Any, data: tuple[Sample | None, ...]) -> str:
+        """Return what tells this fit from all that have other parameters or data."""
+        write = persistence.Writer(self.custom)
+        parameters = persistence.described(estimator, write)
+        del parameters["verbose"]
+        rows = [
+            (s.X, s.targets, s.weight, s.factor, s.labels.kind, s.labels.classes)
+            for s in data
+            if s is not None
+        ]
+        return str(joblib.hash((parameters, write.arrays, rows), coerce_mmap=True))
+
+    def training_begins(self, context: Any, progress: Callable[[], dict[str, Any] | None]) -> None:
+        """Note how to ask for the progress of the training."""
+        self._fits[fit_of(context)].progress = progress
+
+    def training_is_stopped(self, estimator: Any, context: Any) -> None:
+        """Save that another callback has stopped the training, so that who goes on with it knows."""
+        if self.resume:
+            self._save(estimator, self._fits[fit_of(context)])
 
     def on_fit_task_end(self, estimator: Any, context: Any, *, X: Any = None) -> None:
         """Save, if it is time to."""
         if X is None:  # an epoch that was not finished
             return
+        saving: _Saving = self._fits[fit_of(context)]
         at_the_end = not is_epoch(context)
         if self.best_only:
             scores, epoch = estimator.validation_scores_, len(estimator.loss_curve_)
-            best: Best = self._fits[fit_of(context)]
             if not at_the_end:
                 score = -estimator.loss_ if scores is None else scores[-1]
-                best.offer(score, estimator.network_.theta, epoch)
-            due = best.epoch is None if at_the_end else best.epoch == epoch
+                saving.best.offer(score, estimator.network_.theta, epoch)
+            due = saving.best.epoch is None if at_the_end else saving.best.epoch == epoch
+        elif at_the_end and self.resume:  # the last epoch's file stays if it is to be gone on with
+            due = saving.progress is not None and saving.progress() is None
         else:
             due = at_the_end or estimator.n_iter_ % self.every == 0
         if due:
-            model = without_callbacks(estimator)
-            write_atomically(self.path.resolve(), lambda file: pickle.dump(model, file))
+            self._save(estimator, saving)
+
+    def _save(self, estimator: Any, saving: _Saving) -> None:
+        progress = None
+        if self.resume and saving.progress is not None:
+            progress = {"fit": saving.fit, "training": saving.progress()}
+        persistence.save(estimator, saving.path, self.custom, progress)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import operator
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -18,6 +19,7 @@ from sklearn.utils._param_validation import Interval, Options, StrOptions
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from . import persistence
 from .blueprint import Blueprint, budget, computation_dtype, is_for_two_classes
 from .books import Books
 from .calibration import prior_logits
@@ -448,7 +450,14 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
             sample = self._training_sample(X, checked, checked_y, sample_weight)
             prior = self._prior(sample)
             validation = self._validation(X_val, y_val, sample_weight_val, prior=prior)
-            streams = self._streams()
+            resumed = hooks.resumed(sample, validation and validation.sample)
+            seed = self._seed()  # drawn in any case, so that a RandomState goes on as it would have
+            if resumed is not None:
+                finished, progress = resumed
+                if progress is None:
+                    return self._taken_over(finished, hooks)
+                seed = progress["seed"]
+            streams = _streams(seed)
             rows, watched = sample.rows, True
             if validation is None:
                 rows, held, watched = held_out(
@@ -466,8 +475,10 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
                 self._start(blueprint, checked.dtype, streams)
             scaling = Scaling.of(checked, sample.loss_weight).limited() if self.scale_inputs else None
             self._scale(scaling, anew=not warm)
-            supervisor = Supervisor(self, blueprint, self._state, validation, watched=watched, prior=prior)
-            outcome = supervisor.fit(sample, rows, hooks, interruptible=not refit)
+            supervisor = Supervisor(
+                self, blueprint, self._state, validation, watched=watched, prior=prior, seed=seed
+            )
+            outcome = supervisor.fit(sample, rows, hooks, interruptible=not refit, resumed=resumed)
         settled = has_settled(self.loss_curve_, self.n_iter_, outcome.converged)
         trained = sample.rows if self.refit else rows
         found = look(self.network_, sample, trained, blueprint, last_loss=self.loss_, settled=settled)
@@ -527,7 +538,7 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
             sample = self._training_sample(X, checked, checked_y, sample_weight)
             validation = self._validation(X_val, y_val, sample_weight_val)
             if first:
-                self._start(blueprint, checked.dtype, self._streams())
+                self._start(blueprint, checked.dtype, _streams(self._seed()))
             else:
                 self._go_on(blueprint, afresh=False)
             self._scale(self._running_scaling(sample) if self.scale_inputs else None, anew=first)
@@ -650,6 +661,70 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
             raise ValueError(f"there are {n} hidden layers; layer must be from {-n} to {n - 1}, got {layer}")
         return self.network_.outputs(self._read(X), self._blueprint.ends[layer])
 
+    def save(self, path: str | Path, custom: Mapping[str, Any] | None = None) -> None:
+        """Save the fitted model as one file, which `tinyclf.load` reads without running any code.
+
+        The file is complete at any moment: a save that fails leaves the old one. It is a NumPy ``.npz``; its
+        format is described in `tinyclf.persistence`. Callbacks and metadata requests are not in it.
+
+        Parameters
+        ----------
+        path : str or Path
+        custom : mapping of str to class or function, optional
+            Layers, losses, optimizers and functions that are not tinyclf's own, under the names by which the
+            file refers to them; `load` needs the same. Of objects the attributes are saved, which must be
+            numbers, strings, arrays, or containers of these.
+
+        Raises
+        ------
+        NotFittedError
+        ValueError
+            If the model has a part that a file cannot hold; the message names it.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> from tempfile import TemporaryDirectory
+        >>> X, y = load_iris(return_X_y=True)
+        >>> model = TinyClassifier(random_state=0).fit(X, y)
+        >>> with TemporaryDirectory() as folder:
+        ...     model.save(f"{folder}/iris.npz")
+        ...     loaded = load(f"{folder}/iris.npz")
+        >>> bool((loaded.predict_proba(X) == model.predict_proba(X)).all())
+        True
+        """
+        check_is_fitted(self)
+        persistence.save(self, path, custom)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what is pickled: of a fitted model what `save` writes, so that no other class is in it.
+
+        If it has parts of one's own, it is pickled as it is; pickle knows where to find these.
+        """
+        state: dict[str, Any] = super().__getstate__()
+        state.pop("_checked", None)
+        if not hasattr(self, "network_"):
+            return state
+        try:
+            plain, arrays, twin = persistence.packed(self)
+        except ValueError:
+            return state
+        rest = {name: value for name, value in state.items() if name not in vars(twin)}
+        return {**rest, "_packed": (json.dumps(plain), arrays)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        if "_packed" in state:
+            plain, arrays = state["_packed"]
+            twin, _ = persistence.unpacked(type(self), json.loads(plain), arrays)
+            state = {**vars(twin), **{name: value for name, value in state.items() if name != "_packed"}}
+        super().__setstate__(state)
+
+    def __copy__(self) -> Self:
+        """Return a shallow copy, which shares what was fitted."""
+        twin = type(self).__new__(type(self))
+        twin.__dict__.update(vars(self))
+        return twin
+
     @property
     def coefs_(self) -> ViewList:
         """Weights of the dense layers."""
@@ -768,10 +843,19 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
 
     # --- beginning ----------------------------------------------------------------------------------------
 
-    def _streams(self) -> dict[str, np.random.Generator]:
-        """Return a random stream for each use, so that one more use changes no other."""
-        seed = check_random_state(self.random_state).randint(2**32, size=4, dtype=np.uint32)
-        return dict(zip(("init", "train", "hold_out"), np.random.default_rng(seed).spawn(3), strict=True))
+    def _seed(self) -> Array:
+        """Return what all randomness of a fit comes from."""
+        seed: Array = check_random_state(self.random_state).randint(2**32, size=4, dtype=np.uint32)
+        return seed
+
+    def _taken_over(self, finished: Any, hooks: Hooks) -> Self:
+        """Take over what the same fit has left, which was finished."""
+        given = self.get_params(deep=False)
+        for name, value in vars(finished).items():
+            if name not in given:
+                setattr(self, name, value)
+        hooks.fit_ends()
+        return self
 
     def _start(
         self, blueprint: Blueprint, X_dtype: DTypeLike, streams: dict[str, np.random.Generator]
@@ -831,3 +915,36 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
             f"row of X is {abs(X[row]).max():.4g}. Scale the features (scale_inputs=True), or fit with "
             'dtype="float64"'
         )
+
+
+def _streams(seed: Array) -> dict[str, np.random.Generator]:
+    """Return a random stream for each use, so that one more use changes no other."""
+    return dict(zip(("init", "train", "hold_out"), np.random.default_rng(seed).spawn(3), strict=True))
+
+
+def load(path: str | Path, custom: Mapping[str, Any] | None = None) -> TinyClassifier:
+    """Load a model that `TinyClassifier.save` has saved, without running any code that the file brings.
+
+    What the file holds is checked before it is used, and before memory is taken for it.
+
+    Parameters
+    ----------
+    path : str or Path
+    custom : mapping of str to class or function, optional
+        What is not tinyclf's own in the model, by the names under which it was saved. These are called.
+
+    Returns
+    -------
+    TinyClassifier
+        It predicts, bit for bit, as the saved one did, and goes on training as it would have.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be read.
+    ArchiveError
+        If `save` has not made it, or a newer version of it has; if it is damaged; or if it needs something
+        that is not in ``custom``. It is a ValueError.
+    """
+    model: TinyClassifier = persistence.load(TinyClassifier, path, custom)[0]
+    return model

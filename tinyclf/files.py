@@ -9,16 +9,29 @@ from pathlib import Path
 from typing import BinaryIO
 
 
-def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
+def place_for(path: str | Path) -> Path:
+    """Return where a file of this path is, links followed; an error names what stands in its way."""
+    path = Path(path).resolve()
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"there is no folder {str(path.parent)!r} to save {path.name!r} in")
+    if path.exists() and not path.is_file():
+        raise FileExistsError(f"{str(path)!r} is no file that could be replaced")
+    return path
+
+
+def write_atomically(path: str | Path, write: Callable[[BinaryIO], object]) -> None:
     """Write a new file beside the path, which takes the path's place once it is complete.
+
+    If this fails, the new file is removed. Only a process that is killed leaves it, under the path's name
+    with a random number and ``.tmp``.
 
     Parameters
     ----------
-    path : Path
-        Absolute, so that a change of the working directory does not matter.
+    path : str or Path
     write : callable
         Is given the new file, open for bytes.
     """
+    path = place_for(path)
     unfinished = path.with_name(f"{path.name}.{uuid.uuid4().hex}.tmp")
     try:
         with unfinished.open("xb") as file:

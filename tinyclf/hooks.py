@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from typing import Any
 
 _EPOCH = "epoch"
@@ -26,6 +27,7 @@ class Hooks:
         self.estimator = estimator
         self.max_epochs = max_epochs
         self.listening = bool(getattr(estimator, "_skl_callbacks", ()))
+        self._epochs = 0
         if not self.listening:
             return
         self._task = {
@@ -34,10 +36,20 @@ class Hooks:
             "y": y,
             "metadata": {} if sample_weight is None else {"sample_weight": sample_weight},
         }
-        self._epochs = 0
         self._epoch: Any = None
         self._fit = estimator._init_callback_context(max_subtasks=max_epochs)
         self._fit.call_on_fit_task_begin(**self._task)
+
+    def resumed(self, *data: Any) -> Any:
+        """Return the checkpoint of this very fit, by these data, that a callback has, or None."""
+        found = (callback.resumed(self.estimator, self._fit, data) for callback in self._ours("resumed"))
+        return next((checkpoint for checkpoint in found if checkpoint is not None), None)
+
+    def training_begins(self, progress: Callable[[], Any], done: int) -> None:
+        """Tell how the progress of the training is asked for; so many of its epochs are done already."""
+        self._epochs = done
+        for callback in self._ours("training_begins"):
+            callback.training_begins(self._fit, progress)
 
     def epoch_begins(self) -> None:
         """Tell that an epoch is about to begin, unless the budget is used up."""
@@ -53,25 +65,33 @@ class Hooks:
         epoch, self._epoch = self._epoch, None
         return bool(epoch.call_on_fit_task_end(**self._task, reconstruction_attributes=self._fitted))
 
+    def training_is_stopped(self) -> None:
+        """Tell that a callback has stopped it, which others may have been told of too late."""
+        for callback in self._ours("training_is_stopped"):
+            callback.training_is_stopped(self.estimator, self._fit)
+
     def training_ends(self) -> None:
         """Tell that there are no more epochs; one that had begun but was not finished ends as an empty task.
 
-        A callback that restores weights does so in ``training_ends``, which is ours, so that what follows,
-        and all other callbacks, see what it leaves, in whichever order they were set.
+        A callback that restores weights does so in ``training_ends``, so that what follows, and all other
+        callbacks, see what it leaves, in whichever order they were set.
         """
         if not self.listening:
             return
         if self._epoch is not None:
             self._epoch.call_on_fit_task_end(estimator=self.estimator)
-        for callback in self.estimator._skl_callbacks:
-            if hasattr(callback, "training_ends"):
-                callback.training_ends(self.estimator, self._fit)
+        for callback in self._ours("training_ends"):
+            callback.training_ends(self.estimator, self._fit)
 
     def fit_ends(self) -> None:
         """Tell that the fit is over."""
-        if not self.listening:
-            return
-        self._fit.call_on_fit_task_end(**self._task, reconstruction_attributes=self._fitted)
+        if self.listening:
+            self._fit.call_on_fit_task_end(**self._task, reconstruction_attributes=self._fitted)
+
+    def _ours(self, name: str) -> list[Any]:
+        """Return the callbacks that have a method of this name, which is none of scikit-learn's."""
+        callbacks = self.estimator._skl_callbacks if self.listening else ()
+        return [callback for callback in callbacks if hasattr(callback, name)]
 
     def _fitted(self) -> dict[str, Any]:
         """Attributes of the estimator that goes to callbacks: copies, as training goes on in place."""
@@ -95,11 +115,3 @@ def fit_of(context: Any) -> tuple[Any, ...]:
         path.append(context.task_id)
         context = context.parent
     return (root, *reversed(path))
-
-
-def without_callbacks(estimator: Any) -> Any:
-    """Return a shallow copy that knows nothing of callbacks or of a fit that is under way."""
-    twin = copy.copy(estimator)
-    for name in ("_skl_callbacks", "_skl_callbacks_to_teardown", "_callback_fit_ctx", "_parent_callback_ctx"):
-        vars(twin).pop(name, None)
-    return twin

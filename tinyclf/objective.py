@@ -98,7 +98,7 @@ def as_objective(
             f"there must be at least one row to train on, got an input of {len(inputs)} rows"
             + ("" if rows is None else f", {np.size(rows)} of them chosen, with a weight of 0 or none")
         )
-    return Objective(inputs, targets, weight, order, loss, alpha)
+    return Objective(inputs, targets, weight, order, loss, float(alpha))
 
 
 def _as_indices(rows: ArrayLike | None, n: int) -> Array:

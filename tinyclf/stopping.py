@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 from .errors import check_interval
 from .views import Array
 
 
+@dataclass
 class Plateau:
     """Stop once the loss has not fallen by more than ``tol`` for more than ``n_iter_no_change`` epochs.
 
@@ -21,13 +23,14 @@ class Plateau:
     [False, False, False, True]
     """
 
-    def __init__(self, tol: float, n_iter_no_change: float) -> None:
-        check_interval("tol", tol, 0.0, math.inf)
-        check_interval("n_iter_no_change", n_iter_no_change, 1, math.inf)
-        self.tol = tol
-        self.n_iter_no_change = n_iter_no_change
-        self.best_loss = math.inf
-        self.without_gain = 0
+    tol: float
+    n_iter_no_change: float
+    best_loss: float = math.inf
+    without_gain: int = 0
+
+    def __post_init__(self) -> None:
+        check_interval("tol", self.tol, 0.0, math.inf)
+        check_interval("n_iter_no_change", self.n_iter_no_change, 1, math.inf)
 
     def reached(self, loss: float) -> bool:
         """Take note of an epoch's loss and tell whether to stop."""

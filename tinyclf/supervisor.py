@@ -23,10 +23,11 @@ from .watch import Watch
 
 
 class Outcome(NamedTuple):
-    """How a fit ended: whether it has stopped to pay, and what is to be said about it."""
+    """How a fit ended: whether it has stopped to pay, what is to be said about it, and whether by Ctrl-C."""
 
     converged: bool
     notes: list[Warning]
+    interrupted: bool = False
 
 
 class Supervisor:
@@ -45,6 +46,8 @@ class Supervisor:
         unless ``early_stopping`` is False.
     prior : ndarray of shape (n_outputs,), optional
         Logits of the class frequencies, if they are to be drawn to them.
+    seed : ndarray, optional
+        What all randomness of the fit comes from, for who goes on with it later.
     """
 
     def __init__(
@@ -56,6 +59,7 @@ class Supervisor:
         *,
         watched: bool = True,
         prior: Array | None = None,
+        seed: Array | None = None,
     ) -> None:
         self.model = model
         self.blueprint = blueprint
@@ -63,13 +67,38 @@ class Supervisor:
         self.validation = validation
         self.watched = validation if watched else None
         self.prior = prior
+        self.seed = seed
         self.by_score = self.watched is not None and blueprint.early_stopping is not False
         self.books = Books(model)
         self.hooks: Hooks | None = None
         self.scales: list[float] = []  # of the learning rate, in each epoch
         self.stopped = False
+        self.finished = False
 
-    def fit(self, sample: Sample, rows: Array, hooks: Hooks, *, interruptible: bool) -> Outcome:
+    def progress(self) -> dict[str, Any] | None:
+        """Return what it takes to go on later, beside state and books; None once nothing is left to do."""
+        if self.finished:
+            return None
+        best = self.watch.best
+        return {
+            "seed": self.seed,
+            "best": (best.score, best.epoch, best.theta),
+            "scales": self.scales,
+            "stopped": self.stopped,
+        }
+
+    def _go_on(self, model: Any, progress: dict[str, Any]) -> None:
+        """Go on where this fit was interrupted, with the model as it was then."""
+        self.state.restore(model._state.snapshot())
+        self.books.copy(model)
+        self.watch.plateau = self.state.plateau or self.watch.plateau
+        best = self.watch.best
+        best.score, best.epoch, best.theta = progress["best"]
+        self.scales, self.stopped = progress["scales"], progress["stopped"]
+
+    def fit(
+        self, sample: Sample, rows: Array, hooks: Hooks, *, interruptible: bool, resumed: Any = None
+    ) -> Outcome:
         """Train until it has stopped to pay or the budget is used up, and keep the best weights.
 
         Parameters
@@ -79,14 +108,20 @@ class Supervisor:
         hooks : Hooks
         interruptible : bool
             Whether Ctrl-C in the first epoch ends the training; if not, it is passed on.
+        resumed : pair of model and progress, or None
+            How far this fit had come when it was interrupted: the model then, and what `progress` was.
         """
         model = self.model
         watched = self.by_score or not self.blueprint.lbfgs  # which has a test of its own
         plateau = Plateau(model.tol, model.n_iter_no_change if watched else math.inf)
         start = self.state.snapshot() if model.refit and len(rows) < len(sample.rows) else None
         self._begin(plateau, by_score=self.by_score, anew=True)
+        if resumed is not None:
+            self._go_on(*resumed)
         self.hooks = hooks
-        hooks.epoch_begins()
+        hooks.training_begins(self.progress, model.n_iter_)
+        if not self.stopped:
+            hooks.epoch_begins()
         try:
             outcome = (self._minimise if self.blueprint.lbfgs else self._descend)(sample, rows)
         except KeyboardInterrupt:
@@ -103,13 +138,14 @@ class Supervisor:
                 outcome = self._interrupted()
         self._calibrate(sample, share)
         self.state.plateau = None
+        self.finished = not outcome.interrupted
         hooks.fit_ends()
         return outcome
 
     def _interrupted(self) -> Outcome:
         n = self.model.n_iter_
         said = f"Training interrupted by user after {n} epochs; the model is what it has learnt."
-        return Outcome(False, [UserWarning(said)])
+        return Outcome(False, [UserWarning(said)], interrupted=True)
 
     def _refit(self, sample: Sample, start: dict[str, Any]) -> None:
         """Train anew from the start on all rows, held-out ones included, for as many epochs as were best."""
@@ -168,7 +204,7 @@ class Supervisor:
 
     def _descend(self, sample: Sample, rows: Array) -> Outcome:
         """Train in steps; a schedule that has fallen over the budget ends silently."""
-        for epoch in self._epochs(sample, rows):
+        for epoch in () if self.stopped else self._epochs(sample, rows, done=self.model.n_iter_):
             if self.after(epoch):
                 break
         clipped = self._clipped(sample, rows)
@@ -177,13 +213,14 @@ class Supervisor:
         reached = f"Stochastic Optimizer: Maximum iterations ({self.blueprint.max_iter}) reached"
         return Outcome(False, [_unconverged(reached, "max_iter or learning_rate_init"), *clipped])
 
-    def _epochs(self, sample: Sample, rows: Array, once: bool = False) -> Iterator[Epoch]:
-        """Train on these rows, an epoch at a time; once means that no budget is known."""
+    def _epochs(self, sample: Sample, rows: Array, once: bool = False, done: int = 0) -> Iterator[Epoch]:
+        """Train on these rows, an epoch at a time; once means that no budget is known, done how many were."""
         model = self.model
         return train(
             self.state.network,
             epochs=1 if once else self.blueprint.max_iter,
             batch_size=batch_size(model.batch_size, len(rows)),
+            done=done,
             schedule=constant if once else self.blueprint.schedule or constant,
             max_grad_norm=model.max_grad_norm,
             shuffle=model.shuffle,
@@ -241,7 +278,9 @@ class Supervisor:
         if self.watch.reached(model, measured):
             self._on_plateau(self.watch.plateau)
         if self.hooks is not None:
-            self.stopped |= self.hooks.epoch_ends()
+            if self.hooks.epoch_ends():
+                self.stopped = True
+                self.hooks.training_is_stopped()
             if not self.stopped:
                 self.hooks.epoch_begins()
         return self.stopped

@@ -180,6 +180,7 @@ def train(
     seed: Any = None,
     on_nonfinite: OnNonfinite = "raise",
     state: TrainState | None = None,
+    done: int = 0,
 ) -> Iterator[Epoch]:
     """Train a network in place; a generator with one report per epoch.
 
@@ -221,6 +222,8 @@ def train(
     state : TrainState, optional
         Of this network: goes on where an earlier training stopped, with its optimizer and random streams
         instead of ``optimizer`` and ``seed``.
+    done : int, default=0
+        How many of the epochs ``state`` has behind it already: the schedule goes on from there.
 
     Yields
     ------
@@ -270,8 +273,9 @@ def train(
         n_steps=epochs * math.ceil(n / batch_size),
         max_grad_norm=math.inf if max_grad_norm is None else max_grad_norm,
         on_nonfinite=on_nonfinite,
+        steps_done=whole_number("done", done, 0) * math.ceil(n / batch_size),
     )
-    return _epochs(state, run, epochs)
+    return _epochs(state, run, epochs - done)
 
 
 def _epochs(state: TrainState, run: Run, epochs: int) -> Iterator[Epoch]:

@@ -1,0 +1,401 @@
+"""Archives: what is written is read, and nothing else: no other file, no damage, no code, no blow-up."""
+
+import contextlib
+import json
+import os
+import pickle
+import random
+import subprocess
+import sys
+import time
+import tracemalloc
+import zipfile
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from persisted import json_member, members_of, npy, sealed, shown, zipped
+
+from tinyclf import ArchiveError
+from tinyclf.archive import read_archive, write_archive
+from tinyclf.files import write_atomically
+
+PLAIN = {"a": [1, -2.5e-300, None, True, "é\ud800"], "b": {"$": "array", "at": 1}, "c": 2**127}
+ARRAYS = [
+    np.arange(5.0),
+    np.asfortranarray(np.eye(3, 2, dtype=">f4")),
+    np.array("é"),
+    np.empty((0, 3), "M8[D]"),
+]
+
+
+@pytest.fixture
+def path(tmp_path):
+    path = tmp_path / "archive.npz"
+    write_archive(path, PLAIN, ARRAYS)
+    return path
+
+
+@contextlib.contextmanager
+def cheaply(seconds=5.0, megabytes=8):
+    """Neither long nor large."""
+    started = time.perf_counter()
+    tracemalloc.start()
+    try:
+        yield
+        assert tracemalloc.get_traced_memory()[1] < megabytes * 2**20
+    finally:
+        tracemalloc.stop()
+    assert time.perf_counter() - started < seconds
+
+
+def assert_refused(path, contents, match=None):
+    path.write_bytes(contents)
+    with cheaply(), pytest.raises(ArchiveError, match=match) as caught:
+        read_archive(path)
+    assert repr(str(path)) in str(caught.value)
+    assert len(str(caught.value)) < 1000 + len(str(path))
+
+
+# --- writing and reading -----------------------------------------------------------------------------------
+
+SCALARS = (
+    *(hnp.boolean_dtypes(), hnp.integer_dtypes(), hnp.unsigned_integer_dtypes(), hnp.floating_dtypes()),
+    *(hnp.unicode_string_dtypes(), hnp.datetime64_dtypes(), hnp.timedelta64_dtypes()),
+)
+NUMBERS = st.one_of(SCALARS).flatmap(
+    lambda dtype: hnp.arrays(dtype, hnp.array_shapes(min_dims=0, min_side=0))
+)
+PLAIN_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda values: st.lists(values) | st.dictionaries(st.text(), values),
+    max_leaves=20,
+)
+
+
+@given(PLAIN_VALUES, st.lists(NUMBERS, max_size=3))
+def test_what_is_written_is_read_bit_for_bit(tmp_path_factory, plain, arrays):
+    path = tmp_path_factory.getbasetemp() / "archive.npz"
+    for order in (
+        arrays,
+        [array.T for array in arrays],
+        [array[::2] if array.ndim else array for array in arrays],
+    ):
+        write_archive(path, plain, order)
+        read, again = read_archive(path)
+        assert shown(read) == shown(plain)
+        for before, after in zip(order, again, strict=True):
+            assert after.dtype == before.dtype
+            assert after.shape == before.shape
+            assert after.tobytes() == before.tobytes()
+            assert after.flags.writeable
+            assert after.flags.owndata or after.base.flags.owndata
+
+
+def test_other_programs_can_read_the_arrays(path):
+    with np.load(path) as file:
+        assert json.loads(file["plain"].tobytes()) == PLAIN
+        for i, array in enumerate(ARRAYS):
+            np.testing.assert_array_equal(file[str(i)], array)
+            assert file[str(i)].dtype == array.dtype
+
+
+def test_the_same_contents_are_the_same_file(path, tmp_path):
+    write_archive(tmp_path / "again.npz", PLAIN, ARRAYS)
+    assert (tmp_path / "again.npz").read_bytes() == path.read_bytes() == zipped(sealed(members_of(path)))
+
+
+@pytest.mark.parametrize("array", [np.array([None]), np.array([1, "a"], object), np.zeros(2, "f4,O")])
+def test_objects_are_not_written(array, tmp_path):
+    with pytest.raises(ValueError, match="Object arrays cannot be saved"):
+        write_archive(tmp_path / "archive.npz", {}, [array])
+    assert os.listdir(tmp_path) == []
+
+
+# --- in one step -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError, OSError(28, "No space left on device")])
+@pytest.mark.parametrize("where", ["write", "fsync", "replace"])
+def test_a_write_that_fails_leaves_the_old_file_and_no_other(path, tmp_path, monkeypatch, error, where):
+    before = path.read_bytes()
+
+    def fails(*_):
+        raise error
+
+    def write(file):
+        file.write(b"half of it")
+        if where == "write":
+            fails()
+
+    if where != "write":
+        monkeypatch.setattr(os, where, fails)
+    with pytest.raises(error if isinstance(error, type) else type(error)):
+        write_atomically(path, write)
+    assert path.read_bytes() == before
+    assert os.listdir(tmp_path) == [path.name]
+
+
+def test_a_disk_that_is_full_leaves_the_old_file_and_no_other(path, tmp_path):
+    before = path.read_bytes()
+    code = f"""
+import resource, numpy as np
+from tinyclf.archive import write_archive
+resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
+try:
+    write_archive({str(path)!r}, {{}}, [np.zeros(10_000)])
+except OSError as error:
+    print(error.strerror)
+"""
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout == "File too large\n"
+    assert path.read_bytes() == before
+    assert os.listdir(tmp_path) == [path.name]
+
+
+def test_a_path_that_cannot_be_written_is_named(path, tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"there is no folder '.*missing' to save 'a.npz' in"):
+        write_archive(tmp_path / "missing" / "a.npz", {}, [])
+    for taken in (tmp_path, "/dev/full"):
+        with pytest.raises(FileExistsError, match="is no file that could be replaced"):
+            write_archive(taken, {}, [])
+    assert os.listdir(tmp_path) == [path.name]
+
+
+def test_a_link_stays_a_link(path, tmp_path):
+    link = tmp_path / "link"
+    link.symlink_to(path)
+    write_archive(link, [1], [])
+    assert link.is_symlink()
+    assert read_archive(path) == ([1], [])
+
+
+# --- files that are none -----------------------------------------------------------------------------------
+
+
+def test_what_the_file_system_refuses_is_its_own_error(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        read_archive(tmp_path / "missing.npz")
+    with pytest.raises(IsADirectoryError):
+        read_archive(tmp_path)
+
+
+def foreign():
+    yield "empty", b""
+    yield "text", b"a, b\n1, 2\n"
+    yield "pickle", pickle.dumps({"a": 1})
+    yield "npy", npy(np.arange(3))
+    yield "zip of nothing", zipped({})
+    yield "zip of text", zipped({"a.txt": b"text"})
+    yield "npz", zipped({"a.npy": npy(np.arange(3)), "b.npy": npy(np.arange(3))})
+    yield "end of a zip", b"PK\x05\x06" + bytes(18)
+    yield "zeros", bytes(10_000)
+    yield "noise", random.Random(0).randbytes(10_000)
+
+
+@pytest.mark.parametrize(("name", "contents"), list(foreign()))
+def test_foreign_files_are_refused(name, contents, tmp_path):
+    assert_refused(tmp_path / name, contents)
+
+
+def test_a_file_that_is_cut_off_anywhere_is_refused(path):
+    whole = path.read_bytes()
+    for length in range(len(whole)):
+        path.write_bytes(whole[:length])
+        with pytest.raises(ArchiveError):
+            read_archive(path)
+
+
+def test_a_file_with_a_changed_byte_is_equal_or_refused(path):
+    whole = path.read_bytes()
+    before, equal = shown(read_archive(path)), 0
+    for i in range(len(whole)):
+        for change in (1, 0x80, 0xFF):
+            path.write_bytes(whole[:i] + bytes([whole[i] ^ change]) + whole[i + 1 :])
+            try:
+                assert shown(read_archive(path)) == before
+                equal += 1
+            except ArchiveError:
+                pass
+    assert 0 < equal < len(whole)  # dates and other things that zip files tell
+
+
+# --- members -----------------------------------------------------------------------------------------------
+
+
+def test_members_must_be_those_that_were_written(path):
+    members = sealed(members_of(path))
+    names = list(members)
+    for name in names:
+        less = {n: m for n, m in members.items() if n != name}
+        assert_refused(path, zipped(less))
+        assert_refused(path, zipped({**less, f"_{name}": members[name]}), "its members are")
+        assert_refused(path, zipped([*members.items(), (name, members[name])]), "its members are")
+    assert_refused(path, zipped({**members, "4.npy": members["3.npy"]}), "the digest does not fit")
+    assert_refused(path, zipped({**members, "README": b""}), "its members are")
+    assert_refused(path, zipped({**members, "0.npy": members["1.npy"], "1.npy": members["0.npy"]}), "digest")
+    assert_refused(path, zipped(members, zipfile.ZIP_DEFLATED), "its members are compressed")
+    path.write_bytes(zipped(dict(reversed(members.items()))))
+    assert shown(read_archive(path)) == shown((PLAIN, read_archive(path)[1]))
+
+
+def test_a_digest_is_asked_for(path):
+    members = members_of(path)
+    whole = sealed(members)
+    for digest in (b"", npy(np.zeros(32, np.uint8)), whole["digest.npy"][:-1], whole["digest.npy"] + b"\0"):
+        assert_refused(path, zipped({**members, "digest.npy": digest}), "the digest does not fit")
+
+
+def test_sizes_are_checked_before_memory_is_taken(path):
+    bomb = zipped({"plain.npy": bytes(2**26), "digest.npy": b""}, zipfile.ZIP_DEFLATED)
+    assert len(bomb) < 2**17
+    lies = bytearray(path.read_bytes())
+    assert_refused(path, bomb, "said to be larger than the file")
+    at = lies.index(b"PK\x01\x02")  # the first entry of the directory
+    for sizes in ((2**31, 2**31), (100, 2**31), (2**31, 100), (2**32 - 1, 2**32 - 1)):
+        lies[at + 20 : at + 28] = b"".join(size.to_bytes(4, "little") for size in sizes)
+        assert_refused(path, bytes(lies))
+
+
+HEADERS = [
+    "{'descr': '<f8', 'fortran_order': False, 'shape': (5,), }",
+    "{'descr': '<f8', 'fortran_order': False, 'shape': (1000000000000,), }",
+    "{'descr': '<f8', 'fortran_order': False, 'shape': (2305843009213693957,), }",  # times 8 is 40 of 2**64
+    "{'descr': '<f8', 'fortran_order': False, 'shape': (4294967296, 4294967296), }",
+    "{'descr': '<f8', 'fortran_order': False, 'shape': (-1,), }",
+    "{'descr': '<f8', 'fortran_order': False, 'shape': (-5, -1), }",
+    "{'descr': '<f8', 'fortran_order': False, 'shape': (5, 1, 0), }",
+    "{'descr': '<f8', 'fortran_order': False, 'shape': (5L,), }",
+    "{'descr': '<f8', 'fortran_order': False, 'shape': (True,), }",
+    "{'descr': '<f8', 'fortran_order': False, 'shape': [5], }",
+    "{'descr': '<f8', 'fortran_order': False, 'shape': (5.0,), }",
+    "{'descr': '<f8', 'fortran_order': 0, 'shape': (5,), }",
+    "{'descr': '<f8', 'fortran_order': True, 'shape': (5,), }",
+    "{'descr': 'f8', 'fortran_order': False, 'shape': (5,), }",
+    "{'descr': 'd', 'fortran_order': False, 'shape': (5,), }",
+    "{'descr': '<f4', 'fortran_order': False, 'shape': (5,), }",
+    "{'descr': '<i8', 'fortran_order': False, 'shape': (5,), 'more': 1}",
+    "{'shape': (5,), 'descr': '<f8', 'fortran_order': False, }",
+    "{'descr': '|O', 'fortran_order': False, 'shape': (5,), }",
+    "{'descr': '|V8', 'fortran_order': False, 'shape': (5,), }",
+    "{'descr': '|S8', 'fortran_order': False, 'shape': (5,), }",
+    "{'descr': '<U0', 'fortran_order': False, 'shape': (1000000000000,), }",
+    "{'descr': '<U999999999', 'fortran_order': False, 'shape': (0,), }",
+    "{'descr': [('a', '<f4'), ('b', '|O')], 'fortran_order': False, 'shape': (5,), }",
+    "{'descr': [('a', '<f4', (1000000000,))], 'fortran_order': False, 'shape': (5,), }",
+    "{'descr': ('<f8', (1000000000,)), 'fortran_order': False, 'shape': (5,), }",
+    "{'descr': '(1000000000,)f8', 'fortran_order': False, 'shape': (5,), }",
+    "{'descr': 'no type', 'fortran_order': False, 'shape': (5,), }",
+    "__import__('os').system('touch ran')",
+    "(" * 5000,
+    "[" * 90 + "]" * 90,
+    "-" * 9000 + "1",
+    "{" * 3000 + "}" * 3000,
+    "1" + "0" * 9000,
+    "9" * 4000 + "**9",
+    "'",
+    "",
+    "\0",
+    "{'descr': '<f8', 'fortran_order': False, 'shape': (5,), }" + " " * 60_000,
+]
+
+
+@pytest.mark.parametrize("header", HEADERS, ids=lambda header: header[:60])
+@pytest.mark.filterwarnings("ignore:Reading `.npy` or `.npz` file required")  # says NumPy of 5L
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:invalid decimal literal:SyntaxWarning")
+def test_headers_of_arrays_are_read_only_as_they_are_written(header, path, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    members = members_of(path)
+    padded = header.encode() + b" " * (-(len(header) + 11) % 64) + b"\n"
+    member = b"\x93NUMPY\x01\x00" + min(len(padded), 2**16 - 1).to_bytes(2, "little") + padded
+    contents = zipped(sealed({**members, "0.npy": member + np.arange(5.0).tobytes()}))
+    if header == HEADERS[0]:
+        path.write_bytes(contents)
+        assert shown(read_archive(path)[1][0]) == shown(ARRAYS[0])
+    else:
+        assert_refused(path, contents)
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize("version", [(0, 0), (1, 1), (2, 0), (3, 0), (255, 255)])
+def test_other_versions_of_the_array_format_are_refused(version, path):
+    members = members_of(path)
+    member = members["0.npy"]
+    length = member[8:10] if version[0] == 1 else member[8:10] + bytes(2)
+    members["0.npy"] = member[:6] + bytes(version) + length + member[10:]
+    assert_refused(path, zipped(sealed(members)), "another version of NumPy's format|Error")
+
+
+def test_arrays_must_end_where_their_members_end(path):
+    members = members_of(path)
+    for member in (members["0.npy"] + b"\0", members["0.npy"][:-1], members["0.npy"][:9], b"", b"\x93NUMPY"):
+        assert_refused(path, zipped(sealed({**members, "0.npy": member})))
+
+
+class Runs:
+    """A pickle of it makes a file when it is loaded."""
+
+    def __reduce__(self):
+        return open, ("ran", "w")
+
+
+def test_no_pickle_is_loaded(path, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    members = members_of(path)
+    objects = npy(np.array([Runs()], object))
+    for hostile in (objects, pickle.dumps(Runs()), objects[:128].replace(b"|O", b"<i8") + objects[128:]):
+        for name in ("plain.npy", "0.npy"):
+            assert_refused(path, zipped(sealed({**members, name: hostile})))
+        assert_refused(path, zipped({**members, "digest.npy": hostile}))
+    assert os.listdir(tmp_path) == [path.name]
+
+
+# --- JSON --------------------------------------------------------------------------------------------------
+
+JSON = [
+    *("", " ", "{", "nul", "'a'", "{'a': 1}", "[1, 2", "[1,]", '{"a": 1} x', "\ufeff[]"),
+    *("[1,2]", "[1, 2] ", "[1.50]", "[1e2]", "[01]", '["\\u0061"]', '["é"]', '["\\/"]'),
+    *("NaN", "[Infinity]", "[-Infinity]", "[nan]", "1e999", "[-1e999]"),
+    *('{"a": 1, "a": 1}', '{"a": 1, "a": 2}', '{"a": {"b": 1, "b": 1}}'),
+    *("[" * 100_000, "[" * 100_000 + "]" * 100_000, '{"a": ' * 100_000 + "1" + "}" * 100_000),
+    *("1" * 5000, "-" + "1" * 100_000, "1." + "1" * 100_000, "[1" + "0" * 4000 + ".0]"),
+    *(b'"\xff"', b'"\xed\xa0\x80"', b"\xff\xfe[\0]\0", '["é"]'.encode("utf-16"), "[]".encode("utf-32")),
+    *(b"\0", b'"\0"', b'"\n"', b'"a\x80"'),
+]
+
+
+@pytest.mark.parametrize("text", JSON, ids=lambda text: repr(text[:30]))
+def test_json_is_read_only_as_it_is_written(text, path):
+    contents = {**members_of(path), "plain.npy": json_member(text)}
+    assert_refused(path, zipped(sealed(contents)))
+
+
+def test_json_must_be_a_row_of_bytes(path):
+    members = members_of(path)
+    text = json.dumps(PLAIN).encode()
+    for array in (np.array(text.decode()), np.frombuffer(text, np.int8), np.frombuffer(text, np.uint8)[None]):
+        assert_refused(path, zipped(sealed({**members, "plain.npy": npy(array)})))
+
+
+def test_a_small_memory_is_enough_for_what_is_refused(path):
+    """No more address space than what is needed to refuse a bomb."""
+    members = members_of(path)
+    header = HEADERS[1].encode() + b" " * 10 + b"\n"
+    member = b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header
+    path.write_bytes(zipped(sealed({**members, "0.npy": member})))
+    code = f"""
+import resource
+from tinyclf import ArchiveError
+from tinyclf.archive import read_archive
+used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (used + 2**25, used + 2**25))
+try:
+    read_archive({str(path)!r})
+except ArchiveError as error:
+    print(error)
+"""
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "cannot reshape" in run.stdout

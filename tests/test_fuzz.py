@@ -1,0 +1,433 @@
+"""Files changed at random: each loads as what was saved, or is refused; none breaks what is around it.
+
+The changes are made at three levels: bytes of the file; members, with the checksums of the zip made right;
+JSON and arrays, with the digest made right, too. What gets through there is a model that somebody could have
+made on purpose: it must answer, or refuse to with an error that says so.
+
+`pytest -m slow tests/test_fuzz.py` tries 20,000 files; FUZZ_FILES=100000 and FUZZ_SEED=1 are read from the
+environment.
+"""
+
+import contextlib
+import copy
+import json
+import os
+import pickle
+import random
+import resource
+import signal
+import time
+import warnings
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+from persisted import data_of, json_member, members_of, npy, quick, sealed, shown, zipped
+from sklearn.base import clone
+
+from tinyclf import ArchiveError, Checkpoint, LossCurveDisplay, TinyClassifier, persistence
+from tinyclf.archive import read_archive
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # nonsense may be warned of
+
+DEFAULT, SLOW = 2_000, int(os.environ.get("FUZZ_FILES", "20000"))
+SEED = int(os.environ.get("FUZZ_SEED", "0"))
+
+# What may go wrong with a model that is nonsense.
+TOLD = (ValueError, TypeError)
+
+
+class Crash(Exception):
+    """What ends a fit early."""
+
+
+class Crashes:
+    """A callback that ends a fit after two epochs."""
+
+    def setup(self, estimator, context):
+        pass
+
+    def teardown(self, estimator, context):
+        pass
+
+    def on_fit_task_begin(self, estimator, context):
+        pass
+
+    def on_fit_task_end(self, estimator, context):
+        if estimator.n_iter_ == 2:
+            raise Crash
+
+
+MODELS = [
+    ("dense", {"solver": "sgd", "learning_rate": "adaptive", "dropout": 0.1}),
+    ("frame", {"hidden_layer_sizes": (4, 3), "activation": ["tanh", "logistic"], "class_weight": {0: 2.0}}),
+    ("two classes", {"dtype": np.dtype("f8"), "random_state": np.random.RandomState(0)}),
+    ("columns, sparse", {"hidden_layer_sizes": np.array([3]), "scoring": "loss", "early_stopping": True}),
+    ("CSR, unscaled", {"solver": "sgd", "momentum": 0.0, "hidden_layer_sizes": ()}),
+    ("soft, named", {"weight_decay": 0.1, "learning_rate": "cosine", "early_stopping": False}),
+]
+
+
+class Original:
+    """A saved model: a checkpoint of a fit that can be resumed, or in the end a finished one."""
+
+    def __init__(self, path, name, parameters):
+        X, y, needed = data_of(name)
+        self.X, self.y = X[:60:2], y[:60:2] if not hasattr(y, "iloc") else y.iloc[:60:2]
+        self.path = path
+        self.new = quick(**{**needed, **parameters})
+        self.crash(Crashes())
+        self.bytes = path.read_bytes()
+        self.members = members_of(path)
+        self.plain, self.arrays = read_archive(path)
+        self.shown = self.contents()
+
+    def crash(self, *callbacks):
+        model = copy.deepcopy(self.new).set_callbacks(Checkpoint(self.path, resume=True), *callbacks)
+        with contextlib.suppress(Crash):
+            model.fit(self.X, self.y, X_val=self.X, y_val=self.y)
+
+    def contents(self):
+        model, progress = persistence.load(TinyClassifier, self.path)
+        return shown(persistence.packed(model, progress=progress)[:2])
+
+
+@pytest.fixture(scope="module")
+def originals(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("originals")
+    return [Original(folder / f"{i}.npz", *model) for i, model in enumerate(MODELS)]
+
+
+# --- changes -----------------------------------------------------------------------------------------------
+
+
+def changed_bytes(draw, data, other):
+    """Some bytes changed, lost, added, repeated, moved, or taken from another file."""
+    data = bytearray(data)
+    for _ in range(draw.choice([1, 1, 1, 2, 5])):
+        at, n = draw.randrange(len(data) + 1), draw.choice([1, 1, 2, 4, 8, 64, 1000])
+        kind = draw.randrange(8)
+        if kind == 0:
+            data[at : at + n] = draw.randbytes(n)
+        elif kind == 1:
+            data[at : at + n] = b""
+        elif kind == 2:
+            data[at:at] = draw.randbytes(n)
+        elif kind == 3:
+            data[at:at] = data[at : at + n]
+        elif kind == 4:
+            data[at : at + n] = bytes([draw.choice([0, 255, 32, 1, 128])]) * n
+        elif kind == 5:
+            data = data[:at]
+        elif kind == 6:
+            start = draw.randrange(len(other))
+            data[at : at + n] = other[start : start + n]
+        elif at < len(data):
+            data[at] ^= 1 << draw.randrange(8)
+    return bytes(data)
+
+
+HEADER = [
+    "'<f4'",
+    "'<f8'",
+    "'|O'",
+    "'>f4'",
+    "'<U1'",
+    "'|V4'",
+    "'|S4'",
+    "'<i8'",
+    "True",
+    "(-1,)",
+    "()",
+    "(0,)",
+]
+HEADER += ["(1000000000,)", "(2305843009213693952,)", "(1,1)", "[1]", "(1L,)", "None", "(" * 100]
+
+
+def changed_member(draw, member):
+    """A member with another header, or other bytes."""
+    if draw.random() < 0.5 and member[:6] == b"\x93NUMPY":
+        end = 10 + int.from_bytes(member[8:10], "little")
+        words = member[10:end].decode("latin-1").split(" ")
+        words[draw.randrange(len(words))] = draw.choice(HEADER)
+        header = " ".join(words).ljust(end - 11)[: end - 11] + "\n"
+        return member[:10] + header.encode("latin-1") + member[end:]
+    return changed_bytes(draw, member, member)
+
+
+def changed_members(draw, members):
+    """Members that are lost, added, repeated, renamed, swapped or changed."""
+    pairs = list(members.items())
+    for _ in range(draw.choice([1, 1, 2])):
+        if not pairs:
+            break
+        i, j = draw.randrange(len(pairs)), draw.randrange(len(pairs))
+        kind = draw.randrange(7)
+        if kind == 0:
+            del pairs[i]
+        elif kind == 1:
+            names = [
+                f"{len(pairs) - 2}.npy",
+                "0.npy",
+                "-1.npy",
+                "00.npy",
+                "",
+                "../x",
+                "a/",
+                "\x00",
+                "plain",
+                "é.npy",
+            ]
+            pairs.append((draw.choice(names), pairs[i][1]))
+        elif kind == 2:
+            pairs.append(pairs[i])
+        elif kind == 3:
+            pairs[i] = (pairs[j][0], pairs[i][1])
+        elif kind == 4:
+            pairs[i], pairs[j] = (pairs[i][0], pairs[j][1]), (pairs[j][0], pairs[i][1])
+        else:
+            pairs[i] = (pairs[i][0], changed_member(draw, pairs[i][1]))
+    return pairs
+
+
+def values(draw, n):
+    """A value of any kind, for a file of n arrays."""
+    at = draw.randrange(-1, n + 1)
+    known = draw.choice([*persistence.KNOWN, "system", ""])
+    return draw.choice(
+        [
+            *(None, True, False, 0, 1, -1, 2, 3, 7, 0.0, 0.5, -0.5, 1.0, -0.0, 1e-300, 1e300, -1e300),
+            *(10**6, 10**9, 2**31, 2**32, 2**63 - 1, 2**63, 2**64, 2**128, 10**400),
+            *(
+                "",
+                "x",
+                "adam",
+                "sgd",
+                "lbfgs",
+                "loss",
+                "balanced",
+                "auto",
+                "accuracy",
+                "constant",
+                "adaptive",
+            ),
+            *([], {}, [[]], [1], [1, 2], [0.5, 0.5], {"$": "x"}, {"$": "tuple", "items": []}),
+            *({"$": "float", "value": text} for text in ("nan", "inf", "-inf", "x", "1e400")),
+            *({"$": "dict", "items": items} for items in ([], [[0, 1]], [["a", 2.0]], [1])),
+            *({"$": kind, "at": at} for kind in ("array", "scalar", "dtype")),
+            *({"$": "named", "name": known}, {"$": "object", "class": known, "fields": {}}),
+            *(
+                {"$": "objects", "shape": shape, "items": ["a", "b"]}
+                for shape in ([2], [1, 2], [3], [-1], [])
+            ),
+            {
+                "$": "object",
+                "class": "Dense",
+                "fields": {"units": 3, "init": {"$": "named", "name": "he_normal"}},
+            },
+            {"$": "object", "class": "SGD", "fields": {"learning_rate": 0.1, "momentum": 0.5}},
+        ]
+    )
+
+
+def nodes(node):
+    """All containers in JSON with a key of each of their items."""
+    for key, item in (
+        node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
+    ):
+        yield node, key
+        yield from nodes(item)
+
+
+def nudged(draw, value):
+    """A value that is near."""
+    if type(value) is bool:
+        return not value
+    if isinstance(value, int):
+        return draw.choice([value + 1, value - 1, -value, value * 2, value // 2, value * 10**9, str(value)])
+    if isinstance(value, float):
+        return draw.choice(
+            [
+                value + 1,
+                value - 1,
+                -value,
+                value * 2,
+                value / 2,
+                value * 1e9,
+                int(value) if abs(value) < 1e9 else 0,
+            ]
+        )
+    if isinstance(value, str):
+        return draw.choice([value + "x", value[:-1], value.upper(), value * 2])
+    return None
+
+
+def changed_json(draw, plain, n):
+    """JSON with some values replaced, lost, added, repeated, renamed, swapped or nudged."""
+    plain = copy.deepcopy(plain)
+    for _ in range(draw.choice([1, 1, 2, 3])):
+        places = list(nodes(plain))
+        (node, key), (other, name) = draw.choice(places), draw.choice(places)
+        kind = draw.randrange(10)
+        if kind == 0:
+            del node[key]
+        elif kind == 1 and isinstance(node, dict):
+            node[draw.choice(["$", "x", "at", name if isinstance(name, str) else "name"])] = node.pop(key)
+        elif kind == 2:
+            node[key] = copy.deepcopy(other[name])
+        elif kind == 3 and isinstance(node, list):
+            node.insert(key, copy.deepcopy(node[key]))
+        elif kind == 4:
+            node[key], other[name] = copy.deepcopy(other[name]), copy.deepcopy(node[key])
+        elif kind in (5, 6, 7):
+            node[key] = nudged(draw, node[key])
+        else:
+            node[key] = values(draw, n)
+    return plain
+
+
+def changed_array(draw, array, arrays):
+    """An array with other entries, or of another shape or type."""
+    array = array.copy()
+    kind = draw.randrange(8)
+    if kind < 3 and array.size and array.dtype.kind in "iuf":
+        entry = draw.choice([0, 1, -1, 2**31, 1e30, -1e30, 1e300, np.nan, np.inf, -np.inf, 1e-40])
+        chosen = draw.choice([slice(None), draw.randrange(array.size)])
+        array.reshape(-1)[chosen] = np.array([entry]).astype(array.dtype)[0]
+    elif kind == 3:
+        array = array.reshape(-1)[: draw.choice([0, 1, -1])]
+    elif kind == 4:
+        array = np.concatenate([array.reshape(-1)] * 2)
+    elif kind == 5:
+        array = draw.choice([array[..., None], array[None], array.reshape(-1)[::-1], array.astype("U9")])
+    elif kind == 6:
+        array = np.ones(array.shape, int).astype(
+            draw.choice(["f2", "f4", "f8", ">f4", "i1", "i8", "?", "M8[s]", "U3"])
+        )
+    else:
+        array = draw.choice(arrays)
+    return array
+
+
+def changed_contents(draw, plain, arrays):
+    """Members with a digest that is right."""
+    arrays, what = list(arrays), draw.choice(["JSON", "JSON", "arrays", "both"])
+    if what != "JSON":
+        i = draw.randrange(len(arrays))
+        arrays[i] = changed_array(draw, arrays[i], arrays)
+    if what != "arrays":
+        plain = changed_json(draw, plain, len(arrays))
+    members = {"plain.npy": json_member(json.dumps(plain))}
+    return sealed({**members, **{f"{i}.npy": npy(array) for i, array in enumerate(arrays)}})
+
+
+# --- what is asked of a model ------------------------------------------------------------------------------
+
+
+def asked(model, original, path):
+    """Ask a model for all that it can do; errors are those of who was asked nonsense."""
+    X, y = original.X, original.y
+    before = len(model.loss_curve_), model.network_.theta.size
+
+    def told(call, *arguments):
+        try:
+            return call(*arguments)
+        except TOLD:
+            return None
+
+    p = told(model.predict_proba, X)
+    if p is not None:
+        assert np.isfinite(p).all()
+        assert ((p >= 0.0) & (p <= 1.0)).all()
+        if not isinstance(model._labels, persistence.LabelSets):
+            np.testing.assert_allclose(p.sum(axis=1), 1.0, rtol=1e-5)
+    calls = [
+        *(
+            (getattr(model, name), X)
+            for name in ("predict", "predict_log_proba", "decision_function", "activations")
+        ),
+        *((call,) for call in (model.get_params, model.__repr__, model._repr_html_, model.__sklearn_tags__)),
+        (clone, model),
+        (model.save, path),
+        (lambda: pickle.loads(pickle.dumps(model)),),
+        (copy.deepcopy, model),
+        (model.score, X, y),
+        (lambda: LossCurveDisplay.from_estimator(model, ax=Figure().subplots(), log=True),),
+    ]
+    for call in calls:
+        told(*call)
+    for name in ("coefs_", "intercepts_", "input_mean_", "input_scale_", "n_layers_", "out_activation_"):
+        getattr(model, name)
+    assert before == (len(model.loss_curve_), model.network_.theta.size)
+    if hasattr(model, "partial_fit"):
+        told(model.partial_fit, X, y)
+        told(model.predict_proba, X)
+
+
+def tried(originals, seed, number):
+    """Make one changed file and tell what became of it: "refused", "equal" or "nonsense"."""
+    draw = random.Random(f"{seed} {number}")
+    original, level = draw.choice(originals), draw.choice(["bytes", "members", *["contents"] * 3])
+    if level == "bytes":
+        contents = changed_bytes(draw, original.bytes, draw.choice(originals).bytes)
+    elif level == "members":
+        contents = zipped(changed_members(draw, sealed(original.members)))
+    else:
+        contents = zipped(changed_contents(draw, original.plain, original.arrays))
+    path = original.path
+    path.write_bytes(contents)
+    try:
+        found = original.contents()
+    except ArchiveError:
+        return level, "refused"
+    if found == original.shown:
+        return level, "equal"
+    assert level == "contents"
+    told = None
+    try:
+        original.crash()  # goes on with it
+    except TOLD as error:
+        told = error
+    path.write_bytes(contents)
+    asked(persistence.load(TinyClassifier, path)[0], original, path)
+    return level, "nonsense" if told is not None else "gone on with"
+
+
+def search(originals, n):
+    """Try n changed files, each within two seconds, and all of them within the memory of one."""
+    outcomes, memory = {}, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+    def too_long(*_):
+        raise RuntimeError("it takes too long")
+
+    signal.signal(signal.SIGALRM, too_long)
+    for number in range(n):
+        signal.setitimer(signal.ITIMER_REAL, 10.0)
+        started = time.process_time()
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                outcome = tried(originals, SEED, number)
+        except BaseException as error:
+            error.add_note(f"FUZZ_SEED={SEED}, file {number}")
+            raise
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0.0)
+        assert time.process_time() - started < 2.0, f"FUZZ_SEED={SEED}, file {number} takes too long"
+        outcomes[outcome] = outcomes.get(outcome, 0) + 1
+    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - memory
+    assert grown < 200 * 1024, f"{grown} kilobytes"
+    return outcomes
+
+
+@pytest.mark.parametrize("n", [DEFAULT, pytest.param(SLOW, marks=pytest.mark.slow)])
+def test_a_changed_file_is_equal_or_refused_or_an_honest_model(n, originals):
+    outcomes = search(originals, n)
+    print(outcomes)
+    assert sum(outcomes.values()) == n
+    assert {what for _, what in outcomes} == {
+        "refused",
+        "equal",
+        "nonsense",
+        "gone on with",
+    }  # all are reached

@@ -1,0 +1,146 @@
+"""Archives: one file of plain data and arrays, which is read without running any code that it brings.
+
+An archive is a NumPy ``.npz``: an uncompressed zip of ``.npy`` members, so that other programs can read its
+arrays, too. ``plain.npy`` holds UTF-8 JSON as bytes, the members ``0.npy``, ``1.npy``, ... are the arrays to
+which the JSON refers, and ``digest.npy`` is the SHA-256 of all these members, one after the other.
+
+Only what `write_archive` writes is read: each member must be, byte for byte, what its contents are written
+as. Whatever is wrong with a file is an `ArchiveError`, and members are checked against the size of the file
+before memory is taken for them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import zipfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.lib import format as npy
+
+from .files import write_atomically
+from .views import Array
+
+KINDS = "biufmMU"
+"""Kinds of dtypes that an archive holds: booleans, numbers, dates, strings. Objects would need a pickle."""
+
+
+class ArchiveError(ValueError):
+    """A file is no archive, is damaged, or holds what it must not."""
+
+
+def write_archive(path: str | Path, plain: Any, arrays: list[Array]) -> None:
+    """Write an archive in one step: if it fails, an old file is as before.
+
+    Parameters
+    ----------
+    path : str or Path
+    plain : None, bool, int, float, str, list or dict
+        What JSON can say.
+    arrays : list of ndarray
+        Of the `KINDS`.
+    """
+    members = [_packed_json(plain), *map(_packed, arrays)]
+    members.append(_digest(members))
+
+    def write(file: BinaryIO) -> None:
+        with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
+            for name, member in zip(_names(len(arrays)), members, strict=True):
+                archive.writestr(zipfile.ZipInfo(name), member)  # whose date is always the same
+
+    write_atomically(path, write)
+
+
+def read_archive(path: str | Path) -> tuple[Any, list[Array]]:
+    """Read an archive.
+
+    Parameters
+    ----------
+    path : str or Path
+
+    Returns
+    -------
+    plain : None, bool, int, float, str, list or dict
+    arrays : list of ndarray
+
+    Raises
+    ------
+    OSError
+        If there is no such file, or it cannot be opened.
+    ArchiveError
+        If it is no archive, or not as it was written.
+    """
+    with Path(path).open("rb") as file:
+        try:
+            return _read(file)
+        except Exception as error:  # zipfile and npy raise a dozen kinds
+            raise refusal(f"{str(path)!r} is no file that tinyclf has saved, or is damaged", error) from None
+
+
+def refusal(what: str, error: Exception) -> ArchiveError:
+    """Return the error that tells what is refused, and which error tells why."""
+    name = "" if isinstance(error, ArchiveError) else f"{type(error).__name__}: "
+    return ArchiveError(f"{what}: {name}{str(error)[:500]}")
+
+
+def _read(file: BinaryIO) -> tuple[Any, list[Array]]:
+    size = file.seek(0, io.SEEK_END)
+    with zipfile.ZipFile(file) as archive:
+        infos = archive.infolist()
+        names, found = _names(len(infos) - 2), [info.filename for info in infos]
+        if sorted(found) != sorted(names):
+            raise ArchiveError(f"its members are {found[:5]}")
+        if sum(info.file_size for info in infos) > size:
+            raise ArchiveError(f"its members are said to be larger than the file, which has {size} bytes")
+        if any(info.compress_type or info.compress_size != info.file_size for info in infos):
+            raise ArchiveError("its members are compressed")
+        *members, digest = map(archive.read, names)
+    if digest != _digest(members):
+        raise ArchiveError("the digest does not fit the contents")
+    plain = json.loads(_unpacked(members[0]).tobytes())
+    if _packed_json(plain) != members[0]:
+        raise ArchiveError("its JSON is not as it was written")
+    return plain, list(map(_unpacked, members[1:]))
+
+
+def _names(n: int) -> list[str]:
+    """Return the names of the members of an archive with n arrays."""
+    return [f"{name}.npy" for name in ("plain", *range(n), "digest")]
+
+
+def _packed(array: Array) -> bytes:
+    """Return an array as a file in NumPy's format."""
+    file = io.BytesIO()
+    npy.write_array(file, array, version=(1, 0), allow_pickle=False)
+    return file.getvalue()
+
+
+def _packed_json(plain: Any) -> bytes:
+    return _packed(np.frombuffer(json.dumps(plain, allow_nan=False).encode(), np.uint8))
+
+
+def _unpacked(member: bytes) -> Array:
+    """Return the array of such a file."""
+    file = io.BytesIO(member)
+    if npy.read_magic(file) != (1, 0):
+        raise ArchiveError(f"an array has another version of NumPy's format, {member[6:8]!r}")
+    shape, fortran, dtype = npy.read_array_header_1_0(file)
+    if dtype.kind not in KINDS:
+        raise ArchiveError(f"an array has the dtype {dtype}")
+    flat = np.frombuffer(member, dtype, offset=file.tell())
+    array = flat.reshape(shape, order="F" if fortran else "C").copy("K")
+    if _packed(array) != member:
+        raise ArchiveError(f"an array of shape {shape} is not as it was written")
+    return array
+
+
+def _digest(members: Iterable[bytes]) -> bytes:
+    """Return the member that tells whether the others are as they were written."""
+    found = hashlib.sha256()
+    for member in members:
+        found.update(member)
+    return _packed(np.frombuffer(found.digest(), np.uint8))
