@@ -510,7 +510,7 @@ def test_links_lead_to_steps_also_while_presenting(page):
     page.locator("#next").click()
     page.locator("#thresholds summary").last.click()
     page.locator("#thresholds a[href='#training']").click()
-    page.wait_for_function("document.querySelector('#training').offsetHeight > 0")
+    page.locator("#training").wait_for(state="visible")  # a predicate as text would be refused by the page
     assert not page.locator("#thresholds").is_visible()
     page.reload()
     page.wait_for_selector("#contents a[aria-current]")
