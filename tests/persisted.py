@@ -1,6 +1,7 @@
 """What the tests of files share: everything a classifier takes, and when two things are the same."""
 
 import hashlib
+import inspect
 import io
 import struct
 import warnings
@@ -222,8 +223,10 @@ def shown(value):
         return kind, shown(value.get_state(legacy=False))
     if isinstance(value, np.random.Generator):
         return kind, shown(value.bit_generator.state)
-    if isinstance(value, (type, np.dtype)) or (callable(value) and hasattr(value, "__qualname__")):
-        return kind, repr(value)
+    if isinstance(value, np.dtype):
+        return kind, value.str
+    if isinstance(value, type) or inspect.isroutine(value):
+        return kind, value.__module__, value.__qualname__
     if hasattr(value, "__dict__"):
         held = (
             {field.name: getattr(value, field.name) for field in fields(value)} if is_dataclass(value) else {}

@@ -28,6 +28,7 @@ from tinyclf import (
     softmax,
     train,
 )
+from tinyclf.schedules import linear
 from tinyclf.stopping import Plateau
 from tinyclf.teaching import NaiveSoftmaxCrossEntropy
 from tinyclf.training import euclidean_norm
@@ -676,3 +677,24 @@ def test_training_on_chosen_rows_is_training_on_a_copy_of_them():
     ]:
         with pytest.raises(error, match=match):
             train(network, X, y, rows=wrong)
+
+
+def test_a_training_in_two_parts_is_the_training_in_one():
+    X, y = np.random.default_rng(0).normal(size=(50, 3)), np.arange(50) % 3
+
+    def fresh():
+        return TrainState(Network([Dense(4), Dropout(0.3), Dense(3)], 3, seed=0), Adam(0.01), seed=1)
+
+    settings = {"epochs": 6, "batch_size": 8, "schedule": linear}
+    whole, parts = fresh(), fresh()
+    reports = list(train(whole.network, X, y, state=whole, **settings))
+    first = train(parts.network, X, y, state=parts, **settings)
+    again = [next(first) for _ in range(4)] + list(
+        train(parts.network, X, y, state=parts, done=4, **settings)
+    )
+    assert [(epoch.index, epoch.loss) for epoch in again] == [(epoch.index, epoch.loss) for epoch in reports]
+    np.testing.assert_array_equal(parts.network.theta, whole.network.theta)
+    assert list(train(parts.network, X, y, state=parts, done=6, **settings)) == []
+    for done in (7, -1, 0.5):
+        with pytest.raises((ValueError, TypeError), match=f"done .*{done}"):
+            train(parts.network, X, y, state=parts, done=done, **settings)

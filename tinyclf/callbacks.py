@@ -193,9 +193,9 @@ class Checkpoint(_Callback):
     kill during a save can leave a second file beside it, that ends in ``.tmp`` and can be removed.)
 
     With ``resume=True`` a fit that was killed is gone on with: run the same program again, and `fit` begins
-    where the file stops, and ends with the same weights, bit for bit, as if it had never been killed. Nothing
-    is left to do for a fit that was finished. A fit that Ctrl-C has ended leaves the file of its last epoch,
-    and is gone on with, too. To begin anew, remove the file.
+    where the file stops, and ends with the same weights, bit for bit on the same machine, as if it had never
+    been killed. Nothing is left to do for a fit that was finished. A fit that Ctrl-C has ended leaves the
+    file of its last epoch, and is gone on with, too. To begin anew, remove the file.
 
     Each fit needs a path of its own, also in a search: fits that share one, at the same time or one after the
     other, replace each other's file, or with ``resume=True`` are refused.

@@ -223,7 +223,8 @@ def train(
         Of this network: goes on where an earlier training stopped, with its optimizer and random streams
         instead of ``optimizer`` and ``seed``.
     done : int, default=0
-        How many of the epochs ``state`` has behind it already: the schedule goes on from there.
+        How many of the ``epochs`` `state` has behind it already: only the others are trained, and the
+        schedule goes on from there.
 
     Yields
     ------
@@ -255,7 +256,9 @@ def train(
         raise ValueError("state brings its own optimizer and seed; change the optimizer by state.use(...)")
     if state.network is not network:
         raise ValueError("state belongs to another network; train state.network, or make a new TrainState")
-    epochs = whole_number("epochs", epochs, 0)
+    epochs, done = whole_number("epochs", epochs, 0), whole_number("done", done, 0)
+    if done > epochs:
+        raise ValueError(f"done must be at most epochs, {epochs}, which counts all of them, got {done}")
     batch_size = whole_number("batch_size", batch_size, 1)
     if max_grad_norm is not None:
         check_interval("max_grad_norm", max_grad_norm, 0.0, math.inf, open_low=True)
@@ -273,7 +276,7 @@ def train(
         n_steps=epochs * math.ceil(n / batch_size),
         max_grad_norm=math.inf if max_grad_norm is None else max_grad_norm,
         on_nonfinite=on_nonfinite,
-        steps_done=whole_number("done", done, 0) * math.ceil(n / batch_size),
+        steps_done=done * math.ceil(n / batch_size),
     )
     return _epochs(state, run, epochs - done)
 

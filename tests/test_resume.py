@@ -1,0 +1,434 @@
+"""A fit that was killed goes on from its checkpoint, and ends as if it had never been killed, bit for bit."""
+
+import multiprocessing
+import os
+import pickle
+import random
+import signal
+import time
+import warnings
+
+import joblib
+import numpy as np
+import pytest
+from persisted import shown
+from resuming import FITS, NAMES, X, checkpoint, fit_and_tell, fit_of
+from sklearn.base import clone
+from sklearn.model_selection import GridSearchCV
+
+from tinyclf import ArchiveError, Checkpoint, EarlyStopping, TinyClassifier, load, persistence, supervisor
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
+    pytest.mark.filterwarnings("ignore::tinyclf.errors.TrainingWarning"),
+]
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "checkpoint.npz"
+
+
+class Ends:
+    """A callback that ends the fit after an epoch: by an error, by Ctrl-C, or as callbacks do."""
+
+    def __init__(self, after, how):
+        self.after = after
+        self.how = how
+
+    def setup(self, estimator, context):
+        pass
+
+    def teardown(self, estimator, context):
+        pass
+
+    def on_fit_task_begin(self, estimator, context):
+        pass
+
+    def on_fit_task_end(self, estimator, context):
+        if context.task_name == "epoch" and estimator.n_iter_ == self.after:
+            if self.how is True:
+                return True
+            raise self.how("the end")
+
+
+class Crash(Exception):
+    """Something that nobody catches."""
+
+
+def epochs_in(path):
+    return load(path, checkpoint(path).custom).n_iter_
+
+
+def seed_in(path):
+    """The seed of a fit under way, or None once it was finished."""
+    training = persistence.load(TinyClassifier, path, checkpoint(path).custom)[1]["training"]
+    return None if training is None else training["seed"]
+
+
+def never_interrupted(name, monkeypatch, seed, **parameters):
+    """What a fit without checkpoints leaves, which has this seed."""
+    with monkeypatch.context() as patch:
+        if FITS[name][0].get("random_state", 7) is None:
+            patch.setattr(TinyClassifier, "_seed", lambda self: seed)
+        return fit_of(name, **parameters).set_callbacks()
+
+
+# --- errors ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", FITS)
+def test_a_fit_that_crashed_in_any_epoch_ends_as_if_it_had_not(name, path, monkeypatch):
+    with pytest.raises(Crash):
+        fit_of(name, checkpoint(path), Ends(1, Crash))
+    assert epochs_in(path) == 1
+    expected = never_interrupted(name, monkeypatch, seed_in(path))
+    for epoch in range(2, expected.n_iter_ + 1):
+        with pytest.raises(Crash):
+            fit_of(name, checkpoint(path), Ends(epoch, Crash))
+        assert epochs_in(path) == epoch
+    model = fit_of(name, checkpoint(path)).set_callbacks()
+    assert shown(model) == shown(expected)
+    assert shown(load(path, checkpoint(path).custom)) == shown(model)
+
+
+def test_the_fits_here_are_of_every_kind():
+    """What the tests promise to cover is reached: early ends, kept epochs, lowered rates, calibration."""
+    fitted = {name: fit_of(name) for name in FITS}
+    budgets = {name: FITS[name][0].get("max_iter", 12) for name in FITS}
+    assert fitted["early_stopping"].n_iter_ < budgets["early_stopping"]
+    assert fitted["X_val"].best_epoch_ < fitted["X_val"].n_iter_
+    assert fitted["adaptive"]._state.scale < 1
+    assert fitted["adaptive, by the loss"]._state.scale < 1
+    assert fitted["invscaling"]._state.scale < 1
+    assert any(0 < model.calibration_ < 1 for model in fitted.values())
+    assert fitted["without refit"].best_epoch_ is not None
+
+
+@pytest.mark.parametrize("every", [2, 3, 100])
+def test_a_fit_goes_on_from_the_last_file_whenever_that_was_made(every, path):
+    for crash in (2, 5, 7, 7):
+        with pytest.raises(Crash):
+            fit_of("dropout", checkpoint(path, every=every), Ends(crash, Crash))
+    assert path.exists() == (every < 100)
+    if path.exists():
+        assert epochs_in(path) == 7 - 7 % every
+    model = fit_of("dropout", checkpoint(path, every=every)).set_callbacks()
+    assert shown(model) == shown(fit_of("dropout").set_callbacks())
+
+
+def test_a_fit_that_ctrl_c_has_ended_can_be_gone_on_with(path):
+    with pytest.warns(UserWarning, match="interrupted by user after 5 epochs"):
+        stopped = fit_of("dropout", checkpoint(path), Ends(5, KeyboardInterrupt))
+    assert stopped.n_iter_ == epochs_in(path) == 5
+    model = fit_of("dropout", checkpoint(path)).set_callbacks()
+    assert shown(model) == shown(fit_of("dropout").set_callbacks())
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_fit_that_another_callback_has_stopped_stays_stopped(order, path, monkeypatch):
+    expected = fit_of("dropout", Ends(5, True)).set_callbacks()
+    assert expected.n_iter_ == 5
+
+    def crashes(*_):
+        raise Crash
+
+    monkeypatch.setattr(supervisor.Supervisor, "_refit", crashes)
+    with pytest.raises(Crash):
+        fit_of("dropout", *[checkpoint(path), Ends(5, True)][::order])
+    monkeypatch.undo()
+    for others in ([Ends(5, True)], []):
+        copy = path.with_name("copy.npz")
+        copy.write_bytes(path.read_bytes())
+        assert shown(fit_of("dropout", checkpoint(copy), *others).set_callbacks()) == shown(expected)
+
+
+def test_a_finished_fit_is_taken_from_its_file(path, monkeypatch):
+    first = fit_of("dropout", checkpoint(path))
+    before = path.read_bytes(), path.stat().st_mtime_ns
+
+    def trains(*_, **__):
+        raise AssertionError("it trains")
+
+    monkeypatch.setattr(supervisor, "train", trains)
+    again = fit_of("dropout", checkpoint(path))
+    assert shown(again.set_callbacks()) == shown(first.set_callbacks())
+    assert (path.read_bytes(), path.stat().st_mtime_ns) == before
+
+
+def test_a_random_state_goes_on_as_if_the_fit_had_not_been_killed(path):
+    """What is drawn from it after the fit is the same."""
+
+    def drawn_after(fit):
+        state = np.random.RandomState(3)
+        fit(state)
+        return state.random_sample(5).tolist()
+
+    expected = drawn_after(lambda state: fit_of("dropout", random_state=state))
+
+    def crashed(state):
+        with pytest.raises(Crash):
+            fit_of("dropout", checkpoint(path), Ends(5, Crash), random_state=state)
+
+    drawn_after(crashed)
+    for _ in ("gone on with", "finished"):
+        assert drawn_after(lambda state: fit_of("dropout", checkpoint(path), random_state=state)) == expected
+
+
+def test_other_callbacks_see_the_epochs_that_are_left(path):
+    class Sees(Ends):
+        def on_fit_task_end(self, estimator, context):
+            seen.append((context.task_name, context.task_id, estimator.n_iter_))
+
+    seen = []
+    with pytest.raises(Crash):
+        fit_of("defaults", checkpoint(path), Ends(10, Crash))
+    fit_of("defaults", checkpoint(path), Sees(0, None))
+    assert seen == [("epoch", 0, 11), ("epoch", 1, 12), ("fit", 0, 12)]
+
+
+# --- kills -------------------------------------------------------------------------------------------------
+
+# Processes that are forked from one that has imported everything: they begin at once.
+PROCESSES = multiprocessing.get_context("forkserver")
+PROCESSES.set_forkserver_preload(
+    ["tinyclf.callbacks", "tinyclf.teaching.foils", "pandas", "sklearn.datasets"]
+)
+
+
+def run(name, path, delay=None, parameters=None, **settings):
+    """Go on with a fit in a process of its own, and kill it after so many seconds; tell whether it was."""
+    begun = PROCESSES.Event()
+    arguments = (name, path, path.with_suffix(".outcome"), begun, parameters or {}, settings)
+    process = PROCESSES.Process(target=fit_and_tell, args=arguments)
+    process.start()
+    assert begun.wait(30)
+    process.join(delay)
+    killed = process.is_alive()
+    if killed:
+        os.kill(process.pid, signal.SIGKILL)
+        process.join()
+    assert process.exitcode in ((-signal.SIGKILL, 0) if killed else (0,))
+    killed = process.exitcode != 0
+    process.close()
+    return killed
+
+
+def duration_of(name, path, parameters=None, **settings):
+    """Seconds of a fit that is left alone."""
+    started = time.perf_counter()
+    fit_of(name, checkpoint(path.with_name("duration.npz"), **settings), **(parameters or {}))
+    return time.perf_counter() - started
+
+
+def assert_resumes(name, path, monkeypatch, kills, parameters=None, **settings):
+    """Kill a fit that often, each time after a random share of what it needs, and let it end then."""
+    draw = random.Random(f"{name} {kills}")
+    duration = duration_of(name, path, parameters, **settings)
+    epochs, killed, seed, tries = [], 0, None, 0
+    while killed < kills or seed is None:
+        tries += 1
+        assert tries < 30 * kills
+        longest = 1.5 * duration / kills if killed < kills else duration
+        killed += run(name, path, draw.uniform(0, longest), parameters, **settings)
+        if path.exists():
+            epochs.append(epochs_in(path))
+            seed = seed_in(path)
+            if seed is None:
+                path.unlink()  # it was too late to kill it: once more
+    run(name, path, None, parameters, **settings)
+    told = pickle.loads(path.with_suffix(".outcome").read_bytes())
+    assert told == shown(never_interrupted(name, monkeypatch, seed, **(parameters or {})))
+    return epochs
+
+
+QUICK = ["dropout", "invscaling", "adaptive", "X_val", "early_stopping", "several labels", "no seed", "CSR"]
+
+
+@pytest.mark.parametrize("name", QUICK)
+def test_a_fit_that_is_killed_goes_on(name, path, monkeypatch):
+    assert_resumes(name, path, monkeypatch, kills=2)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", FITS)
+def test_a_fit_that_is_killed_at_any_moment_goes_on(name, path, monkeypatch):
+    assert_resumes(name, path, monkeypatch, kills=5, every=3)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["dropout", *(pytest.param(name, marks=pytest.mark.slow) for name in ("defaults", "several labels"))],
+)
+def test_a_fit_that_is_killed_twenty_times_goes_on(name, path, monkeypatch):
+    parameters = {"max_iter": 200, "n_iter_no_change": np.inf}
+    epochs = assert_resumes(name, path, monkeypatch, kills=20, parameters=parameters)
+    assert len(set(epochs)) > 5  # it was killed in many places
+
+
+def test_a_fit_that_is_killed_while_it_trains_anew_on_all_rows_does_that_again(path):
+    expected = fit_of("defaults").set_callbacks()
+    process = PROCESSES.Process(target=killed_in_refit, args=(path,))
+    process.start()
+    process.join(60)
+    assert process.exitcode == -signal.SIGKILL
+    process.close()
+    assert epochs_in(path) == 12
+    assert shown(fit_of("defaults", checkpoint(path)).set_callbacks()) == shown(expected)
+
+
+def killed_in_refit(path):
+    trainings = []
+
+    def train(*arguments, **settings):
+        trainings.append(settings)
+        for epoch in train_in_truth(*arguments, **settings):
+            yield epoch
+            if len(trainings) == 2 and epoch.index == 3:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    train_in_truth, supervisor.train = supervisor.train, train
+    fit_of("defaults", checkpoint(path))
+
+
+# --- what is refused ---------------------------------------------------------------------------------------
+
+
+def crashed(name, path, **parameters):
+    with pytest.raises(Crash):
+        fit_of(name, checkpoint(path), Ends(3, Crash), **parameters)
+
+
+@pytest.mark.parametrize(
+    "change", ["parameter", "rows", "labels", "weights", "validation", "seed", "no resume"]
+)
+def test_a_file_of_another_fit_is_refused_and_stays(change, path):
+    model = TinyClassifier(hidden_layer_sizes=10, max_iter=5, random_state=0)
+    data, validation = [X, NAMES, np.ones(600)], {"X_val": X[:50], "y_val": NAMES[:50]}
+    callbacks = [Checkpoint(path, resume=change != "no resume"), Ends(3, Crash)]
+    with pytest.raises(Crash):
+        model.set_callbacks(*callbacks).fit(*data, **validation)
+    if change == "parameter":
+        model.set_params(alpha=2e-4)
+    elif change == "seed":
+        model.set_params(random_state=1)
+    elif change == "rows":
+        data[0] = np.nextafter(X, 9, dtype=np.float32)
+    elif change == "labels":
+        data[1] = np.where(NAMES == "yes", "sure", NAMES)
+        validation["y_val"] = data[1][:50]
+    elif change == "weights":
+        data[2] = np.linspace(1, 2, 600)
+    elif change == "validation":
+        validation["y_val"] = NAMES[50:100]
+    before = path.read_bytes()
+    with pytest.raises(ValueError, match=r"checkpoint.npz' was not left by this fit: .* Remove the file"):
+        model.set_callbacks(Checkpoint(path, resume=True)).fit(*data, **validation)
+    assert path.read_bytes() == before
+    path.unlink()
+    model.fit(*data, **validation)
+
+
+def test_a_fit_that_only_says_more_is_the_same(path, capsys):
+    crashed("defaults", path)
+    model = fit_of("defaults", checkpoint(path), verbose=True)
+    assert "Iteration 4, " in capsys.readouterr().out
+    assert shown(model.set_params(verbose=False).set_callbacks()) == shown(fit_of("defaults").set_callbacks())
+
+
+def test_what_cannot_be_gone_on_with_is_named(path):
+    with pytest.raises(ValueError, match="resume=True needs every epoch, and best_only=True leaves some out"):
+        Checkpoint(path, resume=True, best_only=True)
+    with pytest.raises(ValueError, match='cannot go on with solver="lbfgs"; fit without resume'):
+        fit_of("defaults", checkpoint(path), solver="lbfgs")
+    with pytest.raises(
+        ValueError, match="does not keep the state of EarlyStopping; hand its validation set to"
+    ):
+        fit_of("defaults", checkpoint(path), EarlyStopping(X, NAMES))
+    model = fit_of("defaults").set_params(warm_start=True).set_callbacks(checkpoint(path))
+    before = shown(model)
+    with pytest.raises(ValueError, match="cannot go on with a fit that goes on by warm_start=True"):
+        model.fit(X, NAMES)
+    assert shown(model) == before
+    assert not path.exists()
+    with pytest.raises(ValueError, match="learning_rate is <function .* Give it a name, custom="):
+        fit_of("defaults", Checkpoint(path), learning_rate=lambda progress: 1.0)
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda data: data[:-1], lambda data: data.replace(b"PCG64", b"PCG46"), len]
+)
+def test_a_damaged_checkpoint_is_named(damage, path):
+    crashed("defaults", path)
+    damaged = damage(path.read_bytes())
+    path.write_bytes(damaged if isinstance(damaged, bytes) else b"")
+    with pytest.raises(
+        ArchiveError, match=r"checkpoint.npz' is no file that tinyclf has saved, or is damaged: "
+    ):
+        fit_of("defaults", checkpoint(path))
+
+
+def test_a_failed_resumption_leaves_the_model_as_it_was(path):
+    crashed("defaults", path)
+    model = fit_of("defaults", alpha=0.5).set_callbacks(checkpoint(path))
+    before = shown(model)
+    with pytest.raises(ValueError, match="was not left by this fit"):
+        model.fit(X, NAMES)
+    assert shown(model) == before
+
+
+# --- searches ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("backend", ["threading", "loky"])
+def test_fits_that_share_a_path_leave_a_whole_file_of_one_of_them(backend, path, tmp_path):
+    model = TinyClassifier(hidden_layer_sizes=4, max_iter=4, random_state=0).set_callbacks(Checkpoint(path))
+    search = GridSearchCV(
+        model, {"alpha": [1e-4, 1e-2, 1.0]}, cv=2, n_jobs=2, error_score="raise", refit=False
+    )
+    with joblib.parallel_backend(backend):
+        search.fit(X, NAMES)
+    assert load(path).alpha in (1e-4, 1e-2, 1.0)
+    assert load(path).n_iter_ == 4
+    assert os.listdir(tmp_path) == [path.name]
+
+
+def test_fits_that_share_a_path_are_refused_if_they_are_to_go_on(path):
+    model = TinyClassifier(hidden_layer_sizes=4, max_iter=4, random_state=0)
+    model.set_callbacks(Checkpoint(path, resume=True))
+    search = GridSearchCV(model, {"alpha": [1e-4, 1e-2]}, cv=2, error_score="raise")
+    with pytest.raises(ValueError, match="was not left by this fit"):
+        search.fit(X, NAMES)
+
+
+def test_fits_with_paths_of_their_own_go_on_beside_each_other(tmp_path):
+    """One of each, in threads: what the callback keeps of a fit is its own."""
+    models = {
+        alpha: TinyClassifier(hidden_layer_sizes=4, max_iter=6, alpha=alpha, random_state=0)
+        for alpha in (1.0, 2.0)
+    }
+    expected = {alpha: shown(clone(model).fit(X, NAMES)) for alpha, model in models.items()}
+    for ends in ([Ends(3, Crash)], []):
+        with joblib.parallel_backend("threading"), warnings.catch_warnings():
+            fitted = joblib.Parallel(n_jobs=2)(
+                joblib.delayed(outcome)(model, tmp_path / f"{alpha}.npz", ends)
+                for alpha, model in models.items()
+            )
+    assert fitted == list(expected.values())
+
+
+def outcome(model, path, ends):
+    try:
+        return shown(
+            clone(model).set_callbacks(Checkpoint(path, resume=True), *ends).fit(X, NAMES).set_callbacks()
+        )
+    except Crash:
+        return None
+
+
+def test_a_checkpoint_can_be_cloned_and_used_again(path):
+    model = TinyClassifier(hidden_layer_sizes=4, max_iter=4, random_state=0)
+    model.set_callbacks(Checkpoint(path, resume=True))
+    first = model.fit(X, NAMES)
+    second = clone(model).fit(X, NAMES)
+    assert shown(second.set_callbacks()) == shown(first.set_callbacks())
