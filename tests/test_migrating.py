@@ -146,6 +146,8 @@ def test_code_in_the_text_names_what_is_there_and_works(span, tmp_path, monkeypa
     monkeypatch.chdir(tmp_path)
     if "ProgressBar" in span:
         pytest.importorskip("rich")
+    if "to_onnx" in span:
+        pytest.importorskip("onnx")
     if command := re.fullmatch(r"python -m pytest (\S+)", span):
         assert (ROOT / command[1]).is_file()
     elif span.startswith("_"):
