@@ -182,6 +182,28 @@ def test_what_the_file_system_refuses_is_its_own_error(tmp_path):
         read_archive(tmp_path)
 
 
+@pytest.mark.parametrize("kind", ["pipe", "device"])
+def test_what_may_never_end_is_refused_unread(kind, tmp_path):
+    """In a process that can be ended, and has no room for all zeros of a device."""
+    path = "/dev/zero" if kind == "device" else tmp_path / "pipe"
+    if kind == "pipe":
+        os.mkfifo(path)
+    code = f"""
+import resource
+from tinyclf import ArchiveError
+from tinyclf.archive import read_archive
+used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (used + 2**28, used + 2**28))
+try:
+    read_archive({str(path)!r})
+except ArchiveError as error:
+    print(error)
+"""
+    command = [sys.executable, "-c", code]
+    run = subprocess.run(command, capture_output=True, text=True, check=True, timeout=20)
+    assert run.stdout == f"{str(path)!r} is a pipe or a device, and no file that tinyclf has saved\n"
+
+
 def foreign():
     yield "empty", b""
     yield "text", b"a, b\n1, 2\n"

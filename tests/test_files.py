@@ -1,5 +1,7 @@
 """A file is whole at any moment: the old one until the new one is complete."""
 
+import os
+
 import pytest
 
 from tinyclf.files import write_atomically
@@ -40,3 +42,29 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path, error
 def test_a_folder_that_is_missing_is_an_error(tmp_path):
     with pytest.raises(FileNotFoundError):
         write_atomically(tmp_path / "no" / "file", lambda file: None)
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o664, 0o400])
+def test_the_new_file_may_be_read_by_those_who_might_read_the_old_one(tmp_path, mode):
+    path = tmp_path / "file"
+    path.write_bytes(b"old")
+    path.chmod(mode)
+    seen = []
+
+    def write(file):
+        seen.append(os.fstat(file.fileno()).st_mode & 0o777)
+        file.write(b"new")
+
+    write_atomically(path, write)
+    assert seen == [mode]  # before anything is in it
+    assert path.stat().st_mode & 0o777 == mode
+    assert path.read_bytes() == b"new"
+
+
+@pytest.mark.parametrize("name", ["a" * 255, "\N{SNOWMAN}" * 85])
+def test_a_name_may_be_as_long_as_the_file_system_allows(tmp_path, name):
+    path = tmp_path / name
+    path.touch()
+    write_atomically(path, lambda file: file.write(b"new"))
+    assert path.read_bytes() == b"new"
+    assert os.listdir(tmp_path) == [name]

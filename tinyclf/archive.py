@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import stat
 import zipfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -74,6 +75,9 @@ def read_archive(path: str | Path) -> tuple[Any, list[Array]]:
     ArchiveError
         If it is no archive, or not as it was written.
     """
+    mode = Path(path).stat().st_mode
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):  # reading might wait for ever, or never end
+        raise ArchiveError(f"{str(path)!r} is a pipe or a device, and no file that tinyclf has saved")
     with Path(path).open("rb") as file:
         try:
             return _read(file)

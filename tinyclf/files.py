@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -22,8 +24,8 @@ def place_for(path: str | Path) -> Path:
 def write_atomically(path: str | Path, write: Callable[[BinaryIO], object]) -> None:
     """Write a new file beside the path, which takes the path's place once it is complete.
 
-    If this fails, the new file is removed. Only a process that is killed leaves it, under the path's name
-    with a random number and ``.tmp``.
+    If this fails, the new file is removed. Only a process that is killed leaves it, under the path's name (or
+    how that begins) with a random number and ``.tmp``. Who may read the old file may read the new one.
 
     Parameters
     ----------
@@ -32,9 +34,11 @@ def write_atomically(path: str | Path, write: Callable[[BinaryIO], object]) -> N
         Is given the new file, open for bytes.
     """
     path = place_for(path)
-    unfinished = path.with_name(f"{path.name}.{uuid.uuid4().hex}.tmp")
+    unfinished = path.with_name(f"{path.name[:50]}.{uuid.uuid4().hex}.tmp")  # names end after 255 bytes
     try:
         with unfinished.open("xb") as file:
+            with suppress(OSError):  # there is no old file, or file systems that know no modes
+                shutil.copymode(path, unfinished)
             write(file)
             file.flush()
             os.fsync(file.fileno())
