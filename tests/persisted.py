@@ -97,7 +97,7 @@ PARAMETERS = [
     *({"early_stopping": early} for early in (True, False, "auto", np.True_)),
     {"class_weight": "balanced"},
     {"class_weight": {0: 2.0, np.int64(1): np.float32(0.5), np.uint8(2): 3}},
-    *({"dtype": dtype} for dtype in ("float32", "float64", None, np.float32, np.float64)),
+    *({"dtype": dtype} for dtype in ("float32", "f8", None, np.float32, np.float64, float)),
     *({"dtype": np.dtype(name)} for name in ("f4", "f8")),
     *({"random_state": state} for state in (None, np.int64(7), 2**32 - 1)),
     {"alpha": np.float64(1e-3), "max_iter": np.int16(2), "shuffle": np.False_, "tol": 0},

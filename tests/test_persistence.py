@@ -299,6 +299,19 @@ def test_a_subclass_is_refused_since_a_file_holds_no_methods(path):
         MyClassifier(max_iter=1).fit(IRIS, SPECIES).save(path)
 
 
+def test_a_subclass_that_has_a_save_of_its_own_is_refused_too(path):
+    class MyClassifier(TinyClassifier):
+        def save(self, path):
+            super().save(path)
+
+        def predict(self, X):
+            return super().predict(X)[::-1]
+
+    with pytest.raises(ValueError, match="not what MyClassifier, a class of its own, is beside that"):
+        MyClassifier(max_iter=1).fit(IRIS, SPECIES).save(path)
+    assert not path.exists()
+
+
 @pytest.mark.parametrize(
     ("parameters", "reason"),
     [
@@ -396,8 +409,17 @@ def found(node, test):
 LAYERS_AT, TREE = ("fitted", "layers"), ("fitted", "labels", "fields", "classes")
 STREAM = ("fitted", "streams", 0, "state")
 NUMBER, SOME = {"$": "scalar", "at": 13}, {"$": "array", "at": 13}
+ENDLESS = np.empty((10**9, 0))  # of no bytes, but whoever goes through it makes an array of each row
 WRONG = [
     # (place, value, array 13, words of the error)
+    *(
+        (("parameters", "class_weight"), {"$": kind, "items": SOME}, ENDLESS, "its items are no list")
+        for kind in ("tuple", "dict")
+    ),
+    (("parameters", "class_weight"), {"$": "objects", "shape": [2], "items": "ab"}, None, "are no list"),
+    (("parameters", "hidden_layer_sizes"), SOME, ENDLESS, "must be whole numbers"),
+    (("parameters", "dropout"), SOME, ENDLESS, "dropout must be a rate"),
+    (TREE, SOME, ENDLESS, "it has no classes"),
     (("format",), "tinyclf.Network", None, "of another format"),
     (("format",), ..., None, "of another format"),
     *((("version",), version, None, "its version is") for version in (0, -1, "x", True, 1.0, None, [1])),
@@ -553,7 +575,7 @@ WRONG = [
     (("fitted", "books"), [], None, "AttributeError"),
     (("progress",), [], None, "AttributeError"),
     (("progress",), {"$": "dict", "items": []}, None, "its progress is none"),
-    (("progress",), {"$": "dict", "items": 5}, None, "TypeError"),
+    (("progress",), {"$": "dict", "items": 5}, None, "its items are no list"),
     (("progress", "items", 0, 1), 5, None, "its progress is none"),
     (("progress", "items", 1, 1), 5, None, "AttributeError"),
     (("progress", "items", 1, 1, "items", 0, 1), SOME, np.zeros(4), "its seed is none"),

@@ -62,7 +62,7 @@ _KNOWN: tuple[Any, ...] = (
     *(SoftmaxCrossEntropy, SigmoidCrossEntropy),
     *(SGD, Adam, AdamW),
     *(Labels, LabelSets, Probabilities),
-    *(Scaling, Plateau, np.float32, np.float64),
+    *(Scaling, Plateau, float, np.float32, np.float64),
     *schedules.SCHEDULES.values(),
     *(initialisers.glorot_uniform, initialisers.glorot_uniform_logistic, initialisers.he_normal),
 )
@@ -175,6 +175,11 @@ class Reader:
         """Return an array, each of which belongs to one value."""
         return self.arrays.pop(node["at"])
 
+    def items(self, node: Any) -> list[Any]:
+        """Return items; an array without entries can have more rows than there is memory."""
+        _check(type(node["items"]) is list, "its items are no list")
+        return [self(item) for item in node["items"]]
+
     def thing(self, name: str) -> Any:
         """Return the class or function of a name."""
         if name not in self.things:
@@ -211,8 +216,9 @@ def _object(read: Reader, node: dict[str, Any]) -> Any:
 
 
 def _objects(read: Reader, node: dict[str, Any]) -> Array:
-    flat = np.empty(len(node["items"]), object)
-    flat[:] = [read(item) for item in node["items"]]
+    items = read.items(node)
+    flat = np.empty(len(items), object)
+    flat[:] = items
     return flat.reshape(node["shape"])
 
 
@@ -231,8 +237,8 @@ def _generator(read: Reader, node: dict[str, Any]) -> np.random.Generator:
 
 _READERS: dict[Any, tuple[set[str], Callable[[Reader, dict[str, Any]], Any]]] = {
     "float": ({"value"}, lambda read, node: float(node["value"])),
-    "tuple": ({"items"}, lambda read, node: tuple(read(node["items"]))),
-    "dict": ({"items"}, lambda read, node: dict(read(node["items"]))),
+    "tuple": ({"items"}, lambda read, node: tuple(read.items(node))),
+    "dict": ({"items"}, lambda read, node: dict(read.items(node))),
     "array": ({"at"}, Reader.array),
     "scalar": ({"at"}, lambda read, node: read.array(node)[()]),
     "dtype": ({"at"}, lambda read, node: read.array(node).dtype),
@@ -308,7 +314,7 @@ def packed(
 
 def described(model: Any, write: Writer) -> dict[str, Any]:
     """Return the parameters of a model as JSON."""
-    if "save" not in vars(type(model)):
+    if type(model).__module__ != f"{__package__}.classifier":
         raise ValueError(
             f"a file holds a TinyClassifier, and not what {type(model).__name__}, a class of its own, is "
             "beside that; pickle it"
