@@ -10,9 +10,11 @@ import warnings
 
 import joblib
 import numpy as np
+import pandas as pd
 import pytest
+import scipy.sparse
 from persisted import shown
-from resuming import FITS, NAMES, X, checkpoint, fit_and_tell, fit_of
+from resuming import COLUMNS, FITS, NAMES, ROWS, X, checkpoint, fit_and_tell, fit_of
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
 
@@ -300,33 +302,60 @@ def crashed(name, path, **parameters):
 
 
 @pytest.mark.parametrize(
-    "change", ["parameter", "rows", "labels", "weights", "validation", "seed", "no resume"]
+    "others",
+    [
+        *("max_iter", "alpha, random_state", "hidden_layer_sizes", "X", "y, y_val", "sample_weight", "X_val"),
+        *("y_val", "sample_weight_val", "X, X_val"),
+    ],
 )
-def test_a_file_of_another_fit_is_refused_and_stays(change, path):
+def test_a_file_of_another_fit_is_refused_with_what_differs_and_stays(others, path):
     model = TinyClassifier(hidden_layer_sizes=10, max_iter=5, random_state=0)
-    data, validation = [X, NAMES, np.ones(600)], {"X_val": X[:50], "y_val": NAMES[:50]}
-    callbacks = [Checkpoint(path, resume=change != "no resume"), Ends(3, Crash)]
+    frame = pd.DataFrame(X, columns=[f"column {i}" for i in range(12)])
+    data = {"X": frame, "y": NAMES, "sample_weight": np.ones(600), "X_val": frame[:50], "y_val": NAMES[:50]}
     with pytest.raises(Crash):
-        model.set_callbacks(*callbacks).fit(*data, **validation)
-    if change == "parameter":
-        model.set_params(alpha=2e-4)
-    elif change == "seed":
-        model.set_params(random_state=1)
-    elif change == "rows":
-        data[0] = np.nextafter(X, 9, dtype=np.float32)
-    elif change == "labels":
-        data[1] = np.where(NAMES == "yes", "sure", NAMES)
-        validation["y_val"] = data[1][:50]
-    elif change == "weights":
-        data[2] = np.linspace(1, 2, 600)
-    elif change == "validation":
-        validation["y_val"] = NAMES[50:100]
+        model.set_callbacks(Checkpoint(path, resume=True), Ends(3, Crash)).fit(**data)
+    sure = np.where(NAMES == "yes", "sure", NAMES)
+    renamed = frame.rename(columns={"column 3": "age"})
+    changes = {
+        "max_iter": {"max_iter": 10},
+        "alpha, random_state": {"alpha": 2e-4, "random_state": 1},
+        "hidden_layer_sizes": {"hidden_layer_sizes": np.array([10])},
+        "X": {"X": frame.map(lambda x: np.nextafter(x, 9))},
+        "y, y_val": {"y": sure, "y_val": sure[:50]},
+        "sample_weight": {"sample_weight": np.linspace(1, 2, 600)},
+        "X_val": {"X_val": frame[50:100]},
+        "y_val": {"y_val": NAMES[50:100]},
+        "sample_weight_val": {"sample_weight_val": np.ones(50)},
+        "X, X_val": {"X": renamed, "X_val": renamed[:50]},
+    }[others]
+    parameters = {name: value for name, value in changes.items() if name in model.get_params()}
+    model.set_params(**parameters)
+    data |= {name: value for name, value in changes.items() if name not in parameters}
     before = path.read_bytes()
-    with pytest.raises(ValueError, match=r"checkpoint.npz' was not left by this fit: .* Remove the file"):
-        model.set_callbacks(Checkpoint(path, resume=True)).fit(*data, **validation)
+    said = rf"checkpoint.npz' was left by another fit, with other {others}\. Fit as it did, or remove the"
+    with pytest.raises(ValueError, match=said):
+        model.set_callbacks(Checkpoint(path, resume=True)).fit(**data)
     assert path.read_bytes() == before
     path.unlink()
-    model.fit(*data, **validation)
+    model.fit(**data)
+
+
+def test_a_file_that_was_made_without_resume_is_not_gone_on_with(path):
+    fit_of("defaults", Checkpoint(path))
+    with pytest.raises(
+        ValueError, match=r"checkpoint.npz' was not made with resume=True, .* Remove the file"
+    ):
+        fit_of("defaults", checkpoint(path))
+
+
+def test_a_finished_fit_of_other_names_is_not_taken(path):
+    """Its weights would be the same, but not what it takes and what it answers."""
+    rows = pd.DataFrame(ROWS)
+    model = TinyClassifier(max_iter=2).set_callbacks(Checkpoint(path, resume=True)).fit(rows, COLUMNS)
+    with pytest.raises(ValueError, match="with other X. "):
+        model.fit(rows.rename(columns=str), COLUMNS)
+    with pytest.raises(ValueError, match="with other y. "):
+        model.fit(rows, scipy.sparse.csr_array(COLUMNS))
 
 
 def test_a_fit_that_only_says_more_is_the_same(path, capsys):
@@ -372,7 +401,7 @@ def test_a_failed_resumption_leaves_the_model_as_it_was(path):
     crashed("defaults", path)
     model = fit_of("defaults", alpha=0.5).set_callbacks(checkpoint(path))
     before = shown(model)
-    with pytest.raises(ValueError, match="was not left by this fit"):
+    with pytest.raises(ValueError, match="was left by another fit"):
         model.fit(X, NAMES)
     assert shown(model) == before
 
@@ -397,7 +426,7 @@ def test_fits_that_share_a_path_are_refused_if_they_are_to_go_on(path):
     model = TinyClassifier(hidden_layer_sizes=4, max_iter=4, random_state=0)
     model.set_callbacks(Checkpoint(path, resume=True))
     search = GridSearchCV(model, {"alpha": [1e-4, 1e-2]}, cv=2, error_score="raise")
-    with pytest.raises(ValueError, match="was not left by this fit"):
+    with pytest.raises(ValueError, match="was left by another fit"):
         search.fit(X, NAMES)
 
 

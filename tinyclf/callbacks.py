@@ -173,15 +173,15 @@ class _Saving:
     ----------
     path : Path
     best : Best
-    fit : str or None
-        What tells the fit from others, if it can be resumed.
+    fit : dict of str or None
+        What tells the fit from others, by name, if it can be resumed.
     progress : callable or None
         Returns what `Supervisor.progress` returns, once the training has begun.
     """
 
     path: Path
     best: Best = field(default_factory=Best)
-    fit: str | None = None
+    fit: dict[str, str] | None = None
     progress: Callable[[], dict[str, Any] | None] | None = None
 
 
@@ -194,7 +194,8 @@ class Checkpoint(_Callback):
 
     With ``resume=True`` a fit that was killed is gone on with: run the same program again, and `fit` begins
     where the file stops, and ends with the same weights, bit for bit on the same machine, as if it had never
-    been killed. Nothing is left to do for a fit that was finished. A fit that Ctrl-C has ended leaves the
+    been killed. Nothing is left to do for a fit that was finished. What comes after the last epoch (``refit``,
+    ``calibrate``) leaves no files of its own, and is done again if it is killed. A fit that Ctrl-C has ended leaves the
     file of its last epoch, and is gone on with, too. To begin anew, remove the file.
 
     Each fit needs a path of its own, also in a search: fits that share one, at the same time or one after the
@@ -210,8 +211,10 @@ class Checkpoint(_Callback):
         best so far.
     resume : bool, default=False
         Whether `fit` goes on from the file, if there is one. The parameters and the data must be those of the
-        fit that left it. Not with "lbfgs", whose solver cannot be stopped and started, and not for a fit that
-        itself goes on from an earlier one (``warm_start``). Other callbacks begin anew.
+        fit that left it, also ``max_iter``, over which learning rates may fall: to train a finished model for
+        longer, load it and fit it with ``warm_start``. Not with "lbfgs", whose solver cannot be stopped and
+        started, and not for a fit that itself goes on from an earlier one (``warm_start``). Other callbacks
+        begin anew.
     custom : mapping of str to class or function, optional
         What is not tinyclf's own in the model, as for `TinyClassifier.save`.
     """
@@ -257,28 +260,38 @@ class Checkpoint(_Callback):
                 "Checkpoint(resume=True) cannot go on with a fit that goes on by warm_start=True"
             )
         saving: _Saving = self._fits[fit_of(context)]
-        saving.fit = self._name_of(estimator, data)
+        saving.fit = self._made_by(estimator, data)
         if not saving.path.exists():
             return None
         model, progress = persistence.load(TinyClassifier, saving.path, self.custom)
-        if progress is None or progress["fit"] != saving.fit:
+        if progress is None:
             raise ValueError(
-                f"{str(saving.path)!r} was not left by this fit: its parameters or data were others, or it "
-                "was made without resume=True. Remove the file to begin anew"
+                f"{str(saving.path)!r} was not made with resume=True, and no fit can go on from it. Remove "
+                "the file to begin anew"
+            )
+        found = progress["fit"]
+        others = [name for name in {**saving.fit, **found} if saving.fit.get(name) != found.get(name)]
+        if others:
+            raise ValueError(
+                f"{str(saving.path)!r} was left by another fit, with other {', '.join(others)}. Fit as it "
+                "did, or remove the file to begin anew"
             )
         return model, progress["training"]
 
-    def _name_of(self, estimator: Any, data: tuple[Sample | None, ...]) -> str:
-        """Return what tells this fit from all that have other parameters or data."""
-        write = persistence.Writer(self.custom)
-        parameters = persistence.described(estimator, write)
-        del parameters["verbose"]
-        rows = [
-            (s.X, s.targets, s.weight, s.factor, s.labels.kind, s.labels.classes)
-            for s in data
-            if s is not None
-        ]
-        return str(joblib.hash((parameters, write.arrays, rows), coerce_mmap=True))
+    def _made_by(self, estimator: Any, data: tuple[Sample | None, ...]) -> dict[str, str]:
+        """Return a hash of each parameter, and of all data: what tells this fit from others."""
+        made_by: dict[str, Any] = {}
+        for name, value in estimator.get_params(deep=False).items():
+            write = persistence.Writer(self.custom)
+            made_by[name] = write(value, name), write.arrays
+        del made_by["verbose"]
+        columns = getattr(estimator, "feature_names_in_", None)
+        for suffix, sample in zip(("", "_val"), data, strict=True):
+            if sample is not None:
+                made_by[f"X{suffix}"] = sample.X, columns
+                made_by[f"y{suffix}"] = sample.targets, sample.labels
+                made_by[f"sample_weight{suffix}"] = sample.weight
+        return {name: str(joblib.hash(value, coerce_mmap=True)) for name, value in made_by.items()}
 
     def training_begins(self, context: Any, progress: Callable[[], dict[str, Any] | None]) -> None:
         """Note how to ask for the progress of the training."""

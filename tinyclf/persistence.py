@@ -474,9 +474,9 @@ def _check_books(books: dict[str, Any]) -> None:
 def _check_progress(progress: Any, model: Any) -> None:
     if progress is None:
         return
-    _check(
-        progress.keys() == {"fit", "training"} and isinstance(progress["fit"], str), "its progress is none"
-    )
+    _check(progress.keys() == {"fit", "training"}, "its progress is none")
+    named = all(isinstance(text, str) for pair in progress["fit"].items() for text in pair)
+    _check(named, "its progress is that of no fit")
     if (training := progress["training"]) is None:
         return
     _check(training.keys() == {"seed", "best", "scales", "stopped"}, "its progress is none")
