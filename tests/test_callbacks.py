@@ -363,6 +363,16 @@ def test_a_folder_that_is_missing_is_named_before_the_training(tmp_path):
     with pytest.raises(FileNotFoundError, match="no folder .*missing' to save 'model.npz' in"):
         model.fit(X, Y)
     assert recorder.calls == ["setup", "teardown"]
+
+
+def test_a_folder_that_takes_no_files_is_found_before_the_training():
+    recorder = Recorder()
+    with pytest.raises(OSError, match="/proc/"):  # which takes none of root either
+        quick().set_callbacks(recorder, Checkpoint("/proc/model.npz")).fit(X, Y)
+    assert recorder.calls == ["setup", "teardown"]
+
+
+def test_every_is_a_whole_number():
     with pytest.raises(ValueError, match="every must be at least 1, got 0"):
         Checkpoint("model.npz", every=0)
 

@@ -19,6 +19,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 import joblib
@@ -194,9 +195,9 @@ class Checkpoint(_Callback):
 
     With ``resume=True`` a fit that was killed is gone on with: run the same program again, and `fit` begins
     where the file stops, and ends with the same weights, bit for bit on the same machine, as if it had never
-    been killed. Nothing is left to do for a fit that was finished. What comes after the last epoch (``refit``,
-    ``calibrate``) leaves no files of its own, and is done again if it is killed. A fit that Ctrl-C has ended leaves the
-    file of its last epoch, and is gone on with, too. To begin anew, remove the file.
+    been killed. Nothing is left to do for a fit that was finished. What follows the last epoch, ``refit`` and
+    ``calibrate``, leaves no files of its own: if it is killed, it is done again. A fit that Ctrl-C has ended
+    leaves the file of its last epoch, and is gone on with, too. To begin anew, remove the file.
 
     Each fit needs a path of its own, also in a search: fits that share one, at the same time or one after the
     other, replace each other's file, or with ``resume=True`` are refused.
@@ -242,7 +243,9 @@ class Checkpoint(_Callback):
         persistence.described(estimator, persistence.Writer(self.custom))  # names what a file cannot hold
 
     def _new(self) -> _Saving:
-        return _Saving(place_for(self.path))
+        path = place_for(self.path)
+        with TemporaryFile(dir=path.parent):  # an error before the training if the folder takes no files
+            return _Saving(path)
 
     def resumed(self, estimator: Any, context: Any, data: tuple[Sample | None, ...]) -> Any:
         """Return the model and the progress of the fit that is about to begin, if the file has them."""
