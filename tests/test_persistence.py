@@ -426,6 +426,7 @@ WRONG = [
     (("version",), 2, None, "saved by a newer tinyclf, .* in version 2 of the format; this one, .*, reads 1"),
     (("version",), 10**400, None, "saved by a newer tinyclf"),
     (("progress",), ..., None, "its parts are"),
+    (("made_by",), "0.1", np.zeros(3), r"no value is in its arrays \[13\]"),
     (("more",), 1, None, "its parts are"),
     (("parameters",), [], None, "AttributeError"),
     (("parameters", "alpha"), ..., None, r"its parameters differ by \['alpha'\]"),
@@ -604,8 +605,10 @@ def test_contents_that_no_model_has_are_refused_with_a_reason(place, value, arra
         tracemalloc.stop()
 
 
-def test_what_was_not_changed_is_loaded(saved, path):
-    write_archive(path, *saved)
+@pytest.mark.parametrize("made_by", ["0.0.1", "99.0", None])
+def test_what_was_not_changed_is_loaded_whichever_release_has_made_it(made_by, saved, path):
+    plain, arrays = saved
+    write_archive(path, replaced(plain, ("made_by",), made_by), arrays)
     assert load(path).predict(pd.DataFrame(IRIS, columns=list("pqrs"))).shape == (150,)
 
 

@@ -854,6 +854,8 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         for name, value in vars(finished).items():
             if name not in given:
                 setattr(self, name, value)
+        if self.verbose:
+            print("This fit was finished before; the model is what it has left.")
         hooks.fit_ends()
         return self
 

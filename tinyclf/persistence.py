@@ -358,6 +358,7 @@ def _model(cls: type[Any], plain: Any, read: Reader) -> tuple[Any, dict[str, Any
     _check_books(books)
     vars(model).update(books)
     _check_progress(progress, model)
+    _check(not read.arrays, "no value is in its arrays", list(read.arrays)[:5])
     return model, progress
 
 

@@ -95,6 +95,7 @@ class Supervisor:
         best = self.watch.best
         best.score, best.epoch, best.theta = progress["best"]
         self.scales, self.stopped = progress["scales"], progress["stopped"]
+        self._say(f"Going on after {model.n_iter_} epochs.")
 
     def fit(
         self, sample: Sample, rows: Array, hooks: Hooks, *, interruptible: bool, resumed: Any = None
