@@ -279,6 +279,8 @@ def test_sizes_are_checked_before_memory_is_taken(path):
     for sizes in ((2**31, 2**31), (100, 2**31), (2**31, 100), (2**32 - 1, 2**32 - 1)):
         lies[at + 20 : at + 28] = b"".join(size.to_bytes(4, "little") for size in sizes)
         assert_refused(path, bytes(lies))
+    lies[at + 20 : at + 28] = 2 * len(lies).to_bytes(4, "little")
+    assert_refused(path, bytes(lies), "said to be larger than the file")
 
 
 HEADERS = [

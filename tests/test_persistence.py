@@ -7,6 +7,7 @@ import pickle
 import subprocess
 import sys
 import tracemalloc
+from dataclasses import dataclass
 from pathlib import Path
 
 import joblib
@@ -283,6 +284,27 @@ def test_objects_that_are_more_than_their_attributes_are_refused(cls, path):
     custom = {"it": model.activation}
     model.save(path, custom)
     assert load(path, custom).activation is model.activation
+
+
+@dataclass
+class Counting:
+    """A schedule that knows more than its fields."""
+
+    rate: float
+
+    def __post_init__(self):
+        self.calls = 0
+
+    def __call__(self, progress):
+        self.calls += 1
+        return self.rate / self.calls
+
+
+def test_an_object_of_ones_own_is_all_of_its_attributes(path):
+    model = quick(learning_rate=Counting(0.5)).fit(IRIS, SPECIES)
+    twin = reloaded(model, path, {"Counting": Counting})
+    assert twin.learning_rate.calls == model.learning_rate.calls > 3
+    assert_same(twin, model, IRIS)
 
 
 def test_a_model_that_is_not_fitted_is_refused(path):

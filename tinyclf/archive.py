@@ -100,7 +100,7 @@ def _read(file: BinaryIO) -> tuple[Any, list[Array]]:
             raise ArchiveError(f"its members are {found[:5]}")
         if sum(info.file_size for info in infos) > size:
             raise ArchiveError(f"its members are said to be larger than the file, which has {size} bytes")
-        if any(info.compress_type or info.compress_size != info.file_size for info in infos):
+        if any(info.compress_size != info.file_size for info in infos):
             raise ArchiveError("its members are compressed")
         *members, digest = map(archive.read, names)
     if digest != _digest(members):

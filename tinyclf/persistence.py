@@ -133,8 +133,8 @@ class Writer:
                 f"{what} is {value!r}, and a file cannot hold code: {name} is not tinyclf's own. Give it a "
                 f"name, custom={{{name!r}: {name}}}, and load with the same custom"
             )
-        if _is_made_by_its_fields(cls):
-            held = {field.name: getattr(value, field.name) for field in fields(cls) if field.init}
+        if is_dataclass(cls) and cls in _KNOWN:
+            held = {field.name: getattr(value, field.name) for field in fields(cls)}
         elif cls.__new__ is object.__new__ and not any(vars(c).get("__slots__") for c in cls.__mro__):
             held = vars(value)
         else:
@@ -199,17 +199,12 @@ def _table(custom: Mapping[str, Any] | None) -> dict[str, Any]:
     return {**KNOWN, **custom}
 
 
-def _is_made_by_its_fields(cls: type[Any]) -> bool:
-    """Tell whether the constructor takes all that an object is; it is called then, and checks them."""
-    return is_dataclass(cls) and (cls in _KNOWN or "__dataclass_fields__" in vars(cls))
-
-
 def _object(read: Reader, node: dict[str, Any]) -> Any:
     cls = read.thing(node["class"])
     _check(isinstance(cls, type), f"it has {node['class']!r} as a class")
     held = {name: read(item) for name, item in node["fields"].items()}
-    if cls in _KNOWN or _is_made_by_its_fields(cls):
-        return cls(**held)
+    if cls in _KNOWN:
+        return cls(**held)  # which checks them
     made = cls.__new__(cls)
     vars(made).update(held)
     return made
