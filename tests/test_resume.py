@@ -145,6 +145,22 @@ def test_a_fit_that_another_callback_has_stopped_stays_stopped(order, path, monk
         assert shown(fit_of("dropout", checkpoint(copy), *others).set_callbacks()) == shown(expected)
 
 
+def test_a_fit_that_was_stopped_begins_no_epoch_more(path, monkeypatch):
+    class Sees(Ends):
+        def on_fit_task_begin(self, estimator, context):
+            seen.append(context.task_name)
+
+    def crashes(*_):
+        raise Crash
+
+    seen = []
+    monkeypatch.setattr(supervisor.Supervisor, "_refit", crashes)
+    for callback in (Ends(5, True), Sees(0, None)):
+        with pytest.raises(Crash):
+            fit_of("dropout", checkpoint(path), callback)
+    assert seen == ["fit"]
+
+
 def test_a_finished_fit_is_taken_from_its_file(path, monkeypatch):
     first = fit_of("dropout", checkpoint(path))
     before = path.read_bytes(), path.stat().st_mtime_ns
