@@ -479,6 +479,17 @@ def test_an_interrupted_refit_keeps_the_earlier_model_until_it_has_an_epoch():
     np.testing.assert_array_equal(model.predict_proba(IRIS), before)
 
 
+def test_partial_fit_does_not_wait_for_the_score_that_the_fit_before_it_had():
+    """It watches the training loss, which never falls below a score of -1 with the opposite sign."""
+    model = plainly(solver="sgd", learning_rate="adaptive", learning_rate_init=0.1, max_iter=20, tol=0.0)
+    model.set_params(early_stopping=True, n_iter_no_change=25).fit(IRIS, NAMES)
+    model.set_params(early_stopping=False, n_iter_no_change=2, shuffle=False, batch_size=150)
+    for _ in range(6):
+        model.partial_fit(IRIS, NAMES)
+    assert (np.diff(model.loss_curve_[-6:]) < 0).all()
+    assert model._state.scale == 1.0
+
+
 def test_an_interrupted_partial_fit_changes_nothing():
     model = plainly(batch_size=50, loss=Interrupts(at=5)).partial_fit(IRIS, NAMES, classes=np.unique(NAMES))
     before = model.network_.theta.copy()

@@ -513,6 +513,8 @@ WRONG = [
     ((*LAYERS_AT, 0, "fields", "init"), None, None, "init must be a function"),
     ((*LAYERS_AT, 0), {"$": "object", "class": "ReLU", "fields": {}}, None, "no dense layers at"),
     ((*LAYERS_AT, 0), {"$": "named", "name": "Dense"}, None, "it has no layers"),
+    ((*LAYERS_AT, 1, "fields"), {"rate": 1.0}, None, "TypeError"),
+    (("fitted", "labels", "fields", "named"), 1, None, "TypeError"),
     (LAYERS_AT, [], None, "no dense layers at"),
     *(
         (("fitted", "ends"), ends, None, "no dense layers at")
