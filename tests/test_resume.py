@@ -203,6 +203,9 @@ def test_other_callbacks_see_the_epochs_that_are_left(path):
         fit_of("defaults", checkpoint(path), Ends(10, Crash))
     fit_of("defaults", checkpoint(path), Sees(0, None))
     assert seen == [("epoch", 0, 11), ("epoch", 1, 12), ("fit", 0, 12)]
+    seen.clear()
+    fit_of("defaults", checkpoint(path), Sees(0, None))  # it was finished
+    assert seen == [("fit", 0, 12)]
 
 
 # --- kills -------------------------------------------------------------------------------------------------
