@@ -24,7 +24,18 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from table import Brier, RMSprop, Swish
 
-from tinyclf import ArchiveError, Checkpoint, Dense, EarlyStopping, Layer, TinyClassifier, load
+from tinyclf import (
+    Adam,
+    ArchiveError,
+    Checkpoint,
+    Dense,
+    EarlyStopping,
+    Layer,
+    ReLU,
+    Tanh,
+    TinyClassifier,
+    load,
+)
 from tinyclf.archive import read_archive, write_archive
 
 pytestmark = [
@@ -368,6 +379,10 @@ def test_custom_that_is_none_is_named_in_saving_and_loading(custom, error, match
     with pytest.raises(error, match=match) as caught:
         load(path, custom)
     assert not isinstance(caught.value, ArchiveError)
+
+
+def test_custom_may_have_what_is_known_anyway(path):
+    assert_same(reloaded(model := quick().fit(IRIS, SPECIES), path, {"ReLU": ReLU}), model, IRIS)
 
 
 def test_what_is_missing_in_custom_is_named_when_a_file_is_loaded(path):
@@ -741,6 +756,13 @@ def test_skops_needs_to_trust_one_type_only(name):
     data = skops.dumps(model)
     assert skops.get_untrusted_types(data=data) == ["tinyclf.classifier.TinyClassifier"]
     assert_same(skops.loads(data, trusted=["tinyclf.classifier.TinyClassifier"]), model, X)
+
+
+def test_skops_needs_to_trust_no_parameters_either():
+    skops = pytest.importorskip("skops.io")
+    model = quick(solver=Adam(1e-3), activation=[Tanh()]).partial_fit(IRIS, SPECIES, classes=[0, 1, 2])
+    data = skops.dumps(model)
+    assert skops.get_untrusted_types(data=data) == ["tinyclf.classifier.TinyClassifier"]
 
 
 def test_skops_takes_a_pipeline():

@@ -1,5 +1,6 @@
 """A fit that was killed goes on from its checkpoint, and ends as if it had never been killed, bit for bit."""
 
+import contextlib
 import multiprocessing
 import os
 import pickle
@@ -375,6 +376,17 @@ def test_a_finished_fit_of_other_names_is_not_taken(path):
         model.fit(rows.rename(columns=str), COLUMNS)
     with pytest.raises(ValueError, match="with other y. "):
         model.fit(rows, scipy.sparse.csr_array(COLUMNS))
+
+
+def test_the_same_rows_may_come_from_a_memory_map(path, tmp_path):
+    np.save(tmp_path / "rows.npy", X)
+    mapped = np.load(tmp_path / "rows.npy", mmap_mode="r")
+    for rows in (X, mapped, X.copy()):
+        model = TinyClassifier(hidden_layer_sizes=4, max_iter=4, random_state=0)
+        ends = [Ends(2, Crash)] if rows is X else []
+        with contextlib.suppress(Crash):
+            model.set_callbacks(Checkpoint(path, resume=True), *ends).fit(rows, NAMES)
+    assert shown(model.set_callbacks()) == shown(clone(model).fit(X, NAMES))
 
 
 def test_a_fit_that_only_says_more_is_the_same(path, capsys):

@@ -36,11 +36,10 @@ class Books:
         model.best_loss_ = math.inf
         model.validation_scores_ = model.validation_loss_curve_ = model.best_validation_score_ = None
 
-    def copy(self, other: Any) -> None:
-        """Take over the books of another model."""
+    def take(self, other: Any) -> None:
+        """Take over the books of another model, which does not keep them."""
         for name in NAMES:
-            value = getattr(other, name)
-            setattr(self.model, name, list(value) if isinstance(value, list) else value)
+            setattr(self.model, name, getattr(other, name))
 
     def begin(self, *, validates: bool, anew: bool, by_score_alone: bool) -> None:
         """Begin a fit, or one call of partial_fit.

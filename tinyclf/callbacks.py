@@ -294,7 +294,7 @@ class Checkpoint(_Callback):
                 made_by[f"X{suffix}"] = sample.X, columns
                 made_by[f"y{suffix}"] = sample.targets, sample.labels
                 made_by[f"sample_weight{suffix}"] = sample.weight
-        return {name: str(joblib.hash(value, coerce_mmap=True)) for name, value in made_by.items()}
+        return {name: str(joblib.hash(value)) for name, value in made_by.items()}
 
     def training_begins(self, context: Any, progress: Callable[[], dict[str, Any] | None]) -> None:
         """Note how to ask for the progress of the training."""

@@ -69,8 +69,8 @@ _KNOWN: tuple[Any, ...] = (
 KNOWN: dict[str, Any] = {thing.__name__: thing for thing in _KNOWN}
 """Classes and functions that need not be among ``custom``."""
 
-# Larger counts are none. Larger whole numbers no random generator has, and they do not fit into a float.
-_MANY, _BITS = 2**63, 128
+# Of whole numbers: no random generator has larger ones, and these fit into a float.
+_BITS = 128
 
 
 # --- values and JSON ---------------------------------------------------------------------------------------
@@ -491,7 +491,7 @@ def _check_progress(progress: Any, model: Any) -> None:
 
 
 def _is_count(value: Any, least: int = 0) -> bool:
-    return type(value) is int and least <= value < _MANY
+    return type(value) is int and value >= least
 
 
 def _is_vector(array: Any, n: int, dtype: Any) -> bool:

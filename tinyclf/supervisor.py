@@ -90,7 +90,7 @@ class Supervisor:
     def _go_on(self, model: Any, progress: dict[str, Any]) -> None:
         """Go on where this fit was interrupted, with the model as it was then."""
         self.state.restore(model._state.snapshot())
-        self.books.copy(model)
+        self.books.take(model)
         self.watch.plateau = self.state.plateau or self.watch.plateau
         best = self.watch.best
         best.score, best.epoch, best.theta = progress["best"]
