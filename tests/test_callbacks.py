@@ -372,6 +372,14 @@ def test_a_folder_that_takes_no_files_is_found_before_the_training():
     assert recorder.calls == ["setup", "teardown"]
 
 
+def test_what_a_file_cannot_hold_is_named_before_the_training(tmp_path):
+    recorder = Recorder()
+    model = quick(learning_rate=lambda progress: 1.0)
+    with pytest.raises(ValueError, match="learning_rate is <function .* Give it a name, custom="):
+        model.set_callbacks(recorder, Checkpoint(tmp_path / "model.npz", every=100)).fit(X, Y)
+    assert recorder.calls == ["setup", "teardown"]
+
+
 def test_every_is_a_whole_number():
     with pytest.raises(ValueError, match="every must be at least 1, got 0"):
         Checkpoint("model.npz", every=0)

@@ -389,6 +389,12 @@ def test_the_same_rows_may_come_from_a_memory_map(path, tmp_path):
     assert shown(model.set_callbacks()) == shown(clone(model).fit(X, NAMES))
 
 
+def test_the_first_fit_of_many_by_warm_start_goes_on(path):
+    crashed("defaults", path, warm_start=True)
+    model = fit_of("defaults", checkpoint(path), warm_start=True)
+    assert shown(model.set_callbacks()) == shown(fit_of("defaults", warm_start=True).set_callbacks())
+
+
 def test_a_fit_that_only_says_more_is_the_same(path, capsys):
     crashed("defaults", path)
     model = fit_of("defaults", checkpoint(path), verbose=True)
