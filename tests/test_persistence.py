@@ -549,7 +549,10 @@ WRONG = [
         (("fitted", "theta", "at"), at, None, "KeyError|unhashable")
         for at in (-1, 10**9, "2", 1.5, None, [2], 0)
     ),
-    (("fitted", "scaling", "fields", "mean"), SOME, np.zeros(3), "scaling is of other columns"),
+    *(
+        (("fitted", "scaling", "fields", column), SOME, np.zeros(3), "scaling is of other columns")
+        for column in ("mean", "deviation", "mass", "size", "low", "high")
+    ),
     (("fitted", "scaling", "fields", "mean"), SOME, np.zeros(4, np.float32), "scaling is of other columns"),
     (("fitted", "scaling", "fields", "total"), -1.0, None, "its scaling is of no rows"),
     (
