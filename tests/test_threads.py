@@ -1,5 +1,7 @@
-"""BLAS threads: one for small products, all for large ones, and afterwards what they were."""
+"""Threads: BLAS has one, and afterwards what it had; large products are shared, and their bits are not."""
 
+import subprocess
+import sys
 import threading
 
 import numpy as np
@@ -7,9 +9,7 @@ import pytest
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from tinyclf import Dense, Identity, Network, TinyClassifier, _threads, train
-from tinyclf._threads import _LARGE, _TINY, suited
-
-SMALL = (_LARGE + _TINY) // 2
+from tinyclf._threads import _LARGE, _PART, _TINY, one_thread, product
 
 
 class Library:
@@ -29,7 +29,7 @@ class Library:
 @pytest.fixture
 def libraries(monkeypatch):
     found = [Library(8), Library(1), Library(3)]
-    monkeypatch.setattr(_threads, "_libraries", lambda: found)
+    monkeypatch.setattr(_threads, "_libraries", lambda scipy: found)
     return found
 
 
@@ -55,23 +55,33 @@ class Notes(Identity):
         super().forward(p, t)
 
 
-def test_small_products_have_one_thread_and_others_what_there_is(libraries):
-    for size, expected in ((SMALL, [1, 1, 1]), (_LARGE, [8, 1, 3]), (_TINY, [8, 1, 3])):
-        with suited(size):
+def test_blas_has_one_thread_unless_it_takes_no_more_by_itself(libraries):
+    for size, expected in ((np.inf, [1, 1, 1]), (_TINY + 1, [1, 1, 1]), (_TINY, [8, 1, 3])):
+        with one_thread(size):
             assert numbers(libraries) == expected
         assert numbers(libraries) == [8, 1, 3]
     assert libraries[1].told == []  # it has no threads to lose
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("n", [1, 30])
+def test_what_blas_does_by_itself_with_few_multiplications_has_the_same_bits(two_threads, n, dtype):
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(size=(n, _TINY // n)).astype(dtype), rng.normal(size=(_TINY // n, 1)).astype(dtype)
+    alone = a @ b
+    with one_thread():
+        np.testing.assert_array_equal(a @ b, alone)
+
+
 def test_the_numbers_are_back_after_an_exception(libraries):
-    with pytest.raises(KeyboardInterrupt), suited(SMALL):
+    with pytest.raises(KeyboardInterrupt), one_thread():
         raise KeyboardInterrupt
     assert numbers(libraries) == [8, 1, 3]
 
 
 def test_the_last_one_out_restores(libraries):
     # The first to come leaves first: limits that each restore what they found would end at one thread.
-    first, second = suited(SMALL), suited(SMALL)
+    first, second = one_thread(), one_thread()
     first.__enter__()
     second.__enter__()
     first.__exit__(None, None, None)
@@ -91,23 +101,23 @@ def test_an_interrupt_on_the_way_in_or_out_is_made_up_for_by_the_next(libraries,
         raise KeyboardInterrupt
 
     monkeypatch.setattr(_threads, where, interrupted)
-    with pytest.raises(KeyboardInterrupt), suited(SMALL):
+    with pytest.raises(KeyboardInterrupt), one_thread():
         pass
-    with suited(SMALL):
+    with one_thread():
         assert numbers(libraries) == [1, 1, 1]
     assert numbers(libraries) == [8, 1, 3]
 
 
 def test_a_child_process_starts_outside(libraries):
-    with suited(SMALL):
+    with one_thread():
         _threads._after_fork()  # what a fork would do in the child
-        with suited(SMALL):
+        with one_thread():
             assert numbers(libraries) == [1, 1, 1]
         assert numbers(libraries) == [8, 1, 3]
 
 
 def test_what_others_set_meanwhile_stays(libraries):
-    with suited(SMALL):
+    with one_thread():
         libraries[0].set_num_threads(4)
     assert numbers(libraries) == [4, 1, 3]
 
@@ -118,7 +128,7 @@ def test_many_threads_leave_nothing_behind(libraries):
     def work():
         barrier.wait()
         for _ in range(200):
-            with suited(SMALL):
+            with one_thread():
                 assert numbers(libraries) == [1, 1, 1]
 
     threads = [threading.Thread(target=work) for _ in range(8)]
@@ -138,15 +148,15 @@ def two_threads():
         yield
 
 
-@pytest.mark.parametrize(("width", "one"), [(100, True), (_LARGE // 400 + 1, False)])
-def test_training_has_one_thread_where_its_products_are_small(two_threads, width, one):
+@pytest.mark.parametrize("width", [3, _LARGE // 400 + 1])
+def test_training_has_one_thread_and_what_is_between_epochs_all(two_threads, width):
     rng = np.random.default_rng(0)
     X, y = rng.normal(size=(200, width)), rng.integers(2, size=200)
     notes = Notes()
     before = blas()
     for _ in train(Network([Dense(2), notes], width, seed=0), X, y, epochs=2, batch_size=200):
-        assert blas() == before  # between epochs, too: a caller's own work has all threads
-    assert (notes.seen == [[1] * len(before)] * 2) == one
+        assert blas() == before
+    assert notes.seen == [[1] * len(before)] * 2
 
 
 @pytest.mark.parametrize("solver", ["adam", "lbfgs"])
@@ -170,3 +180,119 @@ def test_an_estimator_leaks_no_limit(two_threads, solver):
         with pytest.raises(ZeroDivisionError):
             call()
         assert blas() == before
+
+
+# --- large products ---------------------------------------------------------------------------------------
+
+LARGE = [(700, 300, 200), (200, 300, 700), (2 * _PART, 600, 2 * _PART), (4000, 4000, 3)]
+
+
+def factors(shape, dtype="float32", seed=0):
+    n, k, m = shape
+    rng = np.random.default_rng(seed)
+    return rng.normal(size=(n, k)).astype(dtype), rng.normal(size=(k, m)).astype(dtype)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("shape", [*LARGE, (2, 3, 4), (2 * _PART - 1, 300, 300)])
+def test_a_product_is_the_product(two_threads, shape, dtype):
+    a, b = factors(shape, dtype)
+    out = np.full((len(a), b.shape[1]), np.nan, dtype)
+    wide_a, wide_b = a.astype(float), b.astype(float)
+    bound = 2 * shape[1] * np.finfo(dtype).eps * (abs(wide_a) @ abs(wide_b))
+    for x, y in ((a, b), (np.asfortranarray(a), b), (a, np.asfortranarray(b))):
+        with one_thread():
+            product(x, y, out)
+        assert (abs(out - wide_a @ wide_b) <= bound).all()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("shape", LARGE)
+def test_the_bits_of_a_product_do_not_depend_on_the_number_of_threads(shape, dtype):
+    a, b = factors(shape, dtype)
+    outs = []
+    for n in (1, 2, 3, 7):
+        with threadpool_limits(n, user_api="blas"), one_thread():
+            outs.append(np.empty((len(a), b.shape[1]), dtype))
+            product(a, b, outs[-1])
+    for out in outs[1:]:
+        np.testing.assert_array_equal(out, outs[0])
+
+
+@pytest.fixture
+def workers(monkeypatch):
+    """The threads that compute parts, each of which takes so long that all come to one."""
+    seen = []
+
+    def matmul(a, b, out):
+        seen.append(threading.current_thread().name)
+        threading.Event().wait(0.02)
+        return original(a, b, out=out)
+
+    original = np.matmul
+    monkeypatch.setattr(np, "matmul", matmul)
+    return seen
+
+
+def test_a_large_product_is_shared_among_as_many_threads_as_blas_had(libraries, workers):
+    a, b = factors((9 * _PART, 20, 1000))
+    out = np.empty((len(a), b.shape[1]), "f4")
+    libraries[:] = [Library(1), Library(3)]
+    with one_thread():
+        product(a, b, out)
+    assert len(workers) == 9
+    assert len(set(workers)) == min(3, _threads._pool()._max_workers + 1)
+    libraries[:] = [Library(1)]
+    workers.clear()
+    with one_thread():
+        product(a, b, out)
+    assert set(workers) == {threading.current_thread().name}
+
+
+def test_who_shares_a_product_ignores_what_the_caller_ignores_and_fails_as_the_caller(libraries, monkeypatch):
+    a, b = factors((3 * _PART, 100, 500))
+    out, states = np.empty((len(a), b.shape[1]), "f4"), []
+    main = threading.current_thread()
+
+    def matmul(a, b, out):
+        states.append(np.geterr()["over"])
+        if threading.current_thread() is not main:
+            raise MemoryError
+        threading.Event().wait(0.05)
+
+    monkeypatch.setattr(np, "matmul", matmul)
+    with np.errstate(over="ignore"), one_thread(), pytest.raises(MemoryError):
+        product(a, b, out)
+    assert len(states) >= 2
+    assert set(states) == {"ignore"}
+
+
+def test_a_thread_that_outlives_the_main_one_and_a_fork_compute_large_products():
+    code = """
+import os, sys, threading, time
+import numpy as np
+from threadpoolctl import threadpool_limits
+from tinyclf._threads import one_thread, product
+a, b = np.ones((700, 300), "f4"), np.ones((300, 200), "f4")
+def work():
+    out = np.zeros((700, 200), "f4")
+    with one_thread():
+        product(a, b, out)
+    return (out == 300).all()
+threadpool_limits(2, user_api="blas")
+assert work()
+if hasattr(os, "fork"):
+    import warnings; warnings.simplefilter("ignore")  # of a fork beside threads
+    if (child := os.fork()) == 0:
+        os._exit(0 if work() else 1)
+    assert os.waitpid(child, 0)[1] == 0
+def later():
+    while threading.main_thread().is_alive():
+        time.sleep(0.01)
+    print(work())
+threading.Thread(target=later).start()
+"""
+    run = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (run.stdout, run.stderr, run.returncode) == ("True\n", "", 0)

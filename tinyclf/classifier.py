@@ -20,6 +20,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from . import persistence
+from ._threads import one_thread
 from .blueprint import Blueprint, budget, computation_dtype, is_for_two_classes
 from .books import Books
 from .calibration import prior_logits
@@ -441,7 +442,7 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         refit = hasattr(self, "network_")
         warm = self.warm_start and refit
         hooks = Hooks(self, budget(self), X, y, sample_weight)
-        with unchanged_on_error(self, self._state if warm else None):
+        with one_thread(), unchanged_on_error(self, self._state if warm else None):
             checked, checked_y = self._validated(X, y, reset=not warm)
             labels = kind_of_targets(y if self.soft_targets else checked_y, soft=self.soft_targets)
             if warm:
@@ -524,7 +525,7 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
             As in `fit`; the model stays as it was before the call.
         """
         first = not hasattr(self, "network_")
-        with unchanged_on_error(self, None if first else self._state):
+        with one_thread(), unchanged_on_error(self, None if first else self._state):
             self._check_changed_parameters()
             checked, checked_y = self._validated(X, y, reset=first)
             labels = labels_in_part(

@@ -44,6 +44,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from . import _fast
+from ._threads import product
 from .errors import check_interval, whole_number
 from .initialisers import glorot_uniform
 from .views import Array, Buffer
@@ -144,13 +145,13 @@ class Dense(Layer):
         _product(t.x.T, t.dy, out=g.W)  # (n_in, n_out) = (n_in, B) @ (B, n_out)
         np.dot(t.ones, t.dy, out=g.b)  # (n_out,) = (B,) @ (B, n_out): a quarter of the time of a sum
         if t.dx is not None:
-            np.dot(t.dy, p.W.T, out=t.dx)  # (B, n_in) = (B, n_out) @ (n_out, n_in)
+            product(t.dy, p.W.T, t.dx)  # (B, n_in) = (B, n_out) @ (n_out, n_in)
 
 
 def _product(a: Any, b: Array, out: Array) -> None:
     """Write a @ b into out, where a may be a SciPy matrix."""
     if isinstance(a, np.ndarray):
-        np.dot(a, b, out=out)  # 0.3 microseconds less than matmul
+        product(a, b, out)
     else:
         out[...] = a @ b
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ._threads import suited
+from ._threads import one_thread
 from .errors import DivergenceError
 from .losses import Loss
 from .network import Network
@@ -50,14 +50,13 @@ class _Sum:
         self.network.theta = theta
         self.gradient[...] = 0.0
         self.largest_logit, total = 0.0, 0.0
-        with suited(self.network.multiplications(len(self.blocks[0]))):
-            for block in self.blocks:
-                value, peak = self.objective.loss_and_grad(block, self.network, self.workspace)
-                share = self.objective.mass(block) / self.mass
-                total += share * value
-                self.workspace.gradient *= share
-                self.gradient += self.workspace.gradient
-                self.largest_logit = float(np.maximum(self.largest_logit, peak))
+        for block in self.blocks:
+            value, peak = self.objective.loss_and_grad(block, self.network, self.workspace)
+            share = self.objective.mass(block) / self.mass
+            total += share * value
+            self.workspace.gradient *= share
+            self.gradient += self.workspace.gradient
+            self.largest_logit = float(np.maximum(self.largest_logit, peak))
         self.workspace.gradient[...] = self.gradient
         total += self.objective.add_penalty(self.objective.alpha / self.mass, self.network, self.workspace)
         return total, self.workspace.gradient
@@ -141,7 +140,7 @@ def minimise(
         if after(epoch):
             raise StopIteration
 
-    with np.errstate(all="ignore"):
+    with one_thread(), np.errstate(all="ignore"):
         value, gradient = evaluate(wide.theta.copy())
         if not (math.isfinite(value) and np.isfinite(gradient).all()):
             raise _divergence(1, value, evaluate)

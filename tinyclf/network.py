@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from ._threads import suited
+from ._threads import one_thread
 from .errors import whole_number
 from .layers import Layer
 from .rows import as_rows
@@ -193,7 +193,7 @@ class Network:
         n = X.shape[0]
         result: Array | None = None
         workspace = Workspace(self, min(n, _BLOCK), training=False)
-        with suited(self.multiplications(min(n, _BLOCK))), np.errstate(all="ignore"):
+        with one_thread(min(n, _BLOCK) * self._largest), np.errstate(all="ignore"):
             for start in range(0, max(n, 1), _BLOCK):
                 block, sparse = X[start : start + _BLOCK], self.layers[0].reads_sparse
                 rows = as_rows(block, self.dtype, self.widths[0], start, sparse, self.scaling)
@@ -207,10 +207,6 @@ class Network:
                 result[start : start + _BLOCK] = y
         assert result is not None  # there is one block at least
         return result
-
-    def multiplications(self, n: int) -> int:
-        """Return how many the largest matrix product of n rows takes."""
-        return n * self._largest
 
     def copy(self, dtype: DTypeLike | None = None) -> Network:
         """Return an independent network with the same layers and parameters, of another type if asked."""

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ._threads import suited
+from ._threads import one_thread
 from .errors import DivergenceError, check_interval, whole_number
 from .losses import Loss, SoftmaxCrossEntropy
 from .network import Network
@@ -95,7 +95,7 @@ def run_epoch(state: TrainState, run: Run) -> Epoch:
     total, done, largest_logit, norm = 0.0, 0, 0.0, math.nan
     first_nonfinite = None
     # A generator that held these contexts around its yield would leak them into the caller.
-    with suited(network.multiplications(run.batch_size)), np.errstate(all="ignore"):
+    with one_thread(), np.errstate(all="ignore"):
         for number, start in enumerate(range(0, len(order), run.batch_size), 1):
             batch = order[start : start + run.batch_size]
             value, peak = run.objective.value_and_grad(batch, network, run.workspace)
