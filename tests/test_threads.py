@@ -29,7 +29,7 @@ class Library:
 @pytest.fixture
 def libraries(monkeypatch):
     found = [Library(8), Library(1), Library(3)]
-    monkeypatch.setattr(_threads, "_libraries", lambda scipy: found)
+    monkeypatch.setattr(_threads, "_libraries", lambda scipy: (found, []))
     return found
 
 
@@ -139,6 +139,41 @@ def test_many_threads_leave_nothing_behind(libraries):
     assert numbers(libraries) == [8, 1, 3]
 
 
+class LibraryOfThreads(Library):
+    """One with a number for each thread."""
+
+    def __init__(self, n):
+        self.local, self.n = threading.local(), n
+
+    num_threads = property(lambda self: getattr(self.local, "n", self.n))
+
+    def set_num_threads(self, n):
+        self.local.n = n
+
+
+def test_a_library_with_a_number_per_thread_is_limited_in_each(monkeypatch):
+    library, inside = LibraryOfThreads(4), []
+    monkeypatch.setattr(_threads, "_libraries", lambda scipy: ([], [library]))
+    barrier, outside = threading.Barrier(3), []
+
+    def work():
+        with one_thread():
+            with one_thread():
+                inside.append(library.num_threads)
+            inside.append(library.num_threads)
+            barrier.wait()
+        outside.append(library.num_threads)
+
+    threads = [threading.Thread(target=work) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    assert library.num_threads == 4  # here nobody has asked for one
+    barrier.wait()
+    for thread in threads:
+        thread.join()
+    assert (inside, outside) == ([1] * 4, [4] * 2)
+
+
 @pytest.fixture
 def two_threads():
     """BLAS with two threads, on a machine of one core, too."""
@@ -146,6 +181,39 @@ def two_threads():
         if 2 not in blas():
             pytest.skip("this BLAS library has no threads")
         yield
+
+
+def test_every_thread_can_limit_blas_and_the_last_one_out_restores(two_threads):
+    # threadpoolctl 3.8 ignores all threads but the first that has set a number, for as long as it lives.
+    before, seen, outside, inside = blas(), [], threading.Event(), threading.Event()
+
+    def work():
+        with one_thread():
+            inside.set()
+            outside.wait()
+            seen.append(blas())
+
+    with one_thread():
+        assert blas() == [1] * len(before)
+    for alone in (True, False):
+        thread = threading.Thread(target=work)
+        inside.clear()
+        outside.clear()
+        if alone:
+            thread.start()
+            inside.wait()
+        else:
+            with one_thread():
+                thread.start()
+                inside.wait()
+        assert blas() == [1] * len(before)
+        outside.set()
+        thread.join()
+        assert blas() == before
+    assert seen == [[1] * len(before)] * 2
+    with threadpool_limits(1, user_api="blas"):  # nor do others lose their say
+        assert blas() == [1] * len(before)
+    assert blas() == before
 
 
 @pytest.mark.parametrize("units", [3, _LARGE // 40_000 + 1])

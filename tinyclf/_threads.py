@@ -3,8 +3,8 @@
 Two reasons. Threads of a small product wait for each other longer than they compute, and if another process
 keeps one of the cores busy, all of them wait for that: on two cores, one of them busy, a digits fit
 (64-100-10, batches of 200) took 39 ms with two threads and 20 ms with one. And the last bits of a product
-depend on the number of BLAS threads, which belongs to the whole process: a fit would change with what is
-fitted beside it.
+depend on the number of BLAS threads, which belongs to the whole process (with NumPy's own OpenBLAS; with MKL
+to each thread): a fit would change with what is fitted beside it.
 
 So whoever computes holds that number at one, by `one_thread`: for the length of a fit, an epoch or a
 prediction. It is what it was when the last of them has left, also by an exception. (An interrupt in the very
@@ -44,21 +44,69 @@ class _Guest:
     """One who wants BLAS to have one thread."""
 
 
+class _Limit:
+    """Libraries held at one thread, for as long as there are guests."""
+
+    def __init__(self) -> None:
+        self.guests: weakref.WeakSet[_Guest] = (
+            weakref.WeakSet()
+        )  # who is interrupted on his way out is forgotten
+        self.before: list[tuple[Any, int]] = []
+
+    def enter(self, guest: _Guest, libraries: list[Any]) -> None:
+        if not self.guests and not self.before:  # what is left in it was not given back, by an interrupt
+            self.before[:] = [(found, n) for found in libraries if (n := found.num_threads) > 1]
+        self.guests.add(guest)
+        if len(self.guests) == 1:
+            for library, _ in self.before:
+                _set(library, 1)
+
+    def leave(self, guest: _Guest) -> None:
+        self.guests.discard(guest)
+        while self.before and not self.guests:
+            library, n = self.before[-1]
+            if library.num_threads == 1:  # else somebody has changed it meanwhile
+                _set(library, n)
+            self.before.pop()
+
+
+class _OfThread(threading.local):
+    """The limit of a thread, for libraries that have a number per thread."""
+
+    def __init__(self) -> None:
+        self.limit = _Limit()
+
+
 _lock = threading.Lock()
-_guests: weakref.WeakSet[_Guest] = (
-    weakref.WeakSet()
-)  # one who was interrupted on his way out is forgotten, too
-_before: list[tuple[Any, int]] = []
+_of_process = _Limit()
+_of_thread = _OfThread()
 
 
 @cache
-def _libraries(scipy: bool) -> list[Any]:
-    """Return the BLAS libraries of this process, SciPy's too if it is loaded; it takes a millisecond."""
+def _libraries(scipy: bool) -> tuple[list[Any], list[Any]]:
+    """Return the BLAS libraries whose number of threads is that of the process, and of each thread.
+
+    SciPy has one of its own, once it is loaded. Looking for them takes a millisecond.
+    """
     try:
         from threadpoolctl import ThreadpoolController
     except ImportError:  # NumPy alone is enough for the core
-        return []
-    return [found for found in ThreadpoolController().lib_controllers if found.user_api == "blas"]
+        return [], []
+    found = [library for library in ThreadpoolController().lib_controllers if library.user_api == "blas"]
+    own = [x for x in found if x.internal_api == "mkl" or getattr(x, "threading_layer", "") == "openmp"]
+    return [library for library in found if library not in own], own
+
+
+def _set(library: Any, n: int) -> None:
+    """Set the number of threads, whichever thread was the last to do so.
+
+    threadpoolctl 3.8 heeds only the first thread that has set it for as long as that lives, silently: fits in
+    other threads would not be limited, and what the last of them gives back would stay lost.
+    """
+    free = getattr(library, "clear_controlling_thread", lambda force: None)
+    free(force=True)
+    library.set_num_threads(n)
+    free(force=True)
 
 
 @contextmanager
@@ -90,10 +138,14 @@ def product(a: NDArray[Any], b: NDArray[Any], out: NDArray[Any]) -> None:
             part = slice(start, start + _PART)
             np.matmul(a[part], b, out=out[part])
 
-    helpers = []
+    def help_out() -> None:
+        with one_thread():
+            work()
+
+    limits, helpers = [*_of_process.before, *_of_thread.limit.before], []
     try:
-        for _ in range(min(max((n for _, n in _before), default=1), len(starts)) - 1):
-            helpers.append(_pool().submit(copy_context().run, work))  # with the caller's errstate
+        for _ in range(min(max((n for _, n in limits), default=1), len(starts)) - 1):
+            helpers.append(_pool().submit(copy_context().run, help_out))  # with the caller's errstate
     except RuntimeError:  # no new threads: the interpreter is about to end
         pass
     try:
@@ -112,31 +164,23 @@ def _pool() -> Any:
 
 
 def _enter(guest: _Guest) -> None:
-    libraries = _libraries("scipy.linalg" in sys.modules)
+    shared, own = _libraries("scipy.linalg" in sys.modules)
     with _lock:
-        if not _guests and not _before:  # what is left in it was not given back, by an interrupt
-            _before[:] = [(found, n) for found in libraries if (n := found.num_threads) > 1]
-        _guests.add(guest)
-        for library, _ in _before:
-            if len(_guests) == 1:
-                library.set_num_threads(1)
+        _of_process.enter(guest, shared)
+    _of_thread.limit.enter(guest, own)
 
 
 def _leave(guest: _Guest) -> None:
     with _lock:
-        _guests.discard(guest)
-        while _before and not _guests:
-            library, n = _before[-1]
-            if library.num_threads == 1:  # else somebody has changed it meanwhile
-                library.set_num_threads(n)
-            _before.pop()
+        _of_process.leave(guest)
+    _of_thread.limit.leave(guest)
 
 
 def _after_fork() -> None:
     """In a child process nobody else is inside, there are no helpers, and the lock may have been held."""
     global _lock
     _lock = threading.Lock()
-    _guests.clear()
+    _of_process.guests.clear()
     _pool.cache_clear()
 
 
