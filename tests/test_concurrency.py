@@ -1,0 +1,279 @@
+"""Concurrency: threads and processes at work at once have the results that each has alone, bit for bit."""
+
+import ast
+import subprocess
+import sys
+import threading
+import warnings
+from pathlib import Path
+
+import joblib
+import numpy as np
+import pytest
+import scipy.sparse
+from persisted import shown
+from sklearn.datasets import load_digits
+from sklearn.model_selection import GridSearchCV, cross_val_predict
+from table import LayerNorm, PReLU
+from test_threads import blas, two_threads  # noqa: F401  (a fixture)
+
+import tinyclf
+from tinyclf import SGD, DivergenceError, EarlyStopping, SoftmaxCrossEntropy, TinyClassifier, _threads
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
+    pytest.mark.filterwarnings("ignore::tinyclf.errors.TrainingWarning"),
+]
+
+DIGITS, LABELS = load_digits(return_X_y=True)
+SPARSE = scipy.sparse.csr_array(np.where(DIGITS > 14, DIGITS, 0.0))  # 5 % of it stay: CSR up to the products
+SEVERAL = np.eye(10, dtype=int)[LABELS] | np.eye(10, dtype=int)[LABELS - 1]
+ROWS = [slice(0, n) for n in (1, 1797, 2, 1025, 17, 1024, 300)] + [slice(None, None, -3)]
+"""Parts of the digits, as many as threads: buffers of one would not fit another."""
+
+
+@pytest.fixture(autouse=True)
+def switch_often():
+    """A thread gives way after 50 microseconds, in the middle of anything; usually that is 5 milliseconds."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(5e-5)
+    yield
+    sys.setswitchinterval(before)
+
+
+def at_once(calls):
+    """Return what the calls return, or raise, each in a thread of its own, which all begin together."""
+    barrier, results = threading.Barrier(len(calls)), [None] * len(calls)
+
+    def run(i):
+        barrier.wait()
+        try:
+            results[i] = calls[i]()
+        except Exception as error:
+            results[i] = error
+
+    threads = [threading.Thread(target=run, args=(i,)) for i in range(len(calls))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return results
+
+
+def quick(**parameters):
+    return TinyClassifier(**{"hidden_layer_sizes": 20, "max_iter": 4, "random_state": 0, **parameters})
+
+
+# --- predictions -------------------------------------------------------------------------------------------
+
+KINDS = {
+    "float32": ({}, DIGITS, LABELS),
+    "float64, deep": ({"dtype": "float64", "hidden_layer_sizes": (30, 20, 10)}, DIGITS, LABELS),
+    "float32 rows": ({"dtype": None}, DIGITS.astype("f4"), LABELS),
+    "CSR": ({}, SPARSE, LABELS),
+    "CSR, float64": ({"dtype": "float64", "scale_inputs": False}, SPARSE, LABELS),
+    "two classes": ({"activation": "tanh", "dtype": "float64"}, DIGITS, LABELS > 4),
+    "columns": ({"activation": "logistic"}, DIGITS, SEVERAL),
+    "layers of one's own": ({"activation": [[LayerNorm(), PReLU()]], "dropout": 0.2}, DIGITS, LABELS),
+    "wide": ({"hidden_layer_sizes": (100, 600), "max_iter": 1, "early_stopping": False}, DIGITS, LABELS),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_one_model_predicts_in_many_threads_as_in_one(kind):
+    parameters, X, y = KINDS[kind]
+    model = quick(**parameters).fit(X, y)
+    assert kind != "wide" or 1024 * model.coefs_[1].size >= _threads._LARGE  # its products are shared
+
+    def answers(rows):
+        asked = (model.predict_proba, model.predict, model.predict_log_proba, model.decision_function)
+        found = [ask(X[rows]) for ask in (*asked, model.activations)]
+        return shown([*found, model.score(X[rows], y[rows])])
+
+    alone = [answers(rows) for rows in ROWS]
+    for _ in range(2):
+        assert at_once([lambda rows=rows: answers(rows) for rows in ROWS]) == alone
+
+
+def test_a_prediction_leaves_the_state_of_warnings_alone(monkeypatch):
+    # `warnings.catch_warnings` sets the filters of all threads: two at once can leave each other's behind.
+    def used(*args, **kwargs):
+        raise AssertionError("catch_warnings is used")
+
+    model = quick().fit(DIGITS, LABELS)
+    monkeypatch.setattr(warnings, "catch_warnings", used)
+    for X in (DIGITS, DIGITS.astype("f4"), DIGITS[:1], np.asfortranarray(DIGITS)):
+        model.predict_proba(X)
+        model.predict(X)
+
+
+def test_no_room_changes_the_filters_of_warnings_or_the_error_state_for_good():
+    package = Path(tinyclf.__file__).parent
+    for path in package.rglob("*.py"):
+        called = {
+            ast.unparse(node.func)
+            for node in ast.walk(ast.parse(path.read_text()))
+            if isinstance(node, ast.Call) and path.name != "__main__.py"
+        }
+        assert not {name for name in called if name.split(".")[-1] in ("seterr", "catch_warnings")}, path
+        assert not {name for name in called if name.startswith("warnings.") and name != "warnings.warn"}, path
+
+
+# --- fits --------------------------------------------------------------------------------------------------
+
+
+def stopped_by_a_callback():
+    model = quick(hidden_layer_sizes=15, max_iter=12, early_stopping=False)
+    return model.set_callbacks(EarlyStopping(DIGITS[:200], LABELS[:200], n_iter_no_change=2)).fit(
+        DIGITS, LABELS
+    )
+
+
+def gone_on():
+    model = quick(warm_start=True, dropout=0.3).fit(DIGITS, LABELS)
+    return model.fit(DIGITS, LABELS).partial_fit(DIGITS[:100], LABELS[:100])
+
+
+def in_parts():
+    model = quick(solver="sgd", dtype="float64", early_stopping=False)
+    for start in range(0, 900, 300):
+        rows = slice(start, start + 300)
+        model.partial_fit(SPARSE[rows], LABELS[rows], classes=range(10))
+    return model
+
+
+def diverging():
+    hopeless = quick(solver=SGD(1e6), activation="identity", scale_inputs=False, early_stopping=False)
+    with pytest.raises(DivergenceError) as caught, np.errstate(all="ignore"):
+        hopeless.set_params(max_iter=200, learning_rate="constant").fit(1e6 * DIGITS, LABELS)
+    return str(caught.value)
+
+
+def wide():
+    model = quick(hidden_layer_sizes=600, batch_size=880, max_iter=2, early_stopping=False)
+    assert _threads._LARGE <= 880 * 600 * 64
+    return model.fit(DIGITS, LABELS)
+
+
+def with_the_global_error_state():
+    np.seterr(all="raise")  # of this thread
+    return quick(activation="logistic", loss=SoftmaxCrossEntropy(0.1)).fit(DIGITS, LABELS), np.geterr()
+
+
+FITS = {
+    "adam": lambda: quick(hidden_layer_sizes=(30, 10)).fit(DIGITS, LABELS),
+    "sgd": lambda: quick(solver="sgd", early_stopping=True, max_iter=30).fit(DIGITS, LABELS > 4),
+    "lbfgs": lambda: quick(solver="lbfgs", max_iter=8).fit(DIGITS, LABELS),
+    "float64": lambda: quick(dtype="float64", dropout=0.5, weight_decay=0.1).fit(DIGITS, LABELS),
+    "CSR": lambda: quick(class_weight="balanced").fit(SPARSE, SEVERAL[:, 0]),
+    "columns": lambda: quick(activation="tanh").fit(DIGITS, SEVERAL),
+    "callback": stopped_by_a_callback,
+    "going on": gone_on,
+    "in parts": in_parts,
+    "diverging": diverging,
+    "wide": wide,
+    "error state": with_the_global_error_state,
+}
+
+
+def test_fits_and_predictions_at_once_do_not_disturb_each_other(two_threads):  # noqa: F811
+    before, model = blas(), quick().fit(DIGITS, LABELS)
+    calls = [lambda fit=fit: shown(fit()) for fit in FITS.values()]
+    calls += [lambda rows=rows: shown(model.predict_proba(DIGITS[rows])) for rows in ROWS[:3]]
+    with np.errstate():
+        alone = [call() for call in calls]
+    for _ in range(2):
+        for name, one, expected in zip([*FITS, *"012"], at_once(calls), alone, strict=True):
+            assert one == expected, name
+        assert blas() == before
+
+
+@pytest.mark.parametrize("name", FITS)
+def test_a_fit_beside_itself_is_what_it_is_alone(name, two_threads):  # noqa: F811
+    with np.errstate():
+        alone = shown(FITS[name]())
+    assert at_once([lambda: shown(FITS[name]())] * 4) == [alone] * 4
+
+
+def test_the_first_uses_of_a_process_may_be_at_once():
+    # Names, thread limits and compiled twins come on first use.
+    code = f"""
+import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})
+sys.setswitchinterval(5e-5)
+import threading, numpy as np, tinyclf
+barrier, thetas = threading.Barrier(8), []
+rng = np.random.default_rng(0)
+X, y = rng.normal(size=(200, 20)), rng.integers(3, size=200)
+def work():
+    barrier.wait()
+    thetas.append(tinyclf.TinyClassifier(max_iter=3, random_state=0).fit(X, y).network_.theta.tobytes())
+threads = [threading.Thread(target=work) for _ in range(8)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+thetas.append(tinyclf.TinyClassifier(max_iter=3, random_state=0).fit(X, y).network_.theta.tobytes())
+print(len(thetas), len(set(thetas)))
+"""
+    run = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert (run.stdout, run.stderr) == ("9 1\n", "")
+
+
+# --- joblib ------------------------------------------------------------------------------------------------
+
+BACKENDS = ["loky", "threading"]
+GRID = {"hidden_layer_sizes": [(), (600,)], "solver": ["adam", SGD(0.1, momentum=0.9)], "dropout": [0, 0.2]}
+
+
+def searched(n_jobs):
+    model = quick(max_iter=2, batch_size=880, early_stopping=False)
+    search = GridSearchCV(model, GRID, cv=2, scoring="neg_log_loss", n_jobs=n_jobs, error_score="raise")
+    search.fit(DIGITS, LABELS)
+    results = {k: v for k, v in search.cv_results_.items() if "time" not in k}
+    return shown([search.best_params_, search.best_score_, results, search.best_estimator_.network_.theta])
+
+
+@pytest.fixture(scope="module")
+def alone():
+    return searched(n_jobs=None), cross_val_predict(quick(), DIGITS, LABELS, cv=2, method="predict_proba")
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_search_finds_the_same_on_every_backend(backend, alone):
+    with joblib.parallel_config(backend=backend, n_jobs=2):
+        assert searched(n_jobs=2) == alone[0]
+        predicted = cross_val_predict(quick(), DIGITS, LABELS, cv=2, method="predict_proba", n_jobs=2)
+    np.testing.assert_array_equal(predicted, alone[1])
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_models_from_memory_mapped_rows_are_the_same_and_can_be_written_to(backend):
+    def fitted(X, y, seed):
+        assert backend != "loky" or (isinstance(X, np.memmap) and not X.flags.writeable)
+        model = quick(random_state=seed).fit(X, y)
+        return model, model.predict_proba(X)
+
+    with joblib.Parallel(n_jobs=2, backend=backend, max_nbytes=1000) as parallel:
+        results = parallel(joblib.delayed(fitted)(DIGITS, LABELS, seed) for seed in range(3))
+    for seed, (model, probabilities) in enumerate(results):
+        expected = quick(random_state=seed).fit(DIGITS, LABELS)
+        assert shown(model) == shown(expected)
+        np.testing.assert_array_equal(probabilities, expected.predict_proba(DIGITS))
+        model.coefs_[0][...] = 0.0
+        model.intercepts_[0] += 1.0
+        assert not np.array_equal(model.predict_proba(DIGITS), probabilities)
+        model.partial_fit(DIGITS, LABELS)
+
+
+def test_a_model_in_a_memory_mapped_file_serves_many_processes(tmp_path):
+    model = quick(hidden_layer_sizes=300).fit(DIGITS, LABELS)
+    joblib.dump(model, tmp_path / "model.joblib")
+    mapped = joblib.load(tmp_path / "model.joblib", mmap_mode="r")
+    parts = joblib.Parallel(n_jobs=2, max_nbytes=1000)(
+        joblib.delayed(mapped.predict_proba)(DIGITS[rows]) for rows in ROWS
+    )
+    for rows, part in zip(ROWS, parts, strict=True):
+        np.testing.assert_array_equal(part, model.predict_proba(DIGITS[rows]))
+    for one in (mapped, model):
+        one.partial_fit(DIGITS, LABELS)
+    np.testing.assert_array_equal(mapped.network_.theta, model.network_.theta)

@@ -1,0 +1,276 @@
+"""Determinism: a seed and data make the weights, bit for bit, by whichever way and in whichever process."""
+
+import copy
+import hashlib
+import os
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import scipy.sparse
+from persisted import IRIS, PARAMETERS, SPECIES, quick, shown
+from sklearn.base import clone
+from sklearn.datasets import load_digits
+from table import LayerNorm, PReLU
+from test_concurrency import at_once
+from threadpoolctl import threadpool_limits
+
+from tinyclf import (
+    SGD,
+    Adam,
+    Dense,
+    Dropout,
+    Network,
+    ReLU,
+    SigmoidCrossEntropy,
+    SoftmaxCrossEntropy,
+    Tanh,
+    TinyClassifier,
+    _threads,
+    train,
+)
+from tinyclf.schedules import constant, cosine, flat_cosine
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
+    pytest.mark.filterwarnings("ignore::tinyclf.errors.TrainingWarning"),
+]
+
+DIGITS, LABELS = load_digits(return_X_y=True)
+SPARSE = scipy.sparse.csr_array(np.where(DIGITS > 14, DIGITS, 0.0))
+WEIGHTS = np.random.default_rng(0).uniform(0.5, 2.0, len(LABELS))
+WORDS = np.array(["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"])[LABELS]
+
+
+# --- one process -------------------------------------------------------------------------------------------
+
+WAYS = {
+    "again": lambda model: TinyClassifier(**model.get_params(deep=False)),
+    "clone": clone,
+    "clone of the fitted": lambda model: clone(copy.deepcopy(model).fit(IRIS, SPECIES)),
+    "pickle": lambda model: pickle.loads(pickle.dumps(model)),
+    "pickle of the fitted": lambda model: pickle.loads(pickle.dumps(copy.deepcopy(model).fit(IRIS, SPECIES))),
+    "parameters set anew": lambda model: clone(model).set_params(**model.get_params(deep=False)),
+    "fitted to other data before": lambda model: clone(model).fit(-IRIS[::-1], SPECIES),
+}
+
+
+def fitted(model):
+    """What a fit has left, as plain data: all but the parameters, whose bytes pickle may swap."""
+    twin = copy.copy(model)
+    vars(twin).update(dict.fromkeys(model.get_params(deep=False)))
+    return shown(twin)
+
+
+@pytest.mark.parametrize(
+    "parameters", [p for p in PARAMETERS if p.get("random_state", 0) is not None], ids=str
+)
+def test_a_fit_is_the_same_by_whichever_way_the_model_came(parameters):
+    expected = fitted(quick(**parameters).fit(IRIS, SPECIES))
+    for name, way in WAYS.items():
+        assert fitted(way(quick(**parameters)).fit(IRIS, SPECIES)) == expected, name
+
+
+@pytest.mark.parametrize("warm_start", [False, True])
+@pytest.mark.parametrize("solver", ["adam", "sgd", "lbfgs"])
+def test_going_on_in_one_piece_or_with_pickles_in_between_is_the_same(solver, warm_start):
+    def train_on(model, between):
+        model.fit(DIGITS[:500], LABELS[:500])
+        for start in (0, 300, 600):
+            model = between(model)
+            rows = slice(start, start + 300)
+            if warm_start or solver == "lbfgs":
+                model.fit(DIGITS[rows], LABELS[rows])
+            else:
+                model.partial_fit(DIGITS[rows], LABELS[rows])
+        return shown(model)
+
+    def new():
+        dropout = 0.0 if solver == "lbfgs" else 0.3
+        return quick(solver=solver, dropout=dropout, warm_start=warm_start, early_stopping=False)
+
+    expected = train_on(new(), lambda model: model)
+    assert train_on(new(), lambda model: pickle.loads(pickle.dumps(model))) == expected
+    assert train_on(new(), copy.deepcopy) == expected
+
+
+ORDERS = {
+    "Fortran": np.asfortranarray,
+    "strided": lambda X: np.repeat(np.repeat(X, 2, axis=0), 3, axis=1)[::2, ::3],
+    "from the end": lambda X: X[::-1, ::-1].copy()[::-1, ::-1],
+    "read-only": lambda X: np.frombuffer(X.tobytes(), X.dtype).reshape(X.shape),
+    "at an odd place": lambda X: np.frombuffer(b"12345678" + X.tobytes(), X.dtype, offset=8).reshape(X.shape),
+}
+
+
+@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
+@pytest.mark.parametrize("dtype", ["float32", "float64", None])
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+def test_where_the_rows_lie_in_memory_does_not_matter(kind, dtype, solver):
+    X = DIGITS.astype(kind)
+    expected = quick(dtype=dtype, solver=solver).fit(X, LABELS)
+    for name, order in ORDERS.items():
+        model = quick(dtype=dtype, solver=solver).fit(order(X), LABELS)
+        assert shown(model) == shown(expected), name
+        assert shown(model.predict_proba(order(X))) == shown(expected.predict_proba(X)), name
+
+
+def test_whole_numbers_are_read_as_the_floats_that_they_are():
+    expected = shown(quick().fit(DIGITS, LABELS))
+    for kind in (np.int8, np.uint16, np.int64, object):
+        assert shown(quick().fit(DIGITS.astype(kind), LABELS)) == expected
+
+
+# --- fit is train ------------------------------------------------------------------------------------------
+
+
+def by_hand(model, layers, X, y, epochs=None, **options):
+    """What `TinyClassifier.fit` does with a seed, in public names."""
+    seed = np.random.RandomState(model.random_state).randint(2**32, size=4, dtype=np.uint32)
+    init, training, _ = np.random.default_rng(seed).spawn(3)
+    network = Network(layers, X.shape[1], dtype=model.dtype, seed=init)
+    network.scaling = model.network_.scaling
+    reports = train(network, X, y, seed=training, epochs=model.max_iter, alpha=model.alpha, **options)
+    losses = [report.loss for report, _ in zip(reports, range(epochs or model.max_iter), strict=False)]
+    return losses, network.theta
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(
+    ("parameters", "layers", "options", "data"),
+    [
+        ({"scale_inputs": False}, [Dense(20), ReLU(), Dense(10)], {}, {}),
+        ({"max_grad_norm": 0.3}, [Dense(20), ReLU(), Dense(10)], {"max_grad_norm": 0.3}, {}),
+        (
+            {"activation": "tanh", "dropout": 0.4, "solver": "sgd", "learning_rate": "cosine"},
+            [Dense(20), Tanh(), Dropout(0.4), Dense(10)],
+            {"optimizer": SGD(0.01, 0.9, nesterov=True), "schedule": cosine},
+            {},
+        ),
+        (
+            {"hidden_layer_sizes": (9, 5), "activation": [PReLU(), [LayerNorm(), "relu"]], "alpha": 0.0},
+            [Dense(9), PReLU(), Dense(5), LayerNorm(), ReLU(), Dense(10)],
+            {},
+            {"sample_weight": WEIGHTS},
+        ),
+        ({"hidden_layer_sizes": (), "shuffle": False}, [Dense(10)], {"shuffle": False}, {"X": SPARSE}),
+        (
+            {"label_smoothing": 0.1},
+            [Dense(20), ReLU(), Dense(1)],
+            {"loss": SigmoidCrossEntropy(0.1)},
+            {"y": LABELS % 2},
+        ),
+        (
+            {"hidden_layer_sizes": 600, "batch_size": 900, "max_iter": 2},
+            [Dense(600), ReLU(), Dense(10)],
+            {"batch_size": 900},
+            {},
+        ),
+    ],
+    ids=str,
+)
+def test_a_fit_is_train(parameters, layers, options, data, dtype):
+    data = {"X": DIGITS, "y": LABELS, **data}
+    shared = {"hidden_layer_sizes": 20, "batch_size": 200, "max_iter": 4, "random_state": 5}
+    off = {"early_stopping": False, "calibrate": False, "learning_rate": "constant"}
+    model = TinyClassifier(**{**shared, **off, "dtype": dtype, **parameters}).fit(**data)
+    defaults = {
+        "optimizer": Adam(0.01),
+        "loss": SoftmaxCrossEntropy(),
+        "batch_size": 200,
+        "schedule": constant,
+    }
+    losses, theta = by_hand(model, layers, **data, **{**defaults, **options})
+    assert losses == model.loss_curve_
+    np.testing.assert_array_equal(theta, model.network_.theta)
+
+
+def test_a_fit_that_held_rows_out_ends_as_train_on_all_rows():
+    model = TinyClassifier(20, max_iter=6, calibrate=False, random_state=3).fit(DIGITS, LABELS)
+    assert model.validation_scores_ is not None
+    layers = [Dense(20), ReLU(), Dense(10)]
+    options = {"optimizer": Adam(0.01), "loss": SoftmaxCrossEntropy(), "schedule": flat_cosine}
+    losses, theta = by_hand(
+        model, layers, DIGITS, LABELS, model.best_epoch_, batch_size=len(DIGITS) // 16, **options
+    )
+    assert len(losses) == model.best_epoch_
+    np.testing.assert_array_equal(theta, model.network_.theta)
+
+
+# --- threads and processes ---------------------------------------------------------------------------------
+
+# A network whose products are shared among threads, and others whose sums differ with BLAS's threads, also
+# outside of epochs: the mean of 1,797 rows, the steps of L-BFGS with more than 10,000 weights.
+CASES = {
+    "wide": (TinyClassifier(600, batch_size=1024, max_iter=2, random_state=0), DIGITS, LABELS),
+    "wide, float64": (TinyClassifier(600, batch_size=1024, max_iter=2, dtype="float64"), DIGITS, LABELS),
+    "deep": (TinyClassifier((100, 700), max_iter=2, dtype="float64", dropout=0.2), DIGITS, WORDS),
+    "lbfgs": (TinyClassifier(200, solver="lbfgs", max_iter=4), DIGITS, WORDS),
+    "CSR": (TinyClassifier(30, max_iter=2, class_weight={"one": 2.0, "two": 0.5}), SPARSE, WORDS),
+    "many columns": (TinyClassifier(5, max_iter=2), np.tile(DIGITS[:600], 20), WORDS[:600]),
+}
+
+
+def digest(name):
+    """A case's weights, and what it says of some rows."""
+    model, X, y = CASES[name]
+    model = clone(model).set_params(random_state=0).fit(X, y)
+    parts = [model.network_.theta, model.predict_proba(X[:600]), model.predict_proba(X[:1])]
+    return hashlib.sha256(b"".join(part.tobytes() for part in parts)).hexdigest()
+
+
+@pytest.fixture(scope="module")
+def digests():
+    return {name: digest(name) for name in CASES}
+
+
+def test_a_case_is_wide():
+    assert _threads._LARGE <= 1024 * 600 * 64
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_number_of_threads_does_not_matter(name, digests):
+    for n in (1, 2, 3):
+        with threadpool_limits(n, user_api="blas"):
+            assert digest(name) == digests[name], f"{n} threads"
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_what_is_fitted_and_predicted_beside_it_does_not_matter(name, digests):
+    stop = []
+    small = quick().fit(IRIS, SPECIES)
+
+    def bustle():  # limits BLAS and gives it back, over and over
+        while not stop:
+            small.predict_proba(DIGITS[:300, :4])
+            quick(max_iter=1).fit(IRIS, SPECIES)
+
+    def work():
+        try:
+            return digest(name)
+        finally:
+            stop.append(True)
+
+    assert at_once([work, bustle, bustle])[0] == digests[name]
+
+
+def test_another_process_makes_the_same_whatever_its_hashes_and_threads(digests):
+    code = f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); import test_determinism as t\n"
+    code += "for name in t.CASES: print(name, t.digest(name), sep=':')"
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-W", "ignore", "-c", code],
+            env={**os.environ, "PYTHONHASHSEED": str(n), "OPENBLAS_NUM_THREADS": str(n)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for n in (1, 2)
+    ]
+    for process in processes:
+        out, error = process.communicate(timeout=120)
+        assert process.returncode == 0, error
+        assert dict(line.split(":") for line in out.splitlines()) == digests
