@@ -82,6 +82,9 @@ CLAIMS = {
         for name in ("naive", "shifted", "clipped", "padded", "textbook", "stable")
     ],
     "digits_pipeline": [(r"test accuracy ([\d.]+)", [(0.95, 1)])],
+    "dask_search": [
+        (r"the same parameters: True\nthe same scores: True\nlog-loss ([\d.]+) with ", [(0.15, 0.3)])
+    ],
     "grid_search": [(r"log-loss ([\d.]+)", [(0, 0.1)])],
     "watch_training": [
         (r"stopped after (\d+) epochs, kept the weights of epoch (\d+)", [(20, 299), (10, 299)]),
@@ -111,15 +114,18 @@ CLAIMS = {
 }
 
 # What a script needs beyond the packages that the tests need.
-NEEDS = {"export_onnx": ("onnx", "onnxruntime", "skl2onnx")}
+NEEDS = {"export_onnx": ("onnx", "onnxruntime", "skl2onnx"), "dask_search": ("dask", "distributed")}
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
-def test_an_example_prints_what_it_claims(script):
+def test_an_example_prints_what_it_claims_and_leaves_nothing_behind(script, tmp_path):
     for package in NEEDS.get(script.stem, ()):
         pytest.importorskip(package)
-    run = subprocess.run([sys.executable, "-W", "error", script], capture_output=True, text=True, check=False)
+    run = subprocess.run(
+        [sys.executable, "-W", "error", script], capture_output=True, text=True, cwd=tmp_path, check=False
+    )
     assert run.returncode == 0, run.stderr
+    assert list(tmp_path.iterdir()) == []
     for pattern, bounds in CLAIMS[script.stem]:
         match = re.search(pattern, run.stdout)
         assert match, f"{pattern!r} is not in:\n{run.stdout}"
