@@ -203,14 +203,18 @@ def test_a_fit_that_held_rows_out_ends_as_train_on_all_rows():
 # --- threads and processes ---------------------------------------------------------------------------------
 
 # A network whose products are shared among threads, and others whose sums differ with BLAS's threads, also
-# outside of epochs: the mean of 1,797 rows, the steps of L-BFGS with more than 10,000 weights.
+# outside of epochs: the means of 9,300 columns, the steps of L-BFGS with more than 10,000 weights.
 CASES = {
     "wide": (TinyClassifier(600, batch_size=1024, max_iter=2, random_state=0), DIGITS, LABELS),
     "wide, float64": (TinyClassifier(600, batch_size=1024, max_iter=2, dtype="float64"), DIGITS, LABELS),
     "deep": (TinyClassifier((100, 700), max_iter=2, dtype="float64", dropout=0.2), DIGITS, WORDS),
     "lbfgs": (TinyClassifier(200, solver="lbfgs", max_iter=4), DIGITS, WORDS),
     "CSR": (TinyClassifier(30, max_iter=2, class_weight={"one": 2.0, "two": 0.5}), SPARSE, WORDS),
-    "many columns": (TinyClassifier(5, max_iter=2), np.tile(DIGITS[:600], 20), WORDS[:600]),
+    "many columns": (
+        TinyClassifier(3, max_iter=2, dtype="float64"),
+        np.resize(DIGITS, (100, 9300)),
+        LABELS[:100],
+    ),
 }
 
 

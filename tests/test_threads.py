@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from tinyclf import Dense, Identity, Network, TinyClassifier, _threads, train
+from tinyclf import Dense, Identity, Network, SoftmaxCrossEntropy, TinyClassifier, _threads, train
 from tinyclf._threads import _LARGE, _PART, _TINY, one_thread, product
+from tinyclf.lbfgs import minimise
 
 
 class Library:
@@ -47,6 +48,9 @@ class Notes(Identity):
     def __init__(self, fails=False):
         self.seen = []
         self.fails = fails
+
+    def __deepcopy__(self, memo):
+        return self  # what a copy sees is noted, too
 
     def forward(self, p, t):
         self.seen.append(blas())
@@ -225,6 +229,14 @@ def test_training_has_one_thread_and_what_is_between_epochs_all(two_threads, uni
     for _ in train(Network([Dense(units), notes], 200, seed=0), X, y, epochs=2, batch_size=200):
         assert blas() == before
     assert notes.seen == [[1] * len(before)] * 2
+
+
+def test_lbfgs_has_one_thread_too_where_no_estimator_calls_it(two_threads):
+    notes, before = Notes(), blas()
+    network = Network([Dense(2), notes], 1, seed=0)
+    minimise(network, [[0.0], [1.0]], [0, 1], loss=SoftmaxCrossEntropy(), after=lambda epoch: False)
+    assert notes.seen[0] == [1] * len(before)
+    assert blas() == before
 
 
 @pytest.mark.parametrize("solver", ["adam", "lbfgs"])

@@ -128,7 +128,7 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         Whether to draw a new order of the rows in each epoch.
     random_state : int, RandomState or None, default=None
         Of the initial weights, the order of the rows, the rows held out, and dropout. An int makes fits
-        repeat bit for bit.
+        repeat bit for bit on a machine, whatever the number of threads and what else is fitted meanwhile.
     tol : float, default=1e-4
         Training stops when the loss, or the validation score, has not improved by more than this for
         ``n_iter_no_change`` epochs; at least 0. For "lbfgs" the largest entry of the gradient at the end,
