@@ -101,10 +101,11 @@ def test_a_prediction_leaves_the_state_of_warnings_alone(monkeypatch):
         raise AssertionError("catch_warnings is used")
 
     model = quick().fit(DIGITS, LABELS)
-    monkeypatch.setattr(warnings, "catch_warnings", used)
-    for X in (DIGITS, DIGITS.astype("f4"), DIGITS[:1], np.asfortranarray(DIGITS)):
-        model.predict_proba(X)
-        model.predict(X)
+    with monkeypatch.context() as patch:
+        patch.setattr(warnings, "catch_warnings", used)
+        for X in (DIGITS, DIGITS.astype("f4"), DIGITS[:1], np.asfortranarray(DIGITS)):
+            model.predict_proba(X)
+            model.predict(X)
 
 
 def test_no_room_changes_the_filters_of_warnings_or_the_error_state_for_good():
