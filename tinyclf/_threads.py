@@ -10,7 +10,8 @@ So whoever computes holds that number at one, by `one_thread`: for the length of
 prediction. It is what it was when the last of them has left, also by an exception. (An interrupt in the very
 lines that give it back delays that until the next one has ended.) A large `product` is computed in parts, by
 as many threads as BLAS had: who is free takes the next part, so that nobody waits for a core that is busy.
-The parts depend on the shapes alone, and so do the bits of the product.
+The parts depend on the shapes alone, and so do the bits of the product. (Other software that sets the number
+meanwhile has the last word, and then bits may differ.)
 """
 
 from __future__ import annotations
@@ -48,9 +49,8 @@ class _Limit:
     """Libraries held at one thread, for as long as there are guests."""
 
     def __init__(self) -> None:
-        self.guests: weakref.WeakSet[_Guest] = (
-            weakref.WeakSet()
-        )  # who is interrupted on his way out is forgotten
+        # Who is interrupted on his way out is forgotten.
+        self.guests: weakref.WeakSet[_Guest] = weakref.WeakSet()
         self.before: list[tuple[Any, int]] = []
 
     def enter(self, guest: _Guest, libraries: list[Any]) -> None:
