@@ -742,6 +742,34 @@ def test_plain_arrays_are_answered_like_what_scikit_learn_checks_first(method, c
     model = quick(early_stopping=False).fit(X, X[:, :classes].argmax(axis=1))
     ask = getattr(model, method)
     expected = ask(X.tolist())
+@pytest.mark.parametrize(
+    ("value", "match"),
+    [
+        (np.full((4, 8), "x"), "array 0 must hold real numbers, got dtype <U1"),
+        (np.full((4, 8), 1j), "array 0 must hold real numbers, got dtype complex128"),
+        ([[1.0], [1.0, 2.0]], "array 0 is no array: its parts differ in length"),
+        (np.ones((8, 4)), r"array 0 has shape \(4, 8\), got an array of shape \(8, 4\)"),
+    ],
+)
+def test_weights_that_are_none_are_refused(value, match):
+    model = quick().fit(IRIS, NAMES)
+    before = model.network_.theta.copy()
+    with pytest.raises((TypeError, ValueError), match=match):
+        model.coefs_[0] = value
+    with pytest.raises((TypeError, ValueError), match=match):
+        model.coefs_ = [value, model.coefs_[1]]
+    with pytest.raises(TypeError, match="there are 2 arrays to set here, got None"):
+        model.coefs_ = None
+    np.testing.assert_array_equal(model.network_.theta, before)
+
+
+def test_weights_beyond_the_type_are_named_when_they_are_used():
+    model = quick().fit(IRIS, NAMES)
+    model.coefs_[0] = np.full((4, 8), 1e300)
+    with pytest.raises(ValueError, match="coefs_ or intercepts_ hold numbers that are not finite"):
+        model.predict(IRIS)
+
+
     for kind in (X, np.asfortranarray(X), np.repeat(X, 2, axis=0)[::2], pd.DataFrame(X)):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # names that were not there in fit

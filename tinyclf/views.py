@@ -68,14 +68,44 @@ class ViewList(list[Array]):
     def __setitem__(self, index: Any, value: Any) -> None:
         if isinstance(index, slice):
             index = range(len(self))[index]
+            if not hasattr(value, "__len__"):
+                raise TypeError(f"there are {len(index)} arrays to set here, got {value!r}")
             if len(index) != len(value):
                 raise ValueError(f"there are {len(index)} arrays to set here, got {len(value)}")
-            for i, v in zip(index, value, strict=True):
-                _check_shape(f"array {i}", self[i], v)  # all of them before the first is written
-            for i, v in zip(index, value, strict=True):
-                self[i] = v
+            # All of them are checked before the first is written.
+            arrays = [_as_numbers(f"array {i}", self[i], v) for i, v in zip(index, value, strict=True)]
+            for i, numbers in zip(index, arrays, strict=True):
+                self[i][...] = numbers
         else:
-            _write(f"array {index}", self[index], value)
+            self[index][...] = _as_numbers(f"array {index}", self[index], value)
+
+
+def _as_numbers(name: str, array: Array, value: Any) -> Array:
+    """Return what is to be set in an array, in its type; what that cannot hold is inf."""
+    given = as_array(name, value)
+    if given.dtype.kind not in "biuf":
+        raise TypeError(f"{name} must hold real numbers, got dtype {given.dtype}")
+    _check_shape(name, array, given)
+    with np.errstate(over="ignore"):
+        return given.astype(array.dtype)
+
+
+def check_not_masked(name: str, values: Any) -> None:
+    """Raise an error if entries are masked: they are missing, and what stands there means nothing."""
+    if np.ma.is_masked(values):
+        at = np.argwhere(np.ma.getmaskarray(values))[0]
+        where = ", ".join(f"{axis} {i}" for axis, i in zip(("row", "column"), at, strict=False))
+        raise ValueError(f"{name} is masked at {where}; remove or impute it")
+
+
+def as_array(name: str, values: Any) -> Array:
+    """Return what was given under a name as an array; the name is in the error if it is none."""
+    check_not_masked(name, values)
+    try:
+        return np.asarray(values)
+    except Exception as error:  # containers of other libraries have errors of their own
+        ragged = "inhomogeneous" in str(error)
+        raise ValueError(f"{name} is no array: {'its parts differ in length' if ragged else error}") from None
 
 
 def _write(name: str, array: Array, value: Any) -> None:
