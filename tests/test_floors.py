@@ -41,6 +41,7 @@ FLOORS = {
     "hooks": 8,
     "blueprint": 9,
     "calibration": 9,
+    "inputs": 9,
     "validation": 10,
     "diagnosis": 11,
     "watch": 11,

@@ -14,10 +14,11 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context
 from sklearn.callback import CallbackSupportMixin
+from sklearn.metrics import accuracy_score
 from sklearn.utils import check_random_state, column_or_1d
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from . import persistence
 from ._threads import one_thread
@@ -26,11 +27,12 @@ from .books import Books
 from .calibration import prior_logits
 from .diagnosis import has_settled, look
 from .hooks import Hooks
+from .inputs import read_features, read_targets
 from .layers import ACTIVATIONS, Layer
 from .losses import LOSSES, Loss, SigmoidCrossEntropy, SoftmaxCrossEntropy
 from .network import Network
 from .optimizers import OPTIMIZERS, Optimizer
-from .rows import as_rows, check_rows
+from .rows import as_rows, as_weights, check_rows
 from .scaling import Scaling
 from .schedules import SCHEDULES, Schedule
 from .state import TrainState, unchanged_on_error
@@ -38,13 +40,6 @@ from .supervisor import Supervisor
 from .targets import ClassWeight, Labels, as_labels, kind_of_targets, labels_in_part
 from .validation import Sample, Scorer, Validation, held_out
 from .views import Array, ViewList
-
-# Non-finite numbers are left to `rows`, which names their row and column.
-_INPUT: dict[str, Any] = {
-    "accept_sparse": "csr",
-    "dtype": [np.float64, np.float32],
-    "ensure_all_finite": False,
-}
 
 SKLEARN_DEFAULTS: dict[str, Any] = {
     "hidden_layer_sizes": (100,),
@@ -627,10 +622,12 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         -------
         float
         """
-        if np.ndim(y) == 1 and np.asarray(y).dtype == object:
+        predicted = self.predict(X)
+        y = read_targets(self, y, predicted)
+        weight = as_weights(sample_weight, predicted.shape[0])
+        if y.dtype == object:
             y = as_labels(y)  # what fit takes for whole numbers
-        score: float = super().score(X, y, sample_weight)
-        return score
+        return float(accuracy_score(y, predicted, sample_weight=weight))
 
     def activations(self, X: Any, layer: int = -1) -> Array:
         """Return the outputs of a hidden layer, after its activation: features that the network has learnt.
@@ -766,10 +763,8 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
     # --- reading the data ---------------------------------------------------------------------------------
 
     def _validated(self, X: Any, y: Any, reset: bool) -> tuple[Any, Any]:
-        X, y = validate_data(self, X, y, reset=reset, multi_output=True, **_INPUT)
-        if hasattr(X, "tocsr") and not X.has_canonical_format:
-            X = X.copy()
-            X.sum_duplicates()
+        X = read_features(self, X, reset=reset)
+        y = read_targets(self, y, X)
         if y.ndim == 2 and y.shape[1] == 1 and not self.soft_targets:
             y = column_or_1d(y.toarray() if hasattr(y, "toarray") else y, warn=True)
         return X, y
@@ -894,7 +889,7 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         plain = type(X) is np.ndarray and X.dtype in (np.float32, np.float64) and X.ndim == 2
         if plain and X.shape[1] == self.n_features_in_ and len(X) and not hasattr(self, "feature_names_in_"):
             return X  # saves half of the time that the prediction of one row takes
-        return validate_data(self, X, reset=False, **_INPUT)
+        return read_features(self, X, reset=False)
 
     def _answers(self, X: Any, link: Callable[[Array], Array]) -> Array:
         """Return what a function of the logits says about each row, block by block."""

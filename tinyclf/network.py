@@ -14,7 +14,7 @@ from .errors import whole_number
 from .layers import Layer
 from .rows import as_rows
 from .scaling import Scaling
-from .views import Array, Views
+from .views import Array, Views, as_array
 from .workspace import Workspace
 
 # Rows per block of a prediction: enough for fast matrix products, few enough to stay in the cache.
@@ -187,7 +187,7 @@ class Network:
             If X has another width, or an entry that is not a finite number of the computation's type, or
             link returns another number of rows.
         """
-        X = X.tocsr() if hasattr(X, "tocsr") else np.asarray(X)
+        X = X.tocsr() if hasattr(X, "tocsr") else as_array("the input", X)
         if X.ndim != 2:
             raise ValueError(f"the input must have shape (n, {self.widths[0]}), got {X.shape}")
         n = X.shape[0]

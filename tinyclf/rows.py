@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
-from .views import Array, all_finite
+from .views import Array, all_finite, as_array
 
 if TYPE_CHECKING:
     from .scaling import Scaling
@@ -91,7 +91,7 @@ def as_rows(
         If the entries are not real numbers.
     """
     sparse = hasattr(X, "tocsr")
-    X = X.tocsr() if sparse else np.asarray(X)
+    X = X.tocsr() if sparse else as_array("the input", X)
     if sparse and not X.has_canonical_format:  # entries of the same place add up, maybe beyond the range
         X = X.copy()
         X.sum_duplicates()
@@ -117,13 +117,13 @@ def as_weights(sample_weight: ArrayLike | None, n: int) -> Array | None:
     """Check the weights of n rows and return them as float64 (n,); a single number serves all rows."""
     if sample_weight is None:
         return None
-    w = np.asarray(sample_weight)
+    w = as_array("sample_weight", sample_weight)
     if w.dtype.kind not in "biufO":
         raise TypeError(f"sample_weight must hold real numbers, got dtype {w.dtype}")
     try:
         w = w.astype(np.float64)
     except (TypeError, ValueError):
-        raise TypeError(f"sample_weight must hold real numbers, got {w.tolist()[:5]}") from None
+        raise TypeError(f"sample_weight must hold real numbers, got {w.ravel().tolist()[:5]}") from None
     if w.ndim == 0:
         w = np.full(n, w)
     if w.shape != (n,):
@@ -133,7 +133,9 @@ def as_weights(sample_weight: ArrayLike | None, n: int) -> Array | None:
         raise ValueError(f"sample_weight must be finite and >= 0, got {w[wrong[0]]} at row {wrong[0]}")
     if n and not w.any():
         raise ValueError(f"all {n} entries of sample_weight are zero; at least one row must count")
-    if not w.sum() < np.inf:
+    with np.errstate(over="ignore"):
+        total = w.sum()
+    if not total < np.inf:
         raise ValueError("the sum of sample_weight is beyond the range of float64; divide it by its largest")
     return w
 

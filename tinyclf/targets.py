@@ -6,6 +6,7 @@ labels of each row, as columns of 0 and 1, (n, k). `Probabilities`: how likely e
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from numbers import Real
 from typing import Any
 
@@ -15,7 +16,7 @@ from numpy.typing import ArrayLike
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 
 from .losses import Loss
-from .views import Array
+from .views import Array, as_array
 
 ClassWeight = dict[Any, float] | list[dict[int, float]] | str | None
 
@@ -127,7 +128,8 @@ class Labels:
         if isinstance(class_weight, str):
             mass = self.mass(targets, np.ones(len(targets)) if weight is None else weight)
             factors = np.zeros(len(mass))
-            np.divide(mass.sum() / np.count_nonzero(mass), mass, out=factors, where=mass > 0)
+            with np.errstate(over="ignore"):  # the sum of weights that are not finite is refused
+                np.divide(mass.sum() / np.count_nonzero(mass), mass, out=factors, where=mass > 0)
             return factors
         return _named(class_weight, self.classes)
 
@@ -320,14 +322,19 @@ def labels_in_part(y: Any, classes: ArrayLike | None, known: Labels | None, *, s
     return labels
 
 
-def as_labels(y: ArrayLike) -> Array:
+def as_labels(y: ArrayLike, name: str = "y") -> Array:
     """Return labels as an array that can be sorted; a missing label or a mixture of kinds is an error."""
-    labels = np.asarray(y)
+    labels = as_array(name, y)
     if labels.dtype != object:
         return labels
     missing = [row for row, label in enumerate(labels.ravel()) if label is None]
     if missing:
-        raise ValueError(f"y has a missing label, None, at row {missing[0]}; name it or remove the row")
+        raise ValueError(f"{name} has a missing label, None, at row {missing[0]}; name it or remove the row")
+    nested = [label for label in labels.ravel() if not isinstance(label, Hashable)]
+    if nested:
+        raise ValueError(
+            f"y has {nested[0]!r} as a label; if a row may have several, give columns of 0 and 1"
+        )
     kinds = {type(label) for label in labels.ravel()}
     flags = [issubclass(kind, (bool, np.bool_)) for kind in kinds]
     if all(flags) or (not any(flags) and all(issubclass(kind, (int, np.integer)) for kind in kinds)):
@@ -336,7 +343,9 @@ def as_labels(y: ArrayLike) -> Array:
         np.unique(labels)
     except TypeError:
         names = sorted(kind.__name__ for kind in kinds)
-        raise ValueError(f"y has labels of kinds that do not sort together, {names}; use one kind") from None
+        raise ValueError(
+            f"{name} has labels of kinds that do not sort together, {names}; use one kind"
+        ) from None
     return labels
 
 
@@ -356,12 +365,12 @@ def encode_known(y: ArrayLike, classes: Array) -> Array:
 
 def _named_classes(classes: ArrayLike) -> Array:
     """Return the classes that partial_fit is told of, sorted."""
-    labels = as_labels(classes)
+    labels = as_array("classes", classes)
     if labels.ndim != 1 or labels.size == 0 or (labels != labels).any():
         raise ValueError(
             f"classes must be a list of labels, at least one and none of them nan, got {classes!r}"
         )
-    return np.unique(labels)
+    return np.unique(as_labels(labels, "classes"))
 
 
 def _named(class_weight: Any, classes: Array) -> Array:

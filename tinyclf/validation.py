@@ -58,7 +58,7 @@ class Sample:
     def __post_init__(self) -> None:
         if self.factor is None or self.loss_weight is None:
             return
-        with np.errstate(over="ignore"):
+        with np.errstate(over="ignore", invalid="ignore"):
             total = self.loss_weight.sum()
         if not 0.0 < total < np.inf:
             raise ValueError(
@@ -84,7 +84,8 @@ class Sample:
         """The weights of the rows in the loss, (n,) or None."""
         if self.factor is None or self.weight is None:
             return self.weight if self.factor is None else self.factor
-        return self.weight * self.factor
+        with np.errstate(over="ignore", invalid="ignore"):
+            return self.weight * self.factor
 
     @property
     def relative_weight(self) -> Array | None:
