@@ -419,3 +419,15 @@ def test_the_terms_are_those_of_read_in_its_type():
         read = scaling.read(rows, np.dtype(dtype))
         assert read.dtype == low.dtype == ("float32" if given == dtype == "float32" else "float64")
         assert ((np.minimum(np.maximum(rows, low), high) - centre) * factor == read).all()
+
+
+def test_columns_that_move_beyond_what_weights_can_follow_are_named_and_nothing_changes():
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(30, 3)), np.arange(30) % 3
+    model = TinyClassifier(random_state=0, hidden_layer_sizes=(4,), max_iter=2).fit(X, y)
+    before = model.predict_proba(X)
+    with pytest.raises(ValueError, match=r"column 1 of X has moved too far, from a mean of .* to .*e\+298"):
+        model.partial_fit(X * [1.0, 1e300, 1.0], y)
+    np.testing.assert_array_equal(model.predict_proba(X), before)
+    model.partial_fit(X * [1.0, 1e6, 1.0], y)
+    assert np.isfinite(model.predict_proba(X)).all()

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from .rows import ENTRIES, check_rows
-from .views import Array
+from .views import Array, all_finite
 
 # Rows whose statistics are taken at a time.
 _BLOCK = 1024
@@ -226,11 +226,17 @@ class Scaling:
         were, as after a single row, the first weights stay, so that the units still differ; what the rows so
         far lead to stays as well.
         """
-        if self.scale.any():
-            b += ((new.centre - self.centre) / self.divisor) @ W
-            W *= (new.scale / self.divisor)[:, None]
-        else:
-            b += ((new.centre - self.mean) / new.divisor) @ W  # the rows so far are the mean
+        with np.errstate(all="ignore"):
+            if self.scale.any():
+                move, growth = (new.centre - self.centre) / self.divisor, new.scale / self.divisor
+            else:
+                move, growth = (new.centre - self.mean) / new.divisor, np.ones(len(W))  # rows are the mean
+            b += move @ W
+            W *= growth[:, None]
+            if not (all_finite(b) and all_finite(W)):
+                worst = int(np.nan_to_num(np.maximum(np.abs(move), growth), nan=np.inf).argmax())
+                means = f"from a mean of {self.mean[worst]:.4g} to {new.mean[worst]:.4g}"
+                raise ValueError(f"column {worst} of X has moved too far, {means}; scale it, or fit anew")
 
 
 def _statistics(X: Any, w: Array, centred: bool) -> tuple[float, Array, Array, Array, Array]:
