@@ -701,6 +701,30 @@ def test_prediction_beyond_the_type_is_an_error_not_nan():
             getattr(plainly(), name)(IRIS)
 
 
+def test_a_row_beyond_the_range_is_named_with_column_weights_and_what_helps():
+    model = plainly(hidden_layer_sizes=(), max_iter=3).fit(IRIS, NAMES)
+    model.coefs_[0] = np.full((4, 3), 1e37)
+    X = np.where((np.arange(150) == 7)[:, None] & (np.arange(4) == 1), -99.0, IRIS)
+    told = r"logits of row 7 .* float32: X reaches 99 in that row, at column 1, and the weights 1e\+37"
+    for given in (X, scipy.sparse.csr_matrix(X)):
+        with pytest.raises(
+            ValueError, match=rf"{told}.*scale_inputs=True.*float64.*make the weights smaller"
+        ):
+            model.predict(given)
+    scaled = quick(hidden_layer_sizes=(), dtype="float64").fit(IRIS, NAMES)
+    scaled.coefs_[0] = np.full((4, 3), 1e308)
+    with pytest.raises(ValueError, match=r"float64: X reaches .* To avoid it, make the weights smaller$"):
+        scaled.predict(X)
+
+
+def test_activations_beyond_the_range_are_an_error_like_logits():
+    model = plainly(hidden_layer_sizes=(3, 2), activation="identity").fit(IRIS, NAMES)
+    model.coefs_[0] = np.where(np.arange(3) % 2, 2.0, -2.0) * np.ones((4, 1))
+    for layer in (0, 1):
+        with pytest.raises(ValueError, match=r"activations of row 1 .* X reaches 3e\+38 .* column 0"):
+            model.activations([[1.0] * 4, [3e38] * 4], layer)
+
+
 def test_log_odds_beyond_the_range_are_silent():
     model = quick(hidden_layer_sizes=(), loss="softmax_cross_entropy").fit(TUMOURS[:, :1], BENIGN)
     model.coefs_[0] = [[-3e38, 3e38]]
@@ -718,30 +742,6 @@ def test_weights_that_are_not_finite_are_named():
     assert np.isnan(model.coefs_[0]).all()  # none is written if one does not fit
 
 
-def test_warnings_point_to_the_line_that_called_fit():
-    with pytest.warns(ConvergenceWarning) as caught:
-        plainly(max_iter=1).fit(IRIS, NAMES)
-    assert caught[0].filename == __file__
-    with pytest.warns(UserWarning, match="clipped") as caught:
-        plainly(batch_size=1000, tol=1e9, n_iter_no_change=1).fit(IRIS, NAMES)
-    assert caught[0].filename == __file__
-
-
-def test_a_batch_larger_than_the_data_is_clipped_with_a_warning():
-    with pytest.warns(UserWarning, match="batch_size=1000 is larger than the 150 rows"):
-        clipped = plainly(batch_size=1000).fit(IRIS, NAMES)
-    whole = plainly(batch_size=150).fit(IRIS, NAMES)
-    np.testing.assert_array_equal(clipped.network_.theta, whole.network_.theta)
-
-
-@pytest.mark.parametrize("method", ["predict", "predict_proba", "predict_log_proba", "decision_function"])
-@pytest.mark.parametrize("classes", [2, 3])
-def test_plain_arrays_are_answered_like_what_scikit_learn_checks_first(method, classes):
-    rng = np.random.default_rng(0)
-    X = rng.normal(size=(1200, 4))
-    model = quick(early_stopping=False).fit(X, X[:, :classes].argmax(axis=1))
-    ask = getattr(model, method)
-    expected = ask(X.tolist())
 @pytest.mark.parametrize(
     ("value", "match"),
     [
@@ -770,6 +770,30 @@ def test_weights_beyond_the_type_are_named_when_they_are_used():
         model.predict(IRIS)
 
 
+def test_warnings_point_to_the_line_that_called_fit():
+    with pytest.warns(ConvergenceWarning) as caught:
+        plainly(max_iter=1).fit(IRIS, NAMES)
+    assert caught[0].filename == __file__
+    with pytest.warns(UserWarning, match="clipped") as caught:
+        plainly(batch_size=1000, tol=1e9, n_iter_no_change=1).fit(IRIS, NAMES)
+    assert caught[0].filename == __file__
+
+
+def test_a_batch_larger_than_the_data_is_clipped_with_a_warning():
+    with pytest.warns(UserWarning, match="batch_size=1000 is larger than the 150 rows"):
+        clipped = plainly(batch_size=1000).fit(IRIS, NAMES)
+    whole = plainly(batch_size=150).fit(IRIS, NAMES)
+    np.testing.assert_array_equal(clipped.network_.theta, whole.network_.theta)
+
+
+@pytest.mark.parametrize("method", ["predict", "predict_proba", "predict_log_proba", "decision_function"])
+@pytest.mark.parametrize("classes", [2, 3])
+def test_plain_arrays_are_answered_like_what_scikit_learn_checks_first(method, classes):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(1200, 4))
+    model = quick(early_stopping=False).fit(X, X[:, :classes].argmax(axis=1))
+    ask = getattr(model, method)
+    expected = ask(X.tolist())
     for kind in (X, np.asfortranarray(X), np.repeat(X, 2, axis=0)[::2], pd.DataFrame(X)):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # names that were not there in fit

@@ -657,7 +657,7 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
             )
         if not -n <= layer < n:
             raise ValueError(f"there are {n} hidden layers; layer must be from {-n} to {n - 1}, got {layer}")
-        return self.network_.outputs(self._read(X), self._blueprint.ends[layer])
+        return self._answers(X, np.asarray, self._blueprint.ends[layer])
 
     def save(self, path: str | Path, custom: Mapping[str, Any] | None = None) -> None:
         """Save the fitted model as one file, which `tinyclf.load` reads without running any code.
@@ -891,27 +891,33 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
             return X  # saves half of the time that the prediction of one row takes
         return read_features(self, X, reset=False)
 
-    def _answers(self, X: Any, link: Callable[[Array], Array]) -> Array:
-        """Return what a function of the logits says about each row, block by block."""
+    def _answers(self, X: Any, link: Callable[[Array], Array], n_layers: int | None = None) -> Array:
+        """Return what a function of the logits, or of an earlier layer, says about each row."""
         X = self._read(X)
 
         def of_finite(z: Array) -> Array:
             if not np.isfinite(z).all():
-                raise self._beyond(X)
+                raise self._beyond(X, n_layers)
             return link(z)
 
-        return self.network_.outputs(X, link=of_finite)
+        return self.network_.outputs(X, n_layers, link=of_finite)
 
-    def _beyond(self, X: Any) -> ValueError:
-        """Return the error that tells why the logits of a row are not finite."""
-        if not np.isfinite(self.network_.theta).all():
+    def _beyond(self, X: Any, n_layers: int | None) -> ValueError:
+        """Return the error that tells why the outputs of a row are not finite."""
+        network = self.network_
+        if not np.isfinite(network.theta).all():
             return ValueError("coefs_ or intercepts_ hold numbers that are not finite; set or fit them anew")
-        logits = self.network_.logits(X)
-        row = int(np.flatnonzero(~np.isfinite(logits).all(axis=1))[0])
+        outputs = network.outputs(X, n_layers)
+        row = int(np.flatnonzero(~np.isfinite(outputs).all(axis=1))[0])
+        x = abs(X[[row]].toarray() if hasattr(X, "toarray") else X[[row]])[0]
+        fixes = [] if network.scaling else ["scale the features (scale_inputs=True)"]
+        fixes += ['fit with dtype="float64"'] if network.dtype == np.float32 else []
+        fixes += ["make the weights smaller"]
+        what = "logits" if n_layers is None else "activations"
         return ValueError(
-            f"the logits of row {row} are beyond the range of {logits.dtype}; the largest magnitude in that "
-            f"row of X is {abs(X[row]).max():.4g}. Scale the features (scale_inputs=True), or fit with "
-            'dtype="float64"'
+            f"the {what} of row {row} are beyond the range of {network.dtype}: X reaches {x.max():.4g} in "
+            f"that row, at column {x.argmax()}, and the weights {abs(network.theta).max():.4g} in magnitude. "
+            f"To avoid it, {', or '.join(fixes)}"
         )
 
 
