@@ -118,3 +118,10 @@ def test_a_new_vector_restarts_the_bias_correction():
 def test_an_optimizer_without_update_says_so():
     with pytest.raises(NotImplementedError, match="Optimizer has no update"):
         Optimizer(0.1).update(np.zeros(1), Views(), 1, 0.1)
+
+
+def test_an_epsilon_that_float32_cannot_hold_is_not_zero():
+    optimizer = Adam(0.1, epsilon=1e-300)
+    theta, state = np.ones(2, np.float32), Views(M=np.zeros(2, np.float32), V=np.zeros(2, np.float32))
+    optimizer.step(theta, np.zeros(2, np.float32), state, 1, 0.1)
+    assert theta.tolist() == [1.0, 1.0]

@@ -37,6 +37,9 @@ from .views import Array, Views
 # for 2 million parameters 2.5 instead of 4.2 milliseconds. Below, blocks cost more than they save.
 _LARGE, _BLOCK = 2**19, 2**16
 
+# The smallest normal number of float32. A smaller epsilon would be 0 there, and a gradient of 0 over it nan.
+_TINY = 2.0**-126
+
 
 @dataclass(frozen=True)
 class Optimizer:
@@ -174,7 +177,8 @@ class Adam(Optimizer):
         """Return eps and the rate with the constants that M and V leave out."""
         b1, b2 = self.beta_1, self.beta_2
         root = (1.0 - b2) ** 0.5
-        return self.epsilon / root, rate * (1.0 - b2**t) ** 0.5 / (1.0 - b1**t) * (1.0 - b1) / root
+        eps = max(self.epsilon, _TINY) / root
+        return eps, rate * (1.0 - b2**t) ** 0.5 / (1.0 - b1**t) * (1.0 - b1) / root
 
     def update(self, g: Array, s: Views, t: int, rate: float) -> None:
         M, V = s.M, s.V
