@@ -8,7 +8,15 @@ from sklearn.datasets import load_breast_cancer, load_iris
 from sklearn.metrics import log_loss
 from table import PLAIN, Brier
 
-from tinyclf import Dense, Network, ReLU, SigmoidCrossEntropy, SoftmaxCrossEntropy, TinyClassifier
+from tinyclf import (
+    CollapseWarning,
+    Dense,
+    Network,
+    ReLU,
+    SigmoidCrossEntropy,
+    SoftmaxCrossEntropy,
+    TinyClassifier,
+)
 from tinyclf.calibration import Answers, best_share, draw_to_prior, in_blocks, prior_logits
 
 RNG = np.random.default_rng(0)
@@ -189,3 +197,31 @@ def test_it_can_be_switched_off_and_is_not_for_lbfgs(parameters):
     noise = RNG.normal(size=(60, 3))
     model = TinyClassifier(random_state=0, **parameters).fit(noise, RNG.integers(0, 2, 60))
     assert model.calibration_ == 1.0
+
+
+def test_logits_that_are_not_finite_leave_the_share_at_the_most():
+    y, prior = np.array([0, 1]), np.zeros(2)
+    for z in ([[np.inf, 0.0], [0.0, 1.0]], [[np.nan, 0.0], [0.0, 1.0]], [[-3e38, 3e38], [np.inf, 0.0]]):
+        blocks = [(np.array(z, np.float32), y, None)]
+        assert best_share(blocks, SoftmaxCrossEntropy(), prior, least=0.0, most=0.5)[0] == 0.5
+
+
+def test_a_network_whose_logits_overflow_after_the_last_step_can_be_calibrated():
+    X, y = [[0.12573022], [-0.13210486], [0.64042265], [0.10490012]], [0, 0, 1, 1]
+    model = TinyClassifier(
+        activation=["tanh", "identity", "relu"],
+        batch_size="auto",
+        hidden_layer_sizes=(2, 2, 2),
+        label_smoothing=0.3,
+        learning_rate_init=100.0,
+        max_iter=4,
+        momentum=0.0,
+        random_state=0,
+        scale_inputs=False,
+        solver="sgd",
+    )
+    with pytest.warns(CollapseWarning, match="dead"):
+        model.fit(X, y)
+    assert np.isfinite(model.network_.theta).all()
+    with pytest.raises(ValueError, match="logits of row . are beyond the range"):
+        model.predict_proba(X)

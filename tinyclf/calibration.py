@@ -132,7 +132,7 @@ def best_share(
             _, slope, rows = at(share)
             return slope + cost / rows
 
-        if not slope(most) > 0.0:
+        if not 0.0 < slope(most) < np.inf or np.isnan(slope(least)):
             return most
         return least if slope(least) >= 0.0 else float(brentq(slope, least, most, xtol=_NEAR * most))
 
