@@ -13,7 +13,7 @@ from sklearn.neural_network import MLPClassifier
 from sklearn.preprocessing import StandardScaler
 from table import PLAIN
 
-from tinyclf import Dense, DivergenceError, Network, SoftmaxCrossEntropy, Tanh, TinyClassifier
+from tinyclf import Dense, DivergenceError, Dropout, Network, SoftmaxCrossEntropy, Tanh, TinyClassifier
 from tinyclf import lbfgs as module
 from tinyclf.lbfgs import minimise
 
@@ -177,7 +177,9 @@ def test_a_start_at_the_minimum_is_the_end():
     assert np.isfinite(model.predict_proba(X)).all()
 
 
-@pytest.mark.parametrize("parameters", [{"dropout": 0.2}, {"dropout": [0.2]}, {"weight_decay": 0.1}])
+@pytest.mark.parametrize(
+    "parameters", [{"dropout": 0.2}, {"dropout": [0.2]}, {"weight_decay": 0.1}, {"activation": Dropout(0.5)}]
+)
 def test_what_belongs_to_steps_is_refused(parameters):
     with pytest.raises(ValueError, match="solver='lbfgs' knows neither weight_decay nor dropout"):
         TinyClassifier(solver="lbfgs", **parameters).fit(X, SPECIES)

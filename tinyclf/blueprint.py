@@ -75,6 +75,13 @@ class Blueprint:
         early = early if isinstance(early, str) else bool(early)  # NumPy's True is not True
         optimizer, lbfgs = optimizer_for(parameters), parameters.solver == "lbfgs"
         by_sgd = isinstance(optimizer, SGD) and not lbfgs
+        drops = any(isinstance(layer, Dropout) for group in hidden for layer in group)
+        if lbfgs and (drops or parameters.weight_decay):
+            raise ValueError(
+                "solver='lbfgs' knows neither weight_decay nor dropout, got "
+                f"weight_decay={parameters.weight_decay}, dropout={parameters.dropout!r} and "
+                f"activation={activation!r}; use alpha, or solver='adam'"
+            )
         return cls(
             layers=[
                 *(layer for group in hidden for layer in group),
@@ -253,11 +260,6 @@ def optimizer_for(parameters: Any) -> Optimizer:
             )
         return solver
     if solver == "lbfgs":
-        if decay or np.any(parameters.dropout):
-            raise ValueError(
-                f"solver='lbfgs' knows neither weight_decay nor dropout, got {decay} and "
-                f"{parameters.dropout!r}; use alpha, or solver='adam'"
-            )
         return SGD(parameters.learning_rate_init)
     if solver == "sgd":
         momentum, nesterov = parameters.momentum, parameters.nesterovs_momentum
