@@ -109,7 +109,9 @@ def run_epoch(state: TrainState, run: Run) -> Epoch:
                     gradient *= run.max_grad_norm / norm
             factor = run.schedule(run.steps_done / run.n_steps)
             if not (isinstance(factor, float) and 0.0 <= factor < math.inf):
-                check_interval("the factor that schedule returns", factor, 0.0, math.inf, open_high=True)
+                check_interval(
+                    "the learning rate's factor that schedule returns", factor, 0.0, math.inf, open_high=True
+                )
             rate = optimizer.learning_rate * state.scale * factor
             run.steps_done += 1
             finite = math.isfinite(value) and math.isfinite(peak)
