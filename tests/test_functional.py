@@ -371,7 +371,6 @@ SCIPY_LOGSUMEXP = [
     [(F.softmax, *case) for case in SCIPY_SOFTMAX]
     + [(F.log_softmax, *case) for case in SCIPY_LOG_SOFTMAX]
     + [(F.logsumexp, *case) for case in SCIPY_LOGSUMEXP],
-    ids=str,
 )
 def test_scipys_published_cases(function, x, expected):
     np.testing.assert_allclose(function(x), expected, rtol=1e-13)

@@ -17,7 +17,7 @@ from tinyclf import SGD, Adam, AdamW, Dense, DivergenceError, Network, Optimizer
         (Adam(0.01), lambda p: AdamOptimizer(p, 0.01)),
         (Adam(0.01, 0.5, 0.9, 1e-3), lambda p: AdamOptimizer(p, 0.01, 0.5, 0.9, 1e-3)),
     ],
-    ids=repr,
+    ids=lambda v: None if callable(v) else repr(v),
 )
 def test_hundred_steps_are_those_of_scikit_learn(ours, theirs):
     rng = np.random.default_rng(0)
