@@ -132,7 +132,15 @@ class ChangesItsLogits(SoftmaxCrossEntropy):
         return super().rows(z, y, dz, t)
 
 
-@pytest.mark.parametrize("loss", [OffByTheLabel(), Forgets(), ChangesItsLogits()], ids=repr)
+class ForgetsTheWeights(SoftmaxCrossEntropy):
+    def value_and_grad(self, z, y, w, dz, t):
+        super().value_and_grad(z, y, None, dz, t)
+        return super().value_and_grad(z, y, w, np.empty_like(z), t)
+
+
+@pytest.mark.parametrize(
+    "loss", [OffByTheLabel(), Forgets(), ChangesItsLogits(), ForgetsTheWeights()], ids=repr
+)
 def test_a_wrong_loss_gradient_is_found(loss):
     assert not check_loss(loss, n_classes=3) < 1e-5
 
@@ -140,8 +148,20 @@ def test_a_wrong_loss_gradient_is_found(loss):
 def test_arguments_that_prove_nothing_are_refused():
     with pytest.raises(ValueError, match="directions must be at least 1, got 0"):
         gradient_error(np.sum, np.ones(3), np.ones(3), directions=0)
-    with pytest.raises(ValueError, match=r"shape of x, \(3,\), got \(\)"):
-        gradient_error(np.sum, 1.0, np.ones(3))
+    with pytest.raises(ValueError, match=r"shape of x, \(3,\), got \(2,\)"):
+        gradient_error(np.sum, np.ones(2), np.ones(3))
+
+
+def test_a_check_is_a_function_of_its_seed_which_is_0_unless_said_otherwise():
+    x = np.random.default_rng(0).normal(size=20)
+    checks = [
+        (lambda **k: gradient_error(lambda x: np.sum(x**3), x**2, x, **k), {"h": 1e-4, "directions": 8}),
+        (lambda **k: check_layer(WrongParameter(), 4, **k), {"batch_size": 7}),
+        (lambda **k: check_loss(OffByTheLabel(), 4, **k), {"batch_size": 7}),
+    ]
+    for check, defaults in checks:
+        assert check() == check(seed=0, **defaults)
+        assert check(seed=1) == check(seed=1) != check()
 
 
 def test_the_error_is_relative_and_small_for_the_true_gradient():

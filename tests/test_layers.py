@@ -10,7 +10,7 @@ from table import LAYERS, Swish
 from tinyclf import Dense, Dropout, Identity, Layer, Logistic, Network, ReLU, Tanh, Workspace
 from tinyclf.gradcheck import check_layer
 from tinyclf.initialisers import glorot_uniform, glorot_uniform_logistic, he_normal
-from tinyclf.layers import ACTIVATIONS
+from tinyclf.layers import ACTIVATIONS, _fill_with_random_bits
 
 parametrized = pytest.mark.parametrize("layer", LAYERS, ids=repr)
 
@@ -78,7 +78,7 @@ def output(layer, x, *, training=False, rng=None):
         (Swish(), lambda x: x * scipy.special.expit(x)),
         (Dropout(0.5), lambda x: x),
     ],
-    ids=repr,
+    ids=lambda v: None if callable(v) else repr(v),
 )
 def test_activations_are_the_functions_they_are_named_for(layer, function):
     x = np.linspace(-30, 30, 121).reshape(11, 11)
@@ -119,8 +119,17 @@ def test_dropout_keeps_the_expectation_and_drops_the_rate(rate, bits):
 @pytest.mark.parametrize(("rate", "share"), [(0.0, 0.0), (1e-9, 0.0), (1 - 1e-9, 1 - 2**-16)])
 def test_dropout_rounds_its_rate_to_16_bits_and_stays_finite(rate, share):
     y = output(Dropout(rate), np.ones((1000, 100), "float32"), training=True)
-    assert np.isfinite(y).all()
+    assert set(np.unique(y)) <= {0.0, 1 / (1 - share)}
     assert abs((y == 0).mean() - share) < 1e-4
+
+
+@pytest.mark.parametrize("size", [1, 7, 100_001])
+def test_dropout_draws_nothing_but_the_words_of_the_generator(size):
+    bits = np.zeros(size, np.uint16)
+    _fill_with_random_bits(bits, np.random.Generator(np.random.PCG64(3)))
+    # Blocks begin with a new word, and their length, 32,768, is a multiple of four.
+    words = np.random.PCG64(3).random_raw(-(-size // 4))
+    np.testing.assert_array_equal(bits, words.view(np.uint16)[:size])
 
 
 @pytest.mark.parametrize("rate", [-0.1, 1.0, np.nan])
@@ -156,6 +165,7 @@ def test_initial_weights_have_the_published_distributions():
         assert 0.9 * r < np.abs(b).max() <= r
         np.testing.assert_allclose(W.std(), r / np.sqrt(3), rtol=0.01)
     W, b = he_normal(np.random.default_rng(0), n_in, n_out)
+    assert abs(W.mean()) < 1e-3
     np.testing.assert_allclose(W.std(), np.sqrt(2 / n_in), rtol=0.01)
     assert not b.any()
 
@@ -167,3 +177,5 @@ def test_activations_have_scikit_learns_names():
 def test_a_layer_without_its_methods_says_so():
     with pytest.raises(NotImplementedError, match="Layer has no forward"):
         output(Layer(), np.ones((1, 1)))
+    with pytest.raises(NotImplementedError, match="Layer has no backward"):
+        Layer().backward(None, None, None)

@@ -13,9 +13,19 @@ from sklearn.neural_network import MLPClassifier
 from sklearn.preprocessing import StandardScaler
 from table import PLAIN
 
-from tinyclf import Dense, DivergenceError, Dropout, Network, SoftmaxCrossEntropy, Tanh, TinyClassifier
+from tinyclf import (
+    Dense,
+    DivergenceError,
+    Dropout,
+    Network,
+    SoftmaxCrossEntropy,
+    Tanh,
+    TinyClassifier,
+    softmax,
+)
 from tinyclf import lbfgs as module
 from tinyclf.lbfgs import minimise
+from tinyclf.scaling import Scaling
 
 X, SPECIES = load_iris(return_X_y=True)
 X = StandardScaler().fit_transform(X)
@@ -78,22 +88,32 @@ def test_a_smaller_tol_goes_further_and_no_plateau_of_the_loss_stops_it():
     assert iterations[0] < iterations[1] < iterations[2]
 
 
-def test_reports_are_the_iterations_and_the_network_is_theirs():
+@pytest.mark.parametrize("alpha", [0.1, 1000.0])  # the logits of the second are small
+def test_reports_are_the_iterations_and_the_network_is_theirs(alpha):
     network, seen = Network([Dense(3)], 4, seed=0), []
 
     def after(epoch):
-        p = network.copy("float64").logits(X)
-        loss = SoftmaxCrossEntropy().mean(p, SPECIES) + 0.05 / len(X) * np.sum(
-            network.penalised.astype(float) ** 2
-        )
+        W, z = network.parameters[0].W.astype(float), network.copy("float64").logits(X)
+        loss = SoftmaxCrossEntropy().mean(z, SPECIES) + alpha / 2 / len(X) * np.sum(W**2)
+        r = softmax(z) - np.eye(3)[SPECIES]
+        gradient = np.vstack([X.T @ r + alpha * W, r.sum(axis=0)]) / len(X)
         assert epoch.loss == pytest.approx(loss, rel=1e-5)
+        assert epoch.largest_logit == pytest.approx(np.abs(z).max(), rel=1e-5)
+        assert epoch.gradient_norm == pytest.approx(np.linalg.norm(gradient), rel=1e-3, abs=1e-5)
+        assert 0.0 < epoch.seconds < 100.0
         seen.append(epoch.loss)
         return False
 
-    ending = run(network, after, alpha=0.1)
+    ending = run(network, after, alpha=alpha)
     assert ending.converged
     assert ending.loss == seen[-1] == min(seen)
-    assert len(seen) > 5
+    assert len(seen) > 2
+
+
+def test_there_is_no_penalty_unless_it_is_asked_for():
+    kinds = [{}, {"alpha": 0.0}, {"alpha": 1.0}]
+    losses = [run(Network([Dense(3)], 4, seed=0), max_iter=5, **k).loss for k in kinds]
+    assert losses[0] == losses[1] < losses[2]
 
 
 def test_it_ends_when_it_is_told_to():
@@ -134,8 +154,9 @@ def test_chosen_and_sparse_rows():
 def test_divergence_is_named(layers):
     network = Network(layers, 30, dtype="float64", seed=0)
     match = r"epoch 1, .*loss is nan.*largest input 1e\+308.*Scale the inputs \(StandardScaler\)\.$"
-    with pytest.raises(DivergenceError, match=match):
+    with pytest.raises(DivergenceError, match=match) as error:
         minimise(network, np.full((2, 30), 1e308), [0, 1], loss=SoftmaxCrossEntropy(), after=lambda _: False)
+    assert (error.value.batch, error.value.scaled) == (1, False)
 
 
 def test_numbers_beyond_the_networks_type_are_named():
@@ -147,8 +168,13 @@ def test_a_solution_beyond_the_networks_type_is_divergence(monkeypatch):
     network = Network([Dense(3)], 4, seed=0)
     result = scipy.optimize.OptimizeResult(x=np.full(15, 1e39), fun=1.0, status=0, message="")
     monkeypatch.setattr(scipy.optimize, "minimize", lambda *_, **__: result)
-    with pytest.raises(DivergenceError):
+    with pytest.raises(DivergenceError) as error:
+        minimise(network, 0.1 * X, SPECIES, loss=SoftmaxCrossEntropy(), after=lambda _: False)
+    assert error.value.largest_input == pytest.approx(0.1 * np.abs(X).max())
+    network.scaling = Scaling.of(X)
+    with pytest.raises(DivergenceError, match="Lower the penalty") as error:
         run(network)
+    assert error.value.scaled is True
 
 
 def test_fitting_is_deterministic_and_copies_go_on_with_another_solver():

@@ -76,6 +76,19 @@ def test_copies_are_whole_and_independent(tmp_path):
         np.testing.assert_array_equal(network.theta, theta)
 
 
+def test_a_copy_of_another_type_is_rounded_and_computes_in_it():
+    network = example("float64")
+    twin = network.copy("float32")
+    assert (twin.dtype, twin.theta.dtype, twin.logits(np.ones((1, 4))).dtype) == ("float32",) * 3
+    np.testing.assert_array_equal(twin.theta, network.theta.astype("float32"))
+    assert network.dtype == network.copy().dtype == "float64"
+
+
+def test_a_pickle_holds_each_parameter_once():
+    network = Network([Dense(300)], 300, seed=0)
+    assert network.theta.nbytes < len(pickle.dumps(network)) < 1.1 * network.theta.nbytes
+
+
 def test_logits_do_not_depend_on_blocks_or_kind_of_input():
     network = example("float64")
     X = np.random.default_rng(0).normal(size=(1500, 4)).round(1)

@@ -5,6 +5,7 @@ import pytest
 import scipy.sparse
 
 from tinyclf.rows import as_rows, as_weights
+from tinyclf.scaling import Scaling
 
 X = np.array([[1.0, 0.0, 2.0], [0.0, 0.0, 3.0], [4.0, 5.0, 0.0]])
 KINDS = {
@@ -44,10 +45,18 @@ def test_rows_that_fit_are_not_copied():
 @pytest.mark.parametrize(
     ("value", "dtype", "match"),
     [
-        (np.nan, "float64", "NaN at row 12, column 2.*remove or impute"),
-        (-np.inf, "float32", "-inf at row 12, column 2.*remove or impute"),
-        (1e39, "float32", r'1e\+39 at row 12, column 2, which is not a finite float32.*dtype="float64"'),
-        (-1e300, "float32", "-1e[+]300 at row 12, column 2"),
+        (np.nan, "float64", "NaN at row 12, column 2.*; remove or impute it$"),
+        (-np.inf, "float32", "-inf at row 12, column 2.*; remove or impute it$"),
+        (
+            1e39,
+            "float32",
+            r"1e\+39 at row 12, column 2, which is not a finite float32 number; scale the column",
+        ),
+        (
+            -1e300,
+            "float32",
+            '-1e[+]300 at row 12, column 2.*; scale the column, or train in dtype="float64"$',
+        ),
     ],
 )
 def test_a_value_that_the_type_cannot_hold_is_named(value, dtype, match, sparse):
@@ -55,6 +64,33 @@ def test_a_value_that_the_type_cannot_hold_is_named(value, dtype, match, sparse)
     bad[2, 2] = value
     with pytest.raises(ValueError, match=match):
         as_rows(scipy.sparse.csr_array(bad) if sparse else bad, dtype, 3, first_row=10)
+
+
+@pytest.mark.parametrize("kind", [np.asarray, scipy.sparse.csr_array], ids=["dense", "sparse"])
+@pytest.mark.parametrize(
+    ("dtype", "scale", "fix"),
+    [
+        ("float32", 1e-30, 'scale the column, or train in dtype="float64"'),
+        ("float64", 1e-300, "scale the column"),
+    ],
+)
+def test_a_value_that_the_type_cannot_hold_once_it_is_scaled_is_named(kind, dtype, scale, fix):
+    limit = float(np.finfo(dtype).max)
+    scaling = Scaling.of(kind(scale * X))
+    small = kind(np.array([[scale, 1.0, scale], [scale, 0.0, 1e10]]))
+    with pytest.raises(ValueError, match=rf"10000000000\.0 at row 1, column 2, .* {dtype} number; {fix}$"):
+        as_rows(small, dtype, 3, scaling=scaling)
+    # The largest number of the type is none of those.
+    with pytest.raises(ValueError, match="NaN at row 0, column 1"):
+        as_rows(kind(np.array([[limit, np.nan]])), dtype, 2)
+
+
+def test_tall_rows_stay_sparse_where_few_entries_are_not_zero():
+    X = scipy.sparse.csr_array(np.eye(10)[np.arange(1000) % 20 % 10] * (np.arange(1000) % 20 < 10)[:, None])
+    assert X.nnz == 0.05 * 1000 * 10
+    assert scipy.sparse.issparse(as_rows(X, "float32", 10, stays_sparse=True).all())
+    assert isinstance(as_rows(X, "float32", 10).all(), np.ndarray)
+    assert isinstance(as_rows(X[:11], "float32", 10, stays_sparse=True).all(), np.ndarray)
 
 
 def test_entries_of_one_place_are_added_before_the_check():

@@ -135,6 +135,9 @@ def test_columns_of_any_magnitude_are_brought_to_one():
     scaled = Scaling.of(x).read(x)
     assert_allclose(scaled.std(axis=0), np.ones(5), rtol=1e-12)
     assert_allclose(Scaling.of(x[:100]).with_rows(x[100:]).scale, Scaling.of(x).scale, rtol=1e-12)
+    for kind in (np.asarray, scipy.sparse.csr_array):  # here, unlike above, all entries are negative
+        one, other = Scaling.of(kind(-np.abs(x))), Scaling.of(kind(-np.abs(x) / 2.0**10))
+        assert_allclose(one.scale, 2.0**10 * other.scale, rtol=1e-12)
 
 
 def test_a_column_wider_than_the_type_is_refused_with_row_and_column():
@@ -161,6 +164,27 @@ def clone_of(model):
     return TinyClassifier(**model.get_params())
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_without_scaling_entries_are_read_as_they_are(dtype):
+    x = (np.array([[1.0, -1e30], [-1e-30, 0.1]]) * [[1.0, 1.0], [1.0, 3.0]]).astype(dtype)
+    none = Scaling.none(2)
+    assert_array_equal(none.read(x), x)
+    assert_array_equal(none.read_entries(x.ravel(), np.array([0, 1, 0, 1])), x.ravel())
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("rows", [DENSE, SPARSE], ids=["dense", "sparse"])
+def test_entries_are_read_as_they_are_in_whole_rows(rows, dtype):
+    scaling = Scaling.of(rows / 3).limited()  # most of the entries are beyond the limits of some column
+    x = np.asarray(10 * DENSE[:300], dtype)
+    row, column = np.nonzero(x)
+    read = scaling.read_entries(x[row, column], column)
+    assert read.dtype == np.float64
+    assert read.min() < -4.9
+    assert read.max() > 4.9
+    assert_allclose(read, scaling.read(x.astype("float64"))[row, column], rtol=1e-12)
+
+
 # --- the limits --------------------------------------------------------------------------------------------
 
 
@@ -172,6 +196,18 @@ def test_entries_beyond_five_standard_deviations_are_read_as_five():
     inside = (x > scaling.low) & (x < scaling.high)
     assert inside.sum() == x.size - 1
     assert_allclose(z[inside], Scaling.of(x).read(x)[inside], rtol=1e-12)
+
+
+@pytest.mark.parametrize("way", [-1.0, 1.0])
+def test_widened_limits_are_never_nearer(way):
+    x = RNG.normal(size=(1000, 2))
+    old = Scaling.of(x).limited()
+    far = old.with_rows(x + way * np.array([20.0, 0.1]))
+    new = far.widened()
+    assert_array_equal(new.low, np.minimum(old.low, far.limited().low))
+    assert_array_equal(new.high, np.maximum(old.high, far.limited().high))
+    assert (new.low <= old.low).all()
+    assert (new.high >= old.high).all()
 
 
 def test_zeros_of_sparse_rows_stay_zeros():

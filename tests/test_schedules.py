@@ -25,6 +25,9 @@ def test_changes_of_the_scale_are_scikit_learns():
         scale = lowered(scale, 0.3)
         assert 0.3 * scale == pytest.approx(theirs.learning_rate, rel=1e-14)
     assert lowered(scale, 0.3) is None
+    theirs = SGDOptimizer([], 1e-6, lr_schedule="adaptive")  # at the end of its way already
+    assert theirs.trigger_stopping("", verbose=False)
+    assert lowered(1.0, 1e-6) is None
 
 
 def test_training_asks_the_schedule_once_a_step_for_the_share_that_is_done():

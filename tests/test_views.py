@@ -28,6 +28,8 @@ def test_wrong_names_and_shapes_are_named():
         p.w = 1.0
     with pytest.raises(AttributeError, match="no array 'bias'"):
         _ = p.bias
+    with pytest.raises(AttributeError, match="no array 'W' here; there are none$"):
+        _ = Views().W
     with pytest.raises(ValueError, match=r"W has shape \(2, 3\), got an array of shape \(3, 2\)"):
         p.W = np.zeros((3, 2))
     with pytest.raises(ValueError, match=r"got an array of shape \(\)"):

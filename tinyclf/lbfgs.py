@@ -43,7 +43,6 @@ class _Sum:
         self.mass = objective.mass(order)
         self.workspace = Workspace(network, min(_BLOCK, len(order)), loss=objective.loss)
         self.gradient = np.empty_like(network.theta)
-        self.largest_logit = 0.0
 
     def __call__(self, theta: Array) -> tuple[float, Array]:
         """Return both at these parameters; the array is overwritten by the next call."""

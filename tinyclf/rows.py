@@ -45,7 +45,7 @@ class CsrRows:
     With ``stays_sparse`` batches are CSR, too, if that pays for a dense layer above.
     """
 
-    def __init__(self, X: Any, stays_sparse: bool = False) -> None:
+    def __init__(self, X: Any, stays_sparse: bool) -> None:
         self.X = X
         self.stays_sparse = stays_sparse and X.nnz <= _PAYS * X.shape[0] * X.shape[1]
 
