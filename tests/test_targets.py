@@ -1,9 +1,13 @@
-"""Labels of any kind become codes."""
+"""Labels of any kind become codes, and logits become labels."""
+
+import datetime
 
 import numpy as np
 import pytest
+import scipy.sparse
 
-from tinyclf.targets import Labels, encode_known
+from tinyclf import SigmoidCrossEntropy, SoftmaxCrossEntropy
+from tinyclf.targets import Labels, LabelSets, Probabilities, check_sums, encode_known, labels_in_part
 
 
 def encode(y):
@@ -18,6 +22,12 @@ KINDS = [
     np.array([True, False, True]),
     np.array([2.0, 1.0, 2.0]),
 ]
+
+SPECIES = np.array(["b", "a", "a", "b"])
+SETS = np.array([[0, 1, 0], [1, 1, 0], [0, 0, 0], [0, 1, 1]])
+SHARES = np.array([[0.25, 0.75], [1.0, 0.0], [0.5, 0.5], [0.0, 1.0]])
+WEIGHT = np.array([1.0, 2.0, 0.0, 5.0])
+Z = np.array([[0.5, -0.5, 0.0], [0.0, 9.0, -9.0], [-1.0, -1.0, -2.0], [-3.0, 0.5, 0.5]])
 
 
 @pytest.mark.parametrize("y", KINDS, ids=lambda y: y.dtype.name)
@@ -59,3 +69,165 @@ def test_many_labels_are_not_all_printed():
 def test_measurements_are_no_labels():
     with pytest.raises(ValueError, match="Unknown label type: continuous"):
         encode(np.array([0.1, 0.7, 1.3]))
+
+
+def test_the_limit_of_ten_printed_labels_is_exact():
+    for n, ending in [(10, "9]; the classes"), (11, "9] and 1 more; the classes")]:
+        with pytest.raises(ValueError, match="among the classes") as error:
+            encode_known(np.arange(n), np.array([-1]))
+        assert ending in str(error.value)
+
+
+def test_other_classes_or_kinds_are_named():
+    labels = Labels.of(SPECIES)
+    start = "^warm_start can only be used where `y` has the same classes as in the previous call to fit. "
+    with pytest.raises(ValueError, match=start + r"Previously got \['a' 'b'\], `y` has \['a' 'c'\]$"):
+        labels.check_equal(Labels.of(np.array(["c", "a", "c", "a"])))
+    with pytest.raises(
+        ValueError, match=start + "Previously got one label per row, `y` has columns of 0 and 1$"
+    ):
+        labels.check_equal(LabelSets(labels.classes))
+    assert labels.check_equal(Labels.of(SPECIES[::-1])) is None
+
+
+# --- the three kinds ---------------------------------------------------------------------------------------
+
+
+def test_one_label_per_row():
+    labels = Labels.of(SPECIES)
+    targets = labels.encode(SPECIES)
+    assert targets.tolist() == [1, 0, 0, 1]
+    np.testing.assert_array_equal(labels.restore(targets), SPECIES)
+    assert labels.answers(targets)[0] is targets
+    # The first of the most probable classes, also where a single logit is the log-odds.
+    assert labels.codes(np.array([[0.0], [-1.0], [1e-9]])).tolist() == [0, 0, 1]
+    assert labels.codes(np.array([[1.0, 1.0], [0.0, 0.1]])).tolist() == [0, 1]
+    assert labels.decode(np.array([[0.0], [1.0]])).tolist() == ["a", "b"]
+    assert labels.hits(np.array([[1.0], [1.0], [-1.0], [-1.0]]), targets).tolist() == [
+        True,
+        False,
+        True,
+        False,
+    ]
+    assert labels.mass(targets, WEIGHT).tolist() == [2.0, 6.0]
+    assert labels.frequencies(targets, WEIGHT).tolist() == [0.25, 0.75]
+    assert labels.scores(np.array([[1.0, 3.0]])).tolist() == [2.0]
+    assert (labels.n_outputs(SoftmaxCrossEntropy()), labels.n_outputs(SigmoidCrossEntropy())) == (2, 1)
+    with pytest.raises(ValueError, match=r"must hold one label per row, as before.*got shape \(4, 3\)"):
+        labels.encode(SETS)
+
+
+def test_several_labels_per_row():
+    for y in (SETS, scipy.sparse.csr_array(SETS), SETS.astype(bool)):
+        labels = LabelSets.of(y)
+        targets = labels.encode(y)
+        assert labels.classes.tolist() == [0, 1, 2]
+        assert targets.dtype == np.float64
+        np.testing.assert_array_equal(targets, SETS)
+        assert labels.restore(targets).dtype == np.intp
+        np.testing.assert_array_equal(labels.restore(targets), SETS)
+        np.testing.assert_array_equal(np.column_stack(labels.answers(targets)), SETS)
+        decoded = labels.decode(Z)
+        assert scipy.sparse.issparse(decoded) == scipy.sparse.issparse(y)
+        decoded = decoded.toarray() if scipy.sparse.issparse(y) else decoded
+        assert decoded.tolist() == [[1, 0, 0], [0, 1, 0], [0, 0, 0], [0, 1, 1]]
+        assert decoded.dtype == np.intp
+        # A row is right where all its labels are.
+        assert labels.hits(Z, targets).tolist() == [False, False, True, True]
+        yes = np.average(SETS, axis=0, weights=WEIGHT)
+        np.testing.assert_allclose(labels.frequencies(targets, WEIGHT), [*(1 - yes), *yes], rtol=1e-15)
+        assert labels.scores(Z) is Z
+    assert not LabelSets(np.arange(3)).sparse
+
+
+@pytest.mark.parametrize("y", [SETS[0], SETS[:, :2], SETS + 1, SETS - 0.5, SETS[:, :, None]])
+def test_other_columns_than_those_of_the_labels_are_named(y):
+    match = (
+        r"a column of 0 and 1 for each of the 3 labels, got \[.*\] in an array of shape \("
+        + str(y.shape)[1:-1]
+    )
+    with pytest.raises(ValueError, match=match):
+        LabelSets.of(SETS).encode(y)
+
+
+def test_probabilities_of_the_classes():
+    labels = Probabilities.of(SHARES)
+    targets = labels.encode(SHARES)
+    assert labels.classes.tolist() == [0, 1]
+    assert labels.restore(targets) is targets
+    # What is most probable, the first of them in a tie.
+    assert labels.answers(targets)[0].tolist() == [1, 0, 0, 1]
+    z = np.array([[1.0], [1.0], [-1.0], [-1.0]])
+    assert labels.hits(z, targets).tolist() == [True, False, True, False]
+    np.testing.assert_allclose(labels.mass(targets, WEIGHT), [2.25, 5.75], rtol=1e-15)
+    np.testing.assert_allclose(labels.frequencies(targets, WEIGHT), [2.25 / 8, 5.75 / 8], rtol=1e-15)
+    np.testing.assert_array_equal(labels.for_loss(targets, 1), SHARES[:, 1:])
+    assert labels.for_loss(targets, 2) is targets
+    assert Probabilities.of(SHARES.tolist()).encode(SHARES.astype("float32")).dtype == np.float64
+    assert Probabilities.of(np.eye(2, dtype=bool)).encode(np.eye(2, dtype=bool)).tolist() == [[1, 0], [0, 1]]
+
+
+@pytest.mark.parametrize(
+    ("y", "match"),
+    [
+        (SHARES[:, 0], r"a column for each of the 2 classes, got shape \(4,\)"),
+        (SHARES[:, :1], r"a column for each of the 2 classes, got shape \(4, 1\)"),
+        (SHARES[:, :, None], r"got shape \(4, 2, 1\)"),
+        (SHARES.astype(str), "probabilities must be numbers, got dtype <U"),
+        (SHARES.astype(object), "probabilities must be numbers, got dtype object"),
+        (SHARES.astype(complex), "probabilities must be numbers, got dtype complex"),
+        (SHARES * [1.0, 1.25], "from 0 to 1, got 1.25 at row 3, column 1$"),
+        (SHARES - [[0.0, 0.0], [0.0, 0.25]] * 2, "from 0 to 1, got -0.25 at row 1, column 1$"),
+    ],
+)
+def test_what_are_no_probabilities_is_named(y, match):
+    with pytest.raises(ValueError, match=match):
+        Probabilities.of(SHARES).encode(y)
+
+
+def test_probabilities_sum_to_one_within_a_thousandth():
+    check_sums(np.array([[0.5, 0.5009], [0.5, 0.4991]]))
+    for last in (0.5011, 0.4989, np.nan):
+        with pytest.raises(
+            ValueError, match=rf"must sum to 1, got {0.5 + last:.6g} in row 1; divide them by"
+        ):
+            check_sums(np.array([[0.5, 0.5], [0.5, last], [0.0, 0.0]]))
+
+
+def test_the_labels_of_a_part_are_those_known_or_named():
+    first = labels_in_part(SPECIES[:1], ["b", "a", "c"], None, soft=False)
+    assert first.classes.tolist() == ["a", "b", "c"]
+    assert labels_in_part(SPECIES, None, first, soft=False) is first
+    assert labels_in_part(SPECIES, ["c", "a", "b"], first, soft=False) is first
+    for y in (SETS, scipy.sparse.csr_array(SETS)):
+        assert isinstance(labels_in_part(y, [0, 1, 2], None, soft=False), LabelSets)
+    assert isinstance(labels_in_part(SHARES, None, None, soft=True), Probabilities)
+    for classes, known, soft, match in [
+        (None, None, False, r"^classes must be passed on the first call to partial_fit\.$"),
+        (
+            None,
+            first,
+            True,
+            "^soft_targets=True, but the model was trained on one label per row; set it back$",
+        ),
+        (
+            ["a", "b"],
+            first,
+            False,
+            r"^`classes=\['a', 'b'\]` is not the same as .*, was: array\(\['a', 'b', 'c'\]",
+        ),
+        ([], None, False, r"at least one and none of them nan, got \[\]"),
+        ([0.0, np.nan], None, False, r"at least one and none of them nan, got \[0.0, nan\]"),
+        ([["a"]], None, False, r"got \[\['a'\]\]"),
+    ]:
+        with pytest.raises(ValueError, match=match):
+            labels_in_part(SPECIES, classes, known, soft=soft)
+
+
+@pytest.mark.parametrize("weight", [np.inf, np.nan, -1.0, "much"])
+def test_a_weight_of_a_class_that_cannot_be_is_named_with_its_class(weight):
+    days = [datetime.date(2020, 1, 1), datetime.date(2021, 1, 1)]
+    for classes, shown in [(np.array(days), "datetime.date(2021, 1, 1)"), (np.array(["a", "b"]), "'b'")]:
+        with pytest.raises(ValueError, match="must be finite and >= 0") as error:
+            Labels(classes).factors({classes[1]: weight}, np.array([0, 1]), None)
+        assert str(error.value).endswith(f"got {weight!r} for class {shown}")
