@@ -171,6 +171,7 @@ def test_the_error_is_relative_and_small_for_the_true_gradient():
         assert gradient_error(lambda x, s=scale: s * np.sum(x**3), right, x) < 1e-9
         assert 5e-4 < gradient_error(lambda x, s=scale: s * np.sum(x**3), 1.001 * right, x) < 2e-3
     assert gradient_error(lambda x: 1.0, np.zeros(20), x) == 0.0
+    assert gradient_error(lambda x: 0.0, np.zeros(20), x) == 0.0
     assert gradient_error(lambda x: np.sum(x), np.zeros(20), x) == 1.0
     assert gradient_error(lambda x: np.sum(softmax(x)), np.zeros(20), x) < 1e-7  # only rounding differs
     assert np.isnan(gradient_error(lambda x: np.sum(x), np.full(20, np.nan), x))

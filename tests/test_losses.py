@@ -52,6 +52,11 @@ def test_a_weight_of_two_is_the_row_twice_and_of_zero_none(loss, dtype):
 
 
 @parametrized
+def test_a_loss_is_shown_by_its_name(loss):
+    assert repr(loss).startswith(f"{type(loss).__name__}(")
+
+
+@parametrized
 def test_value_is_a_float_and_probabilities_sum_to_one(loss):
     k = n_classes(loss)
     z = np.random.default_rng(0).normal(scale=50, size=(9, loss.n_outputs(k))).astype("float32")
@@ -137,6 +142,10 @@ def test_sigmoid_targets_and_classes_must_fit():
     loss = SigmoidCrossEntropy()
     with pytest.raises(ValueError, match="got 3 classes; use SoftmaxCrossEntropy"):
         loss.n_outputs(3)
+    with pytest.raises(
+        ValueError, match="^Only binary classification is supported by"
+    ):  # scikit-learn's words
+        loss.n_outputs(3)
     with pytest.raises(ValueError, match="from 0 to 1, got 2"):
         loss.targets([0, 2], 2, 1)
     with pytest.raises(ValueError, match="at most 1, got 1.5"):
@@ -160,11 +169,23 @@ def test_a_loss_of_another_shape_than_one_per_row_is_refused(shape):
         Wrong().value_and_grad(np.zeros((3, 2)), np.zeros(3, int), None, np.zeros((3, 2)), Views())
 
 
-def test_sigmoid_probabilities_of_many_outputs_are_their_own():
-    z = np.array([[0.0, -40.0, 800.0]])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("n_outputs", [2, 3])
+def test_sigmoid_probabilities_of_many_outputs_are_their_own(n_outputs, dtype):
+    z = np.array([[0.0, -40.0, 800.0]], dtype)[:, -n_outputs:]
     loss = SigmoidCrossEntropy()
-    np.testing.assert_allclose(loss.probabilities(z), [[0.5, np.exp(-40.0), 1.0]])
-    np.testing.assert_allclose(loss.log_probabilities(z), [[np.log(0.5), -40.0, 0.0]], atol=1e-300)
+    p, log_p = np.array([0.5, np.exp(-40.0), 1.0]), np.array([np.log(0.5), -40.0, 0.0])
+    np.testing.assert_allclose(loss.probabilities(z), [p[-n_outputs:]], rtol=1e-6)
+    np.testing.assert_allclose(loss.log_probabilities(z), [log_p[-n_outputs:]], rtol=1e-6, atol=1e-37)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.2, 1.0])
+def test_smoothed_targets_of_sigmoid_are_the_formula(share):
+    y, loss = np.array([[0.0, 1.0], [0.25, 0.5]]), SigmoidCrossEntropy(label_smoothing=share)
+    np.testing.assert_allclose(loss.targets(y, 2, 2), (1 - share) * y + share / 2, rtol=1e-15)
+    codes = loss.targets([0, 1], 2, 1)
+    np.testing.assert_allclose(codes, [[share / 2], [1 - share / 2]], rtol=1e-15)
+    assert codes.dtype == np.float64
 
 
 def test_a_loss_without_rows_says_so():

@@ -59,6 +59,7 @@ def test_items_of_a_list_of_views_are_written_to():
     assert theta.tolist() == [4.0, 5.0, 6.0]
     with pytest.raises(ValueError, match="there are 2 arrays to set here, got 1"):
         views[:] = [[1.0, 2.0]]
-    with pytest.raises(ValueError, match="array 1 has shape"):
-        views[1] = [1.0, 2.0]
+    for key, value in [(1, [1.0, 2.0]), (slice(None), [[1.0, 2.0], [3.0, 4.0]])]:
+        with pytest.raises(ValueError, match=r"^array 1 has shape \(1,\), got an array of shape \(2,\)"):
+            views[key] = value
     assert theta.tolist() == [4.0, 5.0, 6.0]

@@ -193,9 +193,8 @@ class SigmoidCrossEntropy(_CrossEntropy):
         return self._smoothed(y)
 
     def _smoothed(self, y: Array) -> Array:
-        return (
-            y if self.label_smoothing == 0.0 else (1.0 - self.label_smoothing) * y + self.label_smoothing / 2
-        )
+        smoothed: Array = (1.0 - self.label_smoothing) * y + self.label_smoothing / 2
+        return smoothed
 
     def buffers(self, n_outputs: int, dtype: DTypeLike) -> dict[str, Buffer]:
         return _float64_buffers(n_outputs, np.float32)
