@@ -61,6 +61,17 @@ def test_every_call_of_train_has_a_schedule_of_its_own():
     np.testing.assert_allclose(asked[1], np.arange(3) / 3)
 
 
+def test_a_training_that_is_half_done_goes_on_in_its_schedule():
+    asked = []
+    network = Network([Dense(2)], 1, seed=0)
+    schedule = lambda progress: asked.append(progress) or 1.0  # noqa: E731
+    kinds = {"epochs": 4, "batch_size": 2, "schedule": schedule, "done": 3}
+    assert len(list(train(network, np.ones((5, 1)), [0] * 5, **kinds))) == 1
+    np.testing.assert_allclose(asked, np.arange(9, 12) / 12)
+    with pytest.raises(ValueError, match="done must be at least 0, got -1"):
+        train(network, np.ones((5, 1)), [0] * 5, done=-1)
+
+
 def test_a_schedule_counts_the_steps_of_the_rows_that_take_part():
     asked = []
     w = np.array([1.0, 0.0, 1.0, 0.0, 0.0])

@@ -1,4 +1,4 @@
-"""The plateau counts as scikit-learn does."""
+"""The plateau counts as scikit-learn does, and the best weights are kept."""
 
 import warnings
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.neural_network import MLPClassifier
 
-from tinyclf.stopping import Plateau
+from tinyclf.stopping import Best, Plateau
 
 
 @pytest.mark.parametrize("patience", [1, 2, 5])
@@ -38,3 +38,29 @@ def test_a_gain_starts_the_count_anew_and_is_measured_from_the_lowest_loss():
 def test_infinite_patience_never_stops():
     plateau = Plateau(1.0, np.inf)
     assert not any(plateau.reached(1.0) for _ in range(1000))
+
+
+@pytest.mark.parametrize(
+    ("tol", "patience", "match"),
+    [
+        (-1e-9, 1, r"tol must be in \[0, inf\], got -1e-09"),
+        (np.nan, 1, "tol must be in .*got nan"),
+        ("small", 1, "tol must be a number, got 'small'"),
+        (0.0, 0.5, r"n_iter_no_change must be in \[1, inf\], got 0.5"),
+        (0.0, None, "n_iter_no_change must be a number, got None"),
+    ],
+)
+def test_what_cannot_be_waited_for_is_named(tol, patience, match):
+    with pytest.raises((ValueError, TypeError), match=match):
+        Plateau(tol, patience)
+    Plateau(0.0, 1)
+    Plateau(np.inf, np.inf)
+
+
+def test_the_best_weights_are_a_copy_of_the_first_with_the_highest_score():
+    best, theta = Best(), np.zeros(2)
+    assert (best.score, best.epoch, best.theta) == (-np.inf, None, None)
+    for epoch, score in enumerate([np.nan, -3.0, 0.5, np.nan, 0.5, 0.4], 1):
+        theta[...] = epoch
+        best.offer(score, theta, epoch)
+    assert (best.score, best.epoch, best.theta.tolist()) == (0.5, 3, [3.0, 3.0])

@@ -18,6 +18,7 @@ from tinyclf import (
     Dense,
     DivergenceError,
     Dropout,
+    Epoch,
     Logistic,
     Network,
     ReLU,
@@ -28,6 +29,7 @@ from tinyclf import (
     softmax,
     train,
 )
+from tinyclf.scaling import Scaling
 from tinyclf.schedules import linear
 from tinyclf.stopping import Plateau
 from tinyclf.teaching import NaiveSoftmaxCrossEntropy
@@ -124,7 +126,14 @@ def test_reports_tell_what_happened():
     )
     np.testing.assert_allclose(report.largest_logit, np.abs(z).max(), rtol=1e-12)
     np.testing.assert_allclose(report.gradient_norm, norm, rtol=1e-12)
-    assert str(report).startswith("epoch 1: loss ")
+    assert report.rows == 40
+
+
+def test_a_report_is_shown_by_its_numbers():
+    shown = "epoch 3: loss 0.123457, largest |logit| 12.35, gradient norm 0.00123"
+    for first, ending in [(None, ""), (7, ", not finite from batch 7 on")]:
+        assert str(Epoch(3, 0.123456789, 12.3456, 0.00123456, first, 0.1)) == shown + ending
+    assert Epoch(1, 0.0, 0.0, 0.0, None, 0.0).rows == 0
 
 
 def test_the_largest_logit_is_that_of_all_batches():
@@ -345,6 +354,35 @@ def test_what_fades_in_dead_units_does_not_end_in_subnormal_numbers(optimizer, d
     np.testing.assert_allclose(state.network.theta, unswept.network.theta, rtol=1e-5, atol=1e-28)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(("optimizer", "fading"), [(Adam(), "M"), (SGD(0.1, 0.9, True), "u"), (SGD(0.1), "")])
+def test_a_sweep_sets_to_zero_what_is_next_to_nothing_and_nothing_else(optimizer, fading, dtype):
+    small = 2.0**26 * np.finfo(dtype).tiny
+    network = Network([Dense(200)], 100, dtype=dtype)  # more weights than are looked at at a time
+    values = np.resize(np.array([small / 2, -small / 2, small, -small, 1.0, -1.0, 0.0], dtype), 20_200)
+    swept = np.where(np.abs(values) < small, 0, values)
+    for decayed in (True, False):
+        state = TrainState(network, optimizer)
+        for views, name in [(network, "theta"), *((state.vectors, name) for name in optimizer.vectors())]:
+            setattr(views, name, values)
+        state.sweep(decayed)
+        np.testing.assert_array_equal(network.theta[:20_000], (swept if decayed else values)[:20_000])
+        np.testing.assert_array_equal(network.theta[20_000:], values[20_000:])
+        for name, vector in vars(state.vectors).items():
+            np.testing.assert_array_equal(vector, swept if name == fading else values)
+
+
+@pytest.mark.parametrize(
+    ("kinds", "decayed"),
+    [({}, False), ({"alpha": 1e-9}, True), ({"optimizer": SGD(0.1, weight_decay=1e-9)}, True)],
+)
+def test_training_sweeps_every_hundred_steps(kinds, decayed, monkeypatch):
+    calls = []
+    monkeypatch.setattr(TrainState, "sweep", lambda self, decayed: calls.append((self.t, decayed)))
+    list(train(Network([Dense(2)], 1, seed=0), [[1.0]], [0], epochs=250, **kinds))
+    assert calls == [(100, decayed), (200, decayed)]
+
+
 def exploding(**options):
     network = Network([Dense(16), Dense(16), Dense(10)], 64, seed=0)
     return train(network, DIGITS[:200] * 1e4, LABELS[:200], optimizer=SGD(1e8), batch_size=50, **options)
@@ -563,9 +601,21 @@ def test_the_largest_input_is_that_of_the_failing_batch():
             BreaksAtThree.calls += 1
             return super().rows(z, y, dz, t) * (np.nan if BreaksAtThree.calls == 3 else 1.0)
 
+    state = TrainState(network, SGD(0.1))
+    state.epoch, state.scale = 6, 0.5
+    schedule = lambda progress: 1.0 - progress  # noqa: E731
+    kinds = {"state": state, "schedule": schedule, "batch_size": 2, "shuffle": False, "epochs": 1}
     with pytest.raises(DivergenceError) as caught:
-        list(train(network, X, [0] * 5, loss=BreaksAtThree(), batch_size=2, shuffle=False))
-    assert (caught.value.batch, caught.value.largest_input) == (3, 2.0)
+        list(train(network, X, [0] * 5, loss=BreaksAtThree(), **kinds))
+    error = caught.value
+    assert (error.epoch, error.batch, error.largest_input, error.scaled) == (7, 3, 2.0, False)
+    assert error.learning_rate == pytest.approx(0.1 * 0.5 / 3)
+    assert (state.epoch, state.t) == (6, 2)
+    network.scaling = Scaling.of(X)
+    BreaksAtThree.calls = 2
+    with pytest.raises(DivergenceError, match="batch 1: .*Lower the learning rate") as caught:
+        list(train(network, X, [0] * 5, loss=BreaksAtThree(), **kinds))
+    assert caught.value.scaled is True
 
 
 def test_a_state_does_not_keep_its_seed():
