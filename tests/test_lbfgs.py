@@ -160,8 +160,29 @@ def test_divergence_is_named(layers):
 
 
 def test_numbers_beyond_the_networks_type_are_named():
-    with pytest.raises(ValueError, match=r"1e\+39 at row 1, column 0"):
+    match = r"1e\+39 at row 1, column 0, which is not a finite float32"
+    with pytest.raises(ValueError, match=match):
         TinyClassifier(**PLAIN, solver="lbfgs").fit([[1.0], [1e39]], [0, 1])
+    kinds = {"loss": SoftmaxCrossEntropy(), "after": lambda _: False}
+    with pytest.raises(ValueError, match=match):
+        minimise(Network([Dense(2)], 1), [[1.0], [1e39]], [0, 1], **kinds)
+    network, plain = (Network([Dense(3)], 4, seed=0) for _ in range(2))
+    network.scaling = Scaling.of(1e39 * X)  # which the network's type holds once they are scaled
+    losses = [
+        minimise(net, x, SPECIES, max_iter=5, **kinds).loss for net, x in [(network, 1e39 * X), (plain, X)]
+    ]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-6)
+
+
+def test_a_gradient_that_is_not_finite_is_divergence_whatever_the_value():
+    class Breaks(SoftmaxCrossEntropy):
+        def rows(self, z, y, dz, t):
+            losses = super().rows(z, y, dz, t)
+            dz[0] = np.inf
+            return losses
+
+    with pytest.raises(DivergenceError, match="epoch 1, batch 1: the loss is 3.*; the step after it is not"):
+        minimise(Network([Dense(3)], 4, seed=0), X, SPECIES, loss=Breaks(), after=lambda _: False)
 
 
 def test_a_solution_beyond_the_networks_type_is_divergence(monkeypatch):

@@ -112,6 +112,7 @@ def test_one_label_per_row():
     assert labels.mass(targets, WEIGHT).tolist() == [2.0, 6.0]
     assert labels.frequencies(targets, WEIGHT).tolist() == [0.25, 0.75]
     assert labels.scores(np.array([[1.0, 3.0]])).tolist() == [2.0]
+    assert labels.scores(np.float32([[3e38, -3e38]])).tolist() == [-np.inf]
     assert (labels.n_outputs(SoftmaxCrossEntropy()), labels.n_outputs(SigmoidCrossEntropy())) == (2, 1)
     with pytest.raises(ValueError, match=r"must hold one label per row, as before.*got shape \(4, 3\)"):
         labels.encode(SETS)
