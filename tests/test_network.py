@@ -82,6 +82,7 @@ def test_a_copy_of_another_type_is_rounded_and_computes_in_it():
     assert (twin.dtype, twin.theta.dtype, twin.logits(np.ones((1, 4))).dtype) == ("float32",) * 3
     np.testing.assert_array_equal(twin.theta, network.theta.astype("float32"))
     assert network.dtype == network.copy().dtype == "float64"
+    assert twin.layers[1] is not network.layers[1]  # a layer of one's own can be written to
 
 
 def test_a_pickle_holds_each_parameter_once():
