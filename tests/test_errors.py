@@ -2,9 +2,11 @@
 
 import pickle
 
+import numpy as np
 import pytest
 
 from tinyclf import DivergenceError
+from tinyclf.errors import check_interval, whole_number
 
 NAN = float("nan")
 NUMBERS = {
@@ -44,3 +46,34 @@ def test_a_divergence_error_pickles_with_its_numbers():
 )
 def test_a_divergence_error_tells_what_broke_and_what_can_be_done(changed, ending):
     assert str(DivergenceError(**{**NUMBERS, **changed})).partition("in magnitude")[2] == ending
+
+
+@pytest.mark.parametrize(
+    ("ends", "inside", "outside", "shown"),
+    [
+        ({}, [0, 0.5, 1], [-1e-9, 1.1, NAN], "[0, 1]"),
+        ({"open_low": True}, [1e-9, 1], [0, -1], "(0, 1]"),
+        ({"open_high": True}, [0, 0.999], [1, 2], "[0, 1)"),
+        ({"open_low": True, "open_high": True}, [0.5], [0, 1], "(0, 1)"),
+    ],
+)
+def test_an_interval_has_its_ends_or_not(ends, inside, outside, shown):
+    for value in inside:
+        check_interval("share", value, 0, 1, **ends)
+    for value in outside:
+        with pytest.raises(ValueError) as error:
+            check_interval("share", value, 0, 1, **ends)
+        assert str(error.value) == f"share must be in {shown}, got {value}"
+    with pytest.raises(TypeError, match="^share must be a number, got '1'$"):
+        check_interval("share", "1", 0, 1, **ends)
+
+
+def test_whole_numbers_become_ints():
+    for value in (2, np.int64(2), np.uint8(2)):
+        assert type(whole_number("size", value, 2)) is int
+    for value in (True, 2.0, "2", None):
+        with pytest.raises(TypeError) as error:
+            whole_number("size", value, 0)
+        assert str(error.value) == f"size must be a whole number, got {value!r}"
+    with pytest.raises(ValueError, match="^size must be at least 2, got 1$"):
+        whole_number("size", 1, 2)

@@ -97,6 +97,11 @@ def test_weight_decay_multiplies_the_weights_and_nothing_else_before_each_step(p
     assert (AdamW().weight_decay, Adam().weight_decay, SGD().weight_decay) == (0.01, 0.0, 0.0)
 
 
+def test_only_the_vectors_that_a_rule_needs_are_kept():
+    rules = [SGD(0.1), SGD(0.1, nesterov=True), SGD(0.1, 0.9), SGD(0.1, 1.0), SGD(0.1, 0.9, True), Adam()]
+    assert [rule.vectors() for rule in rules] == [(), (), ("u",), ("u",), ("u", "w"), ("M", "V")]
+
+
 def test_an_overflow_in_adams_vectors_is_noticed():
     # In float32 a gradient of 1e20 makes V inf: every later step would be 0, and the loss constant.
     network = Network([Dense(2)], 1, seed=0)

@@ -5,7 +5,7 @@ import pytest
 from sklearn.neural_network._stochastic_optimizers import SGDOptimizer
 
 from tinyclf import SGD, Dense, Network, TrainState, train
-from tinyclf.schedules import constant, cosine, inverse_scaling, linear, lowered
+from tinyclf.schedules import constant, cosine, flat_cosine, inverse_scaling, linear, lowered
 
 
 def test_schedules_are_their_formulas():
@@ -13,6 +13,10 @@ def test_schedules_are_their_formulas():
     assert [linear(x) for x in (0.0, 0.25, 1.0)] == [1.0, 0.75, 0.0]
     shares = np.linspace(0, 1, 7)
     np.testing.assert_allclose([cosine(x) for x in shares], np.cos(np.pi * shares / 2) ** 2, atol=1e-15)
+    assert [flat_cosine(x) for x in (0.0, 0.3, 0.5)] == [1.0] * 3
+    np.testing.assert_allclose(
+        [flat_cosine(0.5 + x / 2) for x in shares], np.cos(np.pi * shares / 2) ** 2, atol=1e-15
+    )
 
 
 def test_changes_of_the_scale_are_scikit_learns():

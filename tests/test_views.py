@@ -5,7 +5,7 @@ import pickle
 import numpy as np
 import pytest
 
-from tinyclf.views import ViewList, Views
+from tinyclf.views import Buffer, ViewList, Views, all_finite
 
 
 def test_assignment_writes_into_the_array():
@@ -63,3 +63,24 @@ def test_items_of_a_list_of_views_are_written_to():
         with pytest.raises(ValueError, match=r"^array 1 has shape \(1,\), got an array of shape \(2,\)"):
             views[key] = value
     assert theta.tolist() == [4.0, 5.0, 6.0]
+
+
+def test_a_buffer_that_is_filled_is_constant():
+    plain, filled = Buffer(2, "int8").array(3, "float32"), Buffer((), fill=1.0).array(3, "float32")
+    assert (plain.shape, plain.dtype, plain.flags.writeable) == ((3, 2), "int8", True)
+    assert (filled.tolist(), filled.dtype) == ([1.0, 1.0, 1.0], "float32")
+    with pytest.raises(ValueError, match="read-only"):
+        filled += 1.0
+    assert Buffer((2,), fill=0.0).array(1, "float64").tolist() == [[0.0, 0.0]]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_numbers_are_finite_also_where_their_squares_are_not(dtype):
+    values = np.full((2, 3), np.finfo(dtype).max, dtype)
+    with np.errstate(over="ignore"):
+        assert all_finite(values)
+        assert all_finite(np.zeros((0, 3), dtype))
+        for bad in (np.nan, np.inf, -np.inf):
+            values[1, 2] = bad
+            assert not all_finite(values)
+            assert not all_finite(np.array([0.0, bad], dtype))
