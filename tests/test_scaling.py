@@ -198,6 +198,17 @@ def test_entries_beyond_five_standard_deviations_are_read_as_five():
     assert_allclose(z[inside], Scaling.of(x).read(x)[inside], rtol=1e-12)
 
 
+def test_limits_are_five_scales_from_the_centre_and_a_constant_has_none():
+    for rows in (DENSE, SPARSE):
+        plain, limited = Scaling.of(rows), Scaling.of(rows).limited()
+        reach = np.where(np.arange(9) == 3, np.inf, 5.0 * plain.scale)
+        assert_allclose(limited.low, plain.centre - reach, rtol=1e-12)
+        assert_allclose(limited.high, plain.centre + reach, rtol=1e-12)
+        assert np.isinf([plain.low, plain.high]).all()
+    huge = Scaling.of(4e307 * np.array([[1.0], [-1.0]])).limited()  # five scales overflow
+    assert (huge.low, huge.high) == (-np.inf, np.inf)
+
+
 @pytest.mark.parametrize("way", [-1.0, 1.0])
 def test_widened_limits_are_never_nearer(way):
     x = RNG.normal(size=(1000, 2))

@@ -8,6 +8,7 @@ no warning is emitted.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -277,7 +278,7 @@ def _rows(x: Array, axis: int, at_least: int = 0) -> tuple[Array, tuple[int, ...
     k = moved.shape[-1]
     if k < at_least:
         raise ValueError(f"there must be at least one class along axis {axis}, got shape {x.shape}")
-    return moved.reshape(moved.size // k if k else int(np.prod(moved.shape[:-1])), k), moved.shape
+    return moved.reshape(math.prod(moved.shape[:-1]), k), moved.shape
 
 
 def _result_dtype(dtype: DTypeLike) -> np.dtype[Any]:
