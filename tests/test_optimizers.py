@@ -62,10 +62,18 @@ def test_every_optimizer_learns_and_resumes_from_its_state(optimizer):
         (lambda: SGD("fast"), "learning_rate must be a number, got 'fast'"),
         (lambda: Adam(beta_2=1.0), r"beta_2 must be in \[0, 1\), got 1.0"),
         (lambda: Adam(beta_1=1.0), r"beta_1 must be in \[0, 1\), got 1.0"),
-        (lambda: Adam(beta_2=-0.1), "beta_2"),
-        (lambda: Adam(epsilon=0.0), "epsilon"),
+        (lambda: Adam(beta_2=-0.1), r"^beta_2 must be in \[0, 1\), got -0.1$"),
+        (lambda: Adam(beta_1=-0.1), r"^beta_1 must be in \[0, 1\), got -0.1$"),
+        (lambda: Adam(epsilon=0.0), r"^epsilon must be in \(0, inf\), got 0.0$"),
+        (lambda: Adam(epsilon=np.inf), r"^epsilon must be in \(0, inf\), got inf$"),
         (lambda: AdamW(weight_decay=-0.1), r"weight_decay must be in \[0, inf\), got -0.1"),
         (lambda: SGD(weight_decay=np.nan), "weight_decay.*got nan"),
+        (lambda: SGD(weight_decay=np.inf), r"^weight_decay must be in \[0, inf\), got inf$"),
+        (lambda: SGD(0.1, momentum=-0.1), r"^momentum must be in \[0, 1\], got -0.1$"),
+        (
+            lambda: SGD(0.5, weight_decay=2.5),
+            r"by 1 - 0.5 \* 2.5, .*must not be negative; lower one of them$",
+        ),
     ],
 )
 def test_hyperparameters_out_of_range_are_named(make, match):

@@ -69,6 +69,14 @@ def test_many_labels_are_not_all_printed():
 def test_measurements_are_no_labels():
     with pytest.raises(ValueError, match="Unknown label type: continuous"):
         encode(np.array([0.1, 0.7, 1.3]))
+    with pytest.raises(ValueError, match="Unknown label type: continuous"):
+        encode(np.array([0.5, 1.0] * 10))
+
+
+def test_almost_as_many_classes_as_rows_are_warned_of():
+    with pytest.warns(UserWarning, match="unique classes is greater than 50%"):
+        Labels.of(np.arange(30))
+    assert len(Labels.of(np.arange(30) // 2).classes) == 15
 
 
 def test_the_limit_of_ten_printed_labels_is_exact():
@@ -110,12 +118,16 @@ def test_one_label_per_row():
         False,
     ]
     assert labels.mass(targets, WEIGHT).tolist() == [2.0, 6.0]
+    assert labels.mass(targets[1:3], WEIGHT[1:3]).tolist() == [2.0, 0.0]
     assert labels.frequencies(targets, WEIGHT).tolist() == [0.25, 0.75]
     assert labels.scores(np.array([[1.0, 3.0]])).tolist() == [2.0]
     assert labels.scores(np.float32([[3e38, -3e38]])).tolist() == [-np.inf]
     assert (labels.n_outputs(SoftmaxCrossEntropy()), labels.n_outputs(SigmoidCrossEntropy())) == (2, 1)
     with pytest.raises(ValueError, match=r"must hold one label per row, as before.*got shape \(4, 3\)"):
         labels.encode(SETS)
+    with pytest.raises(ValueError, match=r"must hold one label per row, as before.*got shape \(2,\)"):
+        labels.encode(scipy.sparse.coo_array(np.array([0, 1])))
+    assert labels.encode(SPECIES[:0]).dtype == np.intp
 
 
 def test_several_labels_per_row():
