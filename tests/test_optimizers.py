@@ -105,6 +105,26 @@ def test_weight_decay_multiplies_the_weights_and_nothing_else_before_each_step(p
     assert (AdamW().weight_decay, Adam().weight_decay, SGD().weight_decay) == (0.01, 0.0, 0.0)
 
 
+def test_a_large_vector_goes_by_blocks_which_changes_nothing():
+    n, rng = 2**19 + 7, np.random.default_rng(0)
+    theta, s, r = np.zeros(n), *(Views(M=np.zeros(n), V=np.zeros(n)) for _ in range(2))
+    expected = theta.copy()
+    for t in (1, 2):
+        g = rng.normal(size=n)
+        Adam().step(theta, g.copy(), s, t, 0.01)
+        Adam().update(g, r, t, 0.01)
+        expected -= g
+    np.testing.assert_array_equal(theta, expected)
+    sizes = []
+
+    class Own(Adam):
+        def update(self, g, s, t, rate):
+            sizes.append(g.size)
+
+    Own().step(theta, g, s, 3, 0.01)
+    assert sizes == [n]  # a rule of one's own may need the whole
+
+
 def test_only_the_vectors_that_a_rule_needs_are_kept():
     rules = [SGD(0.1), SGD(0.1, nesterov=True), SGD(0.1, 0.9), SGD(0.1, 1.0), SGD(0.1, 0.9, True), Adam()]
     assert [rule.vectors() for rule in rules] == [(), (), ("u",), ("u",), ("u", "w"), ("M", "V")]

@@ -36,6 +36,11 @@ def test_rows_are_gathered_in_the_computations_type(kind, dtype):
     assert len(rows) == 3
 
 
+def test_columns_and_rows_without_entries_stay():
+    empty = np.pad(X, ((0, 2), (0, 2)))
+    np.testing.assert_array_equal(as_rows(scipy.sparse.csr_array(empty), "float32", 5).all(), empty)
+
+
 def test_rows_that_fit_are_not_copied():
     data = X.astype("float32")
     assert np.shares_memory(as_rows(data, "float32", 3).all(), data)

@@ -7,7 +7,15 @@ import pytest
 import scipy.sparse
 
 from tinyclf import SigmoidCrossEntropy, SoftmaxCrossEntropy
-from tinyclf.targets import Labels, LabelSets, Probabilities, check_sums, encode_known, labels_in_part
+from tinyclf.targets import (
+    Labels,
+    LabelSets,
+    Probabilities,
+    check_sums,
+    encode_known,
+    kind_of_targets,
+    labels_in_part,
+)
 
 
 def encode(y):
@@ -120,6 +128,7 @@ def test_one_label_per_row():
     assert labels.mass(targets, WEIGHT).tolist() == [2.0, 6.0]
     assert labels.mass(targets[1:3], WEIGHT[1:3]).tolist() == [2.0, 0.0]
     assert labels.frequencies(targets, WEIGHT).tolist() == [0.25, 0.75]
+    np.testing.assert_allclose(labels.factors("balanced", targets, WEIGHT / 100), [8 / 2 / 2, 8 / 2 / 6])
     assert labels.scores(np.array([[1.0, 3.0]])).tolist() == [2.0]
     assert labels.scores(np.float32([[3e38, -3e38]])).tolist() == [-np.inf]
     assert (labels.n_outputs(SoftmaxCrossEntropy()), labels.n_outputs(SigmoidCrossEntropy())) == (2, 1)
@@ -128,6 +137,20 @@ def test_one_label_per_row():
     with pytest.raises(ValueError, match=r"must hold one label per row, as before.*got shape \(2,\)"):
         labels.encode(scipy.sparse.coo_array(np.array([0, 1])))
     assert labels.encode(SPECIES[:0]).dtype == np.intp
+
+
+def test_other_kinds_of_columns_are_named():
+    with pytest.raises(ValueError) as error:
+        kind_of_targets(np.array([[1, 2], [3, 4]]), soft=False)
+    assert str(error.value) == (
+        "y of shape (2, 2) holds multiclass-multioutput targets, which are not supported; give one label per "
+        "row, (n_samples,), or columns of 0 and 1, or probabilities with soft_targets=True"
+    )
+    with pytest.raises(ValueError, match="Unknown label type: continuous-multioutput"):
+        kind_of_targets(np.array([[0.5, 1.5], [0.0, 1.0]]), soft=False)
+    # scikit-learn casts before it looks for nan.
+    with np.errstate(invalid="ignore"), pytest.raises(ValueError, match="Input y contains NaN"):
+        kind_of_targets(np.array([[np.nan, 1.5], [0.0, 1.0]]), soft=False)
 
 
 def test_several_labels_per_row():

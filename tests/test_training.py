@@ -653,7 +653,11 @@ def test_a_copied_state_goes_on_like_the_original():
 def test_another_optimizer_keeps_the_vectors_it_shares():
     state = TrainState(Network([Dense(2)], 3, seed=0), SGD(0.1, 0.9))
     state.vectors.u += 1.0
+    state.t = 7
+    state.use(SGD(0.2, 0.5))
+    assert state.t == 7
     state.use(SGD(0.2, 0.5, nesterov=True))
+    assert state.t == 0
     assert state.vectors.u.all()
     assert not state.vectors.w.any()
     state.use(Adam())
