@@ -135,6 +135,8 @@ def test_columns_of_any_magnitude_are_brought_to_one():
     scaled = Scaling.of(x).read(x)
     assert_allclose(scaled.std(axis=0), np.ones(5), rtol=1e-12)
     assert_allclose(Scaling.of(x[:100]).with_rows(x[100:]).scale, Scaling.of(x).scale, rtol=1e-12)
+    sparse = scipy.sparse.csr_array(x)
+    assert_allclose(Scaling.of(sparse[:100]).with_rows(x[100:]).scale, Scaling.of(sparse).scale, rtol=1e-12)
     for kind in (np.asarray, scipy.sparse.csr_array):  # here, unlike above, all entries are negative
         one, other = Scaling.of(kind(-np.abs(x))), Scaling.of(kind(-np.abs(x) / 2.0**10))
         assert_allclose(one.scale, 2.0**10 * other.scale, rtol=1e-12)
@@ -145,6 +147,16 @@ def test_a_column_wider_than_the_type_is_refused_with_row_and_column():
     x[:, 2] = 1.7e308 * (-1.0) ** np.arange(10)
     with pytest.raises(ValueError, match=r"1\.7e\+308 at row 0, column 2.*divide the column"):
         TinyClassifier().fit(x, np.arange(10) % 2)
+    far = np.repeat([[1.0, 1.7e308], [0.0, -1.7e308]], 1100, axis=0)  # each block of rows alone is not
+    for kind in (np.asarray, scipy.sparse.csr_array):
+        with pytest.raises(ValueError, match=r"1\.7e\+308 at row 0, column 1.*divide the column"):
+            Scaling.of(kind(far))
+
+
+def test_a_column_near_the_end_of_the_type_is_not_refused():
+    # Mean and deviation are in the range, their sum is not.
+    x = np.where(np.arange(20) % 10 == 0, 0.5, 1.75)[:, None]
+    assert_allclose(Scaling.of(1e308 * x).read(1e308 * x), Scaling.of(x).read(x), rtol=1e-12)
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])

@@ -95,7 +95,7 @@ class Scaling:
                     part, w = part[w > 0.0], w[w > 0.0]
                 if len(w):
                     grown = grown._merged(*_statistics(part, w, self.centred))
-        wide = np.flatnonzero(~np.isfinite(grown.mean + grown.deviation))
+        wide = np.flatnonzero(~(np.isfinite(grown.mean) & np.isfinite(grown.deviation)))
         if wide.size:
             column = X[:, [wide[0]]]
             column = np.ravel(column.toarray() if hasattr(column, "toarray") else column)
