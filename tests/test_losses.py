@@ -74,6 +74,26 @@ def test_value_is_a_float_and_probabilities_sum_to_one(loss):
     assert np.isfinite(loss.log_probabilities(z)).all()
 
 
+@parametrized
+@pytest.mark.parametrize("weighted", [False, True])
+def test_the_mean_is_that_of_the_rows_however_many_they_are(loss, weighted):
+    rng = np.random.default_rng(0)
+    k = n_classes(loss)
+    z, y = rng.normal(size=(2500, loss.n_outputs(k))), rng.integers(k, size=2500)
+    w = rng.integers(0, 3, 2500).astype(float) if weighted else None
+    targets = loss.targets(y, *z.shape)
+    rows = loss.rows(z, targets, np.empty_like(z), buffers(loss, z))
+    assert loss.mean(z, targets, w) == pytest.approx(np.average(rows, weights=w), rel=1e-12)
+    if weighted:  # a row without weight has no say, whatever its logits
+        z[w == 0.0] = np.nan
+        assert loss.mean(z, targets, w) == pytest.approx(np.average(rows, weights=w), rel=1e-12)
+
+
+def test_the_mean_of_masked_classes_is_silent():
+    z = np.array([[0.0, -np.inf, 1.0]])
+    assert SoftmaxCrossEntropy().mean(z, np.array([2])) == pytest.approx(np.log1p(np.exp(-1.0)), rel=1e-15)
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_training_uses_the_exact_loss_and_gradient(dtype):
     z = np.array([[20, 0, -5], [200, 0, 3], [-1000, 1000, 0], [1, 1, 1]], dtype)
@@ -165,8 +185,11 @@ def test_a_loss_of_another_shape_than_one_per_row_is_refused(shape):
         def rows(self, z, y, dz, t):
             return np.zeros(shape)
 
-    with pytest.raises(ValueError, match=r"Wrong.rows must return one loss per row, shape \(3,\), got"):
+    with pytest.raises(
+        ValueError, match=r"Wrong.rows must return one loss per row, shape \(3,\), got"
+    ) as error:
         Wrong().value_and_grad(np.zeros((3, 2)), np.zeros(3, int), None, np.zeros((3, 2)), Views())
+    assert str(error.value).endswith(f"got {shape}")
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

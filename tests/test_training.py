@@ -136,11 +136,14 @@ def test_a_report_is_shown_by_its_numbers():
     assert Epoch(1, 0.0, 0.0, 0.0, None, 0.0).rows == 0
 
 
-def test_the_largest_logit_is_that_of_all_batches():
-    X = np.ones((30, 1))
-    X[3] = -50.0
+@pytest.mark.parametrize("size", [1e-3, 1.0])
+def test_the_largest_logit_is_that_of_all_batches(size):
+    X = size * np.ones((30, 1))
+    X[3] = -50.0 * size
     network = Network([Dense(2)], 1, dtype="float64", seed=0)
+    network.parameters[0].b = [0.0, 0.0]
     expected = np.abs(network.logits(X)).max()
+    assert (expected < 1.0) == (size < 1.0)
     (report,) = train(network, X, np.zeros(30, int), optimizer=SGD(1e-12), epochs=1, batch_size=5)
     np.testing.assert_allclose(report.largest_logit, expected, rtol=1e-6)
 
@@ -358,16 +361,16 @@ def test_what_fades_in_dead_units_does_not_end_in_subnormal_numbers(optimizer, d
 @pytest.mark.parametrize(("optimizer", "fading"), [(Adam(), "M"), (SGD(0.1, 0.9, True), "u"), (SGD(0.1), "")])
 def test_a_sweep_sets_to_zero_what_is_next_to_nothing_and_nothing_else(optimizer, fading, dtype):
     small = 2.0**26 * np.finfo(dtype).tiny
-    network = Network([Dense(200)], 100, dtype=dtype)  # more weights than are looked at at a time
-    values = np.resize(np.array([small / 2, -small / 2, small, -small, 1.0, -1.0, 0.0], dtype), 20_200)
+    network = Network([Dense(400)], 100, dtype=dtype)  # more weights than are looked at at a time
+    values = np.resize(np.array([small / 2, -small / 2, small, -small, 1.0, -1.0, 0.0], dtype), 40_400)
     swept = np.where(np.abs(values) < small, 0, values)
     for decayed in (True, False):
         state = TrainState(network, optimizer)
         for views, name in [(network, "theta"), *((state.vectors, name) for name in optimizer.vectors())]:
             setattr(views, name, values)
         state.sweep(decayed)
-        np.testing.assert_array_equal(network.theta[:20_000], (swept if decayed else values)[:20_000])
-        np.testing.assert_array_equal(network.theta[20_000:], values[20_000:])
+        np.testing.assert_array_equal(network.theta[:40_000], (swept if decayed else values)[:40_000])
+        np.testing.assert_array_equal(network.theta[40_000:], values[40_000:])
         for name, vector in vars(state.vectors).items():
             np.testing.assert_array_equal(vector, swept if name == fading else values)
 
