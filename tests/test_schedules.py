@@ -48,6 +48,16 @@ def test_training_asks_the_schedule_once_a_step_for_the_share_that_is_done():
     np.testing.assert_array_equal(network.theta, before)  # a factor of 0 takes no step
 
 
+@pytest.mark.parametrize("factor", [0, 1, np.float32(0.5), np.float64(2.0)])
+def test_a_factor_is_any_number_from_0_on(factor):
+    thetas = []
+    for kinds in ({"schedule": lambda progress: factor}, {"optimizer": SGD(0.1 * factor or 1e-300)}):
+        network = Network([Dense(2)], 1, dtype="float64", seed=0)
+        list(train(network, np.ones((2, 1)), [0, 1], epochs=2, **{"optimizer": SGD(0.1), **kinds}))
+        thetas.append(network.theta)
+    np.testing.assert_array_equal(*thetas)
+
+
 def test_every_call_of_train_has_a_schedule_of_its_own():
     X, y = np.ones((5, 1)), [0, 1, 0, 1, 0]
     asked = {0: [], 1: []}

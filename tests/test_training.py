@@ -530,23 +530,26 @@ def test_a_snapshot_survives_a_change_of_optimizer():
         np.testing.assert_array_equal(states[0].network.theta, states[1].network.theta)
 
 
-def test_a_stop_in_the_middle_of_an_epoch_reports_what_was_done():
-    class BreaksAtThree(SoftmaxCrossEntropy):
+@pytest.mark.parametrize("bad", [3, 5])
+def test_a_stop_in_the_middle_of_an_epoch_reports_what_was_done(bad):
+    class Breaks(SoftmaxCrossEntropy):
         def rows(self, z, y, dz, t):
             losses = super().rows(z, y, dz, t)
             seen.append(losses.mean())
-            return losses * (np.nan if len(seen) == 3 else 1.0)
+            return losses * (np.nan if len(seen) == bad else 1.0)
 
-    for mode, n_seen in [("stop", 3), ("continue", 5)]:
+    for mode, n_seen in [("stop", bad), ("continue", 5)]:
         seen = []
-        network = Network([Dense(10)], 64, dtype="float64", seed=0)
-        kinds = {"loss": BreaksAtThree(), "batch_size": 10, "epochs": 2, "on_nonfinite": mode}
-        reports = list(train(network, DIGITS[:50] / 16, LABELS[:50], **kinds))
-        assert reports[0].first_nonfinite == 3
+        state = TrainState(Network([Dense(10)], 64, dtype="float64", seed=0), SGD())
+        kinds = {"loss": Breaks(), "batch_size": 10, "epochs": 2, "on_nonfinite": mode, "state": state}
+        reports = list(train(state.network, DIGITS[:50] / 16, LABELS[:50], **kinds))
+        assert reports[0].first_nonfinite == bad
         assert len(seen) == n_seen * len(reports)
         assert len(reports) == (1 if mode == "stop" else 2)
+        assert state.t == (bad - 1 if mode == "stop" else 10)
         assert np.isnan(reports[0].loss)
-        assert np.isnan(reports[0].gradient_norm) == (mode == "stop")  # the last batch was not reached
+        # It is that of the last batch, which may not have been reached.
+        assert np.isnan(reports[0].gradient_norm) == (mode == "stop" and bad < 5)
 
 
 class Indifferent(SoftmaxCrossEntropy):
