@@ -342,6 +342,20 @@ class Life(RuleBasedStateMachine):
         if error is None and known is not None:
             assert np.array_equal(self.model.classes_, known)
 
+    @rule(n=st.integers(1, N), data=st.data())
+    def name_the_classes_again(self, n, data):
+        """Once they are known, it makes no difference whether they are, nor how many of them a part has."""
+        if self.answer is None or not hasattr(self.model, "partial_fit"):
+            return
+        part = X_IRIS[:n], self.usual()[:n], None
+        given = data.draw(st.sampled_from([part, self.data(data, n)]))
+        outcomes = set()
+        for classes in (None, self.model.classes_, self.model.classes_[::-1].tolist()):
+            twin = copy.deepcopy(self.model)
+            _, error = told(twin.partial_fit, *given, classes)
+            outcomes.add(str(error) if error else twin.network_.theta.tobytes())
+        assert len(outcomes) == 1
+
     @rule(setting=settings_of_one(), partly=st.booleans())
     def set_one(self, setting, partly):
         """Train with another value of a parameter; if that is refused, set it back."""
