@@ -347,7 +347,7 @@ class Life(RuleBasedStateMachine):
         """Once they are known, it makes no difference whether they are, nor how many of them a part has."""
         if self.answer is None or not hasattr(self.model, "partial_fit"):
             return
-        part = X_IRIS[:n], self.usual()[:n], None
+        part = X_IRIS[: 1 + n % 2], self.usual()[: 1 + n % 2], None
         given = data.draw(st.sampled_from([part, self.data(data, n)]))
         outcomes = set()
         for classes in (None, self.model.classes_, self.model.classes_[::-1].tolist()):
