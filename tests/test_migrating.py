@@ -626,6 +626,17 @@ def test_rows_of_weight_zero_are_left_out():
 def test_weights_below_zero_are_an_error():
     w = np.r_[-1.0, np.ones(149)]
     assert [error_of(make().fit, X, Y, w) for make in (ours, theirs)] == [ValueError, None]
+    fitted = [make().fit(X, Y) for make in (ours, theirs)]
+    assert [error_of(model.score, X, Y, w) for model in fitted] == [ValueError, None]
+
+
+@deviation("masked entries")
+def test_masked_entries_and_dates_are_errors():
+    masked = np.ma.masked_less(X, 1.0)
+    assert masked.mask.any()
+    assert [error_of(make().fit, masked, Y) for make in (ours, theirs)] == [ValueError, None]
+    dates = np.arange(300).reshape(150, 2).astype("M8[D]")
+    assert [error_of(make().fit, dates, Y) for make in (ours, theirs)] == [TypeError, None]
 
 
 @deviation('"lbfgs"')
