@@ -175,7 +175,7 @@ def test_sigmoid_targets_and_classes_must_fit():
 
 
 def test_label_smoothing_must_be_a_share():
-    with pytest.raises(ValueError, match="got 1.5"):
+    with pytest.raises(ValueError, match=r"^label_smoothing must be in \[0, 1\], got 1.5$"):
         SoftmaxCrossEntropy(label_smoothing=1.5)
 
 
