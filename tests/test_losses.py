@@ -112,6 +112,17 @@ def test_batch_is_summed_in_float64():
     np.testing.assert_allclose(value * len(z), np.log(2) + 1e5 * np.log1p(np.exp(-18.0)), rtol=1e-12)
 
 
+def test_losses_of_another_type_are_summed_in_float64():
+    class Narrow(Loss):
+        def rows(self, z, y, dz, t):
+            return z[:, 0]
+
+    z = np.random.default_rng(0).uniform(size=(10_000, 1)).astype("float32")
+    for w in (None, np.ones(10_000)):
+        value = Narrow().value_and_grad(z, np.zeros(10_000, int), w, np.zeros_like(z), Views())
+        assert value == pytest.approx(z.astype("float64").mean(), rel=1e-14)
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_one_sigmoid_logit_is_the_softmax_of_zero_and_itself(dtype):
     z = np.array([-800, -50, -1, -1e-9, 0, 0.3, 20, 90, 700], dtype)[:, None]

@@ -713,6 +713,11 @@ def test_the_length_of_a_vector_neither_overflows_nor_vanishes(size):
     assert euclidean_norm(np.array([np.inf, 1.0])) == np.inf
 
 
+def test_the_length_of_a_vector_is_summed_in_float64():
+    vector = np.random.default_rng(0).normal(size=10_000).astype("float32")
+    assert euclidean_norm(vector) == pytest.approx(np.linalg.norm(vector.astype("float64")), rel=1e-14)
+
+
 def test_a_snapshot_keeps_its_plateau():
     state = TrainState(Network([Dense(2)], 1), SGD())
     state.plateau = Plateau(0.0, 3)
