@@ -79,6 +79,7 @@ def test_every_optimizer_learns_and_resumes_from_its_state(optimizer):
 def test_hyperparameters_out_of_range_are_named(make, match):
     with pytest.raises((ValueError, TypeError), match=match):
         make()
+    assert SGD(0.5, weight_decay=2.0).weight_decay == 2.0  # a step leaves nothing of the weights, at most
 
 
 @pytest.mark.parametrize(
