@@ -26,9 +26,11 @@ from tinyclf import (
     SoftmaxCrossEntropy,
     Tanh,
     TrainState,
+    Workspace,
     softmax,
     train,
 )
+from tinyclf.objective import as_objective
 from tinyclf.scaling import Scaling
 from tinyclf.schedules import linear
 from tinyclf.stopping import Plateau
@@ -252,6 +254,18 @@ class Mixin:
 class Mixed(Mixin, Dense):
     def buffers(self, n_in):
         return {"mine": Buffer(n_in)}
+
+
+def test_the_penalty_on_many_weights_is_the_formula():
+    network = Network([Dense(300)], 300, dtype="float64", seed=0)
+    workspace, W = Workspace(network, 1), network.penalised
+    workspace.gradient[...] = 1.0
+    objective = as_objective(
+        network, np.ones((1, 300)), [0], loss=SoftmaxCrossEntropy(), rows=None, sample_weight=None, alpha=1.0
+    )
+    assert objective.add_penalty(0.5, network, workspace) == pytest.approx(0.25 * np.sum(W**2), rel=1e-12)
+    np.testing.assert_allclose(workspace.gradient[: W.size], 1.0 + 0.5 * W, rtol=1e-15)
+    assert (workspace.gradient[W.size :] == 1.0).all()
 
 
 def test_a_dense_layer_with_a_forward_or_buffers_of_ones_own_reads_dense_rows():
@@ -506,7 +520,7 @@ def test_error_states_do_not_leak_between_epochs():
         ({"y": [0.0, 1.0]}, TypeError, "integer codes"),
         ({"X": np.ones((2, 4))}, ValueError, r"shape \(n, 3\), got \(2, 4\)"),
         ({"X": [[1, 2, np.nan], [1, 2, 3]]}, ValueError, "NaN at row 0, column 2"),
-        ({"X": np.empty((0, 3)), "y": []}, ValueError, "at least one row"),
+        ({"X": np.empty((0, 3)), "y": []}, ValueError, "at least one row .* an input of 0 rows$"),
     ],
 )
 def test_bad_arguments_are_named_before_anything_happens(options, error, match):
