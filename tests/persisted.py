@@ -41,6 +41,33 @@ def quick(**parameters):
     return TinyClassifier(**{**settings, **parameters})
 
 
+class Crash(Exception):
+    """Something that nobody catches."""
+
+
+class Ends:
+    """A callback that ends the fit after an epoch: by an error, by Ctrl-C, or as callbacks do."""
+
+    def __init__(self, after, how):
+        self.after = after
+        self.how = how
+
+    def setup(self, estimator, context):
+        pass
+
+    def teardown(self, estimator, context):
+        pass
+
+    def on_fit_task_begin(self, estimator, context):
+        pass
+
+    def on_fit_task_end(self, estimator, context):
+        if context.task_name == "epoch" and estimator.n_iter_ == self.after:
+            if self.how is True:
+                return True
+            raise self.how("the end")
+
+
 def half(progress):
     """A schedule of one's own."""
     return 0.5

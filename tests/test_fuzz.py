@@ -21,7 +21,7 @@ import warnings
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
-from persisted import data_of, json_member, members_of, npy, quick, sealed, shown, zipped
+from persisted import Crash, Ends, data_of, json_member, members_of, npy, quick, sealed, shown, zipped
 from sklearn.base import clone
 
 from tinyclf import ArchiveError, Checkpoint, LossCurveDisplay, TinyClassifier, persistence
@@ -34,27 +34,6 @@ SEED = int(os.environ.get("FUZZ_SEED", "0"))
 
 # What may go wrong with a model that is nonsense.
 TOLD = (ValueError, TypeError)
-
-
-class Crash(Exception):
-    """What ends a fit early."""
-
-
-class Crashes:
-    """A callback that ends a fit after two epochs."""
-
-    def setup(self, estimator, context):
-        pass
-
-    def teardown(self, estimator, context):
-        pass
-
-    def on_fit_task_begin(self, estimator, context):
-        pass
-
-    def on_fit_task_end(self, estimator, context):
-        if estimator.n_iter_ == 2:
-            raise Crash
 
 
 MODELS = [
@@ -75,7 +54,7 @@ class Original:
         self.X, self.y = X[:60:2], y[:60:2] if not hasattr(y, "iloc") else y.iloc[:60:2]
         self.path = path
         self.new = quick(**{**needed, **parameters})
-        self.crash(Crashes())
+        self.crash(Ends(2, Crash))
         self.bytes = path.read_bytes()
         self.members = members_of(path)
         self.plain, self.arrays = read_archive(path)

@@ -15,7 +15,20 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse
-from persisted import CUSTOM, DATA, IRIS, LABELS, PARAMETERS, SPECIES, data_of, names_of, quick, shown
+from persisted import (
+    CUSTOM,
+    DATA,
+    IRIS,
+    LABELS,
+    PARAMETERS,
+    SPECIES,
+    Crash,
+    Ends,
+    data_of,
+    names_of,
+    quick,
+    shown,
+)
 from sklearn import config_context
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
@@ -395,31 +408,14 @@ def test_what_is_missing_in_custom_is_named_when_a_file_is_loaded(path):
 # --- contents that no model has ----------------------------------------------------------------------------
 
 
-class Crash:
-    """A callback that ends a fit after two epochs, so that its checkpoint stays."""
-
-    def setup(self, estimator, context):
-        pass
-
-    def teardown(self, estimator, context):
-        pass
-
-    def on_fit_task_begin(self, estimator, context):
-        pass
-
-    def on_fit_task_end(self, estimator, context):
-        if estimator.n_iter_ == 2:
-            raise RuntimeError("a crash")
-
-
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory):
     """The JSON and the arrays of a checkpoint, which has all that a file can have."""
     path = tmp_path_factory.mktemp("saved") / "model.npz"
     X, y = pd.DataFrame(IRIS, columns=list("pqrs")), np.array(["a", "b", "c"])[SPECIES]
     model = quick(hidden_layer_sizes=(4, 3), random_state=np.random.RandomState(0), class_weight={"a": 2.0})
-    with pytest.raises(RuntimeError):
-        model.set_callbacks(Checkpoint(path, resume=True), Crash()).fit(X, y, X_val=X, y_val=y)
+    with pytest.raises(Crash):
+        model.set_callbacks(Checkpoint(path, resume=True), Ends(2, Crash)).fit(X, y, X_val=X, y_val=y)
     return read_archive(path)
 
 

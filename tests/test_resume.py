@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse
-from persisted import shown
+from persisted import Crash, Ends, shown
 from resuming import COLUMNS, FITS, NAMES, ROWS, X, checkpoint, fit_and_tell, fit_of
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
@@ -30,33 +30,6 @@ pytestmark = [
 @pytest.fixture
 def path(tmp_path):
     return tmp_path / "checkpoint.npz"
-
-
-class Ends:
-    """A callback that ends the fit after an epoch: by an error, by Ctrl-C, or as callbacks do."""
-
-    def __init__(self, after, how):
-        self.after = after
-        self.how = how
-
-    def setup(self, estimator, context):
-        pass
-
-    def teardown(self, estimator, context):
-        pass
-
-    def on_fit_task_begin(self, estimator, context):
-        pass
-
-    def on_fit_task_end(self, estimator, context):
-        if context.task_name == "epoch" and estimator.n_iter_ == self.after:
-            if self.how is True:
-                return True
-            raise self.how("the end")
-
-
-class Crash(Exception):
-    """Something that nobody catches."""
 
 
 def epochs_in(path):
