@@ -43,6 +43,10 @@ def test_what_is_masked_is_missing():
         Network([Dense(2)], 3).logits(np.ma.masked_array(X, MASK))
 
 
+def test_a_column_that_is_called_like_a_mask_is_none():
+    quick().fit(pd.DataFrame(X, columns=["_mask", "dtype", "tocsr"]), Y)
+
+
 @pytest.mark.parametrize(
     ("given", "match"),
     [
@@ -55,7 +59,9 @@ def test_what_is_masked_is_missing():
         (None, r"X must be an array of shape \(n_samples, n_features\), got None"),
         ({"a": X}, r"X must be an array of shape .*, got \{'a'"),
         (iter(X.tolist()), "X must be an array of shape .*, got <list_iterator"),
+        (with_entry(10**400), "X is 1000*0 at row 2, column 1: int too large to convert to float"),
         (X[0], "X: Expected 2D array, got 1D array"),
+        (pd.Series(X[0]), "X: Expected a 2-dimensional container but got <class 'pandas"),
         (X[:0], r"X: Found array with 0 sample"),
     ],
 )
@@ -72,6 +78,9 @@ def test_dates_are_no_numbers(unit):
     dates = np.zeros((12, 3), unit)
     dates[0, 0] = "NaT"  # which became -9.2e18
     for given in (dates, pd.DataFrame(dates), pl.DataFrame(dates.astype(f"{unit[:-3]}[ms]"))):
+        with pytest.raises(TypeError, match="X must hold real numbers, got dates"):
+            quick().fit(given, Y)
+    for given in (list(dates), list(map(list, dates)), np.array(list(map(list, dates)), dtype=object)):
         with pytest.raises(TypeError, match="X must hold real numbers, got dates"):
             quick().fit(given, Y)
     with pytest.raises(TypeError, match="got dates"):
@@ -93,6 +102,8 @@ def test_targets_that_are_none_are_named():
         (nested, "y has .* as a label; if a row may have several, give columns of 0 and 1"),
         (Y[1:], r"X and y: Found input variables with inconsistent numbers of samples: \[12, 11\]"),
         (5, "y: Input should have at least 1 dimension"),
+        (set(range(12)), r"y must be an array of shape \(n_samples,\), got \{0, 1"),
+        (iter(Y.tolist()), "y must be an array of shape .*, got <list_iterator"),
     ):
         for call in (quick().fit, lambda X, y: quick().partial_fit(X, y, classes=[0, 1, 2])):
             with pytest.raises((TypeError, ValueError), match=match):
@@ -121,6 +132,7 @@ def test_balanced_classes_whose_factor_is_beyond_the_range_are_named():
 def test_weights_that_are_none_are_named():
     for weight, match in (
         ([[1, 2], *[1] * 11], "sample_weight is no array: its parts differ in length"),
+        ([10**400] * 12, "sample_weight is beyond the range of float64"),
         ({0: 1.0}, r"sample_weight must hold real numbers, got \[\{0: 1.0\}\]"),
         (np.full(12, 1e308), "the sum of sample_weight is beyond the range of float64"),
     ):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from numbers import Number
 from typing import Any
@@ -39,10 +39,7 @@ def read_features(estimator: Any, X: Any, *, reset: bool) -> Any:
         Whether it is told.
     """
     check_not_masked("X", X)
-    dtypes = getattr(X, "dtypes", None)
-    for dtype in [getattr(X, "dtype", None)] if dtypes is None else list(dtypes):
-        if _DATES.match(str(dtype)):
-            raise TypeError(f"X must hold real numbers, got dates, dtype {dtype}; give days or years, say")
+    _check_no_dates(X)
     with _about("X", X), np.errstate(over="ignore"):  # a long double may be beyond float64
         X = validate_data(estimator, X, reset=reset, **_FEATURES)
     if hasattr(X, "tocsr") and not X.has_canonical_format:
@@ -65,6 +62,20 @@ def read_targets(estimator: Any, y: Any, X: Any) -> Any:
     return y
 
 
+def _check_no_dates(X: Any) -> None:
+    dtypes = getattr(X, "dtypes", None) if hasattr(X, "__len__") else None  # lazy frames warn
+    dtypes = getattr(X, "dtype", None) if dtypes is None else dtypes
+    kinds = list(dtypes) if isinstance(dtypes, Iterable) else [dtypes]
+    if any(str(kind) in ("None", "object") for kind in kinds):  # as in lists, where entries tell
+        entries: Array = as_array("X", X)
+        kinds += [entries.dtype]
+        if entries.dtype == object:
+            kinds += [t.__name__ for t in set(map(type, entries.ravel())) if issubclass(t, np.generic)]
+    for kind in kinds:
+        if _DATES.match(str(kind)):
+            raise TypeError(f"X must hold real numbers, got dates, dtype {kind}; give days or years, say")
+
+
 @contextmanager
 def _about(name: str, given: Any) -> Iterator[None]:
     """Errors in the block name the argument, and what in it is wrong, whichever library has raised them."""
@@ -79,6 +90,9 @@ def _about(name: str, given: Any) -> Iterator[None]:
 def _clearer(error: Exception, name: str, given: Any) -> Exception:
     try:
         entries: Array = as_array(name, given).astype(object)
+        shape = {"X": "(n_samples, n_features)", "y": "(n_samples,)"}.get(name)
+        if shape and entries.ndim == 0 and not isinstance(entries[()], Number) and not issparse(given):
+            return TypeError(f"{name} must be an array of shape {shape}, got {given!r}")
         if name == "y":
             as_labels(entries)
     except ValueError as better:
@@ -87,10 +101,9 @@ def _clearer(error: Exception, name: str, given: Any) -> Exception:
         for (row, column), entry in np.ndenumerate(entries):
             try:
                 entry if isinstance(entry, complex) else float(entry)
-            except (TypeError, ValueError) as reason:
-                return type(reason)(f"X is {entry!r} at row {row}, column {column}: {reason}")
-    if name == "X" and entries.ndim == 0 and not isinstance(entries[()], Number) and not issparse(given):
-        return TypeError(f"X must be an array of shape (n_samples, n_features), got {given!r}")
+            except (TypeError, ValueError, OverflowError) as reason:
+                kind = TypeError if isinstance(reason, TypeError) else ValueError
+                return kind(f"X is {entry!r} at row {row}, column {column}: {reason}")
     if isinstance(error, (TypeError, ValueError)) and re.search(rf"\b{name}\b", str(error)):
         return error
     return (TypeError if isinstance(error, TypeError) else ValueError)(f"{name}: {error}")

@@ -124,6 +124,8 @@ def as_weights(sample_weight: ArrayLike | None, n: int) -> Array | None:
         w = w.astype(np.float64)
     except (TypeError, ValueError):
         raise TypeError(f"sample_weight must hold real numbers, got {w.ravel().tolist()[:5]}") from None
+    except OverflowError as error:  # a whole number of Python
+        raise ValueError(f"sample_weight is beyond the range of float64: {error}") from None
     if w.ndim == 0:
         w = np.full(n, w)
     if w.shape != (n,):

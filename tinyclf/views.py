@@ -92,7 +92,7 @@ def _as_numbers(name: str, array: Array, value: Any) -> Array:
 
 def check_not_masked(name: str, values: Any) -> None:
     """Raise an error if entries are masked: they are missing, and what stands there means nothing."""
-    if np.ma.is_masked(values):
+    if isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values):
         at = np.argwhere(np.ma.getmaskarray(values))[0]
         where = ", ".join(f"{axis} {i}" for axis, i in zip(("row", "column"), at, strict=False))
         raise ValueError(f"{name} is masked at {where}; remove or impute it")
