@@ -347,6 +347,31 @@ def test_who_shares_a_product_ignores_what_the_caller_ignores_and_fails_as_the_c
     assert set(states) == {"ignore"}
 
 
+def test_a_helper_that_starts_although_no_thread_could_be_made_is_waited_for(libraries, monkeypatch):
+    # A pool that cannot make a thread raises an error, and leaves the work to the threads that it has.
+    a, b = factors((3 * _PART, 100, 500))
+    out, started, original = np.full((len(a), b.shape[1]), np.nan, "f4"), threading.Event(), np.matmul
+    main = threading.current_thread()
+
+    class Full:
+        def submit(self, *call):
+            threading.Thread(target=call[0], args=call[1:]).start()
+            assert started.wait(10)
+            raise RuntimeError("can't start new thread")
+
+    def matmul(a, b, out):
+        if threading.current_thread() is not main:
+            started.set()
+            threading.Event().wait(0.1)
+        original(a, b, out=out)
+
+    monkeypatch.setattr(_threads, "_pool", Full)
+    monkeypatch.setattr(np, "matmul", matmul)
+    with one_thread():
+        product(a, b, out)
+    np.testing.assert_allclose(out, a @ b, rtol=1e-3, atol=1e-3)
+
+
 def test_a_thread_that_outlives_the_main_one_and_a_fork_compute_large_products():
     code = """
 import os, sys, threading, time

@@ -130,6 +130,8 @@ def product(a: NDArray[Any], b: NDArray[Any], out: NDArray[Any]) -> None:
         return
     if len(out) < len(out.T):  # the longer side is divided
         a, b, out = b.T, a.T, out.T
+    from concurrent.futures import Future
+
     starts = range(0, len(out), _PART)
     todo = iter(starts)
 
@@ -138,15 +140,23 @@ def product(a: NDArray[Any], b: NDArray[Any], out: NDArray[Any]) -> None:
             part = slice(start, start + _PART)
             np.matmul(a[part], b, out=out[part])
 
-    def help_out() -> None:
-        with one_thread():
-            work()
+    def help_out(helper: Any) -> None:
+        if helper.set_running_or_notify_cancel():
+            try:
+                with one_thread():
+                    work()
+            except BaseException as error:
+                helper.set_exception(error)
+            else:
+                helper.set_result(None)
 
-    limits, helpers = [*_of_process.before, *_of_thread.limit.before], []
+    limits = [*_of_process.before, *_of_thread.limit.before]
+    helpers: list[Any] = []
     try:
         for _ in range(min(max((n for _, n in limits), default=1), len(starts)) - 1):
-            helpers.append(_pool().submit(copy_context().run, help_out))  # with the caller's errstate
-    except RuntimeError:  # no new threads: the interpreter is about to end
+            helpers.append(Future())  # first: an error does not say that nobody will ever start
+            _pool().submit(copy_context().run, help_out, helpers[-1])  # with the caller's errstate
+    except RuntimeError:  # no new threads: there are too many, or the interpreter is about to end
         pass
     try:
         work()
