@@ -30,6 +30,9 @@ def test_what_is_masked_is_missing():
     model = quick().fit(np.ma.masked_array(X), np.ma.masked_array(Y), np.ma.masked_array(Y + 1.0))
     with pytest.raises(ValueError, match="X is masked at row 2, column 1; remove or impute it"):
         model.fit(np.ma.masked_array(X, MASK), Y)
+    for rows in (list(np.ma.masked_array(X, MASK)), [*X[:2], *np.ma.masked_array(X, MASK)[2:]]):
+        with pytest.raises(ValueError, match="X is masked at row 2, column 1; remove or impute it"):
+            model.fit(rows, Y)
     with pytest.raises(ValueError, match="y is masked at row 2"):
         model.fit(X, np.ma.masked_array(Y, Y == 2))
     with pytest.raises(ValueError, match="sample_weight is masked at row 2"):

@@ -92,8 +92,14 @@ def _as_numbers(name: str, array: Array, value: Any) -> Array:
 
 def check_not_masked(name: str, values: Any) -> None:
     """Raise an error if entries are masked: they are missing, and what stands there means nothing."""
-    if isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values):
-        at = np.argwhere(np.ma.getmaskarray(values))[0]
+    rows = [values]
+    if isinstance(values, (list, tuple)) and values and isinstance(values[0], np.ndarray):
+        rows = list(values)  # NumPy forgets their masks when it puts them together
+    for row, part in enumerate(rows):
+        if not (isinstance(part, np.ma.MaskedArray) and np.ma.is_masked(part)):
+            continue
+        at = np.argwhere(np.ma.getmaskarray(part))[0].tolist()
+        at = at if part is values else [row, *at]
         where = ", ".join(f"{axis} {i}" for axis, i in zip(("row", "column"), at, strict=False))
         raise ValueError(f"{name} is masked at {where}; remove or impute it")
 
