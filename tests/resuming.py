@@ -4,7 +4,7 @@ import pickle
 
 import numpy as np
 import scipy.sparse
-from persisted import Warmup, shown
+from persisted import Ends, Warmup, shown
 from sklearn.datasets import make_classification, make_multilabel_classification
 from table import Brier, LayerNorm, RMSprop
 
@@ -84,9 +84,20 @@ def checkpoint(path, **settings):
     return Checkpoint(path, resume=True, custom=CUSTOM, **settings)
 
 
-def fit_and_tell(name, path, outcome, begun, parameters, settings):
+class Counts(Ends):
+    """A callback that counts epochs where another process can see it."""
+
+    def __init__(self, epochs):
+        self.epochs = epochs
+
+    def on_fit_task_end(self, estimator, context):
+        if context.task_name == "epoch":
+            self.epochs.value += 1
+
+
+def fit_and_tell(name, path, outcome, begun, epochs, parameters, settings):
     """Go on with a fit, in a process that may be killed, and tell what came of it."""
     fit_of("few rows", max_iter=1)  # what is loaded at first is loaded now
     begun.set()
-    model = fit_of(name, checkpoint(path, **settings), **parameters)
+    model = fit_of(name, checkpoint(path, **settings), Counts(epochs), **parameters)
     outcome.write_bytes(pickle.dumps(shown(model.set_callbacks())))

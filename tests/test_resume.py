@@ -191,40 +191,38 @@ PROCESSES.set_forkserver_preload(
 )
 
 
-def run(name, path, delay=None, parameters=None, **settings):
-    """Go on with a fit in a process of its own, and kill it after so many seconds; tell whether it was."""
-    begun = PROCESSES.Event()
-    arguments = (name, path, path.with_suffix(".outcome"), begun, parameters or {}, settings)
+def run(name, path, moment=None, parameters=None, **settings):
+    """Go on with a fit in a process of its own, and kill it after so many epochs; tell whether it was.
+
+    By epochs instead of seconds, so that kills are spread over the fit however busy the machine is; by a
+    fraction of one, so that they are at any moment of it.
+    """
+    begun, epochs = PROCESSES.Event(), PROCESSES.Value("i", 0)
+    arguments = (name, path, path.with_suffix(".outcome"), begun, epochs, parameters or {}, settings)
     process = PROCESSES.Process(target=fit_and_tell, args=arguments)
     process.start()
-    assert begun.wait(30)
-    process.join(delay)
-    killed = process.is_alive()
-    if killed:
-        os.kill(process.pid, signal.SIGKILL)
-        process.join()
-    assert process.exitcode in ((-signal.SIGKILL, 0) if killed else (0,))
-    killed = process.exitcode != 0
+    assert begun.wait(60)
+    if moment is not None:
+        while epochs.value < int(moment) and process.is_alive():
+            time.sleep(1e-4)
+        time.sleep(0.004 * (moment % 1))  # an epoch takes a millisecond, and so does its file
+        process.kill()
+    process.join()
+    killed = process.exitcode == -signal.SIGKILL
+    assert killed or process.exitcode == 0
     process.close()
     return killed
 
 
-def duration_of(name, path, parameters=None, **settings):
-    """Seconds of a fit that is left alone."""
-    started = time.perf_counter()
-    fit_of(name, checkpoint(path.with_name("duration.npz"), **settings), **(parameters or {}))
-    return time.perf_counter() - started
-
-
 def assert_resumes(name, path, monkeypatch, kills, parameters=None, **settings):
-    """Kill a fit that often, each time after a random share of what it needs, and let it end then."""
+    """Kill a fit that often, each time after a random share of its epochs, and let it end then."""
     draw = random.Random(f"{name} {kills}")
-    duration = duration_of(name, path, parameters, **settings)
+    n_epochs = fit_of(name, **(parameters or {})).n_iter_
     epochs, killed, seed, tries = [], 0, None, 0
     while killed < kills or seed is None:
         tries += 1
         assert tries < 30 * kills
-        longest = 1.5 * duration / kills if killed < kills else duration
+        longest = 1.5 * n_epochs / kills if killed < kills else n_epochs  # until there is a file
         killed += run(name, path, draw.uniform(0, longest), parameters, **settings)
         if path.exists():
             epochs.append(epochs_in(path))
