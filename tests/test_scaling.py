@@ -492,3 +492,15 @@ def test_columns_that_move_beyond_what_weights_can_follow_are_named_and_nothing_
     np.testing.assert_array_equal(model.predict_proba(X), before)
     model.partial_fit(X * [1.0, 1e6, 1.0], y)
     assert np.isfinite(model.predict_proba(X)).all()
+
+
+def test_a_column_is_named_if_only_the_biases_cannot_follow_it():
+    x = RNG.normal(size=(50, 2))
+    far = x.copy()
+    far[:, 1] = 1e39 * (1.0 + 1e-3 * x[:, 1])
+    W, b = np.ones((2, 3), np.float32), np.zeros(3, np.float32)
+    with pytest.raises(
+        ValueError, match=r"^column 1 of X has moved too far, from a mean of .* to 1e\+39; scale"
+    ):
+        Scaling.of(x).carry_over(W, b, Scaling.of(far))
+    assert np.isfinite(W).all()

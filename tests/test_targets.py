@@ -11,6 +11,7 @@ from tinyclf.targets import (
     Labels,
     LabelSets,
     Probabilities,
+    as_labels,
     check_sums,
     encode_known,
     kind_of_targets,
@@ -274,3 +275,15 @@ def test_a_weight_of_a_class_that_cannot_be_is_named_with_its_class(weight):
         with pytest.raises(ValueError, match="must be finite and >= 0") as error:
             Labels(classes).factors({classes[1]: weight}, np.array([0, 1]), None)
         assert str(error.value).endswith(f"got {weight!r} for class {shown}")
+
+
+def test_what_is_no_label_is_named():
+    nested = np.empty(2, object)
+    nested[:] = [[1], [2, 3]]
+    for y, match in [
+        (nested, r"^y has \[1\] as a label; if a row may have several, give columns of 0 and 1$"),
+        ([[1], [2, 3]], "^y is no array: its parts differ in length$"),
+        (np.array(["a", None]), "^y has a missing label, None, at row 1"),
+    ]:
+        with pytest.raises(ValueError, match=match):
+            as_labels(y)

@@ -84,3 +84,18 @@ def test_numbers_are_finite_also_where_their_squares_are_not(dtype):
             values[1, 2] = bad
             assert not all_finite(values)
             assert not all_finite(np.array([0.0, bad], dtype))
+
+
+def test_what_is_no_array_of_numbers_is_named_and_what_is_too_large_is_inf():
+    theta = np.zeros(3, np.float32)
+    views = ViewList([theta[:2], theta[2:]])
+    for key, value, error, match in [
+        (slice(None), 5, TypeError, "^there are 2 arrays to set here, got 5$"),
+        (0, ["a", "b"], TypeError, "^array 0 must hold real numbers, got dtype <U1$"),
+        (1, [[1.0], [1.0, 2.0]], ValueError, "^array 1 is no array: its parts differ in length$"),
+    ]:
+        with pytest.raises(error, match=match):
+            views[key] = value
+    assert not theta.any()
+    views[0] = [1e300, 1.0]  # without a warning
+    assert theta.tolist() == [np.inf, 1.0, 0.0]

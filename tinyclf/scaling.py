@@ -234,7 +234,7 @@ class Scaling:
             b += move @ W
             W *= growth[:, None]
             if not (all_finite(b) and all_finite(W)):
-                worst = int(np.nan_to_num(np.maximum(np.abs(move), growth), nan=np.inf).argmax())
+                worst = int(np.maximum(np.abs(move), growth).argmax())
                 means = f"from a mean of {self.mean[worst]:.4g} to {new.mean[worst]:.4g}"
                 raise ValueError(f"column {worst} of X has moved too far, {means}; scale it, or fit anew")
 
