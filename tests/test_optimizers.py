@@ -106,7 +106,7 @@ def test_weight_decay_multiplies_the_weights_and_nothing_else_before_each_step(p
     assert (AdamW().weight_decay, Adam().weight_decay, SGD().weight_decay) == (0.01, 0.0, 0.0)
 
 
-def test_a_large_vector_goes_by_blocks_which_changes_nothing():
+def test_a_large_vector_goes_by_blocks_as_in_one():
     n, rng = 2**19 + 7, np.random.default_rng(0)
     theta, s, r = np.zeros(n), *(Views(M=np.zeros(n), V=np.zeros(n)) for _ in range(2))
     expected = theta.copy()
@@ -115,7 +115,7 @@ def test_a_large_vector_goes_by_blocks_which_changes_nothing():
         Adam().step(theta, g.copy(), s, t, 0.01)
         Adam().update(g, r, t, 0.01)
         expected -= g
-    np.testing.assert_array_equal(theta, expected)
+    np.testing.assert_allclose(theta, expected, rtol=1e-14)  # a compiled step rounds otherwise
     sizes = []
 
     class Own(Adam):
