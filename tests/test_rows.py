@@ -161,3 +161,9 @@ def test_weights_that_do_not_fit_are_named(weights, error, match):
 def test_rows_that_differ_in_length_are_named():
     with pytest.raises(ValueError, match="^the input is no array: its parts differ in length$"):
         as_rows([[1.0], [1.0, 2.0]], np.dtype(np.float64), 2)
+
+
+def test_dates_are_no_weights_as_objects_either():
+    for date in (np.datetime64("2020-01-01"), np.timedelta64(3, "D")):
+        with pytest.raises(TypeError, match=r"^sample_weight must hold real numbers, got np\.\w+64\("):
+            as_weights(np.array([1.0, date], object), 2)

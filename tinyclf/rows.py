@@ -120,6 +120,10 @@ def as_weights(sample_weight: ArrayLike | None, n: int) -> Array | None:
     w = as_array("sample_weight", sample_weight)
     if w.dtype.kind not in "biufO":
         raise TypeError(f"sample_weight must hold real numbers, got dtype {w.dtype}")
+    if w.dtype == object:  # whose dates NumPy takes for numbers
+        for entry in w.flat:
+            if isinstance(entry, (np.datetime64, np.timedelta64)):
+                raise TypeError(f"sample_weight must hold real numbers, got {entry!r}")
     try:
         w = w.astype(np.float64)
     except (TypeError, ValueError):
