@@ -191,3 +191,8 @@ def test_duplicates_are_added_in_a_copy(kind):
     quick().fit(given, [0, 1])
     for part, before in ((given.data, data), (given.indices, columns), (given.indptr, starts)):
         np.testing.assert_array_equal(part, before)
+
+
+def test_score_names_y_if_its_labels_are_of_another_kind():
+    with pytest.raises(ValueError, match=r"^y must hold labels as in classes_, \[0 1 2\]: Mix of label"):
+        quick().fit(X, Y).score(X, Y.astype(str))

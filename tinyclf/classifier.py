@@ -627,7 +627,10 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         weight = as_weights(sample_weight, predicted.shape[0])
         if y.dtype == object:
             y = as_labels(y)  # what fit takes for whole numbers
-        return float(accuracy_score(y, predicted, sample_weight=weight))
+        try:
+            return float(accuracy_score(y, predicted, sample_weight=weight))
+        except ValueError as error:  # of labels of another kind
+            raise ValueError(f"y must hold labels as in classes_, {self.classes_}: {error}") from None
 
     def activations(self, X: Any, layer: int = -1) -> Array:
         """Return the outputs of a hidden layer, after its activation: features that the network has learnt.
