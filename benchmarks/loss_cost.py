@@ -12,18 +12,7 @@ pin_to_one_core()
 
 import numpy as np  # noqa: E402
 
-from tinyclf import (  # noqa: E402
-    Adam,
-    Buffer,
-    Dense,
-    Loss,
-    Network,
-    ReLU,
-    SoftmaxCrossEntropy,
-    Workspace,
-    train,
-    use_fast,
-)
+from tinyclf import Adam, Buffer, Dense, Loss, Network, ReLU, SoftmaxCrossEntropy, train, use_fast  # noqa: E402
 
 WORKLOADS = {
     "12,000 x 784-100-10, batch 200": (12_000, 784, 100, 10, 200),
@@ -71,7 +60,7 @@ def alone(n_classes, batch_size, loss, times=200):
     rng = np.random.default_rng(0)
     z = rng.normal(size=(batch_size, n_classes)).astype("float32")
     y, dz = rng.integers(n_classes, size=batch_size), np.empty_like(z)
-    buffers = Workspace(Network([Dense(n_classes)], 1), batch_size, loss=loss).tapes(batch_size).loss
+    buffers = Network([Dense(n_classes)], 1).workspace(batch_size, loss=loss).tapes(batch_size).loss
 
     def run():
         with np.errstate(all="ignore"):

@@ -98,11 +98,11 @@ def equalised(task: Task) -> Task:
     initial, batches = [], []
     original = Objective.value_and_grad
 
-    def recorded(self, batch, network, workspace):
+    def recorded(self, batch):
         if not initial:
-            initial.append(network.copy())
+            initial.append(self.network.copy())
         batches.append(batch.copy())
-        return original(self, batch, network, workspace)
+        return original(self, batch)
 
     Objective.value_and_grad = recorded
     try:

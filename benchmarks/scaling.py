@@ -25,7 +25,7 @@ from tinyclf import (  # noqa: E402
     Network,
     ReLU,
     TinyClassifier,
-    TrainState,
+    optimizers,
     train,
     use_fast,
 )
@@ -76,17 +76,17 @@ def main() -> None:
 
 
 def dead_units(epochs: int) -> None:
-    """Milliseconds of an epoch, early and late, where units die; with and without `TrainState.sweep`."""
+    """Milliseconds of an epoch, early and late, where units die; with and without `flush_subnormals`."""
     X, y = load_digits(return_X_y=True)
     print(f"{'digits, unscaled, half dead':32}{'epochs 3 to 12: ms':>24}{f'last 10 of {epochs}':>20}")
-    swept = TrainState.sweep
-    for name, sweep in (("swept", swept), ("not swept", lambda self, decayed: None)):
-        TrainState.sweep = sweep
+    original = optimizers.flush_subnormals
+    for name, flush in (("flushed", original), ("not flushed", lambda vector: None)):
+        optimizers.flush_subnormals = flush
         network = Network([Dense(100), ReLU(), Dense(10)], 64, seed=0)
         run = train(network, X, y, optimizer=Adam(1e-2), epochs=epochs, alpha=1e-4, seed=0)
         times = [1e3 * epoch.seconds for epoch in run]
         print(f"{name:32}{min(times[2:12]):24.2f}{min(times[-10:]):20.2f}", flush=True)
-    TrainState.sweep = swept
+    optimizers.flush_subnormals = original
 
 
 if __name__ == "__main__":

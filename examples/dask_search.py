@@ -1,4 +1,4 @@
-"""A search on a Dask cluster finds the same parameters, with the same scores, as in one process."""
+"""A grid search on a Dask cluster finds the same parameters and scores as in one process."""
 
 import tempfile
 
@@ -20,19 +20,19 @@ def search(X, y):
 def main():
     X, y = load_digits(return_X_y=True)
     with (
-        tempfile.TemporaryDirectory() as folder,  # for the workers, who else make one where this is run
+        tempfile.TemporaryDirectory() as folder,  # otherwise the workers create one in the current folder
         dask.config.set({"temporary-directory": folder}),
         LocalCluster(n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address=None) as cluster,
         Client(cluster),
         joblib.parallel_config(backend="dask"),
     ):
         by_dask = search(X, y)
-    alone = search(X, y)
-    scores = [found.cv_results_["mean_test_score"].tolist() for found in (by_dask, alone)]
-    print("the same parameters:", by_dask.best_params_ == alone.best_params_)
+    local = search(X, y)
+    scores = [found.cv_results_["mean_test_score"].tolist() for found in (by_dask, local)]
+    print("the same parameters:", by_dask.best_params_ == local.best_params_)
     print("the same scores:", scores[0] == scores[1])
-    print(f"log-loss {-alone.best_score_:.4f} with {alone.best_params_}")
+    print(f"log-loss {-local.best_score_:.4f} with {local.best_params_}")
 
 
-if __name__ == "__main__":  # the workers import this file
+if __name__ == "__main__":  # workers import this file
     main()

@@ -1,4 +1,4 @@
-"""Digits in a scikit-learn pipeline: fit, probabilities, and what the network is least sure of."""
+"""Digits in a scikit-learn pipeline: fit, predict probabilities, and list the least confident predictions."""
 
 from sklearn.datasets import load_digits
 from sklearn.decomposition import PCA
@@ -17,7 +17,7 @@ print(f"{network.n_iter_} epochs, training loss {network.loss_:.4f}")
 print(f"test accuracy {model.score(X_test, y_test):.3f}")
 
 p = model.predict_proba(X_test)
-print("\nThe five test digits it is least sure of:")
+print("\nThe five least confident predictions on the test digits:")
 for i in p.max(axis=1).argsort()[:5]:
     first, second = p[i].argsort()[:-3:-1]
-    print(f"  {first} with {p[i, first]:.2f}, {second} with {p[i, second]:.2f}; it is a {y_test[i]}")
+    print(f"  {first} with {p[i, first]:.2f}, {second} with {p[i, second]:.2f}; the label is {y_test[i]}")

@@ -1,4 +1,4 @@
-"""A fitted pipeline as a file for onnxruntime, which predicts the same and knows nothing of tinyclf."""
+"""Export a network and a pipeline to ONNX; onnxruntime computes the same predictions without tinyclf."""
 
 import sys
 import tempfile
@@ -18,7 +18,7 @@ wine = load_wine()
 X_train, X_test, y_train, y_test = train_test_split(
     wine.data, wine.target_names[wine.target], stratify=wine.target, random_state=0
 )
-network = TinyClassifier(random_state=0).fit(X_train, y_train)  # which scales the columns itself
+network = TinyClassifier(random_state=0).fit(X_train, y_train)  # scales the columns internally
 pipeline = make_pipeline(StandardScaler(), TinyClassifier(random_state=0)).fit(X_train, y_train)
 
 for name, model in (("network", network), ("pipeline", pipeline)):
@@ -30,5 +30,5 @@ for name, model in (("network", network), ("pipeline", pipeline)):
         same = bool((label == model.predict(rows)).all())
         print(f"{name:8} {rows.dtype}: same labels: {same}, probabilities differ by {largest:.0e}")
 
-print(f"the last of them is {path}, {path.stat().st_size} bytes; the network alone is")
+print(f"the last file is {path}, {path.stat().st_size} bytes; the network alone has the operators")
 print(", ".join(node.op_type for node in to_onnx(network).graph.node))

@@ -1,4 +1,4 @@
-"""Grid search: sizes, activations and whole optimizers are parameters like any other."""
+"""Grid search over layer sizes, activations and optimizers, all of which are parameters of the estimator."""
 
 from sklearn.datasets import load_wine
 from sklearn.model_selection import GridSearchCV

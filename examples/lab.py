@@ -1,6 +1,6 @@
-"""The lab: the lesson as a marimo notebook, in which the losses are short functions to be changed.
+"""The lesson as a marimo notebook with losses that students can edit.
 
-With the extra `[lab]`, `marimo edit examples/lab.py` opens it (then run all cells), and `marimo run
+Install the extra `[lab]`. `marimo edit examples/lab.py` opens the notebook (then run all cells); `marimo run
 examples/lab.py` shows it without an editor; `python examples/lab.py` prints its tables.
 """
 
@@ -20,9 +20,9 @@ with app.setup(hide_code=True):
 
     from tinyclf import SGD, Adam, Loss, cross_entropy, cross_entropy_grad
     from tinyclf.schedules import constant, linear
-    from tinyclf.teaching import arithmetic, experiments, foils
+    from tinyclf.teaching import arithmetic, experiments, naive_losses
 
-    # Colour, dashes, mark and width of the line of a loss: none is known by its colour alone.
+    # Color, dashes, mark and width of the line of each loss. Losses differ in more than the color.
     LOOK = {
         "naive": ("#B3261E", "-", "X", 8),
         "shifted": ("#7A4E1D", ":", "v", 2),
@@ -38,16 +38,16 @@ with app.setup(hide_code=True):
 def _():
     row = mo.ui.dropdown(arithmetic.VECTORS, value="overflow", label="Row of logits")
     mo.md(f"""
-    # The loss decides whether a network learns
+    # How the loss is computed decides whether a network learns
 
-    Cross-entropy is minus the logarithm of a softmax. Written as it reads, it breaks for large logits. The
-    usual repair, clipping, looks calm and can stop all learning. Computed from the logits, it does neither.
-    Here you measure all three.
+    Cross-entropy is minus the logarithm of a softmax. Computed as the formula reads, it is inf or nan for
+    large logits. The usual repair, clipping, keeps it finite but can stop learning. Computed from the logits,
+    it has neither problem. In this notebook you measure all three.
 
-    To change the code, open this notebook with `marimo edit lab.py` and run all cells. Each loss is a cell;
-    what depends on it runs again by itself. Before each step, **say what you expect**.
+    To edit the code, open this notebook with `marimo edit lab.py` and run all cells. Each loss is a cell; the
+    cells that depend on it run again automatically. Before each step, **write down what you expect**.
 
-    ## 1. Six numbers that break softmax
+    ## 1. Six numbers for which softmax overflows
 
     Log-sum-exp and softmax of one row in float64: as the formulas read, and with the largest logit
     subtracted first.
@@ -62,17 +62,17 @@ def _(row):
     _v = arithmetic.vector(row.value)
     _columns = ["x", "exp", "naive_softmax", "softmax", "log_of_softmax", "log_softmax"]
     _rows = [{c.replace("_", " "): f"{_v[c][i]:.6g}" for c in _columns} for i in range(len(_v["x"]))]
-    _late, _right, _ = arithmetic.offset_losses()
+    _inaccurate, _accurate, _ = arithmetic.offset_losses()
     show(f"""
 {table(_rows)}
 
 Log-sum-exp: **{_v["naive_lse"]:.16g}** naive, **{_v["lse"]:.16g}** shifted.
 
-An infinite exponential makes its own naive probability nan, and all others 0. The log of a *right* softmax
-is still -inf where a probability is too small for its type. Log-softmax, x - lse(x), is finite.
+If an exponential is inf, its naive probability is nan and all others are 0. The log of an *accurate* softmax
+is still -inf where a probability underflows. Log-softmax, x - lse(x), is finite.
 
-The order matters. For the float32 logits [2, -1] + 10,000, lse(z) - z gives {_late:.6f}. With the largest
-logit subtracted first it is {_right:.6f}, which is right.
+The order of operations matters. For the float32 logits [2, -1] + 10,000, lse(z) - z gives {_inaccurate:.6f}.
+With the largest logit subtracted first the result is {_accurate:.6f}, which is correct.
 """)
     return
 
@@ -84,13 +84,13 @@ def _():
     _all = {dtype: arithmetic.thresholds(dtype) for dtype in arithmetic.DTYPES}
     _rows = [{"type": d} | {name: f"{x[key]:.2f}" for key, name in _names.items()} for d, x in _all.items()]
     show(f"""
-## 2. Where each type gives up
+## 2. Where exp overflows and underflows
 
-The largest x of each type with
+The largest x for which each condition holds, by type:
 
 {table(_rows)}
 
-A larger type moves the cliff. It does not remove it.
+A wider type raises the thresholds. It does not remove them.
 """)
     return
 
@@ -100,16 +100,16 @@ def _():
     mo.md("""
     ## The losses
 
-    They take logits `z` of shape (n, k) and true classes `t` of shape (n,), and return the loss of each row
-    and its gradient with respect to `z`. `chain` is the chain rule through the softmax, as automatic
-    differentiation applies it.
+    Each loss takes logits `z` of shape (n, k) and true classes `t` of shape (n,), and returns the loss of
+    each row and its gradient with respect to `z`. `chain` applies the chain rule through the softmax, as
+    automatic differentiation does.
     """)
     return
 
 
 @app.function
 def chain(p, dp, t):
-    """From dp, the gradient with respect to p_t, to that of the logits: p_i (dp_i - sum_j p_j dp_j)."""
+    """Gradient of the logits, p_i (dp_i - sum_j p_j dp_j), from dp, the gradient with respect to p_t."""
     D = np.zeros_like(p)
     D[np.arange(len(p)), t] = dp
     return p * (D - np.sum(p * D, axis=1, keepdims=True))
@@ -117,7 +117,7 @@ def chain(p, dp, t):
 
 @app.function
 def naive(z, t):
-    """-log(exp(z_t) / sum_j exp(z_j)), as it reads."""
+    """-log(exp(z_t) / sum_j exp(z_j)), computed as the formula reads."""
     E = np.exp(z)
     p = E / E.sum(axis=1, keepdims=True)
     p_t = p[np.arange(len(p)), t]
@@ -126,7 +126,7 @@ def naive(z, t):
 
 @app.function
 def clipped(z, t, eps=1e-7):
-    """-log(clip(p_t, eps, 1 - eps)): where it clips, nothing depends on z, and the gradient is 0."""
+    """-log(clip(p_t, eps, 1 - eps)): where p_t is clipped, the loss is constant and the gradient is 0."""
     E = np.exp(z - z.max(axis=1, keepdims=True))
     p = E / E.sum(axis=1, keepdims=True)
     p_t = p[np.arange(len(p)), t]
@@ -149,7 +149,7 @@ def _():
     def _from_tinyclf(name):
         def function(z, t):
             dz = np.empty_like(z)
-            return foils.LOSSES[name].rows(z, t, dz, None), dz
+            return naive_losses.LOSSES[name].rows(z, t, dz, None), dz
 
         return function
 
@@ -166,10 +166,10 @@ def _():
     label = mo.ui.dropdown([0, 1], 1, label="True class")
     dtype = mo.ui.dropdown(arithmetic.DTYPES, "float32", label="Type of the logits")
     mo.md(f"""
-    ## 3. Shifting is only half the fix
+    ## 3. Subtracting the maximum is half of the fix
 
-    Two more repairs join in. *Shifted* is a softmax that cannot overflow, and the logarithm of it. *Padded*
-    is log(p + eps).
+    Two more repairs: *shifted* takes the logarithm of a softmax that cannot overflow, because the maximum is
+    subtracted; *padded* is log(p + eps).
 
     {mo.hstack([first, second], justify="start", gap=2, wrap=True)}
 
@@ -191,11 +191,12 @@ def _(dtype, first, label, losses, second):
 
 {table(_rows)}
 
-inf says that something overflowed, and nan that inf met inf or 0. *No gradient* is the silent failure: the
-row is wrong, nothing warns, and nothing is learnt from it.
+inf is the result of an overflow; nan is the result of inf / inf or 0 * inf. *No gradient* is a failure
+without a warning: the row is misclassified, but its gradient is 0, so nothing is learned from it.
 
-A target of 0 does not help. The float32 logits [0, -1000] with the soft target [1, 0] have the loss 0. The
-losses give: {", ".join(f"{name} {_soft[name] + 0:.3g}" for name in losses)}.
+A target of 0 does not remove a logarithm of 0, because 0 times infinity is nan. The float32 logits [0, -1000]
+with the soft target [1, 0] have the loss 0. The losses return:
+{", ".join(f"{name} {_soft[name] + 0:.3g}" for name in losses)}.
 """)
     return
 
@@ -206,6 +207,7 @@ def _(dtype, first, losses):
     _z = np.stack([_x, 0 * _x], axis=1).astype(dtype.value)
     _figure = Figure(figsize=(10, 3.8), layout="constrained")
     _axes = _figure.subplots(1, 2)
+    _titles = ("loss", "minus the gradient at the true logit")
     _text = []
     for _name, _at, _side, _up in (
         ("naive", 250, "right", 7),
@@ -214,24 +216,24 @@ def _(dtype, first, losses):
     ):
         with np.errstate(all="ignore"):
             _values, _gradients = losses[_name](_z, np.ones(len(_z), int))
-        for _ax, _what, _y in zip(_axes, ("loss", "push"), (_values, -_gradients[:, 1]), strict=True):
+        for _ax, _what, _y in zip(_axes, _titles, (_values, -_gradients[:, 1]), strict=True):
             _n = line(_ax, _x, _y, _name)
             _end = f"{_name}, not finite beyond {_x[_n - 1]:.0f}" if _n < len(_x) else _name
             _text.append(f"{_what} at {_x[_n - 1]:.0f}: {_y[_n - 1] + 0:.3g} ({_end})")
             _spot = (_x[_at], _y[_at])
             _style = {"color": LOOK[_name][0], "fontweight": "bold", "ha": _side}
             _ax.annotate(_end, _spot, xytext=(0, _up), textcoords="offset points", **_style)
-    for _ax, _what in zip(_axes, ("loss", "push"), strict=True):
+    for _ax, _what in zip(_axes, _titles, strict=True):
         if first.value <= _x[-1]:
             _ax.axvline(first.value, color="#555555", linewidth=0.8)
         _ax.set(xlabel=f"x, {dtype.value}", ylabel=_what, xlim=(0, _x[-1]))
         _ax.spines[["top", "right"]].set_visible(False)
     mo.md(f"""
-    ## 4. Loss and push
+    ## 4. Loss and gradient
 
-    Logits [x, 0] and true class 1: the larger x, the more wrong the network. The push is minus the gradient
-    of the true logit; it should be 1 wherever the network is sure and wrong. The upright line is at the
-    logit of class 0 from above.
+    The logits are [x, 0] and the true class is 1, so a larger x means a more confident mistake. Minus the
+    gradient at the true logit should be 1 where the network is confident and wrong. The vertical line is at
+    the logit of class 0 that is set above.
 
     {picture(_figure, "; ".join(_text))}
     """)
@@ -240,7 +242,7 @@ def _(dtype, first, losses):
 
 @app.class_definition
 class Rowwise(Loss):
-    """A function of logits and true classes as a loss of tinyclf."""
+    """Make a tinyclf loss of a function of logits and true classes."""
 
     def __init__(self, function):
         self.function = function
@@ -252,17 +254,17 @@ class Rowwise(Loss):
 
 @app.function
 def fit(name, function, experiment, seed, dtype):
-    """Train the network of an experiment with a loss, and tell what became of it."""
+    """Train the network of an experiment with a loss; return the outcome."""
     return experiment.train(name, seed, dtype, Rowwise(function))[1]
 
 
 @app.cell(hide_code=True)
 def _(losses):
     presets = {
-        "5. Pixels as they are loaded": experiments.UNSCALED,
-        "6. The quiet version": experiments.QUIET,
-        "8. What stability does not cure": experiments.STEEP,
-        "9. The cure": experiments.SCALED,
+        "5. Unscaled pixels": experiments.UNSCALED,
+        "6. A failure without a warning": experiments.QUIET,
+        "8. What a stable loss does not fix": experiments.STEEP,
+        "9. The fix": experiments.SCALED,
     }
     preset = mo.ui.dropdown(presets, next(iter(presets)), label="Setting")
     chosen = mo.ui.dictionary(
@@ -271,20 +273,19 @@ def _(losses):
     seed = mo.ui.slider(0, 19, value=0, show_value=True, label="Seed")
     precision = mo.ui.dropdown(["float32", "float64"], "float32", label="Type of the weights")
     mo.md(f"""
-    ## 5, 6, 8 and 9. Train with it
+    ## 5, 6, 8 and 9. Train a network
 
-    A network with one hidden layer learns digits of 8 x 8 pixels. Split, first weights and order of the
-    rows are the same for all; only the loss differs. A training takes a fraction of a second, and runs
-    again with every change.
+    A network with one hidden layer learns digits of 8 x 8 pixels. All losses use the same split, initial
+    weights and order of the rows. Training takes a fraction of a second, and is repeated after every change.
 
-    - **5.** The pixels of an 8-bit image, not scaled. Which loss breaks? Which one looks calm? Compare its
-      reported loss with its true one, and look at its silent rows.
-    - **6.** Smaller pixels and logits: nothing overflows. Try a few seeds. Does any loss lose whole digits,
-      and does anything tell you?
-    - **8.** Plain gradient descent with long steps. The stable loss is right, and the network can fail all
-      the same. Clipped rows take no step: clipping is a brake by accident, and sometimes better.
-    - **9.** Pixels from 0 to 1. What is left of the differences? Scale the inputs, **and** use the stable
-      loss.
+    - **5.** The pixels of an 8-bit image, not scaled. Which loss becomes nan? Which one stays finite without
+      learning? Compare its reported loss with its true loss, and look at the rows without a gradient.
+    - **6.** Smaller pixels and logits: nothing overflows. Try several seeds. Does a network forget whole
+      digits, and does anything show it?
+    - **8.** Plain gradient descent with a large learning rate. The stable loss is accurate, but the network
+      can fail. Clipped rows do not contribute to the step, so clipping shortens the steps by accident and is
+      sometimes better.
+    - **9.** Pixels from 0 to 1. Which differences remain? Scale the inputs, **and** use the stable loss.
 
     {preset}
 
@@ -301,14 +302,14 @@ def _(preset):
     _pixels = {"0 to 1": 1.0, "0 to 16": 16.0, "0 to 255": 255.0}
     _rates = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0]
     knobs = mo.md("""
-    {white} {centred}
+    {white} {centered}
 
     {optimizer} {rate} {decay}
 
     {hidden} {batch} {epochs}
     """).batch(
         white=mo.ui.dropdown(_pixels, f"0 to {_e.white:g}", label="Pixels"),
-        centred=mo.ui.checkbox(_e.centred, label="less the mean image"),
+        centered=mo.ui.checkbox(_e.centered, label="less the mean image"),
         optimizer=mo.ui.dropdown({"SGD": SGD, "Adam": Adam}, type(_e.optimizer).__name__, label="Optimizer"),
         rate=mo.ui.dropdown(_rates, _e.optimizer.learning_rate, label="Learning rate"),
         decay=mo.ui.checkbox(_e.schedule is linear, label="falling to 0"),
@@ -325,7 +326,7 @@ def _(chosen, knobs, losses, precision, seed):
     _k = knobs.value
     experiment = experiments.Experiment(
         white=_k["white"],
-        centred=_k["centred"],
+        centered=_k["centered"],
         hidden=_k["hidden"],
         optimizer=_k["optimizer"](_k["rate"]),
         batch_size=_k["batch"],
@@ -344,14 +345,15 @@ def _(chosen, knobs, losses, precision, seed):
 def _():
     ten = mo.ui.run_button(label="Train with ten seeds")
     mo.md(f"""
-    *Reported* is the mean of the last epoch's batches, by the loss that was trained with. *True* is the
-    exact cross-entropy of the trained network on its training rows. A row is *silent* if the network got it
-    wrong and its gradient was 0. A digit is *lost* if less than a tenth of its test images are right.
+    The *reported loss* is the mean over the batches of the last epoch, by the loss that is trained with. The
+    *true loss* is the exact cross-entropy of the trained network on the training rows. A row counts as
+    *wrong, no gradient* if it is misclassified and its gradient is 0. A digit is *forgotten* if less than a
+    tenth of its test images are classified correctly.
 
-    *Clipped* takes the chain rule through the clip, as automatic differentiation does. Code that writes the
-    gradient p - y by hand, beside a clipped loss, trains well, and reports a loss that is capped.
+    *Clipped* applies the chain rule through the clip, as automatic differentiation does. Code that uses the
+    gradient p - y and clips only the reported loss trains well, but its reported loss has an upper limit.
 
-    One seed proves nothing. Each of ten splits the rows and draws the weights anew:
+    A single seed is not conclusive. Each of ten seeds has its own split, initial weights and order of rows:
 
     {ten}
     """)
@@ -384,9 +386,9 @@ def _():
     mo.md(f"""
     ## 7. Tiny losses
 
-    At the other end, the network is right and sure. The loss is log(1 + r), and for a tiny r the sum is 1.
-    `tinyclf.cross_entropy` takes log1p(r), and the gradient of the true logit as minus the sum of the
-    others.
+    Now the network is confident and right. The loss is log(1 + r), and for a tiny r the sum is rounded to 1.
+    `tinyclf.cross_entropy` computes log1p(r), and the gradient at the true logit as minus the sum of the
+    other probabilities.
 
     {gap}
     """)
@@ -406,8 +408,8 @@ def _(dtype, gap, how, losses, outcomes):
 
 {table(_rows)}
 
-Does the network above gain by it? Its test accuracy: {", ".join(_accuracies)}. Try other seeds. A tiny loss
-matters where it is read: in an average, a stopping rule, a comparison.
+Does this improve the network above? Its test accuracy: {", ".join(_accuracies)}. Try other seeds. The
+value of a tiny loss matters where it is used: in an average, a stopping rule or a comparison.
 """)
     return
 
@@ -417,8 +419,8 @@ def _():
     mo.md("""
     ## Your own loss
 
-    `my_loss` starts as the naive one with the gradient p - y. Make it right on every row. The last row is
-    the hardest.
+    `my_loss` starts as the naive loss with the gradient p - y. Edit it until it is right on every row. The
+    last row is the hardest.
     """)
     return
 
@@ -459,22 +461,22 @@ def _(how):
 @app.cell(hide_code=True)
 def _():
     mo.md("""
-    ## Behind the scenes
+    ## Helper functions
 
-    What compares, draws and prints.
+    They compare losses, draw figures and print tables.
     """) if mo.app_meta().mode == "edit" else None
     return
 
 
 @app.function(hide_code=True)
 def exact(z, t):
-    """The loss of tinyclf."""
+    """Return loss and gradient by tinyclf."""
     return cross_entropy(z, t), cross_entropy_grad(z, t)
 
 
 @app.function(hide_code=True)
 def at(function, logits, label, dtype):
-    """Loss and gradient of one row."""
+    """Return loss and gradient of one row."""
     with np.errstate(all="ignore"):
         values, gradients = function(np.array([logits], dtype), np.array([label]))
     return float(values[0]) + 0, gradients[0] + 0  # -0 is 0
@@ -482,7 +484,7 @@ def at(function, logits, label, dtype):
 
 @app.function(hide_code=True)
 def compare(function, logits, label, dtype):
-    """Loss and gradient of one row as cells of a table, and what is wrong with them beside the exact ones."""
+    """Return loss, gradient and a verdict (from comparison with the exact ones) as cells of a table."""
     (value, gradient), (true_value, true_gradient) = (at(f, logits, label, dtype) for f in (function, exact))
     near = max(1e-3, 8 * np.finfo(dtype).eps)
     if not (np.isfinite(value) and np.isfinite(gradient).all()):
@@ -499,7 +501,7 @@ def compare(function, logits, label, dtype):
 
 @app.function(hide_code=True)
 def result(outcome):
-    """A training in a few words."""
+    """Describe an outcome in a few words."""
     if outcome.first_nonfinite_step:
         return f"not finite from step {outcome.first_nonfinite_step}"
     return f"{100 * outcome.accuracy:.0f} % of the test images right"
@@ -507,22 +509,22 @@ def result(outcome):
 
 @app.function(hide_code=True)
 def report(outcome):
-    """A training as a row of a table."""
-    lost = " ".join(str(digit) for digit in range(10) if not outcome.recall[digit] >= 0.1)
+    """Return an outcome as a row of a table."""
+    forgotten = " ".join(str(digit) for digit in range(10) if not outcome.recall[digit] >= 0.1)
     return {
         "loss": outcome.name,
         "not finite from": f"step {outcome.first_nonfinite_step}" if outcome.first_nonfinite_step else "-",
         "reported loss": f"{outcome.curve[-1]:.3g}",
         "true loss": f"{outcome.true_loss:.3g}",
         "test accuracy": f"{outcome.accuracy:.3f}",
-        "silent in epoch 1": f"{100 * outcome.silent[0]:.0f} %",
-        "digits lost": lost or "none",
+        "wrong, no gradient (epoch 1)": f"{100 * outcome.no_gradient[0]:.0f} %",
+        "forgotten digits": forgotten or "none",
     }
 
 
 @app.function(hide_code=True)
 def draw(outcomes):
-    """The reported losses epoch by epoch, and the recall of each digit."""
+    """Draw the reported loss of each epoch and the recall of each digit."""
     figure = Figure(figsize=(10, 1.4 + 1.1 * max(2, len(outcomes))), layout="constrained")
     left, right = figure.subfigures(1, 2, width_ratios=(1.3, 1))
     ax = left.subplots()
@@ -533,11 +535,11 @@ def draw(outcomes):
         o, curve = outcomes[i], curves[i]
         n = line(ax, np.arange(1, curve.size + 1), curve, o.name)
         style = {"color": LOOK[o.name][0], "fontweight": "bold", "va": "center", "transform": ax.transAxes}
-        if n:  # its name at its end, above those that are there
+        if n:  # label the end of the curve, above earlier labels
             low = max(low, curve[n - 1] / top)
             ax.text(1.02, low, o.name, **style)
             low += step
-        else:  # its mark at the start
+        else:  # never finite: draw the mark at the top left
             ax.plot(
                 0.03,
                 high,
@@ -558,23 +560,23 @@ def draw(outcomes):
         ax.set_title(f"{o.name}: {result(o)}", loc="left", fontsize=10, color=LOOK[o.name][0])
         ax.set(ylim=(0, 1.3), yticks=[], xticks=range(10))
         ax.spines[["top", "right", "left"]].set_visible(False)
-    rows[-1].set_xlabel("digit; above it, percent of its test images that were right")
+    rows[-1].set_xlabel("digit; numbers: percentage of its test images classified correctly")
     return picture(figure, "; ".join(f"{o.name}: {result(o)}" for o in outcomes))
 
 
 @app.function(hide_code=True)
 def line(ax, x, y, name):
-    """Draw a curve up to its last finite value, and put its mark there."""
-    colour, dashes, mark, width = LOOK[name]
+    """Draw a curve up to its last finite value, with the mark of the loss at its end."""
+    color, dashes, mark, width = LOOK[name]
     n = np.count_nonzero(np.isfinite(y))
-    ax.plot(x[:n], y[:n], dashes, color=colour, linewidth=width, alpha=0.3 if width > 5 else 1)
-    ax.plot(x[n - 1 : n], y[n - 1 : n], mark, color=colour, markersize=9, clip_on=False)
+    ax.plot(x[:n], y[:n], dashes, color=color, linewidth=width, alpha=0.3 if width > 5 else 1)
+    ax.plot(x[n - 1 : n], y[n - 1 : n], mark, color=color, markersize=9, clip_on=False)
     return n
 
 
 @app.function(hide_code=True)
 def picture(figure, text):
-    """A figure as an image, and a text for those who do not see it."""
+    """Return a figure as an image with an alternative text."""
     figure.savefig(file := io.BytesIO(), format="svg")
     data = base64.b64encode(file.getvalue()).decode()
     return mo.Html(f'<img src="data:image/svg+xml;base64,{data}" alt="{text}" style="width: 100%">')
@@ -582,7 +584,7 @@ def picture(figure, text):
 
 @app.function(hide_code=True)
 def table(rows):
-    """A list of dicts as a Markdown table, aligned so that it reads as plain text too."""
+    """Format a list of dicts as a Markdown table that is also aligned as plain text."""
     cells = [list(rows[0]), *([str(cell) for cell in row.values()] for row in rows)]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     cells.insert(1, [":" + "-" * (widths[0] - 1), *("-" * width for width in widths[1:])])
@@ -591,7 +593,7 @@ def table(rows):
 
 @app.function(hide_code=True)
 def show(text):
-    """Markdown with measurements, which a script prints."""
+    """Return measurements as Markdown, and print them if the notebook runs as a script."""
     if mo.app_meta().mode == "script":
         print(text.strip(), end="\n\n")
     return mo.md(text)
@@ -599,7 +601,7 @@ def show(text):
 
 @app.function(hide_code=True)
 def source(*functions):
-    """The code of functions, for the app, which hides the cells."""
+    """Return the code of functions as Markdown in the app, which hides the cells."""
     if mo.app_meta().mode != "run":
         return mo.md("")
     return mo.md("\n".join(["```python", *map(inspect.getsource, functions), "```"]))

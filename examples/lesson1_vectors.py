@@ -1,4 +1,4 @@
-"""Lesson, step 1: softmax as written overflows; shifting by the largest entry helps, and leaves two traps."""
+"""Lesson, step 1: softmax as written overflows; subtracting the maximum helps, but leaves two pitfalls."""
 
 import numpy as np
 
@@ -10,7 +10,7 @@ np.set_printoptions(precision=8, linewidth=110)
 for name, entries in VECTORS.items():
     x = np.array(entries)
     m = x.max()
-    with np.errstate(over="ignore", invalid="ignore"):  # NumPy would warn here
+    with np.errstate(over="ignore", invalid="ignore"):  # NumPy warns here otherwise
         E = np.exp(x)
         lse, p = np.log(E.sum()), E / E.sum()
     shifted_lse = m + np.log(np.exp(x - m).sum())
@@ -20,14 +20,14 @@ for name, entries in VECTORS.items():
     print(f"  softmax as written, sum {p.sum():.17g}\n    {p}")
     print(f"  softmax shifted, sum {shifted_p.sum():.17g}\n    {shifted_p}")
     for i in np.flatnonzero(np.isinf(E)):
-        print(f"  exp is inf at entry {i + 1}, and inf / inf is nan; the zeros beside it are right by luck")
+        print(f"  exp is inf at entry {i + 1}, and inf / inf is nan; the zeros are correct by coincidence")
 
-print("\nTrap 1: probabilities are not the end. Of the last vector:")
+print("\nPitfall 1: the logarithm of a probability that underflows. For the last vector:")
 with np.errstate(divide="ignore"):
     print("  log of the shifted softmax", np.log(shifted_p))
 print("  log-softmax from x        ", log_softmax(x))
 
-print("\nTrap 2: an offset that all logits share. Loss of float32 logits, label 0:")
+print("\nPitfall 2: a large offset common to all logits. Loss of float32 logits, label 0:")
 for offset in (0, 1e4, 1e6):
     z = np.float32([2, -1]) + np.float32(offset)
     lse = z.max() + np.log(np.exp(z - z.max()).sum())

@@ -1,10 +1,10 @@
-"""Lesson, step 2: where the naive loss gives up is set by the type of the numbers, and can be looked up."""
+"""Lesson, step 2: the logit at which the naive loss overflows depends only on the floating-point type."""
 
 import numpy as np
 
 
 def last(holds, dtype):
-    """Find the largest x for which something holds that holds at 0 and not at 1024, by bisection."""
+    """Find the largest x for which a condition holds, by bisection; it holds at 0 and fails at 1024."""
     low, high = dtype(0), dtype(1024)
     while (middle := (low + high) / 2) not in (low, high):
         low, high = (middle, high) if holds(middle) else (low, middle)
@@ -23,13 +23,13 @@ with np.errstate(over="ignore"):
             f"{last(lambda x: np.log(1 + np.exp(-x)) > 0, dtype):21.7g}"
         )
 
-print("\nWhat NumPy says about the types; which of these numbers decides which column above?")
+print("\nProperties of the types from np.finfo. Which of them determines which column above?")
 for dtype in (np.float16, np.float32, np.float64):
     info = np.finfo(dtype)
-    print(f"{dtype.__name__:8}  largest float {info.max:.4g}", end="   ")
-    print(f"smallest above 0 {info.smallest_subnormal:.4g}   from 1 to the next float {info.eps:.4g}")
+    print(f"{dtype.__name__:8}  largest number {info.max:.4g}", end="   ")
+    print(f"smallest above 0 {info.smallest_subnormal:.4g}   distance from 1 to the next {info.eps:.4g}")
 
-print("\nThe naive loss -log(exp(z1) / sum(exp(z))) of float32 logits, with the label second:")
+print("\nThe naive loss -log(exp(z1) / sum(exp(z))) of float32 logits; the true class is the second:")
 for x in (88, 89):
     with np.errstate(all="ignore"):
         E = np.exp(np.float32([x, 0]))

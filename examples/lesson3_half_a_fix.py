@@ -1,4 +1,4 @@
-"""Lesson, step 3: subtracting the maximum is half the fix; the other half is to take no log of a softmax."""
+"""Lesson, step 3: subtract the maximum (half of the fix), and never take the log of a softmax (the rest)."""
 
 import numpy as np
 
@@ -6,7 +6,7 @@ LABEL, EPS = np.array([False, True]), np.float32(1e-7)  # the true class is the 
 
 
 def chain_rule(p, q, passes):
-    """-log q[label], where q guards the softmax p, and its gradient; a clip lets none pass where it clips."""
+    """Loss -log q[label] and its gradient; q is computed from the softmax p, with no gradient if clipped."""
     dp = np.where(LABEL & passes, -1 / q, 0)
     return -np.log(q[1]), p * (dp - np.sum(p * dp))
 
@@ -22,11 +22,11 @@ def ways(z):
     q = np.clip(p, EPS, 1 - EPS)
     yield "clipped", chain_rule(p, q, q == p)
     yield "padded", chain_rule(p, p + EPS, True)
-    yield "stable", (np.log(E.sum()) - d[1], p - LABEL)  # log p is never taken
+    yield "stable", (np.log(E.sum()) - d[1], p - LABEL)  # without the logarithm of p
 
 
 SCALES = (20, 50, 100, 1000)
-print("Loss and gradient of float32 logits whose true class is the second:")
+print("Loss and gradient of float32 logits; the true class is the second:")
 print(f"{'':9}" + "".join(f"{f'[{x}, 0]':>24}" for x in SCALES))
 with np.errstate(all="ignore"):
     results = [dict(ways(np.float32([x, 0]))) for x in SCALES]
@@ -35,4 +35,4 @@ with np.errstate(all="ignore"):
 for name in results[0]:
     cells = [f"{loss:.6g} [{dz[0] + 0:.1g} {dz[1] + 0:.1g}]" for loss, dz in (row[name] for row in results)]
     print(f"{name:9}" + "".join(f"{cell:>24}" for cell in cells))
-print(f"\nSoft target [1, 0], probabilities {p}: -sum(y log p) is {soft}, since 0 times inf is nan.")
+print(f"\nSoft target [1, 0], probabilities {p}: -sum(y log p) is {soft}, because 0 times inf is nan.")

@@ -1,4 +1,4 @@
-"""Lesson, step 5: one network, one optimizer, pixels as loaded; the three losses make all the difference."""
+"""Lesson, step 5: one network trained on unscaled pixels with three losses; only the stable one learns."""
 
 import numpy as np
 
@@ -12,18 +12,18 @@ for dtype in ("float32", "float64"):
     for outcome in UNSCALED.outcomes(NAMES, SEEDS, dtype):
         results[outcome.name].append(outcome)
 
-    print(f"\n{dtype}, seeds 0 to {SEEDS[-1]}; each has its own split, weights and order. Means:")
+    print(f"\n{dtype}, means over seeds 0 to {SEEDS[-1]}; a seed sets split, weights and order of rows:")
     for name, outcomes in results.items():
         steps = [outcome.first_nonfinite_step for outcome in outcomes]
         if any(steps):
-            print(f"  {name:8} not finite from step {steps} on: the weights are nan, there is no accuracy")
+            print(f"  {name:7} not finite from step {steps} on; the weights are nan, so there is no accuracy")
             continue
         first, last = (np.mean([outcome.curve[i] for outcome in outcomes]) for i in (0, -1))
         true = np.mean([outcome.true_loss for outcome in outcomes])
         accuracy = [outcome.accuracy for outcome in outcomes]
         print(
-            f"  {name:8} loss of epoch 1 {first:.3g}, of the last {last:.3g}; in truth {true:.3g}", end="; "
+            f"  {name:7} loss of epoch 1 {first:.3g}, of the last {last:.3g}; true loss {true:.3g}", end="; "
         )
         print(f"test accuracy {np.mean(accuracy):.3f} ({min(accuracy):.3f} to {max(accuracy):.3f})")
-    silent = np.mean([outcome.silent[0] for outcome in results["clipped"]])
-    print(f"  clipped, epoch 1: {silent:.0%} of the rows are wrong and get no gradient.")
+    fraction = np.mean([outcome.no_gradient[0] for outcome in results["clipped"]])
+    print(f"  clipped, epoch 1: {fraction:.0%} of the rows are misclassified and have a gradient of 0")

@@ -1,11 +1,11 @@
-"""Lesson, step 7: a loss of 0 is not perfect but rounded away; log1p keeps it; accuracy is the same."""
+"""Lesson, step 7: the usual formula rounds a tiny loss to 0; log1p keeps it; the accuracy is the same."""
 
 import numpy as np
 
 from tinyclf.teaching.arithmetic import right_row
 from tinyclf.teaching.experiments import QUIET, SCALED, UNSCALED
 
-print("float32 logits [x, 0], and the first class is right. S = exp(-x) is the sum over the other classes:")
+print("float32 logits [x, 0]; the true class is the first. S = exp(-x) is the sum over the other classes:")
 print("     x   log(1 + S)      log1p(S)        tinyclf         gradient p - 1   -S / (1 + S)")
 for x in (2, 10, 15, 16, 17, 20, 40, 80):
     d = np.float32([x, 0]) - np.float32(x)
@@ -15,7 +15,7 @@ for x in (2, 10, 15, 16, 17, 20, 40, 80):
     loss, _ = right_row(x, "stable")
     print(f"{x:6}   {textbook:<15.8g} {exact:<15.8g} {loss:<15.8g} {rounded:<16.8g} {gradient:.8g}")
 
-print("\nThe same, trained: test accuracy, mean over 10 seeds.")
+print("\nTest accuracy of networks trained with both formulas, mean over 10 seeds:")
 for name, experiment in (("unscaled", UNSCALED), ("quiet", QUIET), ("scaled", SCALED)):
     textbook, exact = (
         np.array([o.accuracy for o in experiment.outcomes([loss], range(10))])

@@ -1,10 +1,10 @@
-"""Lesson, step 9: scale the inputs, so that training is easy; use the stable loss, so that it is right."""
+"""Lesson, step 9: with scaled inputs, training succeeds with every loss; use the stable loss as well."""
 
 import numpy as np
 
 from tinyclf.teaching.arithmetic import thresholds
 from tinyclf.teaching.experiments import SCALED
-from tinyclf.teaching.foils import LOSSES
+from tinyclf.teaching.naive_losses import LOSSES
 
 SEEDS = range(5)
 
@@ -21,5 +21,5 @@ for name in LOSSES:
     print(f", largest |logit| {np.mean(largest):.1f}")
 
 limit = thresholds("float32")["exp"]
-print(f"\nIn float32 exp overflows above {limit:.1f}. With scaled inputs the logits stay below it, and all")
-print("losses learn the same. The stable one is right wherever they go.")
+print(f"\nIn float32, exp overflows above {limit:.1f}. With scaled inputs the logits stay below this limit,")
+print("and all losses reach about the same accuracy. The stable loss is also correct above the limit.")

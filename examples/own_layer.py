@@ -1,4 +1,4 @@
-"""A layer of one's own: layer normalisation, with parameters and a buffer, between Dense and ReLU."""
+"""A user-defined layer: layer normalization, with parameters and a buffer, between Dense and ReLU."""
 
 import numpy as np
 from sklearn.datasets import load_digits

@@ -1,4 +1,4 @@
-"""A loss of one's own: the Brier score, which forgives a confident mistake more than cross-entropy does."""
+"""A user-defined loss: the Brier score, which forgives a confident mistake more than cross-entropy does."""
 
 import numpy as np
 from sklearn.datasets import load_digits

@@ -1,11 +1,11 @@
-"""An optimizer of one's own: RMSprop, as a rule on one flat vector."""
+"""A user-defined optimizer: RMSprop, on one flat vector."""
 
 from dataclasses import dataclass
 
 import numpy as np
 from sklearn.datasets import load_digits
 
-from tinyclf import SGD, Dense, Network, Optimizer, ReLU, train
+from tinyclf import SGD, Dense, Network, Optimizer, OptimizerState, ReLU, train
 
 
 @dataclass(frozen=True)
@@ -15,10 +15,10 @@ class RMSprop(Optimizer):
     learning_rate: float = 1e-3
     rho: float = 0.9
 
-    def vectors(self):
-        return ("v",)
+    def init(self, theta):
+        return OptimizerState(v=np.zeros_like(theta))
 
-    def update(self, g, s, t, rate):
+    def update(self, g, s, rate):
         s.v = self.rho * s.v + (1 - self.rho) * g**2
         g *= rate / (np.sqrt(s.v) + 1e-8)
 

@@ -1,4 +1,4 @@
-"""A network trained by hand: from plain gradient descent to mini-batches with Adam."""
+"""Train a network without the estimator: gradient descent on all rows, then mini-batches with Adam."""
 
 import numpy as np
 from sklearn.datasets import load_digits

@@ -1,4 +1,4 @@
-"""Watching a training: a validation set, callbacks that stop and save, and two pictures of the outcome."""
+"""Monitor training: a validation set, a callback that saves the model in each epoch, and two displays."""
 
 import sys
 import tempfile
@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
-from tinyclf import Checkpoint, ConfidenceDisplay, EarlyStopping, LossCurveDisplay, TinyClassifier, load
+from tinyclf import Checkpoint, ConfidenceDisplay, LossCurveDisplay, TinyClassifier, load
 
 folder = Path(tempfile.mkdtemp())
 picture = Path(sys.argv[1]) if len(sys.argv) > 1 else folder / "watched.png"
@@ -18,16 +18,12 @@ X_val, X_test, y_val, y_test = train_test_split(
     X_rest, y_rest, test_size=0.5, stratify=y_rest, random_state=0
 )
 
-model = TinyClassifier(random_state=0)
+# Checkpoint writes a file after each epoch; with resume=True, a fit that was killed continues from it.
+model = TinyClassifier(random_state=0).set_callbacks(Checkpoint(folder / "model.npz"))
 model.fit(X_train, y_train, X_val=X_val, y_val=y_val)
 print(f"stopped after {model.n_iter_} epochs, kept the weights of epoch {model.best_epoch_}")
-
-# The same by callbacks, which also leave a file after each epoch.
-callbacks = EarlyStopping(X_val, y_val), Checkpoint(folder / "model.npz")
-watched = TinyClassifier(early_stopping=False, random_state=0)
-watched.set_callbacks(*callbacks).fit(X_train, y_train)
 loaded = load(folder / "model.npz")
-print("the file predicts the same:", (loaded.predict(X_test) == watched.predict(X_test)).all())
+print("the file predicts the same:", (loaded.predict(X_test) == model.predict(X_test)).all())
 
 figure = Figure(figsize=(11, 4.2), layout="constrained")
 left, right = figure.subplots(1, 2)

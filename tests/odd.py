@@ -499,7 +499,7 @@ def check_probabilities(model, p, z):
     assert p.dtype == kind
     assert np.isfinite(p).all()
     assert ((p >= 0.0) & (p <= 1.0)).all()
-    if isinstance(model._labels, LabelSets):
+    if isinstance(model._state.labels, LabelSets):
         assert p.shape == z.shape
         return
     assert p.shape == (len(z), len(model.classes_))
@@ -526,14 +526,14 @@ def check_answers(model, X):
     with np.errstate(over="ignore"):
         near = np.isfinite(np.ptp(z, axis=-1) if z.ndim > 1 else z)  # documented: -inf beyond the range
     assert np.isfinite(log_p[near]).all()
-    if isinstance(model._labels, LabelSets):
+    if isinstance(model._state.labels, LabelSets):
         yes = codes.toarray() if scipy.sparse.issparse(codes) else codes
         assert (np.where(yes == 1, p, 1.0 - p) >= 0.5).all()
     else:
         assert codes.dtype == model.classes_.dtype
         chosen = p[np.arange(len(p)), np.searchsorted(model.classes_, codes)]
         assert (chosen == p.max(axis=1)).all()
-    if model._blueprint.ends:
+    if model.plan_.hidden_ends:
         hidden, error = told(model.activations, X)
         assert error is None
         assert hidden.dtype == p.dtype

@@ -1,5 +1,6 @@
 """What the tests of files share: everything a classifier takes, and when two things are the same."""
 
+import copy
 import hashlib
 import inspect
 import io
@@ -131,6 +132,13 @@ PARAMETERS = [
     {"n_iter_no_change": np.inf, "max_grad_norm": 0.5, "verbose": 0},
     {"hidden_layer_sizes": (4, 3), "dropout": [0.5, 0.25]},
     {"dropout": np.float32(0.5)},
+    {"calibrate": np.False_, "refit": np.True_, "scale_inputs": np.True_, "max_grad_norm": np.float32(1.0)},
+    {
+        "calibrate": np.True_,
+        "refit": np.False_,
+        "n_iter_no_change": np.int8(2),
+        "validation_fraction": np.float32(0.25),
+    },
     {"batch_size": 7, "validation_fraction": 0.3, "scale_inputs": False, "calibrate": False, "refit": False},
     PLAIN,
 ]
@@ -231,6 +239,24 @@ def json_member(text):
     return npy(np.frombuffer(text if isinstance(text, bytes) else text.encode(), np.uint8))
 
 
+def replaced(node, place, value):
+    """JSON with another value in a place, or without one if the value is ``...``.
+
+    Names in the place are those of JSON, of what a dict holds, or of the fields of an object.
+    """
+    node, (key, *rest) = copy.copy(node), place
+    kind = node.get("$") if isinstance(node, dict) and key not in node else None
+    if kind == "object":
+        return {**node, "fields": replaced(node["fields"], place, value)}
+    if kind == "dict":
+        return {**node, "items": list(map(list, replaced(dict(node["items"]), place, value).items()))}
+    if value is ... and not rest:
+        del node[key]
+    else:
+        node[key] = replaced(node[key], rest, value) if rest else value
+    return node
+
+
 def shown(value):
     """A value as plain data that is equal only if the values are the same: in type, bit for bit."""
     kind = f"{type(value).__module__}.{type(value).__qualname__}"
@@ -265,5 +291,5 @@ def shown(value):
 
 def is_aside(value, name):
     """Whether an attribute is made of others when it is needed, or of the last call."""
-    of_the_last_call = ("_checked", "_factors", "_skl_callbacks", "_callback_fit_ctx")
+    of_the_last_call = ("_checked", "_skl_callbacks", "_callback_fit_ctx")
     return name in of_the_last_call or isinstance(getattr(type(value), name, None), cached_property)

@@ -23,8 +23,8 @@ from tinyclf import (
     Tanh,
     softmax,
 )
-from tinyclf.initialisers import he_normal
-from tinyclf.teaching.foils import LOSSES as OF_THE_LESSON
+from tinyclf.initializers import he_normal
+from tinyclf.teaching.naive_losses import LOSSES as OF_THE_LESSON
 
 PLAIN = {
     name: SKLEARN_DEFAULTS[name]

@@ -19,8 +19,8 @@ from hypothesis.extra import numpy as hnp
 from persisted import json_member, members_of, npy, sealed, shown, zipped
 
 from tinyclf import ArchiveError
-from tinyclf.archive import read_archive, write_archive
-from tinyclf.files import write_atomically
+from tinyclf.persistence.archive import read_archive, write_archive
+from tinyclf.persistence.files import write_atomically
 
 PLAIN = {"a": [1, -2.5e-300, None, True, "é\ud800"], "b": {"$": "array", "at": 1}, "c": 2**127}
 ARRAYS = [
@@ -142,7 +142,7 @@ def test_a_disk_that_is_full_leaves_the_old_file_and_no_other(path, tmp_path):
     before = path.read_bytes()
     code = f"""
 import resource, numpy as np
-from tinyclf.archive import write_archive
+from tinyclf.persistence.archive import write_archive
 resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
 try:
     write_archive({str(path)!r}, {{}}, [np.zeros(10_000)])
@@ -159,7 +159,7 @@ def test_a_path_that_cannot_be_written_is_named(path, tmp_path):
     with pytest.raises(FileNotFoundError, match=r"there is no folder '.*missing' to save 'a.npz' in"):
         write_archive(tmp_path / "missing" / "a.npz", {}, [])
     for taken in (tmp_path, "/dev/full"):
-        with pytest.raises(FileExistsError, match="is no file that could be replaced"):
+        with pytest.raises(FileExistsError, match="is not a regular file, so it cannot be replaced"):
             write_archive(taken, {}, [])
     assert os.listdir(tmp_path) == [path.name]
 
@@ -191,7 +191,7 @@ def test_what_may_never_end_is_refused_unread(kind, tmp_path):
     code = f"""
 import resource
 from tinyclf import ArchiveError
-from tinyclf.archive import read_archive
+from tinyclf.persistence.archive import read_archive
 used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (used + 2**28, used + 2**28))
 try:
@@ -201,7 +201,7 @@ except ArchiveError as error:
 """
     command = [sys.executable, "-c", code]
     run = subprocess.run(command, capture_output=True, text=True, check=True, timeout=20)
-    assert run.stdout == f"{str(path)!r} is a pipe or a device, and no file that tinyclf has saved\n"
+    assert run.stdout == f"{str(path)!r} is a pipe or a device, not a file saved by tinyclf\n"
 
 
 def foreign():
@@ -253,12 +253,16 @@ def test_members_must_be_those_that_were_written(path):
     for name in names:
         less = {n: m for n, m in members.items() if n != name}
         assert_refused(path, zipped(less))
-        assert_refused(path, zipped({**less, f"_{name}": members[name]}), "its members are")
-        assert_refused(path, zipped([*members.items(), (name, members[name])]), "its members are")
-    assert_refused(path, zipped({**members, "4.npy": members["3.npy"]}), "the digest does not fit")
-    assert_refused(path, zipped({**members, "README": b""}), "its members are")
-    assert_refused(path, zipped({**members, "0.npy": members["1.npy"], "1.npy": members["0.npy"]}), "digest")
-    assert_refused(path, zipped(members, zipfile.ZIP_DEFLATED), "its members are compressed")
+        assert_refused(path, zipped({**less, f"_{name}": members[name]}), "it contains ")
+        assert_refused(path, zipped([*members.items(), (name, members[name])]), "it contains ")
+    assert_refused(
+        path, zipped({**members, "4.npy": members["3.npy"]}), "its checksum does not match its contents"
+    )
+    assert_refused(path, zipped({**members, "README": b""}), "it contains ")
+    assert_refused(
+        path, zipped({**members, "0.npy": members["1.npy"], "1.npy": members["0.npy"]}), "checksum"
+    )
+    assert_refused(path, zipped(members, zipfile.ZIP_DEFLATED), "its contents are compressed")
     path.write_bytes(zipped(dict(reversed(members.items()))))
     assert shown(read_archive(path)) == shown((PLAIN, read_archive(path)[1]))
 
@@ -267,20 +271,22 @@ def test_a_digest_is_asked_for(path):
     members = members_of(path)
     whole = sealed(members)
     for digest in (b"", npy(np.zeros(32, np.uint8)), whole["digest.npy"][:-1], whole["digest.npy"] + b"\0"):
-        assert_refused(path, zipped({**members, "digest.npy": digest}), "the digest does not fit")
+        assert_refused(
+            path, zipped({**members, "digest.npy": digest}), "its checksum does not match its contents"
+        )
 
 
 def test_sizes_are_checked_before_memory_is_taken(path):
     bomb = zipped({"plain.npy": bytes(2**26), "digest.npy": b""}, zipfile.ZIP_DEFLATED)
     assert len(bomb) < 2**17
     lies = bytearray(path.read_bytes())
-    assert_refused(path, bomb, "said to be larger than the file")
+    assert_refused(path, bomb, "claim to be larger than the file")
     at = lies.index(b"PK\x01\x02")  # the first entry of the directory
     for sizes in ((2**31, 2**31), (100, 2**31), (2**31, 100), (2**32 - 1, 2**32 - 1)):
         lies[at + 20 : at + 28] = b"".join(size.to_bytes(4, "little") for size in sizes)
         assert_refused(path, bytes(lies))
     lies[at + 20 : at + 28] = 2 * len(lies).to_bytes(4, "little")
-    assert_refused(path, bytes(lies), "said to be larger than the file")
+    assert_refused(path, bytes(lies), "claim to be larger than the file")
 
 
 HEADERS = [
@@ -350,7 +356,8 @@ def test_other_versions_of_the_array_format_are_refused(version, path):
     member = members["0.npy"]
     length = member[8:10] if version[0] == 1 else member[8:10] + bytes(2)
     members["0.npy"] = member[:6] + bytes(version) + length + member[10:]
-    assert_refused(path, zipped(sealed(members)), "another version of NumPy's format|Error")
+    said = rf"an array is in version {version[0]}.{version[1]} of NumPy's format, not in 1.0"
+    assert_refused(path, zipped(sealed(members)), said)
 
 
 def test_arrays_must_end_where_their_members_end(path):
@@ -413,7 +420,7 @@ def test_a_small_memory_is_enough_for_what_is_refused(path):
     code = f"""
 import resource
 from tinyclf import ArchiveError
-from tinyclf.archive import read_archive
+from tinyclf.persistence.archive import read_archive
 used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (used + 2**25, used + 2**25))
 try:

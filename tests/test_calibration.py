@@ -10,14 +10,11 @@ from table import PLAIN, Brier
 
 from tinyclf import (
     CollapseWarning,
-    Dense,
-    Network,
-    ReLU,
     SigmoidCrossEntropy,
     SoftmaxCrossEntropy,
     TinyClassifier,
 )
-from tinyclf.calibration import Answers, best_share, draw_to_prior, in_blocks, prior_logits
+from tinyclf.calibration import Calibration, best_shrinkage, prior_logits
 
 RNG = np.random.default_rng(0)
 IRIS, SPECIES = load_iris(return_X_y=True)
@@ -69,11 +66,11 @@ def test_a_class_without_weight_has_a_finite_logit():
 
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("name", CASES)
-def test_the_share_is_the_best_one(name, weighted):
+def test_the_shrinkage_is_the_best_one(name, weighted):
     loss, z, y, w = case(name)
     w = w if weighted else None
     prior = prior_logits(loss, y, w, z.shape[1])
-    found, value = best_share(in_blocks(z, y, w), loss, prior, least=0.0, most=1.0)
+    found, value = best_shrinkage(z, y, w, loss, prior, least=0.0, most=1.0)
 
     def at(share):
         return mean_loss(loss, prior + share * (z - prior), y, w)
@@ -86,17 +83,18 @@ def test_the_share_is_the_best_one(name, weighted):
 
 def test_a_network_that_is_right_keeps_its_logits_and_one_pass_is_enough():
     y = RNG.integers(0, 3, 500)
-    passes = []
 
-    class Blocks:
-        def __iter__(self):
-            passes.append(1)
-            return iter(in_blocks((4.0 * np.eye(3))[y], y, None))
+    class Counts(SoftmaxCrossEntropy):
+        def value_and_grad(self, z, y, w, dz, t):
+            passes.append(len(z))
+            return super().value_and_grad(z, y, w, dz, t)
 
-    loss = SoftmaxCrossEntropy()
-    share, _ = best_share(Blocks(), loss, prior_logits(loss, y, None, 3), least=0.01, most=1.0)
-    assert share == 1.0
-    assert len(passes) == 1
+    loss, passes = Counts(), []
+    shrinkage, _ = best_shrinkage(
+        (4.0 * np.eye(3))[y], y, None, loss, prior_logits(loss, y, None, 3), least=0.01, most=1.0
+    )
+    assert shrinkage == 1.0
+    assert passes == [500]
 
 
 def test_noise_is_drawn_to_the_least_and_costs_decide_in_doubt():
@@ -105,10 +103,10 @@ def test_noise_is_drawn_to_the_least_and_costs_decide_in_doubt():
     targets = loss.targets(y, 400, 1)
     prior = prior_logits(loss, targets, None, 1)
     z = np.where(targets > 0.5, -np.abs(z), np.abs(z))  # wrong wherever it can be
-    assert best_share(in_blocks(z, targets, None), loss, prior, least=0.01, most=1.0)[0] == 0.01
-    few = in_blocks(0.3 * np.where(targets > 0.5, 1.0, -1.0)[:3], targets[:3], None)
-    free, _ = best_share(few, loss, prior, least=0.01, most=1.0)
-    dear, _ = best_share(few, loss, prior, least=0.01, most=1.0, cost=2.0)
+    assert best_shrinkage(z, targets, None, loss, prior, least=0.01, most=1.0)[0] == 0.01
+    few = 0.3 * np.where(targets > 0.5, 1.0, -1.0)[:3], targets[:3], None
+    free, _ = best_shrinkage(*few, loss, prior, least=0.01, most=1.0)
+    dear, _ = best_shrinkage(*few, loss, prior, least=0.01, most=1.0, cost=2.0)
     assert free == 1.0
     assert dear == 0.01
 
@@ -118,7 +116,7 @@ def test_costs_do_not_count_where_much_is_gained(name):
     loss, z, y, w = case(name)
     prior = prior_logits(loss, y, w, z.shape[1])
     free, dear = (
-        best_share(in_blocks(z, y, w), loss, prior, least=0.01, most=1.0, cost=cost) for cost in (0.0, 4.0)
+        best_shrinkage(z, y, w, loss, prior, least=0.01, most=1.0, cost=cost) for cost in (0.0, 4.0)
     )
     assert free == dear
 
@@ -128,34 +126,45 @@ def test_rows_of_no_weight_do_not_count():
     w[::2] = 0.0
     z[::2] = np.inf
     prior = prior_logits(loss, y, w, 4)
-    some = best_share(in_blocks(z[1::2], y[1::2], w[1::2]), loss, prior, least=0.01, most=1.0)
-    assert best_share(in_blocks(z, y, w), loss, prior, least=0.01, most=1.0) == some
+    some = best_shrinkage(z[1::2], y[1::2], w[1::2], loss, prior, least=0.01, most=1.0)
+    assert best_shrinkage(z, y, w, loss, prior, least=0.01, most=1.0) == some
 
 
 def test_logits_that_are_not_finite_stay():
     loss, z, y, _ = case("softmax")
     z[5, 1] = np.nan
     prior = prior_logits(loss, y, None, 4)
-    assert best_share(in_blocks(z, y, None), loss, prior, least=0.01, most=1.0)[0] == 1.0
+    assert best_shrinkage(z, y, None, loss, prior, least=0.01, most=1.0)[0] == 1.0
 
 
-@pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
-def test_the_last_layer_is_rewritten(share):
-    network = Network([Dense(5), ReLU(), Dense(3)], n_in=4, dtype="float64", seed=0)
-    x, prior = RNG.normal(size=(20, 4)), RNG.normal(size=3)
-    before = network.logits(x)
-    draw_to_prior(network, share, prior)
-    assert_allclose(network.logits(x), prior + share * (before - prior), rtol=1e-12, atol=1e-12)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("shrinkage", [0.0, 0.3, 1.0])
+def test_calibrated_logits_are_shrunk_to_the_prior(shrinkage, dtype):
+    z, prior = RNG.normal(size=(20, 3)).astype(dtype), RNG.normal(size=3)
+    expected = prior + shrinkage * (z.astype("float64") - prior)
+    calibration = Calibration(shrinkage, prior)
+    factor, offset = calibration.terms(dtype)
+    assert factor.dtype == offset.dtype == dtype
+    assert_allclose(factor * z + offset, expected, rtol=1e-6, atol=1e-6 if dtype == "float32" else 1e-12)
+    found = calibration.apply(z)
+    assert found is z
+    assert found.dtype == dtype
+    assert_allclose(found, expected, rtol=1e-6, atol=1e-6 if dtype == "float32" else 1e-12)
 
 
-def test_answers_are_those_of_the_network_now():
-    network = Network([Dense(3)], n_in=4, seed=0)
-    x, y, rows = RNG.normal(size=(2500, 4)), RNG.integers(0, 3, 2500), np.arange(1, 2500, 2)
-    answers = Answers(network, x, y, None, rows)
-    for _ in range(2):
-        assert_array_equal(np.concatenate([z for z, _, _ in answers]), network.logits(x[rows]))
-        assert_array_equal(np.concatenate([t for _, t, _ in answers]), y[rows])
-        network.theta = 2 * network.theta
+@pytest.mark.parametrize(
+    ("shrinkage", "prior"),
+    [
+        (1.1, np.zeros(2)),
+        (-0.1, np.zeros(2)),
+        (np.nan, np.zeros(2)),
+        (0.5, np.full(2, np.inf)),
+        (0.5, np.zeros((1, 2))),
+    ],
+)
+def test_a_calibration_that_cannot_be_is_refused(shrinkage, prior):
+    with pytest.raises(ValueError, match="shrinkage|logits of the class frequencies"):
+        Calibration(shrinkage, prior)
 
 
 # --- in the estimator --------------------------------------------------------------------------------------
@@ -185,6 +194,25 @@ def test_the_model_is_the_network_drawn_to_the_prior():
     assert by_loss.best_validation_score_ == pytest.approx(-losses[2], rel=1e-6)
 
 
+def test_calibration_is_beside_the_network_and_never_in_its_weights():
+    noisy = IRIS + 3 * RNG.normal(size=IRIS.shape)
+    plain, calibrated = (
+        TinyClassifier(random_state=0, calibrate=calibrate, dtype="float64", warm_start=True).fit(
+            noisy, SPECIES
+        )
+        for calibrate in (False, True)
+    )
+    assert plain.calibration_ == 1.0 > calibrated.calibration_
+    assert_array_equal(calibrated.network_.theta, plain.network_.theta)
+    prior = np.log(np.full(3, 1 / 3)) - np.log(1 / 3)
+    expected = prior + calibrated.calibration_ * (plain.decision_function(IRIS) - prior)
+    assert_allclose(calibrated.decision_function(IRIS), expected, rtol=1e-12, atol=1e-12)
+    for model in (plain, calibrated):  # training continues from what was trained
+        model.set_params(calibrate=False, max_iter=2).fit(noisy, SPECIES)
+    assert_array_equal(calibrated.network_.theta, plain.network_.theta)
+    assert calibrated.calibration_ == 1.0
+
+
 def test_partial_fit_goes_on_uncalibrated():
     model = TinyClassifier(random_state=0).fit(IRIS + 3 * RNG.normal(size=IRIS.shape), SPECIES)
     assert model.calibration_ < 1.0
@@ -199,11 +227,11 @@ def test_it_can_be_switched_off_and_is_not_for_lbfgs(parameters):
     assert model.calibration_ == 1.0
 
 
-def test_logits_that_are_not_finite_leave_the_share_at_the_most():
+def test_logits_that_are_not_finite_leave_the_shrinkage_at_the_most():
     y, prior = np.array([0, 1]), np.zeros(2)
     for z in ([[np.inf, 0.0], [0.0, 1.0]], [[np.nan, 0.0], [0.0, 1.0]], [[-3e38, 3e38], [np.inf, 0.0]]):
-        blocks = [(np.array(z, np.float32), y, None)]
-        assert best_share(blocks, SoftmaxCrossEntropy(), prior, least=0.0, most=0.5)[0] == 0.5
+        z = np.array(z, np.float32)
+        assert best_shrinkage(z, y, None, SoftmaxCrossEntropy(), prior, least=0.0, most=0.5)[0] == 0.5
 
 
 def test_a_network_whose_logits_overflow_after_the_last_step_can_be_calibrated():

@@ -487,7 +487,7 @@ def test_partial_fit_does_not_wait_for_the_score_that_the_fit_before_it_had():
     for _ in range(6):
         model.partial_fit(IRIS, NAMES)
     assert (np.diff(model.loss_curve_[-6:]) < 0).all()
-    assert model._state.scale == 1.0
+    assert model._state.training.scale == 1.0
 
 
 def test_an_interrupted_partial_fit_changes_nothing():
@@ -568,7 +568,7 @@ def test_partial_fit_needs_classes_in_its_first_call():
         quick().partial_fit(IRIS, NAMES)
     for classes in ([], {"setosa"}, [[0, 1]], [0.0, 1.0, np.nan]):
         with pytest.raises(
-            ValueError, match="classes must be a list of labels, at least one and none of them nan, got"
+            ValueError, match="classes must be a list of labels, at least one and none of them NaN, got"
         ):
             quick().partial_fit(IRIS, SPECIES, classes=classes)
 
@@ -617,7 +617,7 @@ def test_divergence_names_epoch_batch_numbers_and_fix_and_keeps_the_earlier_fit(
         model.fit(IRIS[:, :3], NAMES)
     assert error.value.largest_input == np.abs(IRIS[:, :3].astype("float32")).max()
     assert model.n_features_in_ == 4
-    assert model.network_ is before["network_"]
+    assert model.network_ is before["_state"].network
     assert np.isfinite(model.predict_proba(IRIS)).all()
 
 

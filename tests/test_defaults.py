@@ -6,6 +6,7 @@ import warnings
 import numpy as np
 import pytest
 import scipy.sparse
+from persisted import Ends
 from sklearn.datasets import load_breast_cancer, load_digits, load_iris, load_wine
 from sklearn.model_selection import train_test_split
 from sklearn.neural_network import MLPClassifier
@@ -13,7 +14,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from test_classifier import Interrupts
 
-from tinyclf import SKLEARN_DEFAULTS, EarlyStopping, Loss, SigmoidCrossEntropy, TinyClassifier
+from tinyclf import SKLEARN_DEFAULTS, Loss, SigmoidCrossEntropy, TinyClassifier
 
 TOYS = {"iris": load_iris, "wine": load_wine, "breast_cancer": load_breast_cancer, "digits": load_digits}
 
@@ -157,10 +158,13 @@ def test_rare_classes_are_trained_on(rare, n):
     y[:rare] = "rare"
     X[:, 0] += 4.0 * (y == "1")
     X[:rare] = [0.0, 12.0, 0.0]
-    model = TinyClassifier(random_state=0).fit(X, y)
-    assert loss_of(model, X, y) < prior_loss(y)
-    assert model.score(X[rare:], y[rare:]) > 0.9
-    far, near = model.predict_proba([[0.0, 12.0, 0.0], [0.0, 0.0, 0.0]])[:, 2]
+    where = []
+    for seed in range(6):  # a single row may have little weight in one fit
+        model = TinyClassifier(random_state=seed).fit(X, y)
+        assert loss_of(model, X, y) < prior_loss(y)
+        assert model.score(X[rare:], y[rare:]) > 0.9
+        where.append(model.predict_proba([[0.0, 12.0, 0.0], [0.0, 0.0, 0.0]])[:, 2])
+    far, near = np.mean(where, axis=0)
     assert far > 2 * near
 
 
@@ -342,17 +346,11 @@ def test_wide_sparse_rows_are_not_made_dense():
     assert peak < 150e6  # dense it would be 640 MB
 
 
-def test_the_epoch_that_a_callback_found_best_is_that_of_the_refit():
+def test_a_refit_ends_with_the_best_epoch_before_a_callback_stopped():
     X, y = load_digits(return_X_y=True)
-    X, X_val, y, y_val = train_test_split(X, y, test_size=0.4, random_state=0, stratify=y)
     model = TinyClassifier(random_state=0, calibrate=False)
-    model.set_callbacks(EarlyStopping(X_val, y_val, n_iter_no_change=3)).fit(X, y)
+    model.set_callbacks(Ends(9, True)).fit(X, y)  # the best epoch of the nine counts
     alone = TinyClassifier(random_state=0, early_stopping=False, n_iter_no_change=np.inf, calibrate=False)
-    epochs = iter(range(1, 100))
-
-    class Stops(EarlyStopping):
-        def on_fit_task_end(self, estimator, context, *, X=None):
-            return next(epochs) == model.best_epoch_
-
-    alone.set_callbacks(Stops()).fit(X, y)
+    alone.set_callbacks(Ends(model.best_epoch_, True)).fit(X, y)
+    assert model.n_iter_ == 9 >= model.best_epoch_
     np.testing.assert_array_equal(alone.network_.theta, model.network_.theta)

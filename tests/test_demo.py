@@ -4,7 +4,7 @@ import importlib.util
 
 import pytest
 
-import tinyclf.__main__ as command
+from tinyclf.teaching import cli as command
 from tinyclf.teaching.experiments import Experiment
 from tinyclf.teaching.lesson import tables
 from tinyclf.teaching.page import render
@@ -49,13 +49,13 @@ def test_the_demo_says_how_to_get_a_picture_without_matplotlib(tmp_path, capsys,
 @pytest.mark.parametrize(
     ("arguments", "match"),
     [
-        (["--picture", "no/such/folder/curves.png"], "must be a file in a folder that exists"),
-        (["--picture", "folder.png"], "must be a file in a folder that exists"),
+        (["--picture", "no/such/folder/curves.png"], "must be a file in an existing folder"),
+        (["--picture", "folder.png"], "must be a file in an existing folder"),
         (["--picture", "curves"], "must end in one of .png"),
         (["--picture", ""], "must end in one of .png"),
         (["--picture", "curves.xyz"], "must end in one of .png"),
-        (["--seed", "-1"], "whole number from 0 to 4294967286"),
-        (["--seed", "4294967296"], "whole number from 0"),
+        (["--seed", "-1"], "integer from 0 to 4294967286"),
+        (["--seed", "4294967296"], "integer from 0"),
         (["--dtype", "float16"], "invalid choice: 'float16'"),
     ],
 )
@@ -136,7 +136,7 @@ def test_an_interrupted_lesson_leaves_the_old_page(tmp_path, monkeypatch):
     monkeypatch.setattr(command, "measure", interrupt)
     out = tmp_path / "page.html"
     out.write_text("old")
-    with pytest.raises(SystemExit, match="is as it was before"):
+    with pytest.raises(SystemExit, match="are unchanged"):
         command.main(["lesson", "--out", str(out)])
     assert out.read_text() == "old"
     assert list(tmp_path.iterdir()) == [out]
@@ -145,12 +145,12 @@ def test_an_interrupted_lesson_leaves_the_old_page(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "match"),
     [
-        (["--out", "no/such/folder/page.html"], "must be a file in a folder that exists"),
+        (["--out", "no/such/folder/page.html"], "must be a file in an existing folder"),
         (["--out", "page"], "must end in one of .html, .htm, got 'page'"),
-        (["--out", "folder.html"], "must be a file in a folder that exists"),
-        (["--pictures", "nowhere"], "must be a folder that exists"),
-        (["--seed", "4294967287"], "whole number from 0 to 4294967286"),
-        (["--seed", "1.5"], "whole number from 0"),
+        (["--out", "folder.html"], "must be a file in an existing folder"),
+        (["--pictures", "nowhere"], "must be an existing, writable folder"),
+        (["--seed", "4294967287"], "integer from 0 to 4294967286"),
+        (["--seed", "1.5"], "integer from 0"),
     ],
 )
 def test_bad_arguments_of_the_lesson_are_refused_before_the_work(

@@ -137,7 +137,7 @@ def test_the_name_of_the_upper_line_is_above(ax):
     assert tops["training"] > tops["validation"]
 
 
-def test_lines_differ_by_colour_and_by_style(ax):
+def test_lines_differ_by_color_and_by_style(ax):
     one, other = LossCurveDisplay([2.0, 1.0], validation_loss_curve=[2.0, 1.5]).plot(ax).lines_
     assert one.get_color() != other.get_color()
     assert one.get_linestyle() != other.get_linestyle()
@@ -257,7 +257,7 @@ def test_the_picture_shows_the_bins(ax):
     assert display.text_.get_text() == (
         "accuracy 0.750, mean confidence 0.800\nexpected calibration error 0.150"
     )
-    assert {"as sure\nas right", "bars: share of\npredictions"} < set(texts(ax))
+    assert {"perfectly\ncalibrated", "bars: fraction\nof predictions"} < set(texts(ax))
     assert display.ax_ is ax
     assert display.figure_ is ax.figure
 
@@ -407,18 +407,18 @@ def test_the_line_takes_options(ax):
         ({"y_true": [], "y_proba": np.empty((0, 2))}, "a row for each of y_true, at least one, and a column"),
         (
             {"y_proba": YES},
-            "got shape (4,) for y_true of shape (4,). Of two classes with p for the second, give",
+            "got shape (4,) for y_true of shape (4,). For two classes, where p is",
         ),
         (
             {"y_proba": PROBA * 1.25},
-            "y_proba must be from 0 to 1, got 1.125 at row 0, column 1; give predict",
+            "y_proba must be from 0 to 1, got 1.125 at row 0, column 1; pass the output of predict_proba",
         ),
         ({"y_proba": np.full((4, 2), np.nan)}, "y_proba must be from 0 to 1, got nan at row 0, column 0"),
         ({"y_proba": PROBA / 2}, "must sum to 1, got 0.5 in row 0; divide them by their sum"),
-        ({"y_proba": np.full((4, 3), 1 / 3)}, "has 3 columns for 2 classes, ['no', 'yes']; pass classes"),
+        ({"y_proba": np.full((4, 3), 1 / 3)}, "got 3 columns for 2 classes, ['no', 'yes']; pass classes"),
         (
             {"classes": ["no", "maybe"]},
-            "has the label 'yes' at row 0, which is not among the classes ['no', ",
+            "must contain only labels in classes, ['no', 'maybe'], got 'yes' at row 0;",
         ),
         ({"sample_weight": [1, 2]}, "sample_weight must have shape (4,), one weight per row, got (2,)"),
         (
@@ -427,9 +427,9 @@ def test_the_line_takes_options(ax):
         ),
         ({"sample_weight": [1, 1, np.nan, 1]}, "must be finite and >= 0, got nan at row 2"),
         ({"sample_weight": [0] * 4}, "all 4 entries of sample_weight are zero; at least one row must count"),
-        ({"n_bins": 0}, "n_bins must be at least 1, got 0; 10 is usual"),
+        ({"n_bins": 0}, "n_bins must be at least 1, got 0; the default is 10"),
         ({"y_true": [[0, 1]] * 3 + [[0, 0.5]]}, "in the shape (4, 2) of y_proba; got [0.  0.5 1. ]"),
-        ({"y_true": [[0], [1], [1], [1]]}, "shape (4, 1). With one label per row, give shape (4,)"),
+        ({"y_true": [[0], [1], [1], [1]]}, "shape (4, 1). For one label per row, pass shape (4,)"),
     ],
 )
 def test_an_error_names_what_was_received_and_the_fix(change, message):

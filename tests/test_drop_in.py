@@ -133,9 +133,9 @@ def test_learning_rates_change_as_scikit_learns(rule):
 def test_warm_starts_begin_with_the_first_learning_rate():
     model = MLPClassifier(solver="sgd", learning_rate="invscaling", max_iter=3, warm_start=True, power_t=0.25)
     model.fit(X, Y)
-    assert model._state.scale == (3 * len(X) + 1) ** -0.25
+    assert model._state.training.scale == (3 * len(X) + 1) ** -0.25
     scales = []
-    model.set_params(scoring=lambda model, X, y: scales.append(model._state.scale) or 0.0)
+    model.set_params(scoring=lambda model, X, y: scales.append(model._state.training.scale) or 0.0)
     model.fit(X, Y, X_val=X, y_val=Y)
     assert scales == [1.0, *((n * len(X) + 1) ** -0.25 for n in (4, 5))]
 

@@ -8,11 +8,10 @@ from hypothesis import strategies as st
 from ulps import LIMITS, softmax_truth, ulp_error
 
 from tinyclf import functional as F
-from tinyclf.exponentials import row_sums
+from tinyclf._logsumexp import row_sums
 from tinyclf.layers import Dense
 from tinyclf.losses import SigmoidCrossEntropy, SoftmaxCrossEntropy
 from tinyclf.network import Network
-from tinyclf.workspace import Workspace
 
 DTYPES = ["float16", "float32", "float64"]
 SHAPES_OF_LOGITS = [
@@ -169,7 +168,7 @@ def test_training_sees_the_same_numbers_as_evaluation(case):
     x = np.ascontiguousarray(x if x.dtype != np.float16 else x.astype("float32"))
     n, k = x.shape
     loss = SoftmaxCrossEntropy()
-    workspace = Workspace(Network([Dense(k)], 1, dtype=x.dtype), n, loss=loss)
+    workspace = Network([Dense(k)], 1, dtype=x.dtype).workspace(n, loss=loss)
     for y in (rng.integers(k, size=n), np.eye(k)[rng.integers(k, size=n)]):
         dz = np.full_like(x, np.nan)
         with np.errstate(all="ignore"):
@@ -187,7 +186,7 @@ def test_independent_logistic_outputs(drawn, seed, hard):
     rng = np.random.default_rng(seed)
     y = rng.integers(2, size=z.shape).astype(float) if hard else rng.uniform(size=z.shape)
     loss = SigmoidCrossEntropy()
-    workspace = Workspace(Network([Dense(z.shape[1])], 1, dtype=dtype), 1, loss=loss)
+    workspace = Network([Dense(z.shape[1])], 1, dtype=dtype).workspace(1, loss=loss)
     dz = np.empty_like(z)
     with np.errstate(all="ignore"):
         losses = loss.rows(z, y, dz, workspace.tapes(1).loss).astype(dtype)

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from tinyclf import cross_entropy_grad, log_softmax
-from tinyclf.teaching.foils import LOSSES, evaluate
+from tinyclf.teaching.naive_losses import LOSSES, evaluate
 
 FOLDER = Path(__file__).parents[1] / "examples" / "exercises"
-NAMES = ["threshold", "repaired_loss", "silent_shares", "forgotten", "my_log_softmax"]
+NAMES = ["threshold", "repaired_loss", "no_gradient_fractions", "forgotten", "my_log_softmax"]
 
 
 def load(name):
@@ -52,7 +52,7 @@ def test_exercises_that_are_not_solved_are_not_done():
 def test_a_module_that_does_not_exist_is_named():
     result = run("nowhere")
     assert result.returncode == 1
-    assert result.stderr == "there is no nowhere.py beside check.py\n"
+    assert result.stderr == "nowhere.py does not exist in the folder of check.py\n"
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -72,9 +72,12 @@ def test_one_wrong_answer_is_enough_to_fail(monkeypatch, capsys):
 @pytest.mark.parametrize(
     ("answer", "reason"),
     [
-        (lambda dtype: np.log(np.finfo(np.float64).max), r"for float16 .* 709\.\d+, .* exp of yours is inf"),
-        (lambda dtype: np.log(np.finfo(dtype).max) - 1, r"for float16 .* exp of larger ones is finite"),
-        (lambda dtype: 0.999 * np.log(float(np.finfo(dtype).max)), r"for float32 .* right is 88\.72"),
+        (
+            lambda dtype: np.log(np.finfo(np.float64).max),
+            r"for float16 .* 709\.\d+, .* exp of your value is inf",
+        ),
+        (lambda dtype: np.log(np.finfo(dtype).max) - 1, r"for float16 .* exp of larger values is finite"),
+        (lambda dtype: 0.999 * np.log(float(np.finfo(dtype).max)), r"for float32 .* 88\.72\d+ is right"),
         (lambda dtype: np.nan, r"for float16 you returned nan"),
         (lambda dtype: None, "TypeError"),
     ],
@@ -109,42 +112,42 @@ def test_a_loss_that_is_not_repaired_is_refused(answer, reason):
 
 def test_a_clipped_repair_is_refused_for_the_row_that_has_no_gradient():
     said = verdict("repaired_loss", lambda z, t: evaluate(LOSSES["clipped"], z, t))
-    assert "float32 logits [100, 0] of class 1: there is no gradient, [0, 0] instead of [1, -1]" in said
-    assert "16.1181 instead of 100, looks calm, but nothing can be learnt" in said
+    assert "float32 logits [100, 0] of class 1: the gradient is [0, 0], but [1, -1] is right" in said
+    assert "16.1181 instead of 100: it is finite, but nothing can be learned" in said
 
 
 def test_the_network_of_the_exercise_has_forgotten_digits_and_knows_others():
-    digits = solutions.forgotten(*check.forgetful()[:3])
-    shares = solutions.silent_shares(*check.forgetful()[:3])
+    digits = solutions.forgotten(*check.trained()[:3])
+    fractions = solutions.no_gradient_fractions(*check.trained()[:3])
     assert 0 < len(digits) < 10
-    assert all(shares[digit] > 0.5 for digit in digits)
+    assert all(fractions[digit] > 0.5 for digit in digits)
 
 
-def total_share(network, X, y):
-    return 10 * [np.mean(solutions.silent_shares(network, X, y))]
+def total_fraction(network, X, y):
+    return 10 * [np.mean(solutions.no_gradient_fractions(network, X, y))]
 
 
 @pytest.mark.parametrize(
     ("answer", "reason"),
     [
-        (total_share, r"of digit \d you say that a share of 0\.\d+ gets no gradient, right is"),
+        (total_fraction, r"for digit \d you returned 0\.\d+, but 0\.\d+ is right"),
         (
             lambda network, X, y: 10 * [np.mean(~cross_entropy_grad(network.logits(X), y).any(axis=1))],
-            r"of digit 0 you say that a share of 0\.000",
+            r"for digit 0 you returned 0\.000, but",
         ),
-        (lambda network, X, y: 0.5, r"there must be ten shares"),
+        (lambda network, X, y: 0.5, r"you must return ten fractions"),
     ],
 )
-def test_a_wrong_share_is_refused(answer, reason):
-    assert re.match(f"wrong: {reason}", verdict("silent_shares", answer))
+def test_a_wrong_fraction_is_refused(answer, reason):
+    assert re.match(f"wrong: {reason}", verdict("no_gradient_fractions", answer))
 
 
 @pytest.mark.parametrize(
     ("answer", "reason"),
     [
-        (lambda *given: range(10), r"\d is not forgotten, .* probability is above 1 - eps"),
-        (lambda *given: [], r"\d is forgotten, too: \d+% of its rows are wrong and get no gradient"),
-        (lambda *given: [*solutions.forgotten(*given), 10], "10 is no digit"),
+        (lambda *given: range(10), r"\d is not forgotten: .* have a probability above 1 - eps"),
+        (lambda *given: [], r"\d is forgotten, too: \d+% of its rows are wrong with a gradient of 0"),
+        (lambda *given: [*solutions.forgotten(*given), 10], "10 is not a digit"),
     ],
 )
 def test_a_wrong_list_of_forgotten_digits_is_refused(answer, reason):
@@ -186,9 +189,12 @@ def minus_log_sum_exp(x):
 @pytest.mark.parametrize(
     ("answer", "reason"),
     [
-        (naive, "'confidently wrong': .* is nan, .*inf or nan, though the truth is finite"),
-        (shifted, "'hopelessly wrong': .* is -inf, right is -1000 "),
-        (textbook, r"'confident': float32 \[20, 0\], entry 0, is 0, right is -2\.06\d+e-09 \(log\(1 \+ S\)"),
+        (naive, "'confidently wrong': .* is nan, .*inf or nan, although the exact result is finite"),
+        (shifted, "'hopelessly wrong': .* is -inf, but -1000 is right "),
+        (
+            textbook,
+            r"'confident': float32 \[20, 0\], entry 0, is 0, but -2\.06\d+e-09 is right \(log\(1 \+ S\)",
+        ),
         (textbook_in_float64, r"'very confident': float32 \[40, 0\], entry 0, is 0, .* in float64, too"),
         (log1p_of_a_difference, r"'confident': float32 \[20, 0\], entry 0, is 0"),
         (ties_left_out, "'huge common offset': .* is 0, .*the loss is log 2"),
@@ -197,11 +203,13 @@ def minus_log_sum_exp(x):
 )
 def test_a_log_softmax_that_loses_something_is_refused(answer, reason):
     said = verdict("my_log_softmax", answer)
-    assert re.match(rf"wrong: \d+ rows of data/hard_logits.json are wrong, such as {reason}", said)
+    assert re.match(rf"wrong: \d+ rows of data/hard_logits.json are wrong, for example {reason}", said)
 
 
 def test_a_log_softmax_of_another_shape_is_refused():
-    assert re.match(r"wrong: for x of shape .* the shape is", verdict("my_log_softmax", lambda x: x[0]))
+    assert re.match(
+        r"wrong: for x of shape .* the shape of the result is", verdict("my_log_softmax", lambda x: x[0])
+    )
 
 
 def test_other_right_answers_are_right():

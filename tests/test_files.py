@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from tinyclf.files import write_atomically
+from tinyclf.persistence.files import write_atomically
 
 
 def test_the_new_file_takes_the_place_of_the_old_one_when_it_is_complete(tmp_path):

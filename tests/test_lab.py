@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from browser import open_browser, open_page
 
-from tinyclf.teaching import experiments, foils
+from tinyclf.teaching import experiments, naive_losses
 
 pytest.importorskip("marimo")
 matplotlib = pytest.importorskip("matplotlib")
@@ -87,13 +87,13 @@ def test_marimo_has_no_complaint_about_the_notebook(root, tmp_path):
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
 @pytest.mark.parametrize("name", ["naive", "clipped", "stable"])
 def test_the_short_losses_are_those_of_the_package(lab, name, dtype):
-    foil = {"stable": "textbook"}.get(name, name)
+    same = {"stable": "textbook"}.get(name, name)
     rng = np.random.default_rng(0)
     z = np.concatenate([rng.normal(size=(40, 5)) * scale for scale in (1, 20, 300, 2000)]).astype(dtype)
     t = rng.integers(5, size=len(z))
     with np.errstate(all="ignore"):
         values, gradients = lab[name](z, t)
-    expected_values, expected_gradients = foils.evaluate(foils.LOSSES[foil], z, t)
+    expected_values, expected_gradients = naive_losses.evaluate(naive_losses.LOSSES[same], z, t)
     assert values.dtype == gradients.dtype == dtype
     np.testing.assert_array_equal(values, expected_values)
     np.testing.assert_array_equal(gradients, expected_gradients)
@@ -108,7 +108,7 @@ def test_the_lab_trains_as_the_package_does(lab, name):
         np.testing.assert_equal(getattr(got, attribute), value, attribute)
 
 
-def test_a_verdict_tells_broken_from_silent_from_inexact(lab):
+def test_a_verdict_tells_broken_from_no_gradient_from_inexact(lab):
     def verdict(function, logits, label):
         return lab["compare"](function, logits, label, "float32")["verdict"]
 
@@ -217,13 +217,13 @@ def cells(page, column, name, table=0):
 @pytest.mark.slow
 def test_the_app_shows_every_output(page):
     assert page.get_by_role("heading").all_inner_texts() == [
-        "The loss decides whether a network learns",
-        "1. Six numbers that break softmax",
-        "2. Where each type gives up",
+        "How the loss is computed decides whether a network learns",
+        "1. Six numbers for which softmax overflows",
+        "2. Where exp overflows and underflows",
         "The losses",
-        "3. Shifting is only half the fix",
-        "4. Loss and push",
-        "5, 6, 8 and 9. Train with it",
+        "3. Subtracting the maximum is half of the fix",
+        "4. Loss and gradient",
+        "5, 6, 8 and 9. Train a network",
         "7. Tiny losses",
         "Your own loss",
     ]
@@ -266,7 +266,7 @@ def test_the_naive_loss_breaks_between_88_and_89(page):
 
 
 @pytest.mark.slow
-def test_a_larger_type_moves_the_cliff(page):
+def test_a_larger_type_raises_the_threshold(page):
     assert cells(page, "verdict", "naive")[-1] == "✗ not finite"
     page.get_by_label("Type of the logits").select_option("float64")
     page.get_by_text("float64 logits [100, 0], true class 1").wait_for()
@@ -299,7 +299,7 @@ def test_a_loss_is_trained_when_it_is_chosen(page):
 
 @pytest.mark.slow
 def test_every_loss_trains_scaled_pixels(page):
-    page.get_by_label("Setting").select_option("9. The cure")
+    page.get_by_label("Setting").select_option("9. The fix")
     page.get_by_text("digits, pixels 0 to 1; 64-64-10, ReLU, He-normal; SGD 0.3").wait_for()
     for name in ("naive", "clipped", "stable"):
         assert float(cells(page, "test accuracy", name)[4]) > 0.9

@@ -24,8 +24,7 @@ from tinyclf import (
     softmax,
 )
 from tinyclf import lbfgs as module
-from tinyclf.lbfgs import minimise
-from tinyclf.scaling import Scaling
+from tinyclf.lbfgs import minimize
 
 X, SPECIES = load_iris(return_X_y=True)
 X = StandardScaler().fit_transform(X)
@@ -33,7 +32,7 @@ W = np.random.default_rng(0).uniform(0.1, 3.0, len(X))
 
 
 def run(network, after=lambda epoch: False, **kinds):
-    return minimise(network, X, SPECIES, loss=SoftmaxCrossEntropy(), after=after, **kinds)
+    return minimize(network, X, SPECIES, loss=SoftmaxCrossEntropy(), after=after, **kinds)
 
 
 @pytest.mark.parametrize("w", [None, W], ids=["unweighted", "weighted"])
@@ -41,9 +40,9 @@ def run(network, after=lambda epoch: False, **kinds):
 def test_value_and_gradient_do_not_depend_on_the_blocks(monkeypatch, block, w):
     # Against scikit-learn's objective, whose private function takes the same packed parameters.
     network = Network([Dense(5), Tanh(), Dense(3)], 4, dtype="float64", seed=0)
-    monkeypatch.setattr(module, "_BLOCK", block)
+    monkeypatch.setattr(module, "ROW_BLOCK", block)
     objective = module.as_objective(
-        network, X, SPECIES, loss=SoftmaxCrossEntropy(), rows=None, sample_weight=w, alpha=0.7
+        network, X, SPECIES, loss=SoftmaxCrossEntropy(), rows=None, sample_weight=w, alpha=0.7, batch_size=block
     )
     value, gradient = module._Sum(network, objective)(network.theta.copy())
     theirs = MLPClassifier(5, "tanh", solver="lbfgs", alpha=0.7, max_iter=1)
@@ -73,7 +72,7 @@ def test_float32_is_the_rounded_result_of_float64():
     start = Network([Dense(3)], 4, seed=0)
     ends = []
     for network in (start.copy(), start.copy("float64")):
-        minimise(network, X, SPECIES, loss=SoftmaxCrossEntropy(), after=lambda _: False, alpha=1.0, tol=1e-8)
+        minimize(network, X, SPECIES, loss=SoftmaxCrossEntropy(), after=lambda _: False, alpha=1.0, tol=1e-8)
         ends.append(network.theta)
     np.testing.assert_array_equal(ends[0], ends[1].astype("float32"))
 
@@ -144,7 +143,7 @@ def test_chosen_and_sparse_rows():
         ((X[rows], SPECIES[rows]), None),
     ]:
         network = Network([Dense(3)], 4, dtype="float64", seed=0)
-        minimise(network, *data, loss=SoftmaxCrossEntropy(), after=lambda _: False, rows=chosen, alpha=1.0)
+        minimize(network, *data, loss=SoftmaxCrossEntropy(), after=lambda _: False, rows=chosen, alpha=1.0)
         thetas.append(network.theta)
     np.testing.assert_allclose(thetas[0], thetas[2], rtol=1e-9, atol=1e-12)
     np.testing.assert_array_equal(thetas[0], thetas[1])
@@ -155,7 +154,7 @@ def test_divergence_is_named(layers):
     network = Network(layers, 30, dtype="float64", seed=0)
     match = r"epoch 1, .*loss is nan.*largest input 1e\+308.*Scale the inputs \(StandardScaler\)\.$"
     with pytest.raises(DivergenceError, match=match) as error:
-        minimise(network, np.full((2, 30), 1e308), [0, 1], loss=SoftmaxCrossEntropy(), after=lambda _: False)
+        minimize(network, np.full((2, 30), 1e308), [0, 1], loss=SoftmaxCrossEntropy(), after=lambda _: False)
     assert (error.value.batch, error.value.scaled) == (1, False)
 
 
@@ -165,13 +164,12 @@ def test_numbers_beyond_the_networks_type_are_named():
         TinyClassifier(**PLAIN, solver="lbfgs").fit([[1.0], [1e39]], [0, 1])
     kinds = {"loss": SoftmaxCrossEntropy(), "after": lambda _: False}
     with pytest.raises(ValueError, match=match):
-        minimise(Network([Dense(2)], 1), [[1.0], [1e39]], [0, 1], **kinds)
-    network, plain = (Network([Dense(3)], 4, seed=0) for _ in range(2))
-    network.scaling = Scaling.of(1e39 * X)  # which the network's type holds once they are scaled
-    losses = [
-        minimise(net, x, SPECIES, max_iter=5, **kinds).loss for net, x in [(network, 1e39 * X), (plain, X)]
-    ]
-    assert losses[0] == pytest.approx(losses[1], rel=1e-6)
+        minimize(Network([Dense(2)], 1), [[1.0], [1e39]], [0, 1], **kinds)
+    # What the network's type holds once it is scaled is no error.
+    scaled = {**PLAIN, "scale_inputs": True, "solver": "lbfgs", "max_iter": 5, "random_state": 0}
+    with pytest.warns(ConvergenceWarning):
+        wide, plain = (TinyClassifier(**scaled).fit(x, SPECIES) for x in (1e39 * X, X))
+    assert wide.loss_ == pytest.approx(plain.loss_, rel=1e-6)
 
 
 def test_a_gradient_that_is_not_finite_is_divergence_whatever_the_value():
@@ -182,7 +180,7 @@ def test_a_gradient_that_is_not_finite_is_divergence_whatever_the_value():
             return losses
 
     with pytest.raises(DivergenceError, match="epoch 1, batch 1: the loss is 3.*; the step after it is not"):
-        minimise(Network([Dense(3)], 4, seed=0), X, SPECIES, loss=Breaks(), after=lambda _: False)
+        minimize(Network([Dense(3)], 4, seed=0), X, SPECIES, loss=Breaks(), after=lambda _: False)
 
 
 def test_a_solution_beyond_the_networks_type_is_divergence(monkeypatch):
@@ -190,12 +188,13 @@ def test_a_solution_beyond_the_networks_type_is_divergence(monkeypatch):
     result = scipy.optimize.OptimizeResult(x=np.full(15, 1e39), fun=1.0, status=0, message="")
     monkeypatch.setattr(scipy.optimize, "minimize", lambda *_, **__: result)
     with pytest.raises(DivergenceError) as error:
-        minimise(network, 0.1 * X, SPECIES, loss=SoftmaxCrossEntropy(), after=lambda _: False)
+        minimize(network, 0.1 * X, SPECIES, loss=SoftmaxCrossEntropy(), after=lambda _: False)
     assert error.value.largest_input == pytest.approx(0.1 * np.abs(X).max())
-    network.scaling = Scaling.of(X)
+    scaled = {**PLAIN, "scale_inputs": True, "solver": "lbfgs", "random_state": 0}
+    result.x = np.full(15, 1e39)
     with pytest.raises(DivergenceError, match="Lower the penalty") as error:
-        run(network)
-    assert error.value.scaled is True
+        TinyClassifier((), **scaled).fit(0.1 * X, SPECIES)
+    assert 1.0 < error.value.largest_input < 5.0  # in standard deviations
 
 
 def test_fitting_is_deterministic_and_copies_go_on_with_another_solver():
@@ -228,5 +227,5 @@ def test_a_start_at_the_minimum_is_the_end():
     "parameters", [{"dropout": 0.2}, {"dropout": [0.2]}, {"weight_decay": 0.1}, {"activation": Dropout(0.5)}]
 )
 def test_what_belongs_to_steps_is_refused(parameters):
-    with pytest.raises(ValueError, match="solver='lbfgs' knows neither weight_decay nor dropout"):
+    with pytest.raises(ValueError, match="solver='lbfgs' supports neither weight_decay nor dropout"):
         TinyClassifier(solver="lbfgs", **parameters).fit(X, SPECIES)

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 from tinyclf import cross_entropy
-from tinyclf.teaching import lesson as room
-from tinyclf.teaching import page as page_room
-from tinyclf.teaching.arithmetic import DTYPES, last_float, last_push, thresholds, wrong_row
+from tinyclf.teaching import lesson as lesson_module
+from tinyclf.teaching import page as page_module
+from tinyclf.teaching.arithmetic import DTYPES, gradient_limit, last_float, thresholds, wrong_row
 from tinyclf.teaching.experiments import QUIET, STEEP, UNSCALED, Outcome
-from tinyclf.teaching.foils import LOSSES
 from tinyclf.teaching.lesson import EPS, LABELS, RUNS, SHOWN, Lesson, Summary, measure, tables
+from tinyclf.teaching.naive_losses import LOSSES
 from tinyclf.teaching.page import render
 
 TEMPLATE = (files("tinyclf.teaching") / "page" / "lesson.html").read_text("utf-8")
@@ -87,28 +87,28 @@ def test_the_last_float_is_0_if_the_property_ends_at_once():
         ("clipped", "float64", 16.118),
     ],
 )
-def test_a_foil_pushes_up_to_its_end_and_no_further(name, dtype, end):
-    found = last_push(name, dtype)
+def test_an_unstable_loss_has_a_gradient_up_to_its_limit_and_no_further(name, dtype, end):
+    found = gradient_limit(name, dtype)
     np.testing.assert_allclose(found, end, rtol=1e-4)
     for scale, alive in ((found, True), (np.nextafter(np.dtype(dtype).type(found), np.inf), False)):
         gradient = wrong_row(scale, name, dtype)[1]
         assert (np.isfinite(gradient).all() and gradient.any()) == alive
 
 
-def test_the_stable_loss_pushes_as_far_as_one_looks():
+def test_the_stable_loss_has_a_gradient_up_to_the_end_of_the_search():
     for dtype in DTYPES:
-        top = last_push("stable", dtype)
+        top = gradient_limit("stable", dtype)
         assert top >= 512
         np.testing.assert_array_equal(wrong_row(top, "stable", dtype)[1], [1.0, -1.0])
 
 
 def test_a_summary_is_the_mean_of_its_seeds():
     seeds = [
-        outcome(accuracy=0.9, curve=[2.0, 1.0], silent=[0.4, 0.0], true_loss=1.0),
+        outcome(accuracy=0.9, curve=[2.0, 1.0], no_gradient=[0.4, 0.0], true_loss=1.0),
         outcome(
             accuracy=0.3,
             curve=[4.0, 2.0],
-            silent=[0.2, 0.0],
+            no_gradient=[0.2, 0.0],
             true_loss=3.0,
             recall=np.r_[0, 0.05, np.ones(8)],
         ),
@@ -116,7 +116,7 @@ def test_a_summary_is_the_mean_of_its_seeds():
     s = Summary(seeds)
     assert (s.accuracy, s.lowest, s.highest) == (pytest.approx(0.6), 0.3, 0.9)
     assert s.curve.tolist() == [3.0, 1.5]
-    assert (s.reported, s.true, s.silent) == (1.5, 2.0, pytest.approx(0.3))
+    assert (s.reported, s.true, s.no_gradient) == (1.5, 2.0, pytest.approx(0.3))
     assert (s.broken, s.first, s.forgotten, s.ruined) == (0, "never", 2, 1)
 
 
@@ -151,9 +151,11 @@ def test_progress_is_told_of_every_training(monkeypatch):
             yield o
 
     monkeypatch.setattr(
-        room, "RUNS", {"unscaled": (dataclasses.replace(UNSCALED, epochs=1), "float32", ("naive", "stable"))}
+        lesson_module,
+        "RUNS",
+        {"unscaled": (dataclasses.replace(UNSCALED, epochs=1), "float32", ("naive", "stable"))},
     )
-    monkeypatch.setattr(room, "_arithmetic", lambda seeds: {})
+    monkeypatch.setattr(lesson_module, "_arithmetic", lambda seeds: {})
     assert measure(5, 2, track).seeds == [5, 6]
     assert seen == 2 * [("naive", 4, "training"), ("stable", 4, "training")]
 
@@ -185,7 +187,7 @@ def test_over_ten_seeds_stable_learns_clipped_does_not_and_naive_is_not_finite_i
     assert all(o.first_nonfinite_step <= steps for o in naive.outcomes)
     assert clipped.broken == stable.broken == 0
     assert clipped.true > 50 * clipped.reported
-    assert clipped.silent > 0.5
+    assert clipped.no_gradient > 0.5
 
 
 @pytest.mark.slow
@@ -226,7 +228,7 @@ def test_the_page_holds_the_runs_that_were_measured(lesson, page):
                 assert float(shown["accuracy"]) == pytest.approx(o.accuracy, nan_ok=True)
                 assert float(shown["true"]) == pytest.approx(o.true_loss, nan_ok=True)
                 assert shown["first"] == o.first_nonfinite_step
-                for part in ("curve", "silent", "recall"):
+                for part in ("curve", "no_gradient", "recall"):
                     np.testing.assert_allclose(np.array(shown[part], float), getattr(o, part), rtol=1e-3)
 
 
@@ -234,7 +236,7 @@ def test_the_text_of_the_page_tells_the_measured_numbers(lesson, page):
     words = words_of(page)
     unscaled = lesson.runs["unscaled"]
     assert f"{unscaled['clipped'].accuracy:.0%} or {unscaled['stable'].accuracy:.0%}" in words
-    assert f"It reports {unscaled['clipped'].reported:.1f}; the true loss of its network is" in words
+    assert f"a loss of {unscaled['clipped'].reported:.1f}; the true loss of its network is" in words
     assert f"{lesson.runs['quiet']['clipped'].forgotten} of 20 digits forgotten" in words
     assert "0 or 2.0611537e-09 the float32 loss of [20, 0]" in words
     assert "means of 2 seeds, 0 to 1" in words
@@ -263,29 +265,33 @@ def test_each_sentence_tells_the_number_of_its_own_run_and_loss(lesson):
     cured = [s.accuracy for s in runs["scaled"].values()]
     report, offset, tiny = (lesson.arithmetic[part] for part in ("report", "offset", "tiny"))
     for sentence in (
-        f"looks calm, learns little: {right('unscaled', 'clipped')} of the test digits right",
-        f"learns: {right('unscaled', 'stable')} right",
-        f"{right('unscaled', 'clipped')} or {right('unscaled', 'stable')} of the test digits, by the clipped",
+        f"stays finite, but learns little: {right('unscaled', 'clipped')} test accuracy",
+        f"learns: {right('unscaled', 'stable')} test accuracy",
+        f"{right('unscaled', 'clipped')} or {right('unscaled', 'stable')} test accuracy with the clipped",
         f"the true loss of its network is {unscaled['clipped'].true:,.0f}",
-        f"gets {unscaled['clipped'].silent:.0%} of the rows wrong and gives them no gradient",
-        f"from {unscaled['naive'].first} on in float32, from {runs['unscaled64']['naive'].first} in float64",
-        f"it is {unscaled['shifted'].first} in float32 and {runs['unscaled64']['shifted'].first} in float64",
-        f"The untrained networks have logits of up to {report['largest_logit']:,.0f}",
-        f"{-np.log(EPS):.1f}, its ceiling",
+        f"In the first epoch, {unscaled['clipped'].no_gradient:.0%} of the rows are misclassified and have a "
+        "gradient of exactly 0",
+        f"from {unscaled['naive'].first} on in float32, and from {runs['unscaled64']['naive'].first} on in "
+        "float64",
+        f"at {unscaled['shifted'].first} in float32 and at {runs['unscaled64']['shifted'].first} in float64",
+        f"The logits of the untrained networks reach {report['largest_logit']:,.0f}",
+        f"upper limit, \N{MINUS SIGN}log 1e-7 = {-np.log(EPS):.1f}.",
         f"agree: {right('quiet', 'naive', '.3f')} and {right('quiet', 'stable', '.3f')}",
-        f"accuracies go from {quiet['clipped'].lowest:.3f} to {quiet['clipped'].highest:.3f}",
+        f"accuracies range from {quiet['clipped'].lowest:.3f} to {quiet['clipped'].highest:.3f}",
         f"{right('unscaled', 'textbook', '.3f')} with the usual form and "
         f"{right('unscaled', 'stable', '.3f')} with the exact one",
-        f"differ by {unscaled['stable'].spread:.3f} (standard",
-        f"{right('steep', 'stable')} of the test digits with the stable loss",
-        f"{steep['stable'].ruined} of 2 networks end with less than half",
-        f"in the end {steep['stable'].dead:.0%} of them",
-        f"The clipped loss has {right('steep', 'clipped')} here, log(p + 1e-7) {right('steep', 'padded')}",
-        f"{min(cured):.1%} to {max(cured):.1%} of the test digits, whatever the loss",
+        f"standard deviation over the seeds is {unscaled['stable'].spread:.3f}.",
+        f"{right('steep', 'stable')} test accuracy with the stable loss",
+        f"{steep['stable'].ruined} of 2 networks have a test accuracy below one half",
+        f"after training, {steep['stable'].dead:.0%} of the hidden units",
+        f"The clipped loss reaches {right('steep', 'clipped')} here, and log(p + 1e-7) "
+        f"{right('steep', 'padded')}.",
+        f"{min(cured):.1%} to {max(cured):.1%} test accuracy with each of the losses",
         f"reports {report['reported']:.1f}; the true loss is {report['true']:,.1f}",
         f"at most {report['cap32']:.2f} in float32 and {report['cap64']:.2f} in float64",
         f"is {offset[0]:.6f} that way, and {offset[1]:.6f} when",
-        f"p \N{MINUS SIGN} 1 is {tiny['textbook'][1][0]:.8g} where",
+        f"p \N{MINUS SIGN} 1 is {tiny['textbook'][1][0]:.8g}, while minus the sum of the other "
+        f"probabilities is {tiny['stable'][1][0]:.8g}",
         "Made by a <b> & c with",
     ):
         assert sentence in words
@@ -299,9 +305,9 @@ def test_what_the_text_makes_of_the_results_depends_on_them(lesson):
         }
         return words_of(render(Lesson(lesson.seeds, lesson.arithmetic, {**lesson.runs, run: summaries})))
 
-    assert "which is gradient clipping by accident" in story("steep", padded=0.9, stable=0.8)
+    assert "This is accidental gradient clipping" in story("steep", padded=0.9, stable=0.8)
     assert "With other seeds they may be better" in story("steep", padded=0.7, clipped=0.8, stable=0.8)
-    assert " 97.6% of the test digits, whatever" in story("scaled", **dict.fromkeys(SHOWN, 0.976))
+    assert " 97.6% test accuracy with each of the losses" in story("scaled", **dict.fromkeys(SHOWN, 0.976))
     some = dataclasses.replace(lesson.runs["quiet"]["clipped"].outcomes[0], recall=np.r_[0.0, np.ones(9)])
     none = dataclasses.replace(some, recall=np.ones(10))
     for outcomes, told in (([some, none], "1 of 20 digits"), ([none, none], "None of these networks forgot")):
@@ -329,7 +335,7 @@ def test_dead_units_are_0_for_all_training_rows():
 
 
 def test_data_cannot_end_the_script_that_holds_it():
-    text = page_room._json({"a": "</script><b>", "b": [np.nan, np.inf, -np.inf, 1.0, np.float32(0.5)]})
+    text = page_module._json({"a": "</script><b>", "b": [np.nan, np.inf, -np.inf, 1.0, np.float32(0.5)]})
     assert "<" not in text
     assert json.loads(text) == {"a": "</script><b>", "b": ["nan", "inf", "-inf", 1, 0.5]}
 

@@ -8,8 +8,8 @@ from browser import open_browser, open_page
 
 from tinyclf.teaching.arithmetic import VECTORS, right_row, vector, wrong_row
 from tinyclf.teaching.experiments import UNSCALED
-from tinyclf.teaching.foils import LOSSES, evaluate
 from tinyclf.teaching.lesson import LABELS, SHOWN
+from tinyclf.teaching.naive_losses import LOSSES, evaluate
 from tinyclf.teaching.page import render
 
 STEPS = 9
@@ -80,10 +80,10 @@ def test_every_step_has_its_number_and_its_picture_on_every_screen(browser, addr
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_text_has_contrast(browser, address, scheme):
-    """WCAG 2.1, 1.4.3: at least 4.5 to 1, for the colours of the losses on cards and of text on paper."""
+    """WCAG 2.1, 1.4.3: at least 4.5 to 1, for the colors of the losses on cards and of text on paper."""
 
-    def luminance(colour):
-        c = np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)]) / 255
+    def luminance(color):
+        c = np.array([int(color[i : i + 2], 16) for i in (1, 3, 5)]) / 255
         return np.where(c <= 0.04045, c / 12.92, ((c + 0.055) / 1.055) ** 2.4) @ [0.2126, 0.7152, 0.0722]
 
     with open_page(browser, "file:", offline=True, color_scheme=scheme) as (page, _):
@@ -100,10 +100,10 @@ def test_text_has_contrast(browser, address, scheme):
         assert (high + 0.05) / (low + 0.05) >= 4.5, (text, ground)
 
 
-def test_losses_differ_in_mark_and_dash_not_in_colour_alone(page):
+def test_losses_differ_in_mark_and_dash_not_in_color_alone(page):
     assert len(set(page.evaluate("Object.values(MARKS)"))) == len(LOSSES)
     for name in SHOWN:
-        page.locator("#push").get_by_role("checkbox", name=LABELS[name]).set_checked(True)
+        page.locator("#gradient").get_by_role("checkbox", name=LABELS[name]).set_checked(True)
     lines = page.locator("[data-chart=losses] .line")
     looks = lines.evaluate_all(
         "all => all.map(e => getComputedStyle(e).strokeDasharray + getComputedStyle(e).strokeWidth)"
@@ -217,7 +217,7 @@ class Reading:
 @pytest.mark.parametrize(("dtype", "run"), [("float32", "unscaled"), ("float64", "unscaled64")])
 def test_the_curves_are_those_that_were_measured(page, lesson, dtype, run):
     page.locator("#training-dtype").get_by_role("radio", name=dtype).check()
-    for chart, part in (("curves", "curve"), ("silent", "silent")):
+    for chart, part in (("curves", "curve"), ("no-gradient", "no_gradient")):
         picture = Reading(page, chart)
         for name in ("clipped", "stable"):
             x, y = picture.points(f".line.series-{name}:not(.faint)").T
@@ -287,11 +287,11 @@ def test_the_bars_of_step_2_end_at_the_thresholds(page, lesson):
 
 
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
-def test_loss_and_push_are_drawn_up_to_where_they_end(page, lesson, dtype):
-    page.locator("#push").get_by_role("radio", name=dtype).check()
+def test_loss_and_gradient_are_drawn_up_to_where_they_end(page, lesson, dtype):
+    page.locator("#gradient").get_by_role("radio", name=dtype).check()
     reach = {"float16": 24, "float32": 120, "float64": 800}[dtype]
     end = lesson.arithmetic["thresholds"][dtype]["exp"]
-    for chart in ("losses", "pushes"):
+    for chart in ("losses", "gradients"):
         picture = Reading(page, chart)
         (spot,) = picture.spots(".cross.series-naive")
         np.testing.assert_allclose(picture.value(picture.x, spot[0]), end, atol=0.02 * reach)
@@ -309,7 +309,7 @@ def test_loss_and_push_are_drawn_up_to_where_they_end(page, lesson, dtype):
         np.testing.assert_allclose(y[(x > 6) & (x < 15)], 1.0, atol=0.02)
 
 
-def test_bars_push_the_true_logit_up_and_the_others_down(page):
+def test_bars_point_right_for_the_true_logit_and_left_for_the_others(page):
     card = page.locator("#cards [data-loss=stable] svg[role=img]")
     middle = card.locator(".axis").evaluate("e => +e.getAttribute('x1')")
     bars = card.locator("rect.bar").evaluate_all(
@@ -364,7 +364,7 @@ def test_the_readout_of_step_7_is_that_of_tinyclf(page):
 
 
 def test_scale_88_is_finite_and_89_is_inf_in_float32(page):
-    table = page.locator("#push-table")
+    table = page.locator("#gradient-table")
     for scale, loss in ((88, "88"), (89, "inf")):
         type_number(page, "scale", scale)
         naive = table.locator("tr", has_text="naive")
@@ -373,14 +373,14 @@ def test_scale_88_is_finite_and_89_is_inf_in_float32(page):
     assert table.locator("tr", has_text="clipped").locator("td").nth(1).inner_text() == "0"
 
 
-def test_a_student_sees_naive_turn_inf_then_nan_clipped_go_dead_and_stable_stay(page):
+def test_a_student_sees_naive_turn_inf_then_nan_clipped_get_stuck_and_stable_stay(page):
     page.locator("#presets button", has_text="[2, 1, 0]").click()
     states = lambda: page.locator("#cards article").evaluate_all("all => all.map(e => e.dataset.state)")  # noqa: E731
     assert states() == ["right", "right", "right"]
     page.locator("#presets button", has_text="[20, 0, 0]").click()
-    assert states() == ["right", "dead", "right"]
+    assert states() == ["right", "stuck", "right"]
     page.locator("#presets button", has_text="[100, 0, 0]").click()
-    assert states() == ["broken", "dead", "right"]
+    assert states() == ["broken", "stuck", "right"]
     assert (value_of(page, "naive"), value_of(page, "stable")) == ("inf", "100")
     assert "nan" in page.locator("#cards [data-loss=naive] svg[role=img]").get_attribute("aria-label")
     page.locator("#true-class").get_by_role("radio").first.check()
@@ -399,7 +399,9 @@ def test_the_type_moves_the_threshold(page):
         assert value_of(page, "naive") == naive
         assert value_of(page, "clipped") == clipped
         assert value_of(page, "stable") == "100"
-    assert page.locator("#push").get_by_role("radio", name="float16").is_checked()  # one type for the page
+    assert (
+        page.locator("#gradient").get_by_role("radio", name="float16").is_checked()
+    )  # one type for the page
 
 
 def test_the_choice_of_losses_is_that_of_all_steps(page):
@@ -428,7 +430,7 @@ def test_a_field_that_is_being_typed_into_is_left_alone(page):
     field.fill("")
     field.press_sequentially("-0.50")
     assert field.input_value() == "-0.50"
-    assert "at scale -0.5," in page.locator("#push-table").inner_text()
+    assert "at scale -0.5," in page.locator("#gradient-table").inner_text()
 
 
 def test_the_recall_is_that_of_the_chosen_seed(page, lesson):
@@ -456,21 +458,21 @@ def test_all_of_it_works_by_keyboard(page):
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.className") == "skip"
     page.get_by_label("scale", exact=True).focus()
-    before = page.locator("#push-table").inner_text()
+    before = page.locator("#gradient-table").inner_text()
     page.keyboard.press("ArrowRight")
-    assert page.locator("#push-table").inner_text() != before
-    radio = page.locator("#push").get_by_role("radio", name="float32")
+    assert page.locator("#gradient-table").inner_text() != before
+    radio = page.locator("#gradient").get_by_role("radio", name="float32")
     radio.focus()
     page.keyboard.press("ArrowRight")
-    assert page.locator("#push").get_by_role("radio", name="float64").is_checked()
-    box = page.locator("#push").get_by_role("checkbox", name=LABELS["shifted"])
+    assert page.locator("#gradient").get_by_role("radio", name="float64").is_checked()
+    box = page.locator("#gradient").get_by_role("checkbox", name=LABELS["shifted"])
     box.focus()
     page.keyboard.press("Space")
-    assert "softmax, then log" in page.locator("#push-table").inner_text()
-    summary = page.locator("#push summary")
+    assert "softmax, then log" in page.locator("#gradient-table").inner_text()
+    summary = page.locator("#gradient summary")
     summary.focus()
     page.keyboard.press("Enter")
-    assert page.locator("#push details p").first.is_visible()
+    assert page.locator("#gradient details p").first.is_visible()
 
 
 def test_presenting_shows_one_step_at_a_time(page):
@@ -486,7 +488,7 @@ def test_presenting_shows_one_step_at_a_time(page):
     assert visible() == ["training"]
     assert page.locator("#contents a[aria-current]").inner_text() == "5"
     page.keyboard.press("ArrowLeft")
-    assert visible() == ["push"]
+    assert visible() == ["gradient"]
     for _ in range(STEPS + 3):
         page.locator("#next").click()
     assert page.locator("#limits").is_visible()

@@ -6,17 +6,16 @@ from table import LOSSES, n_classes
 from ulps import ulp_error
 
 from tinyclf import Loss, SigmoidCrossEntropy, SoftmaxCrossEntropy, cross_entropy, cross_entropy_grad
+from tinyclf.arrays import Views
 from tinyclf.gradcheck import check_loss
 from tinyclf.layers import Dense
 from tinyclf.network import Network
-from tinyclf.views import Views
-from tinyclf.workspace import Workspace
 
 parametrized = pytest.mark.parametrize("loss", LOSSES, ids=repr)
 
 
 def buffers(loss, z):
-    workspace = Workspace(Network([Dense(z.shape[1])], 1, dtype=z.dtype), len(z), loss=loss)
+    workspace = Network([Dense(z.shape[1])], 1, dtype=z.dtype).workspace(len(z), loss=loss)
     return workspace.tapes(len(z)).loss
 
 
@@ -230,10 +229,10 @@ def test_a_loss_without_rows_says_so():
 @pytest.mark.parametrize("kind", [list, np.int64, np.float16, np.float32, np.float64, ">f4"])
 @pytest.mark.parametrize("loss", [SoftmaxCrossEntropy(), SigmoidCrossEntropy()], ids=repr)
 def test_probabilities_of_any_kind_of_logits(loss, kind):
-    z = np.array([[1.0, 3.0], [-2.0, 0.0]])[:, : 2 if loss.link == "softmax" else 1]
+    z = np.array([[1.0, 3.0], [-2.0, 0.0]])[:, : 2 if loss.inverse_link == "softmax" else 1]
     expected = np.exp(loss.log_probabilities(z))
     given = z.tolist() if kind is list else z.astype(kind)
-    if kind is not list or loss.link == "softmax":
+    if kind is not list or loss.inverse_link == "softmax":
         found = loss.probabilities(given)
         np.testing.assert_allclose(found, expected, rtol=1e-6)
         assert found.dtype == (np.float32 if kind in (np.float16, np.float32, ">f4") else np.float64)

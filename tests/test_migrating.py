@@ -32,9 +32,9 @@ from tinyclf import (
     TinyClassifier,
     TrainingWarning,
 )
-from tinyclf.diagnosis import Few
+from tinyclf.dataset import Dataset
+from tinyclf.diagnostics import TrainingRows
 from tinyclf.targets import Labels
-from tinyclf.validation import Sample
 
 # Fits that stop early are not the subject, but where they are.
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -885,9 +885,10 @@ def test_inputs_are_scaled_by_weights_inside_and_in_the_pipeline():
 
 @place("diagnosis")
 def test_the_diagnosis_weighs_classes_but_not_magnitudes():
-    sample = Sample(Labels.of(Y), X, Y, W, BY_CLASS, (X, Y))
+    sample = Dataset(X, Labels.of(Y), Y, W, BY_CLASS, (X, Y))
     p = np.bincount(Y, W * BY_CLASS) / np.sum(W * BY_CLASS)
-    assert Few(sample, np.arange(150)).prior == pytest.approx(-np.sum(p * np.log(p)))
+    state = ours().fit(X, Y)._state
+    assert TrainingRows(state.plan, sample, state).prior == pytest.approx(-np.sum(p * np.log(p)))
     outlier = np.where(np.arange(150)[:, None] == 0, [1e4, 1, 1, 1], X)
     with pytest.warns(FeatureScaleWarning):
         ours().fit(outlier, Y, np.where(np.arange(150) == 0, 1e-9, 1.0))

@@ -11,7 +11,7 @@ import pytest
 import scipy.sparse
 from table import PReLU
 
-from tinyclf import Buffer, Dense, Dropout, Network, ReLU, Tanh, Workspace
+from tinyclf import Buffer, Dense, Dropout, Network, ReLU, Tanh
 
 
 def example(dtype="float32"):
@@ -21,7 +21,7 @@ def example(dtype="float32"):
 def test_theta_holds_all_parameters_weights_first():
     network = example()
     assert network.theta.shape == (4 * 5 + 5 * 3 + 5 + 5 + 3,)
-    assert network.penalised.size == 4 * 5 + 5 * 3
+    assert network.regularized.size == 4 * 5 + 5 * 3
     network.theta[...] = np.arange(network.theta.size)
     first, prelu, _, last = network.parameters
     assert first.W[0, 0] == 0
@@ -70,7 +70,7 @@ def test_copies_are_whole_and_independent(tmp_path):
         np.testing.assert_array_equal(other.logits(X), expected)
         other.theta[...] = 0.0  # must reach the views, and must not be read-only
         assert not other.parameters[0].W.any()
-        assert not other.penalised.any()
+        assert not other.regularized.any()
         other.parameters[-1].b = np.ones(3)
         assert other.theta[-3:].tolist() == [1.0, 1.0, 1.0]
         np.testing.assert_array_equal(network.theta, theta)
@@ -161,8 +161,8 @@ def test_input_errors_name_the_row_of_the_whole_input():
 class Strange(PReLU):
     """A layer with mistakes."""
 
-    def __init__(self, decayed=(), out=3, buffer="z"):
-        self.decayed, self.out, self.buffer = decayed, out, buffer
+    def __init__(self, regularized=(), out=3, buffer="z"):
+        self.regularized, self.out, self.buffer = regularized, out, buffer
 
     def n_out(self, n_in):
         return self.out
@@ -178,8 +178,8 @@ class Strange(PReLU):
         (lambda: Network([Dense(2)], 0), ValueError, "n_in must be at least 1, got 0"),
         (lambda: Network([Dense(2)], 3.5), TypeError, "n_in must be a whole number, got 3.5"),
         (lambda: Network(Dense(2), 3), TypeError, "list of layers, got Dense"),
-        (lambda: Network([Strange(decayed=("w",))], 3), ValueError, r"got \('w',\) in Strange.*\['a'\]"),
-        (lambda: Network([Strange(decayed="a")], 3), ValueError, "decayed must be a tuple"),
+        (lambda: Network([Strange(regularized=("w",))], 3), ValueError, r"got \('w',\) in Strange.*\['a'\]"),
+        (lambda: Network([Strange(regularized="a")], 3), ValueError, "regularized must be a tuple"),
         (lambda: Network([Strange(out=2.5)], 3), TypeError, "n_out of Strange must be a whole number"),
         (lambda: Network([Dense], 3), TypeError, "instances of Layer, got <class"),
         (lambda: Network([Dense(2)], 3, dtype="float16"), ValueError, "got float16"),
@@ -193,12 +193,14 @@ def test_networks_that_cannot_be_are_refused(make, error, match):
 
 @pytest.mark.parametrize("name", ["x", "y", "dy", "dx", "ones", "training", "rng"])
 def test_what_every_tape_has_is_no_name_for_a_buffer(name):
-    with pytest.raises(ValueError, match=f"^the tape of Strange has a '{name}' of its own$"):
-        Workspace(Network([Strange(buffer=name)], 3), 2)
+    with pytest.raises(
+        ValueError, match=f"^'{name}' is reserved on the tape; rename that buffer of Strange$"
+    ):
+        Network([Strange(buffer=name)], 3).workspace(2)
 
 
 def test_tapes_of_a_short_batch_are_slices_made_once():
-    workspace = Workspace(example(), 8, rng=np.random.default_rng(0))
+    workspace = example().workspace(8, rng=np.random.default_rng(0))
     short = workspace.tapes(3)
     assert workspace.tapes(3) is short
     assert np.shares_memory(short.layers[0].y, workspace.tapes(8).layers[0].y)
@@ -211,7 +213,7 @@ def test_buffers_have_the_asked_shape_and_the_networks_type(dtype):
             return {"v": Buffer(n_in), "m": Buffer((n_in, 2), bool), "s": Buffer(())}
 
     network = Network([Buffered()], 3, dtype=dtype)
-    t = Workspace(network, 5).tapes(4).layers[0]
+    t = network.workspace(5).tapes(4).layers[0]
     assert [(a.shape, a.dtype) for a in (t.v, t.m, t.s)] == [
         ((4, 3), dtype),
         ((4, 3, 2), bool),
@@ -232,9 +234,9 @@ def test_a_layer_cannot_write_over_the_callers_rows():
 
 def test_prediction_stores_outputs_over_inputs_where_layers_allow():
     network = Network([Dense(4), Tanh(), ReLU()], 3)
-    dense, tanh, relu = Workspace(network, 2, training=False).tapes(2).layers
+    dense, tanh, relu = network.workspace(2, training=False).tapes(2).layers
     assert dense.y is tanh.y is relu.y
-    dense, tanh, relu = Workspace(network, 2, training=True).tapes(2).layers
+    dense, tanh, relu = network.workspace(2, training=True).tapes(2).layers
     assert dense.y is tanh.y
     assert relu.y is not tanh.y  # Tanh reads it again
     assert relu.dx is relu.dy

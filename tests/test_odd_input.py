@@ -15,11 +15,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 from odd import COLUMNS, HOLES, KINDS, MORE, Shares, check_answers, features, frozen, labels, told, weights
+from persisted import Ends
 from sklearn.base import clone
 from sklearn.datasets import load_iris
 from sklearn.exceptions import NotFittedError
 
-from tinyclf import SGD, Adam, Dropout, EarlyStopping, SoftmaxCrossEntropy, Tanh, TinyClassifier, load
+from tinyclf import SGD, Adam, Dropout, SoftmaxCrossEntropy, Tanh, TinyClassifier, load
 from tinyclf.targets import Labels
 
 N = 12
@@ -283,7 +284,7 @@ class Life(RuleBasedStateMachine):
         """Targets of some usual rows, of the kind that the model knows."""
         classes = KINDS[self.kind] if self.answer is None else self.model.classes_
         codes = np.arange(len(X_IRIS)) % len(classes)
-        if self.answer is not None and type(self.model._labels) is not Labels:
+        if self.answer is not None and type(self.model._state.labels) is not Labels:
             return np.eye(len(classes), dtype=int)[codes]
         return np.asarray(classes)[codes]
 
@@ -438,7 +439,7 @@ class Life(RuleBasedStateMachine):
             assert error is None
             assert self.answers() == self.answer
 
-    @rule(callbacks=st.sampled_from([[], [EarlyStopping()], [None], [3], [EarlyStopping]]))
+    @rule(callbacks=st.sampled_from([[], [Ends(2, True)], [None], [3], [Ends]]))
     def set_callbacks(self, callbacks):
         self.call("set_callbacks", *callbacks)
 

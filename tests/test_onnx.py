@@ -183,7 +183,7 @@ def test_a_small_probability_keeps_its_digits(y, dtype):
 )
 @pytest.mark.parametrize("last", [-1e-9, 0.0, 1e-9])
 def test_ties_and_what_rounds_to_them_get_the_same_label(y, loss, last):
-    fitted = model(loss=loss).fit(X, y)
+    fitted = model(loss=loss, calibrate=False).fit(X, y)
     fitted.coefs_[-1] = np.zeros_like(fitted.coefs_[-1])
     fitted.intercepts_[-1] = np.zeros_like(fitted.intercepts_[-1])
     fitted.intercepts_[-1][-1] = last
@@ -197,7 +197,7 @@ def test_ties_and_what_rounds_to_them_get_the_same_label(y, loss, last):
 def test_where_float32_itself_is_not_exact_the_graph_is_as_close_to_the_truth(dtype):
     rows = X * 300
     fitted = model(scale_inputs=False, learning_rate_init=1e-3, dtype=dtype).fit(rows, CODES)
-    truth = fitted.network_.copy("float64").outputs(rows, link=fitted._blueprint.loss.probabilities)
+    truth = fitted.network_.copy("float64").outputs(rows, link=fitted.plan_.loss.probabilities)
     ours = np.abs(fitted.predict_proba(rows) - truth).max()
     (found,) = run(to_onnx(fitted, rows), rows, "probabilities")
     assert np.abs(found - truth).max() <= max(1e-6, 4 * ours)

@@ -1,11 +1,16 @@
 """Optimizers against scikit-learn's, on random gradients."""
 
+import copy
+import pickle
+
 import numpy as np
 import pytest
 from sklearn.neural_network._stochastic_optimizers import AdamOptimizer, SGDOptimizer
 from table import OPTIMIZERS
 
-from tinyclf import SGD, Adam, AdamW, Dense, DivergenceError, Network, Optimizer, TrainState, Views, train
+from tinyclf import SGD, Adam, AdamW, Dense, DivergenceError, Network, Optimizer, train
+from tinyclf.optimizers import OptimizerState
+from tinyclf.state import TrainState
 
 
 @pytest.mark.parametrize(
@@ -23,11 +28,12 @@ def test_hundred_steps_are_those_of_scikit_learn(ours, theirs):
     rng = np.random.default_rng(0)
     theta, expected = np.zeros(50), np.zeros(50)
     other = theirs([expected])
-    s = Views(**{name: np.zeros(50) for name in ours.vectors()})
+    s = ours.init(theta)
     for t in range(1, 101):
         g = rng.normal(size=50) * 10.0 ** rng.integers(-6, 6, size=50)
         other.update_params([expected], [g.copy()])
-        ours.update(g, s, t, ours.learning_rate)
+        s.t = t
+        ours.update(g, s, ours.learning_rate)
         theta -= g
     np.testing.assert_allclose(theta, expected, rtol=1e-12)
 
@@ -98,37 +104,54 @@ def test_weight_decay_multiplies_the_weights_and_nothing_else_before_each_step(p
     kinds = {"batch_size": 30, "shuffle": False, "epochs": 1, "schedule": lambda progress: 0.5}
     one, other = (TrainState(Network([Dense(2)], 3, dtype="float64", seed=0), o) for o in (decayed, plain))
     for _ in range(5):
-        before = other.network.penalised.copy()
+        before = other.network.regularized.copy()
         list(train(one.network, X, y, state=one, **kinds))
         list(train(other.network, X, y, state=other, **kinds))
-        other.network.penalised -= 0.5 * plain.learning_rate * 0.3 * before
+        other.network.regularized -= 0.5 * plain.learning_rate * 0.3 * before
         np.testing.assert_allclose(one.network.theta, other.network.theta, rtol=1e-12)
     assert (AdamW().weight_decay, Adam().weight_decay, SGD().weight_decay) == (0.01, 0.0, 0.0)
 
 
 def test_a_large_vector_goes_by_blocks_as_in_one():
     n, rng = 2**19 + 7, np.random.default_rng(0)
-    theta, s, r = np.zeros(n), *(Views(M=np.zeros(n), V=np.zeros(n)) for _ in range(2))
+    theta, s, r = np.zeros(n), *(Adam().init(np.zeros(n)) for _ in range(2))
     expected = theta.copy()
     for t in (1, 2):
         g = rng.normal(size=n)
-        Adam().step(theta, g.copy(), s, t, 0.01)
-        Adam().update(g, r, t, 0.01)
+        Adam().step(theta, g.copy(), s, 0.01)
+        r.t = t
+        Adam().update(g, r, 0.01)
         expected -= g
     np.testing.assert_allclose(theta, expected, rtol=1e-14)  # a compiled step rounds otherwise
     sizes = []
 
     class Own(Adam):
-        def update(self, g, s, t, rate):
-            sizes.append(g.size)
+        def update(self, g, s, rate):
+            sizes.append((g.size, s.t))
 
-    Own().step(theta, g, s, 3, 0.01)
-    assert sizes == [n]  # a rule of one's own may need the whole
+    Own().step(theta, g, s, 0.01)
+    assert sizes == [(n, 3)]  # a user-defined update may need the whole vector
 
 
-def test_only_the_vectors_that_a_rule_needs_are_kept():
+def test_the_state_has_only_the_arrays_that_an_optimizer_needs():
     rules = [SGD(0.1), SGD(0.1, nesterov=True), SGD(0.1, 0.9), SGD(0.1, 1.0), SGD(0.1, 0.9, True), Adam()]
-    assert [rule.vectors() for rule in rules] == [(), (), ("u",), ("u",), ("u", "w"), ("M", "V")]
+    states = [rule.init(np.ones(3, "float32")) for rule in rules]
+    assert [tuple(s.arrays) for s in states] == [(), (), ("u",), ("u",), ("u", "w"), ("M", "V")]
+    for s in states:
+        assert s.t == 0
+        assert all(a.dtype == "float32" and a.tolist() == [0.0] * 3 for a in s.arrays.values())
+
+
+def test_a_state_survives_pickling_and_copying():
+    s = SGD(0.1, 0.9).init(np.zeros(2))
+    s.t, s.u = 7, [1.0, 2.0]
+    for other in (pickle.loads(pickle.dumps(s)), copy.deepcopy(s)):
+        assert repr(other) == "OptimizerState(t=7, u: float64(2,))"
+        other.u += 1.0
+        assert s.u.tolist() == [1.0, 2.0]
+        assert other.u.tolist() == [2.0, 3.0]
+    with pytest.raises(AttributeError, match="no array 'v'"):
+        s.v = 1.0
 
 
 def test_an_overflow_in_adams_vectors_is_noticed():
@@ -151,11 +174,11 @@ def test_a_new_vector_restarts_the_bias_correction():
 
 def test_an_optimizer_without_update_says_so():
     with pytest.raises(NotImplementedError, match="Optimizer has no update"):
-        Optimizer(0.1).update(np.zeros(1), Views(), 1, 0.1)
+        Optimizer(0.1).update(np.zeros(1), OptimizerState(), 0.1)
 
 
 def test_an_epsilon_that_float32_cannot_hold_is_not_zero():
     optimizer = Adam(0.1, epsilon=1e-300)
-    theta, state = np.ones(2, np.float32), Views(M=np.zeros(2, np.float32), V=np.zeros(2, np.float32))
-    optimizer.step(theta, np.zeros(2, np.float32), state, 1, 0.1)
+    theta = np.ones(2, np.float32)
+    optimizer.step(theta, np.zeros(2, np.float32), optimizer.init(theta), 0.1)
     assert theta.tolist() == [1.0, 1.0]

@@ -209,7 +209,7 @@ def test_weight_decay_is_independent_of_the_batch_size_and_of_alpha(solver):
         ):
             np.testing.assert_allclose(W, 0.9**steps * W0, atol=1e-7)
             np.testing.assert_allclose(b, b0, atol=1e-7)
-    assert isinstance(plainly(solver=AdamW(0.02)).fit(IRIS, NAMES)._state.optimizer, AdamW)
+    assert isinstance(plainly(solver=AdamW(0.02)).fit(IRIS, NAMES)._state.training.optimizer, AdamW)
 
 
 def test_a_long_gradient_is_shortened():
@@ -254,7 +254,7 @@ def test_adaptive_rates_last_over_calls_of_partial_fit():
         if call == 8:
             model.set_params(tol=0.0, learning_rate_init=0.5)  # from now on it gains
         model.partial_fit(IRIS, NAMES, classes=np.unique(NAMES))
-        scales.append(model._state.scale)
+        scales.append(model._state.training.scale)
     np.testing.assert_allclose(scales, [1, 1, 1, 0.2, 0.2, 0.2, 0.04, 0.04, 0.04, 0.04])
 
 
@@ -274,13 +274,18 @@ def test_partial_fit_watches_the_training_loss_whatever_was_measured_before():
         sometimes.partial_fit(X, y, classes=np.unique(y), **validation)
         never.partial_fit(X, y, classes=np.unique(y))
         assert len(sometimes.validation_scores_) == 1 + call // 10
-    assert measured._state.scale == never._state.scale == sometimes._state.scale == 1.0
+    assert (
+        measured._state.training.scale
+        == never._state.training.scale
+        == sometimes._state.training.scale
+        == 1.0
+    )
     np.testing.assert_array_equal(sometimes.network_.theta, never.network_.theta)
 
 
 def test_another_solver_starts_with_its_own_learning_rate():
     model = plainly(solver="sgd", learning_rate="invscaling", max_iter=5, momentum=0.0).fit(IRIS, NAMES)
-    assert model._state.scale < 0.1
+    assert model._state.training.scale < 0.1
     before = model.network_.theta.copy()
     model.set_params(solver="adam", learning_rate_init=1e-4, batch_size=150, alpha=0.0).partial_fit(
         IRIS, NAMES
@@ -375,7 +380,7 @@ def test_partial_fit_of_several_labels():
             SPECIES,
             True,
             SOFT,
-            "soft_targets=True, but the model was trained on one label per row; set it back",
+            "soft_targets=True, but the model was trained on one label per row; set soft_targets back",
         ),
         (SOFT, False, SPECIES, "soft_targets=False, but the model was trained on probabilities"),
         (SETS[:150], False, SPECIES, "a column of 0 and 1 for each of the 5 labels"),
@@ -400,7 +405,7 @@ def test_a_validation_set_of_another_kind_is_named():
 
 @pytest.mark.parametrize("loss", ["softmax_cross_entropy", SoftmaxCrossEntropy()], ids=str)
 def test_several_labels_need_a_logistic_loss(loss):
-    with pytest.raises(ValueError, match='rows with several labels need a logistic loss.*loss="log_loss"'):
+    with pytest.raises(ValueError, match='several labels per row need a logistic loss.*loss="log_loss"'):
         quick(loss=loss).fit(X_SETS, SETS)
     assert quick(loss=SigmoidCrossEntropy()).fit(X_SETS, SETS).n_outputs_ == 5
 

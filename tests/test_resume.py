@@ -14,12 +14,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse
-from persisted import Crash, Ends, shown
+from persisted import Crash, Ends, replaced, shown
 from resuming import COLUMNS, FITS, NAMES, ROWS, X, checkpoint, fit_and_tell, fit_of
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
 
-from tinyclf import ArchiveError, Checkpoint, EarlyStopping, TinyClassifier, load, persistence, supervisor
+from tinyclf import ArchiveError, Checkpoint, TinyClassifier, load, trainer
+from tinyclf.persistence.archive import read_archive, write_archive
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
@@ -38,8 +39,8 @@ def epochs_in(path):
 
 def seed_in(path):
     """The seed of a fit under way, or None once it was finished."""
-    training = persistence.load(TinyClassifier, path, checkpoint(path).custom)[1]["training"]
-    return None if training is None else training["seed"]
+    state = load(path, checkpoint(path).custom)._state
+    return None if state.finished else state.seed
 
 
 def never_interrupted(name, monkeypatch, seed, **parameters):
@@ -74,9 +75,9 @@ def test_the_fits_here_are_of_every_kind():
     budgets = {name: FITS[name][0].get("max_iter", 12) for name in FITS}
     assert fitted["early_stopping"].n_iter_ < budgets["early_stopping"]
     assert fitted["X_val"].best_epoch_ < fitted["X_val"].n_iter_
-    assert fitted["adaptive"]._state.scale < 1
-    assert fitted["adaptive, by the loss"]._state.scale < 1
-    assert fitted["invscaling"]._state.scale < 1
+    assert fitted["adaptive"]._state.training.scale < 1
+    assert fitted["adaptive, by the loss"]._state.training.scale < 1
+    assert fitted["invscaling"]._state.training.scale < 1
     assert any(0 < model.calibration_ < 1 for model in fitted.values())
     assert fitted["without refit"].best_epoch_ is not None
 
@@ -109,7 +110,7 @@ def test_a_fit_that_another_callback_has_stopped_stays_stopped(order, path, monk
     def crashes(*_):
         raise Crash
 
-    monkeypatch.setattr(supervisor.Supervisor, "_refit", crashes)
+    monkeypatch.setattr(trainer.Trainer, "_refit", crashes)
     with pytest.raises(Crash):
         fit_of("dropout", *[checkpoint(path), Ends(5, True)][::order])
     monkeypatch.undo()
@@ -128,7 +129,7 @@ def test_a_fit_that_was_stopped_begins_no_epoch_more(path, monkeypatch):
         raise Crash
 
     seen = []
-    monkeypatch.setattr(supervisor.Supervisor, "_refit", crashes)
+    monkeypatch.setattr(trainer.Trainer, "_refit", crashes)
     for callback in (Ends(5, True), Sees(0, None)):
         with pytest.raises(Crash):
             fit_of("dropout", checkpoint(path), callback)
@@ -142,7 +143,7 @@ def test_a_finished_fit_is_taken_from_its_file(path, monkeypatch):
     def trains(*_, **__):
         raise AssertionError("it trains")
 
-    monkeypatch.setattr(supervisor, "train", trains)
+    monkeypatch.setattr(trainer, "train", trains)
     again = fit_of("dropout", checkpoint(path))
     assert shown(again.set_callbacks()) == shown(first.set_callbacks())
     assert (path.read_bytes(), path.stat().st_mtime_ns) == before
@@ -187,7 +188,7 @@ def test_other_callbacks_see_the_epochs_that_are_left(path):
 # Processes that are forked from one that has imported everything: they begin at once.
 PROCESSES = multiprocessing.get_context("forkserver")
 PROCESSES.set_forkserver_preload(
-    ["tinyclf.callbacks", "tinyclf.teaching.foils", "pandas", "sklearn.datasets"]
+    ["tinyclf.callbacks", "tinyclf.teaching.naive_losses", "pandas", "sklearn.datasets"]
 )
 
 
@@ -280,7 +281,7 @@ def killed_in_refit(path):
             if len(trainings) == 2 and epoch.index == 3:
                 os.kill(os.getpid(), signal.SIGKILL)
 
-    train_in_truth, supervisor.train = supervisor.train, train
+    train_in_truth, trainer.train = trainer.train, train
     fit_of("defaults", checkpoint(path))
 
 
@@ -323,7 +324,10 @@ def test_a_file_of_another_fit_is_refused_with_what_differs_and_stays(others, pa
     model.set_params(**parameters)
     data |= {name: value for name, value in changes.items() if name not in parameters}
     before = path.read_bytes()
-    said = rf"checkpoint.npz' was left by another fit, with other {others}\. Fit as it did, or remove the"
+    said = (
+        rf"checkpoint.npz' was saved by another fit, which differs in {others}\. Use the same parameters "
+        "and data, or delete the file to start over"
+    )
     with pytest.raises(ValueError, match=said):
         model.set_callbacks(Checkpoint(path, resume=True)).fit(**data)
     assert path.read_bytes() == before
@@ -334,7 +338,7 @@ def test_a_file_of_another_fit_is_refused_with_what_differs_and_stays(others, pa
 def test_a_file_that_was_made_without_resume_is_not_gone_on_with(path):
     fit_of("defaults", Checkpoint(path))
     with pytest.raises(
-        ValueError, match=r"checkpoint.npz' was not made with resume=True, .* Remove the file"
+        ValueError, match=r"checkpoint.npz' was not saved with resume=True, .* delete it to start over"
     ):
         fit_of("defaults", checkpoint(path))
 
@@ -343,9 +347,9 @@ def test_a_finished_fit_of_other_names_is_not_taken(path):
     """Its weights would be the same, but not what it takes and what it answers."""
     rows = pd.DataFrame(ROWS)
     model = TinyClassifier(max_iter=2).set_callbacks(Checkpoint(path, resume=True)).fit(rows, COLUMNS)
-    with pytest.raises(ValueError, match="with other X. "):
+    with pytest.raises(ValueError, match="which differs in X. "):
         model.fit(rows.rename(columns=str), COLUMNS)
-    with pytest.raises(ValueError, match="with other y. "):
+    with pytest.raises(ValueError, match="which differs in y. "):
         model.fit(rows, scipy.sparse.csr_array(COLUMNS))
 
 
@@ -369,24 +373,22 @@ def test_the_first_fit_of_many_by_warm_start_goes_on(path):
 def test_a_fit_that_only_says_more_is_the_same(path, capsys):
     crashed("defaults", path)
     model = fit_of("defaults", checkpoint(path), verbose=True)
-    assert capsys.readouterr().out.startswith("Going on after 3 epochs.\nIteration 4, ")
+    assert capsys.readouterr().out.startswith("Continuing after 3 epochs.\nIteration 4, ")
     fit_of("defaults", checkpoint(path), verbose=True)
-    assert capsys.readouterr().out == "This fit was finished before; the model is what it has left.\n"
+    assert capsys.readouterr().out == "This fit was finished before; the saved model is used.\n"
     assert shown(model.set_params(verbose=False).set_callbacks()) == shown(fit_of("defaults").set_callbacks())
 
 
 def test_what_cannot_be_gone_on_with_is_named(path):
     with pytest.raises(ValueError, match="resume=True needs every epoch, and best_only=True leaves some out"):
         Checkpoint(path, resume=True, best_only=True)
-    with pytest.raises(ValueError, match='cannot go on with solver="lbfgs"; fit without resume'):
+    with pytest.raises(ValueError, match='cannot continue solver="lbfgs"; fit with resume=False'):
         fit_of("defaults", checkpoint(path), solver="lbfgs")
-    with pytest.raises(
-        ValueError, match="does not keep the state of EarlyStopping; hand its validation set to"
-    ):
-        fit_of("defaults", checkpoint(path), EarlyStopping(X, NAMES))
     model = fit_of("defaults").set_params(warm_start=True).set_callbacks(checkpoint(path))
     before = shown(model)
-    with pytest.raises(ValueError, match="cannot go on with a fit that goes on by warm_start=True"):
+    with pytest.raises(
+        ValueError, match="cannot continue a fit that itself continues an earlier one by warm_start=True"
+    ):
         model.fit(X, NAMES)
     assert shown(model) == before
     assert not path.exists()
@@ -401,9 +403,7 @@ def test_a_damaged_checkpoint_is_named(damage, path):
     crashed("defaults", path)
     damaged = damage(path.read_bytes())
     path.write_bytes(damaged if isinstance(damaged, bytes) else b"")
-    with pytest.raises(
-        ArchiveError, match=r"checkpoint.npz' is no file that tinyclf has saved, or is damaged: "
-    ):
+    with pytest.raises(ArchiveError, match=r"checkpoint.npz' was not saved by tinyclf, or is damaged: "):
         fit_of("defaults", checkpoint(path))
 
 
@@ -411,9 +411,49 @@ def test_a_failed_resumption_leaves_the_model_as_it_was(path):
     crashed("defaults", path)
     model = fit_of("defaults", alpha=0.5).set_callbacks(checkpoint(path))
     before = shown(model)
-    with pytest.raises(ValueError, match="was left by another fit"):
+    with pytest.raises(ValueError, match="was saved by another fit"):
         model.fit(X, NAMES)
     assert shown(model) == before
+
+
+STATE = ("content", "state")
+
+
+def unmonitored(plain, arrays):
+    for place in (("plan", "monitor"), ("history", "best_validation_score")):
+        plain = replaced(plain, (*STATE, *place), False if place[0] == "plan" else None)
+    for curve in ("validation_loss_curve", "validation_scores"):
+        plain = replaced(plain, (*STATE, "history", curve), None)
+    return plain, arrays
+
+
+def longer(plain, arrays):
+    plain = replaced(plain, (*STATE, "plan", "max_iter"), 99)
+    for curve in ("loss_curve", "learning_rate_scales", "validation_loss_curve", "validation_scores"):
+        plain = replaced(plain, (*STATE, "history", curve), [1.0] * 13)
+    return plain, arrays
+
+
+def in_float64(plain, arrays):
+    return plain, [a.astype(np.float64) if a.dtype == np.float32 else a for a in arrays]
+
+
+@pytest.mark.parametrize(
+    ("edit", "match"),
+    [
+        (unmonitored, "a fit of 3 epochs with monitor=True has None scores"),
+        (longer, "a fit of 13 epochs, of at most 12, has 13 losses"),
+        (in_float64, "the network of the saved fit is .*'float64'.*, the parameters ask for .*'float32'"),
+    ],
+)
+def test_a_state_that_does_not_fit_the_parameters_is_refused(edit, match, path):
+    """Each of these files fits together, and has the hashes of this fit: somebody made it on purpose."""
+    crashed("defaults", path)
+    plain, arrays = edit(*read_archive(path))
+    write_archive(path, plain, arrays)
+    assert load(path).n_iter_ > 0
+    with pytest.raises(ValueError, match=match):
+        fit_of("defaults", checkpoint(path))
 
 
 # --- searches ----------------------------------------------------------------------------------------------
@@ -436,7 +476,7 @@ def test_fits_that_share_a_path_are_refused_if_they_are_to_go_on(path):
     model = TinyClassifier(hidden_layer_sizes=4, max_iter=4, random_state=0)
     model.set_callbacks(Checkpoint(path, resume=True))
     search = GridSearchCV(model, {"alpha": [1e-4, 1e-2]}, cv=2, error_score="raise")
-    with pytest.raises(ValueError, match="was left by another fit"):
+    with pytest.raises(ValueError, match="was saved by another fit"):
         search.fit(X, NAMES)
 
 

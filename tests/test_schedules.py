@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from sklearn.neural_network._stochastic_optimizers import SGDOptimizer
 
-from tinyclf import SGD, Dense, Network, TrainState, train
+from tinyclf import SGD, Dense, Network, train
 from tinyclf.schedules import constant, cosine, flat_cosine, inverse_scaling, linear, lowered
+from tinyclf.state import TrainState
 
 
 def test_schedules_are_their_formulas():
@@ -112,5 +113,5 @@ def test_the_scale_of_the_state_multiplies_the_learning_rate_until_it_is_changed
     np.testing.assert_array_equal(scaled.network.theta, plain.network.theta)
     scaled.use(SGD(0.1))
     assert scaled.scale == 0.25
-    scaled.use(SGD(0.1), afresh=True)
-    assert (scaled.scale, scaled.t) == (1.0, 0)
+    scaled.use(SGD(0.1), reset=True)
+    assert (scaled.scale, scaled.optimizer_state.t) == (1.0, 0)

@@ -19,6 +19,10 @@ from tinyclf.targets import (
 )
 
 
+def decoded(labels, z):
+    return labels.named(labels.codes(z))
+
+
 def encode(y):
     labels = Labels.of(y)
     return labels.classes, labels.encode(y)
@@ -115,19 +119,19 @@ def test_one_label_per_row():
     targets = labels.encode(SPECIES)
     assert targets.tolist() == [1, 0, 0, 1]
     np.testing.assert_array_equal(labels.restore(targets), SPECIES)
-    assert labels.answers(targets)[0] is targets
+    assert labels.codes_per_label(targets)[0] is targets
     # The first of the most probable classes, also where a single logit is the log-odds.
     assert labels.codes(np.array([[0.0], [-1.0], [1e-9]])).tolist() == [0, 0, 1]
     assert labels.codes(np.array([[1.0, 1.0], [0.0, 0.1]])).tolist() == [0, 1]
-    assert labels.decode(np.array([[0.0], [1.0]])).tolist() == ["a", "b"]
+    assert decoded(labels, np.array([[0.0], [1.0]])).tolist() == ["a", "b"]
     assert labels.hits(np.array([[1.0], [1.0], [-1.0], [-1.0]]), targets).tolist() == [
         True,
         False,
         True,
         False,
     ]
-    assert labels.mass(targets, WEIGHT).tolist() == [2.0, 6.0]
-    assert labels.mass(targets[1:3], WEIGHT[1:3]).tolist() == [2.0, 0.0]
+    assert labels.total_weight(targets, WEIGHT).tolist() == [2.0, 6.0]
+    assert labels.total_weight(targets[1:3], WEIGHT[1:3]).tolist() == [2.0, 0.0]
     assert labels.frequencies(targets, WEIGHT).tolist() == [0.25, 0.75]
     np.testing.assert_allclose(labels.factors("balanced", targets, WEIGHT / 100), [8 / 2 / 2, 8 / 2 / 6])
     assert labels.scores(np.array([[1.0, 3.0]])).tolist() == [2.0]
@@ -163,12 +167,12 @@ def test_several_labels_per_row():
         np.testing.assert_array_equal(targets, SETS)
         assert labels.restore(targets).dtype == np.intp
         np.testing.assert_array_equal(labels.restore(targets), SETS)
-        np.testing.assert_array_equal(np.column_stack(labels.answers(targets)), SETS)
-        decoded = labels.decode(Z)
-        assert scipy.sparse.issparse(decoded) == scipy.sparse.issparse(y)
-        decoded = decoded.toarray() if scipy.sparse.issparse(y) else decoded
-        assert decoded.tolist() == [[1, 0, 0], [0, 1, 0], [0, 0, 0], [0, 1, 1]]
-        assert decoded.dtype == np.intp
+        np.testing.assert_array_equal(np.column_stack(labels.codes_per_label(targets)), SETS)
+        found = decoded(labels, Z)
+        assert scipy.sparse.issparse(found) == scipy.sparse.issparse(y)
+        found = found.toarray() if scipy.sparse.issparse(y) else found
+        assert found.tolist() == [[1, 0, 0], [0, 1, 0], [0, 0, 0], [0, 1, 1]]
+        assert found.dtype == np.intp
         # A row is right where all its labels are.
         assert labels.hits(Z, targets).tolist() == [False, False, True, True]
         yes = np.average(SETS, axis=0, weights=WEIGHT)
@@ -200,10 +204,10 @@ def test_probabilities_of_the_classes():
     assert labels.classes.tolist() == [0, 1]
     assert labels.restore(targets) is targets
     # What is most probable, the first of them in a tie.
-    assert labels.answers(targets)[0].tolist() == [1, 0, 0, 1]
+    assert labels.codes_per_label(targets)[0].tolist() == [1, 0, 0, 1]
     z = np.array([[1.0], [1.0], [-1.0], [-1.0]])
     assert labels.hits(z, targets).tolist() == [True, False, True, False]
-    np.testing.assert_allclose(labels.mass(targets, WEIGHT), [2.25, 5.75], rtol=1e-15)
+    np.testing.assert_allclose(labels.total_weight(targets, WEIGHT), [2.25, 5.75], rtol=1e-15)
     np.testing.assert_allclose(labels.frequencies(targets, WEIGHT), [2.25 / 8, 5.75 / 8], rtol=1e-15)
     np.testing.assert_array_equal(labels.for_loss(targets, 1), SHARES[:, 1:])
     assert labels.for_loss(targets, 2) is targets
@@ -252,7 +256,7 @@ def test_the_labels_of_a_part_are_those_known_or_named():
             None,
             first,
             True,
-            "^soft_targets=True, but the model was trained on one label per row; set it back$",
+            "^soft_targets=True, but the model was trained on one label per row; set soft_targets back$",
         ),
         (
             ["a", "b"],
@@ -260,8 +264,8 @@ def test_the_labels_of_a_part_are_those_known_or_named():
             False,
             r"^`classes=\['a', 'b'\]` is not the same as .*, was: array\(\['a', 'b', 'c'\]",
         ),
-        ([], None, False, r"at least one and none of them nan, got \[\]"),
-        ([0.0, np.nan], None, False, r"at least one and none of them nan, got \[0.0, nan\]"),
+        ([], None, False, r"at least one and none of them NaN, got \[\]"),
+        ([0.0, np.nan], None, False, r"at least one and none of them NaN, got \[0.0, nan\]"),
         ([["a"]], None, False, r"got \[\['a'\]\]"),
     ]:
         with pytest.raises(ValueError, match=match):

@@ -1,4 +1,4 @@
-"""The foils fail as they should, and the headline experiment shows it."""
+"""The unstable losses fail as described, and the main experiment shows it."""
 
 import dataclasses
 
@@ -10,15 +10,20 @@ from tinyclf import Loss, cross_entropy, cross_entropy_grad, log_softmax, logsum
 from tinyclf.gradcheck import gradient_error
 from tinyclf.teaching import experiments
 from tinyclf.teaching.experiments import QUIET, SCALED, STEEP, UNSCALED
-from tinyclf.teaching.foils import LOSSES, evaluate
+from tinyclf.teaching.naive_losses import LOSSES, evaluate
 
 INF, NAN = np.inf, np.nan
 NAIVE = (teaching.naive_cross_entropy, teaching.naive_cross_entropy_grad)
 CLIPPED = (teaching.clipped_cross_entropy, teaching.clipped_cross_entropy_grad)
-SHIFTED = (teaching.shifted_cross_entropy, teaching.shifted_cross_entropy_grad)
-PADDED = (teaching.padded_cross_entropy, teaching.padded_cross_entropy_grad)
-TEXTBOOK = tuple(lambda z, y, i=i, **kinds: evaluate(LOSSES["textbook"], z, y, **kinds)[i] for i in range(2))
-FOILS = {"naive": NAIVE, "shifted": SHIFTED, "clipped": CLIPPED, "padded": PADDED, "textbook": TEXTBOOK}
+
+
+def functions_of(name):
+    """Loss and gradient as two functions, computed by `evaluate`."""
+    return tuple(lambda z, y, i=i, **kinds: evaluate(LOSSES[name], z, y, **kinds)[i] for i in range(2))
+
+
+SHIFTED, PADDED, TEXTBOOK = map(functions_of, ("shifted", "padded", "textbook"))
+UNSTABLE = {"naive": NAIVE, "shifted": SHIFTED, "clipped": CLIPPED, "padded": PADDED, "textbook": TEXTBOOK}
 STABLE = (cross_entropy, cross_entropy_grad)
 
 
@@ -59,23 +64,23 @@ def test_naive_dies_where_exp_overflows(dtype, last):
     assert value(alive, [0]).dtype == dtype
 
 
-@pytest.mark.parametrize("functions", FOILS.values(), ids=FOILS)
+@pytest.mark.parametrize("functions", UNSTABLE.values(), ids=UNSTABLE)
 @pytest.mark.parametrize("smoothing", [0.0, 0.3])
-def test_foils_equal_the_stable_loss_where_nothing_overflows_or_clips(functions, smoothing):
+def test_unstable_losses_equal_the_stable_loss_where_nothing_overflows_or_clips(functions, smoothing):
     rng = np.random.default_rng(0)
     z = rng.normal(size=(30, 5))
     for y in (rng.integers(5, size=30), rng.uniform(size=(30, 5))):
-        for foil, stable in zip(functions, STABLE, strict=True):
+        for unstable, stable in zip(functions, STABLE, strict=True):
             np.testing.assert_allclose(
-                foil(z, y, label_smoothing=smoothing),
+                unstable(z, y, label_smoothing=smoothing),
                 stable(z, y, label_smoothing=smoothing),
                 rtol=1e-4 if functions is PADDED else 1e-9,
                 atol=1e-5 if functions is PADDED else 1e-12,
             )
 
 
-@pytest.mark.parametrize("functions", FOILS.values(), ids=FOILS)
-def test_gradients_of_the_foils_are_those_of_their_own_formula(functions):
+@pytest.mark.parametrize("functions", UNSTABLE.values(), ids=UNSTABLE)
+def test_gradients_of_unstable_losses_are_those_of_their_own_formula(functions):
     value, grad = functions
     rng = np.random.default_rng(0)
     z = rng.normal(scale=3, size=(1, 4))
@@ -125,7 +130,7 @@ def test_on_unscaled_digits_naive_dies_clipped_stalls_and_stable_learns(dtype):
     accuracy = {name: [] for name in ("naive", "clipped", "stable")}
     for outcome in UNSCALED.outcomes(accuracy, range(3), dtype):
         accuracy[outcome.name].append(outcome.accuracy)
-        assert len(outcome.curve) == len(outcome.silent) == 30
+        assert len(outcome.curve) == len(outcome.no_gradient) == 30
         if outcome.name == "naive":
             assert outcome.first_nonfinite_step <= 22  # within the first epoch
             assert np.isnan(outcome.accuracy)
@@ -136,10 +141,10 @@ def test_on_unscaled_digits_naive_dies_clipped_stalls_and_stable_learns(dtype):
         if outcome.name == "clipped":
             assert outcome.curve[-1] < 16.2
             assert outcome.true_loss > 10 * outcome.curve[-1]
-            assert min(outcome.silent) > 0.3
+            assert min(outcome.no_gradient) > 0.3
             np.testing.assert_allclose(outcome.recall.mean(), outcome.accuracy, atol=0.05)
         if outcome.name == "stable":
-            assert not any(outcome.silent)
+            assert not any(outcome.no_gradient)
     assert np.mean(accuracy["stable"]) > 0.95
     assert np.mean(accuracy["clipped"]) < 0.5
 
@@ -176,7 +181,7 @@ def test_the_first_nonfinite_step_counts_the_epochs_before_it():
     assert outcome.name == "breaks"
 
 
-def test_silent_rows_are_wrong_rows_without_a_gradient():
+def test_no_gradient_counts_the_wrong_rows_without_a_gradient():
     class NoGradient(type(LOSSES["stable"])):
         def rows(self, z, y, dz, t):
             losses = super().rows(z, y, dz, t)
@@ -187,7 +192,7 @@ def test_silent_rows_are_wrong_rows_without_a_gradient():
 
     network, outcome = dataclasses.replace(UNSCALED, epochs=3).train("none", 0, loss=NoGradient())
     X, _, y, _ = UNSCALED.data(0)
-    assert outcome.silent == 3 * [np.mean(network.logits(X).argmax(axis=1) != y)]
+    assert outcome.no_gradient == 3 * [np.mean(network.logits(X).argmax(axis=1) != y)]
 
 
 def test_watching_a_loss_does_not_change_the_training():
@@ -206,7 +211,7 @@ def test_the_set_up_in_words_is_that_of_the_parts(experiment):
     assert (f"-{experiment.hidden}-") in words
     assert f"{experiment.optimizer.learning_rate:g}" in words
     assert f"batch {experiment.batch_size}, {experiment.epochs} epochs" in words
-    assert ("mean-centred" in words) is experiment.centred
+    assert ("centered" in words) is experiment.centered
     assert ("falling to 0" in words) is (experiment.schedule(0.5) < 1)
     assert experiment.data(0)[0].max() - experiment.data(0)[0].min() >= experiment.white
 
@@ -219,13 +224,13 @@ def test_centring_uses_the_training_rows_only():
 
 
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
-def test_foils_compute_soft_targets_in_the_type_of_the_logits_too(dtype):
-    for value, grad in FOILS.values():
+def test_unstable_losses_compute_soft_targets_in_the_type_of_the_logits_too(dtype):
+    for value, grad in UNSTABLE.values():
         z, y = np.zeros((2, 3), dtype), np.full((2, 3), 1 / 3)
         assert value(z, y).dtype == grad(z, y).dtype == dtype
 
 
-def test_foils_refuse_what_the_stable_loss_refuses():
+def test_unstable_losses_refuse_what_the_stable_loss_refuses():
     for bad in ([["1", "2"]], [[True, False]]):
         with pytest.raises(TypeError, match="real numbers"):
             teaching.naive_cross_entropy(bad, [0])

@@ -25,15 +25,14 @@ from tinyclf import (
     SigmoidCrossEntropy,
     SoftmaxCrossEntropy,
     Tanh,
-    TrainState,
-    Workspace,
+    TinyClassifier,
+    optimizers,
     softmax,
     train,
 )
 from tinyclf.objective import as_objective
-from tinyclf.scaling import Scaling
 from tinyclf.schedules import linear
-from tinyclf.stopping import Plateau
+from tinyclf.state import TrainState
 from tinyclf.teaching import NaiveSoftmaxCrossEntropy
 from tinyclf.training import euclidean_norm
 
@@ -233,7 +232,7 @@ def test_mostly_empty_rows_stay_sparse_up_to_the_first_dense_layer(kind, density
 
 
 class Free(Dense):
-    decayed = ()
+    regularized = ()
 
 
 def test_a_penalty_on_nothing_is_none():
@@ -258,14 +257,12 @@ class Mixed(Mixin, Dense):
 
 def test_the_penalty_on_many_weights_is_the_formula():
     network = Network([Dense(300)], 300, dtype="float64", seed=0)
-    workspace, W = Workspace(network, 1), network.penalised
-    workspace.gradient[...] = 1.0
-    objective = as_objective(
-        network, np.ones((1, 300)), [0], loss=SoftmaxCrossEntropy(), rows=None, sample_weight=None, alpha=1.0
-    )
-    assert objective.add_penalty(0.5, network, workspace) == pytest.approx(0.25 * np.sum(W**2), rel=1e-12)
-    np.testing.assert_allclose(workspace.gradient[: W.size], 1.0 + 0.5 * W, rtol=1e-15)
-    assert (workspace.gradient[W.size :] == 1.0).all()
+    W, kinds = network.regularized, {"loss": SoftmaxCrossEntropy(), "rows": None, "sample_weight": None}
+    objective = as_objective(network, np.ones((1, 300)), [0], alpha=1.0, batch_size=1, **kinds)
+    objective.gradient[...] = 1.0
+    assert objective.add_penalty(0.5) == pytest.approx(0.25 * np.sum(W**2), rel=1e-12)
+    np.testing.assert_allclose(objective.gradient[: W.size], 1.0 + 0.5 * W, rtol=1e-15)
+    assert (objective.gradient[W.size :] == 1.0).all()
 
 
 def test_a_dense_layer_with_a_forward_or_buffers_of_ones_own_reads_dense_rows():
@@ -374,42 +371,55 @@ def test_what_fades_in_dead_units_does_not_end_in_subnormal_numbers(optimizer, d
         return int(((vector != 0) & (np.abs(vector) < np.finfo(dtype).tiny)).sum())
 
     state = trained()
-    moments = vars(state.vectors)["M" if isinstance(optimizer, Adam) else "u"]
+    moments = vars(state.optimizer_state)["M" if isinstance(optimizer, Adam) else "u"]
     assert subnormal(moments) == subnormal(state.network.theta) == 0
     assert (moments == 0).any()
-    monkeypatch.setattr(TrainState, "sweep", lambda self, decayed: None)
-    unswept = trained()
-    assert subnormal(vars(unswept.vectors)["M" if isinstance(optimizer, Adam) else "u"]) > 0
-    np.testing.assert_allclose(state.network.theta, unswept.network.theta, rtol=1e-5, atol=1e-28)
+    monkeypatch.setattr(optimizers, "flush_subnormals", lambda vector: None)
+    unflushed = trained()
+    assert subnormal(vars(unflushed.optimizer_state)["M" if isinstance(optimizer, Adam) else "u"]) > 0
+    np.testing.assert_allclose(state.network.theta, unflushed.network.theta, rtol=1e-5, atol=1e-28)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize(("optimizer", "fading"), [(Adam(), "M"), (SGD(0.1, 0.9, True), "u"), (SGD(0.1), "")])
-def test_a_sweep_sets_to_zero_what_is_next_to_nothing_and_nothing_else(optimizer, fading, dtype):
+@pytest.mark.parametrize(
+    ("optimizer", "flushed"), [(Adam(), "M"), (SGD(0.1, 0.9, True), "u"), (SGD(0.1), "")]
+)
+def test_a_flush_sets_to_zero_what_is_next_to_nothing_and_nothing_else(optimizer, flushed, dtype):
     small = 2.0**26 * np.finfo(dtype).tiny
-    network = Network([Dense(400)], 100, dtype=dtype)  # more weights than are looked at at a time
-    values = np.resize(np.array([small / 2, -small / 2, small, -small, 1.0, -1.0, 0.0], dtype), 40_400)
-    swept = np.where(np.abs(values) < small, 0, values)
-    for decayed in (True, False):
-        state = TrainState(network, optimizer)
-        for views, name in [(network, "theta"), *((state.vectors, name) for name in optimizer.vectors())]:
-            setattr(views, name, values)
-        state.sweep(decayed)
-        np.testing.assert_array_equal(network.theta[:40_000], (swept if decayed else values)[:40_000])
-        np.testing.assert_array_equal(network.theta[40_000:], values[40_000:])
-        for name, vector in vars(state.vectors).items():
-            np.testing.assert_array_equal(vector, swept if name == fading else values)
+    theta = np.empty(80_400, dtype)  # more than is looked at at a time
+    values = np.resize(np.array([small / 2, -small / 2, small, -small, 1.0, -1.0, 0.0], dtype), theta.size)
+    zeroed = np.where(np.abs(values) < small, 0, values)
+
+    class Stays(type(optimizer)):
+        def update(self, g, s, rate):
+            g[...] = 0.0
+
+    kept = Stays(**vars(optimizer))
+    for t in (98, 99):
+        for decays in (True, False):
+            theta[...], s = values, kept.init(theta)
+            s.t = t
+            for name in s.arrays:
+                setattr(s, name, values)
+            kept.step(theta, np.zeros_like(theta), s, 0.1, theta[:80_000] if decays else None)
+            now = t == 99  # that was step 100
+            np.testing.assert_array_equal(theta[:80_000], (zeroed if now and decays else values)[:80_000])
+            np.testing.assert_array_equal(theta[80_000:], values[80_000:])
+            for name, array in s.arrays.items():
+                np.testing.assert_array_equal(array, zeroed if now and name == flushed else values)
 
 
 @pytest.mark.parametrize(
-    ("kinds", "decayed"),
+    ("kinds", "decays"),
     [({}, False), ({"alpha": 1e-9}, True), ({"optimizer": SGD(0.1, weight_decay=1e-9)}, True)],
 )
-def test_training_sweeps_every_hundred_steps(kinds, decayed, monkeypatch):
+def test_training_flushes_weights_that_decay_every_hundred_steps(kinds, decays, monkeypatch):
     calls = []
-    monkeypatch.setattr(TrainState, "sweep", lambda self, decayed: calls.append((self.t, decayed)))
-    list(train(Network([Dense(2)], 1, seed=0), [[1.0]], [0], epochs=250, **kinds))
-    assert calls == [(100, decayed), (200, decayed)]
+    network = Network([Dense(2)], 1, seed=0)
+    flushes = lambda vector: calls.append(np.shares_memory(vector, network.regularized))  # noqa: E731
+    monkeypatch.setattr(optimizers, "flush_subnormals", flushes)
+    list(train(network, [[1.0]], [0], epochs=250, **kinds))
+    assert calls == ([True, True] if decays else [])
 
 
 def exploding(**options):
@@ -532,7 +542,7 @@ def test_bad_arguments_are_named_before_anything_happens(options, error, match):
 def test_a_state_brings_its_own_optimizer_and_seed():
     state = TrainState(Network([Dense(2)], 3), Adam())
     for options in ({"optimizer": Adam()}, {"seed": 0}):
-        with pytest.raises(ValueError, match="state brings its own optimizer and seed"):
+        with pytest.raises(ValueError, match="state has its own optimizer and seed"):
             train(state.network, np.ones((2, 3)), [0, 1], state=state, **options)
 
 
@@ -572,7 +582,7 @@ def test_a_stop_in_the_middle_of_an_epoch_reports_what_was_done(bad):
         assert reports[0].first_nonfinite == bad
         assert len(seen) == n_seen * len(reports)
         assert len(reports) == (1 if mode == "stop" else 2)
-        assert state.t == (bad - 1 if mode == "stop" else 10)
+        assert state.optimizer_state.t == (bad - 1 if mode == "stop" else 10)
         assert np.isnan(reports[0].loss)
         # It is that of the last batch, which may not have been reached.
         assert np.isnan(reports[0].gradient_norm) == (mode == "stop" and bad < 5)
@@ -607,7 +617,7 @@ def test_a_logit_that_is_not_finite_counts_even_where_the_loss_is(value):
 @pytest.mark.parametrize("value", [np.inf, -np.inf, np.nan])
 def test_any_parameter_that_is_not_finite_after_the_last_step_is_noticed(value):
     class Breaks(SGD):
-        def update(self, g, s, t, rate):
+        def update(self, g, s, rate):
             g[...] = 0.0
             g[-1] = value
 
@@ -642,11 +652,11 @@ def test_the_largest_input_is_that_of_the_failing_batch():
     error = caught.value
     assert (error.epoch, error.batch, error.largest_input, error.scaled) == (7, 3, 2.0, False)
     assert error.learning_rate == pytest.approx(0.1 * 0.5 / 3)
-    assert (state.epoch, state.t) == (6, 2)
-    network.scaling = Scaling.of(X)
+    assert (state.epoch, state.optimizer_state.t) == (6, 2)
     BreaksAtThree.calls = 2
+    model = TinyClassifier((), loss=BreaksAtThree(), random_state=0, early_stopping=False)
     with pytest.raises(DivergenceError, match="batch 1: .*Lower the learning rate") as caught:
-        list(train(network, X, [0] * 5, loss=BreaksAtThree(), **kinds))
+        model.fit(X, [0, 1, 0, 1, 0])
     assert caught.value.scaled is True
 
 
@@ -682,18 +692,18 @@ def test_a_copied_state_goes_on_like_the_original():
     np.testing.assert_array_equal(state.network.theta, twin.network.theta)
 
 
-def test_another_optimizer_keeps_the_vectors_it_shares():
+def test_another_optimizer_keeps_the_arrays_of_the_same_name():
     state = TrainState(Network([Dense(2)], 3, seed=0), SGD(0.1, 0.9))
-    state.vectors.u += 1.0
-    state.t = 7
+    state.optimizer_state.u += 1.0
+    state.optimizer_state.t = 7
     state.use(SGD(0.2, 0.5))
-    assert state.t == 7
+    assert state.optimizer_state.t == 7
     state.use(SGD(0.2, 0.5, nesterov=True))
-    assert state.t == 0
-    assert state.vectors.u.all()
-    assert not state.vectors.w.any()
+    assert state.optimizer_state.t == 0
+    assert state.optimizer_state.u.all()
+    assert not state.optimizer_state.w.any()
     state.use(Adam())
-    assert set(vars(state.vectors)) == {"M", "V"}
+    assert set(state.optimizer_state.arrays) == {"M", "V"}
 
 
 def test_a_long_gradient_is_shortened_and_a_short_one_left_alone():
@@ -732,16 +742,62 @@ def test_the_length_of_a_vector_is_summed_in_float64():
     assert euclidean_norm(vector) == pytest.approx(np.linalg.norm(vector.astype("float64")), rel=1e-14)
 
 
-def test_a_snapshot_keeps_its_plateau():
-    state = TrainState(Network([Dense(2)], 1), SGD())
-    state.plateau = Plateau(0.0, 3)
-    snapshot = state.snapshot()
-    state.plateau.reached(1.0)
-    state.plateau.reached(2.0)
-    for _ in range(2):
-        state.restore(snapshot)
-        assert (state.plateau.without_gain, state.plateau.best_loss) == (0, np.inf)
-        state.plateau.reached(3.0)
+def trained_state(optimizer=None):
+    X, y = DIGITS[:60] / 16, LABELS[:60]
+    network = Network([Dense(6), ReLU(), Dropout(0.2), Dense(10)], 64, seed=0)
+    state = TrainState(network, optimizer or Adam(), seed=0)
+    state.scale = 0.5
+    list(train(network, X, y, state=state, epochs=2))
+    return state
+
+
+def trained_on(state):
+    list(train(state.network, DIGITS[:60] / 16, LABELS[:60], state=state, epochs=2))
+    return state.network.theta
+
+
+@pytest.mark.parametrize("optimizer", [Adam(), SGD(0.1), SGD(0.1, 0.9, True)], ids=repr)
+def test_a_copy_and_the_dict_of_a_state_are_independent_and_train_to_the_same_bits(optimizer):
+    state = trained_state(optimizer)
+    theta, d, twin = state.network.theta.copy(), state.to_dict(), state.copy()
+    assert set(d) == {"optimizer", "t", "arrays", "generators", "scale", "epoch"}
+    assert (d["t"], d["scale"], d["epoch"], d["optimizer"]) == (4, 0.5, 2, optimizer)
+    expected = trained_on(state).copy()
+    np.testing.assert_array_equal(twin.network.theta, theta)
+    np.testing.assert_array_equal(trained_on(twin), expected)
+    for _ in range(2):  # d is not changed by what is made of it
+        network = state.network.copy()
+        network.theta = theta
+        np.testing.assert_array_equal(trained_on(TrainState.from_dict(network, d)), expected)
+
+
+@pytest.mark.parametrize(
+    ("changes", "match"),
+    [
+        ({"optimizer": "adam"}, "optimizer must be an instance of Optimizer, got 'adam'"),
+        ({"arrays": {"M": np.zeros(3, "float32")}}, r"must have the arrays \['M', 'V'\], got"),
+        ({"M": np.zeros(3, "float32")}, r"state 'M' must be an array float32\(8,\), got float32\(3,\)"),
+        ({"V": np.zeros(8)}, r"state 'V' must be an array float32\(8,\), got float64\(8,\)"),
+        ({"V": None}, "got None"),
+        ({"t": -1}, "t must be a whole number >= 0, got -1"),
+        ({"t": 1.0}, "t must be a whole number >= 0, got 1.0"),
+        ({"epoch": True}, "epoch must be a whole number >= 0, got True"),
+        ({"epoch": -1}, "epoch must be a whole number"),
+        ({"scale": np.nan}, "scale must be a finite number >= 0, got nan"),
+        ({"scale": np.inf}, "got inf"),
+        ({"scale": -0.5}, "got -0.5"),
+        ({"scale": "1"}, "got '1'"),
+        ({"generators": [np.random.default_rng(0)]}, "must have two random generators"),
+        ({"generators": [0, 1]}, "must have two random generators"),
+    ],
+)
+def test_a_state_that_cannot_be_is_refused(changes, match):
+    network = Network([Dense(2)], 3, seed=0)
+    d = TrainState(network, Adam()).to_dict()
+    for name, value in changes.items():
+        (d["arrays"] if name in "MV" else d)[name] = value
+    with pytest.raises((TypeError, ValueError), match=match):
+        TrainState.from_dict(network, d)
 
 
 def test_training_on_chosen_rows_is_training_on_a_copy_of_them():

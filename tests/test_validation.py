@@ -2,6 +2,7 @@
 
 import copy
 import warnings
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -14,18 +15,11 @@ from sklearn.preprocessing import StandardScaler
 from table import PLAIN
 from test_classifier import Interrupts
 
-from tinyclf import SGD, TinyClassifier
-from tinyclf.stopping import Best
+from tinyclf import SGD, TinyClassifier, validation
+from tinyclf.dataset import Dataset
+from tinyclf.early_stopping import BestWeights
+from tinyclf.plan import ENOUGH_ROWS, FitPlan, is_a_toy, n_held_evenly
 from tinyclf.targets import Labels
-from tinyclf.validation import (
-    ENOUGH_ROWS,
-    Sample,
-    Validation,
-    hold_out,
-    hold_out_fairly,
-    is_a_toy,
-    share_to_hold_out,
-)
 
 # The subject is what is measured, not whether a few epochs are enough.
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -46,7 +40,32 @@ def quick(**parameters):
 
 def sample_of(X, y):
     labels = Labels.of(y)
-    return Sample(labels, X, labels.encode(y), None, None, (X, y))
+    return Dataset(X, labels, labels.encode(y), None, None, X)
+
+
+def hold_out(data, fraction, rng):
+    """The rows to train on and those held out, as with early_stopping=True."""
+    plan = FitPlan.resolve(TinyClassifier(early_stopping=True, validation_fraction=fraction), data)
+    train, held = validation.hold_out(data, plan, rng)
+    assert (len(train), len(held)) == (plan.n_train, plan.n_validation)
+    return train, data.take(held)
+
+
+def hold_out_evenly(data, fraction, rng):
+    """The same as with early_stopping="auto"."""
+    plan = SimpleNamespace(
+        validation="even", validation_fraction=fraction, n_validation=n_held_evenly(data, fraction)
+    )
+    if plan.n_validation == 0:
+        plan.validation = "none"
+    train, held = validation.hold_out(data, plan, rng)
+    assert len(held) == plan.n_validation
+    return train, data.take(held)
+
+
+def fraction_held_out(fraction, n):
+    data = Dataset(np.arange(float(n))[:, None], Labels(np.array([0, 1])), np.arange(n) % 2, None, None, None)
+    return FitPlan.resolve(TinyClassifier(validation_fraction=fraction), data).validation_fraction
 
 
 def epoch_by_epoch(epochs, **parameters):
@@ -228,9 +247,9 @@ def test_a_bad_scorer_is_named():
         quick(scoring="precise").fit(X, Y, **VALIDATION)
     with pytest.raises(TypeError, match="scoring must return a number, got 'good'"):
         quick(scoring=lambda *_: "good").fit(X, Y, **VALIDATION)
-    nothing = Sample(Labels.of(NAMES), IRIS, SPECIES, np.zeros(150), None, (IRIS, NAMES))
-    with pytest.raises(ValueError, match="none of them with a weight above 0"):
-        Validation(nothing, None, "loss")
+    classes = {"setosa": 0.0, "versicolor": 1.0, "virginica": 1.0}
+    with pytest.raises(ValueError, match=r"X_val.*sum to 0\.0; at least one of the 20 rows must count"):
+        quick(class_weight=classes).fit(X, Y, X_val=X_VAL[:20], y_val=["setosa"] * 20)
 
 
 # --- rows held out -----------------------------------------------------------------------------------------
@@ -317,7 +336,7 @@ def test_auto_holds_out_where_there_is_enough(n, case, by_default, otherwise):
 
 
 def test_the_share_that_auto_holds_out_is_larger_of_few_rows():
-    assert [share_to_hold_out("auto", n) for n in (10, 100, 200, 400, 500, 10**6)] == [
+    assert [fraction_held_out("auto", n) for n in (10, 100, 200, 400, 500, 10**6)] == [
         0.5,
         0.5,
         0.5,
@@ -325,7 +344,7 @@ def test_the_share_that_auto_holds_out_is_larger_of_few_rows():
         0.2,
         0.2,
     ]
-    assert [share_to_hold_out(0.3, n) for n in (10, 1000)] == [0.3, 0.3]
+    assert [fraction_held_out(0.3, n) for n in (10, 1000)] == [0.3, 0.3]
 
 
 @pytest.mark.parametrize("make", [np.asarray, scipy.sparse.csr_array])
@@ -336,8 +355,8 @@ def test_a_toy_is_one_class_or_less_than_ten_different_rows(make):
     assert is_a_toy(sample_of(make(rows % 9), two))
     assert is_a_toy(sample_of(make(rows), one))
     labels, weight = Labels.of(two), (np.arange(50) < 9).astype(float)
-    assert is_a_toy(Sample(labels, make(rows), labels.encode(two), weight, None, None))
-    assert is_a_toy(Sample(labels, make(rows), labels.encode(two), (two == 1).astype(float), None, None))
+    assert is_a_toy(Dataset(make(rows), labels, labels.encode(two), weight, None, None))
+    assert is_a_toy(Dataset(make(rows), labels, labels.encode(two), (two == 1).astype(float), None, None))
 
 
 @pytest.mark.parametrize("fraction", [0.05, 0.1, 0.2, 1 / 3, 0.5])
@@ -346,7 +365,7 @@ def test_a_fair_hold_out_has_of_each_class_its_share_and_trains_on_each(fraction
         rng = np.random.default_rng(seed)
         counts = rng.integers(1, 30, size=rng.integers(2, 6))
         y = rng.permutation(np.repeat(np.arange(len(counts)), counts))
-        train, held = hold_out_fairly(sample_of(np.arange(float(len(y)))[:, None], y), fraction, rng)
+        train, held = hold_out_evenly(sample_of(np.arange(float(len(y)))[:, None], y), fraction, rng)
         assert sorted([*train, *held.X[:, 0].astype(int)]) == list(range(len(y)))
         assert (np.bincount(y[train], minlength=len(counts)) > 0).all()
         of_each = np.bincount(held.targets, minlength=len(counts))
@@ -364,7 +383,7 @@ def test_a_fair_hold_out_of_half_has_rows_of_each_class_on_both_sides():
         rng = np.random.default_rng(seed)
         counts = rng.integers(2, 12, size=rng.integers(2, 6))
         y = rng.permutation(np.repeat(np.arange(len(counts)), counts))
-        train, held = hold_out_fairly(sample_of(np.arange(float(len(y)))[:, None], y), 0.5, rng)
+        train, held = hold_out_evenly(sample_of(np.arange(float(len(y)))[:, None], y), 0.5, rng)
         assert set(y[train]) == set(held.targets) == set(y), (seed, counts)
 
 
@@ -449,7 +468,7 @@ def test_rules_of_sgd_change_neither_adam_nor_lbfgs(learning_rate):
         ruled = quick(solver=solver, n_iter_no_change=2, learning_rate=learning_rate).fit(X, Y, **VALIDATION)
         assert ruled.n_iter_ == plain.n_iter_
         np.testing.assert_array_equal(ruled.network_.theta, plain.network_.theta)
-        assert ruled._state.scale == 1.0
+        assert ruled._state.training.scale == 1.0
 
 
 def test_a_batch_larger_than_the_rows_that_are_left_is_named():
@@ -564,12 +583,12 @@ def test_a_partial_fit_that_fails_in_its_measuring_changes_nothing():
     model = quick(learning_rate="adaptive", solver="sgd").fit(X, Y, **VALIDATION)
     twin = copy.deepcopy(model)
     model.set_params(scoring=fails)
+    before = model._state
     with pytest.raises(RuntimeError, match="no score today"):
         model.partial_fit(X, Y, **VALIDATION)
     model.set_params(scoring=None)
-    assert {k: v for k, v in vars(model).items() if isinstance(v, (list, float))} == {
-        k: v for k, v in vars(twin).items() if isinstance(v, (list, float))
-    }
+    assert model._state is before
+    assert before.history == twin._state.history
     for one in (model, twin):
         one.partial_fit(X, Y, **VALIDATION)
     np.testing.assert_array_equal(model.network_.theta, twin.network_.theta)
@@ -577,9 +596,9 @@ def test_a_partial_fit_that_fails_in_its_measuring_changes_nothing():
 
 
 def test_the_first_of_equal_scores_is_the_best():
-    best = Best()
+    best = BestWeights()
     for epoch, score in enumerate([0.5, 1.0, 1.0, np.nan], 1):
-        best.offer(score, np.array([float(epoch)]), epoch)
+        best.record(score, np.array([float(epoch)]), epoch)
     assert (best.epoch, best.theta.tolist(), best.score) == (2, [2.0], 1.0)
 
 
@@ -589,8 +608,10 @@ def test_the_first_of_equal_scores_is_the_best():
 def test_a_warm_start_goes_on_with_network_and_curves_but_a_new_optimizer():
     model = quick(warm_start=True, max_iter=3, early_stopping=False).fit(X, Y)
     before, curve = model.network_, list(model.loss_curve_)
+    theta = before.theta.copy()
     model.set_params(max_iter=2).fit(X, Y)
-    assert model.network_ is before
+    assert np.abs(model.network_.theta - theta).max() < 0.5  # not drawn again
+    np.testing.assert_array_equal(before.theta, theta)  # a fit trains a network of its own
     assert model.loss_curve_[:3] == curve
     assert (len(model.loss_curve_), model.n_iter_, model.t_) == (5, 2, 5 * len(X))
     # Adam without its moments: its first step has the size of the learning rate in each parameter.

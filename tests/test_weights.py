@@ -10,8 +10,10 @@ from sklearn.utils.class_weight import compute_class_weight, compute_sample_weig
 from table import PLAIN
 
 from tinyclf import DivergenceWarning, SoftmaxCrossEntropy, TinyClassifier
+from tinyclf.dataset import Dataset
+from tinyclf.plan import FitPlan
 from tinyclf.targets import Labels, LabelSets, Probabilities
-from tinyclf.validation import Sample, hold_out
+from tinyclf.validation import hold_out
 
 # The subject is where weights go, not whether a few epochs are enough.
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -135,12 +137,14 @@ def test_a_class_without_weight_is_balanced_without_it():
 def test_a_weight_of_zero_is_no_row_in_the_hold_out_either():
     w = np.where(np.arange(150) % 3 == 0, 0.0, 2.0)
     labels = Labels.of(NAMES)
-    sample = Sample(labels, X, labels.encode(NAMES), w, None, (X, NAMES))
-    train, held = hold_out(sample, 0.2, np.random.default_rng(0))
-    assert len(held.X) == 20
+    sample = Dataset(X, labels, labels.encode(NAMES), w, None, (X, NAMES))
+    plan = FitPlan.resolve(TinyClassifier(early_stopping=True, validation_fraction=0.2), sample)
+    train, held = hold_out(sample, plan, np.random.default_rng(0))
+    held = sample.take(held)
+    assert len(held.X) == plan.n_validation == 20
     assert not {row.tobytes() for row in held.X} & {row.tobytes() for row in X[train]}
     assert (w[train] > 0).all()
-    assert (held.weight > 0).all()
+    assert (held.sample_weight > 0).all()
     assert np.bincount(sample.targets[train]).tolist() == [26, 27, 27]
 
 

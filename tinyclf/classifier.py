@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import operator
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -14,32 +14,28 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context
 from sklearn.callback import CallbackSupportMixin
+from sklearn.exceptions import NotFittedError
 from sklearn.metrics import accuracy_score
-from sklearn.utils import check_random_state, column_or_1d
+from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import check_is_fitted
 
-from . import persistence
-from ._threads import one_thread
-from .blueprint import Blueprint, budget, computation_dtype, is_for_two_classes
-from .books import Books
-from .calibration import prior_logits
-from .diagnosis import has_settled, look
-from .hooks import Hooks
-from .inputs import read_features, read_targets
+from . import model_file
+from .arrays import Array, ViewList
+from .callback_context import TEARDOWN_ATTRIBUTES, CallbackContext
+from .dataset import Dataset, prediction_inputs, read_targets
+from .diagnostics import diagnose
+from .fit_state import FitState
 from .layers import ACTIVATIONS, Layer
-from .losses import LOSSES, Loss, SigmoidCrossEntropy, SoftmaxCrossEntropy
+from .losses import LOSSES, Loss
 from .network import Network
 from .optimizers import OPTIMIZERS, Optimizer
-from .rows import as_rows, as_weights, check_rows
-from .scaling import Scaling
+from .plan import FitPlan, is_for_two_classes
+from .rows import as_weights
 from .schedules import SCHEDULES, Schedule
-from .state import TrainState, unchanged_on_error
-from .supervisor import Supervisor
-from .targets import ClassWeight, Labels, as_labels, kind_of_targets, labels_in_part
-from .validation import Sample, Scorer, Validation, held_out
-from .views import Array, ViewList
+from .targets import ClassWeight, as_labels
+from .trainer import Trainer
+from .validation import Scorer
 
 SKLEARN_DEFAULTS: dict[str, Any] = {
     "hidden_layer_sizes": (100,),
@@ -82,170 +78,170 @@ def _is_stochastic(estimator: Any) -> bool:
 
 
 class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # type: ignore[misc]
-    """Neural-network classifier whose loss is right for any logits.
+    """Neural-network classifier whose loss is exact for any logits.
 
-    Every parameter, method and attribute of scikit-learn's ``MLPClassifier`` is here, with its name and
-    meaning; what is more comes after ``max_fun``. The defaults are a recipe for raw tabular data, measured by
-    ``benchmarks/defaults.py``; `SKLEARN_DEFAULTS` has scikit-learn's.
+    It has every parameter, method and attribute of scikit-learn's ``MLPClassifier``, with the same names and
+    meanings; further parameters follow ``max_fun``. Pass raw features: the defaults are a recipe for tabular
+    data, measured by ``benchmarks/defaults.py``. `SKLEARN_DEFAULTS` has scikit-learn's defaults.
 
     Parameters
     ----------
     hidden_layer_sizes : int or array_like of int, default=(100,)
-        Widths of the hidden layers, each at least 1; a number is one layer, ``()`` is softmax regression.
-        Wider and more layers fit more, and take longer.
+        Widths of the hidden layers, each at least 1. A number is one layer; ``()`` is softmax regression.
+        Wider and more layers fit more, and train more slowly.
     activation : {"identity", "logistic", "tanh", "relu"}, Layer, Layer class, or list, default="relu"
-        What follows each hidden layer. A list has an entry per hidden layer, which may be a list of layers.
+        The activation after each hidden layer. A list has one entry per hidden layer; an entry may be a list of
+        layers.
     solver : {"adam", "sgd", "lbfgs"} or Optimizer, default="adam"
-        "adam" and "sgd" are built from the parameters below that carry their letters; an Optimizer brings its
-        own, and those parameters are ignored. "lbfgs" suits small data: all rows in each iteration, no
-        learning rate, computed in float64.
+        "adam" and "sgd" are built from the parameters below. An Optimizer has its own learning rate and momentum;
+        those parameters are ignored. "lbfgs" suits small data: it uses all rows in each iteration, has no learning
+        rate, and computes in float64.
     alpha : float, default=1e-4
-        Strength of the L2 penalty of the weights, at least 0; more makes the network smoother. It is divided
-        by the sum of a batch's weights, so that its effect falls with the batch size; see ``weight_decay``.
+        Strength of the L2 penalty on the weights, at least 0. A larger value makes the model smoother. The penalty
+        is divided by the sum of a batch's weights, so it is weaker for larger batches; see ``weight_decay``.
     batch_size : int, "auto" or "proportional", default="proportional"
-        Rows per step, at least 1; "auto" is min(200, n_samples), "proportional" a 16th of the rows that are
-        trained on, but at least 64 and at most 200: enough steps for few rows, fast ones for many. Smaller
-        batches are noisier, and slower per epoch. Not used by "lbfgs".
+        Rows per step, at least 1. "auto" is min(200, n_samples). "proportional" is 1/16 of the training rows, but
+        at least 64 and at most 200. Smaller batches are noisier, and slower per epoch. Not used by "lbfgs".
     learning_rate : str or callable, default="flat_cosine"
-        How the learning rate changes. "constant": not at all. "invscaling": learning_rate_init / (rows seen +
-        1) ** power_t, after each epoch. "adaptive": a fifth of it whenever training would have stopped, until
-        1e-6. These two are for solver "sgd" only, as in scikit-learn. "linear" and "cosine" fall to 0 over
-        ``max_iter`` epochs, "flat_cosine" over the second half of them; a callable maps the share of them
-        that is done, in [0, 1), to a factor, at least 0. partial_fit knows no budget: there these four are
-        constant.
+        How the learning rate changes. "constant" keeps it. "invscaling" is learning_rate_init / (rows seen +
+        1) ** power_t, updated after each epoch. "adaptive" divides it by 5 whenever training would have stopped,
+        until 1e-6. These two need the solver "sgd", as in scikit-learn. "linear" and "cosine" decrease it to 0 over
+        ``max_iter`` epochs, "flat_cosine" over the second half of them. A callable maps the fraction of the epochs
+        done, in [0, 1), to a factor, at least 0. ``partial_fit`` has no budget of epochs, so these four are constant
+        there.
     learning_rate_init : float, default=0.01
-        Learning rate at the start, more than 0. Larger learns faster, until it diverges. Not used by "lbfgs".
+        Initial learning rate, greater than 0. A larger rate learns faster, until it diverges. Not used by "lbfgs".
     power_t : float, default=0.5
-        Exponent of "invscaling", at least 0: the larger, the faster the rate falls.
+        Exponent of "invscaling", at least 0. A larger value decreases the rate faster.
     max_iter : int or "auto", default="auto"
-        Largest number of epochs, or of iterations of "lbfgs", at least 1. "auto" is 40, or 200 iterations.
+        Maximum number of epochs, or of iterations of "lbfgs", at least 1. "auto" is 40 epochs or 200 iterations.
     shuffle : bool, default=True
-        Whether to draw a new order of the rows in each epoch.
+        Whether to shuffle the rows in each epoch.
     random_state : int, RandomState or None, default=None
-        Of the initial weights, the order of the rows, the rows held out, and dropout. An int makes fits
-        repeat bit for bit on a machine, whatever the number of threads and what else is fitted meanwhile.
+        Seed of the initial weights, the order of the rows, the rows held out, and dropout. With an int, a fit
+        gives the same bits on the same machine with the same number of BLAS threads.
     tol : float, default=1e-4
         Training stops when the loss, or the validation score, has not improved by more than this for
-        ``n_iter_no_change`` epochs; at least 0. For "lbfgs" the largest entry of the gradient at the end,
-        unless the loss falls by less than 2e-9 of itself before.
+        ``n_iter_no_change`` epochs; at least 0. "lbfgs" stops when no entry of the gradient exceeds it, or when
+        the loss decreases by less than 2e-9 of itself.
     verbose : bool or int, default=False
-        Whether to print the loss, and the validation score, of each epoch, and why training stops.
+        Whether to print the loss and the validation score of each epoch, and why training stops.
     warm_start : bool, default=False
-        Whether ``fit`` goes on with the network of the last one, whose classes must be the same. The curves
-        go on, too; the optimizer starts anew.
+        Whether ``fit`` continues training the network of the last one. The classes must be the same. The curves
+        continue; the optimizer starts from scratch.
     momentum : float, default=0.9
-        Momentum of "sgd", from 0 to 1: the share of the last step that is added to the next.
+        Momentum of "sgd", from 0 to 1: the fraction of the last step that is added to the next one.
     nesterovs_momentum : bool, default=True
-        Whether the momentum of "sgd" has Nesterov's form, which looks a step ahead and overshoots less.
+        Whether "sgd" uses Nesterov's momentum, which looks one step ahead and overshoots less.
     early_stopping : bool or "auto", default="auto"
-        True holds rows out, measures the score on them after each epoch, stops when that has stopped to
-        improve, and takes the best weights. "auto" does so with at least 500 rows, and scores by the loss;
-        with fewer it trains for the whole budget, and holds rows out for ``calibrate`` only, where ``refit``
-        makes up for them: not of less than ten rows that differ (or that the weights make matter), nor of a
-        single class. A class of one row is always trained on. False holds no rows out and watches the
-        training loss. Where X_val is given, no rows are held out, and all but False stop by it. "lbfgs" holds
-        no rows out.
+        Whether to hold rows out, score them after each epoch, stop when the score stops improving, and keep the
+        best weights. "auto" does so with at least 500 rows, and scores by the loss. With fewer than 500 rows,
+        training runs for the full budget, and rows are held out only for calibration (if ``refit=True``). Nothing
+        is held out with fewer than ten distinct rows or a single class. The only row of a class is never held out.
+        False holds nothing out, and stops by the training loss. If X_val is passed, no rows are held out, and every
+        value except False stops by X_val. "lbfgs" holds nothing out.
     validation_fraction : float or "auto", default="auto"
-        Share of the rows to hold out, more than 0 and less than 1; each class has it, if a row has one label.
-        "auto" is a fifth, but of few rows a hundred, or half of them if that is less.
+        Fraction of the rows to hold out, greater than 0 and less than 1, the same in each class if a row has one
+        label. "auto" is 1/5; with fewer than 500 rows it is 100 rows, or half of them if that is less.
     beta_1 : float, default=0.9
-        Decay of the mean of the gradient that "adam" keeps, at least 0 and less than 1. More is smoother.
+        Decay rate of the mean of the gradient in "adam", at least 0 and less than 1. A larger value averages over
+        more steps.
     beta_2 : float, default=0.999
-        Decay of the mean of its square, at least 0 and less than 1. More makes step sizes steadier.
+        Decay rate of the mean of the squared gradient in "adam", at least 0 and less than 1.
     epsilon : float, default=1e-8
-        Added to the denominator of "adam", more than 0. More makes small gradients take small steps.
+        Term in the denominator of "adam", greater than 0. A larger value makes steps of small gradients smaller.
     n_iter_no_change : int or inf, default=10
-        Number of epochs without improvement after which the next ends the training, at least 1; see ``tol``.
-        More waits longer, inf for ever.
+        Number of epochs without an improvement by ``tol`` after which the next one stops training; at least 1.
+        inf never stops.
     max_fun : int, default=15000
-        Largest number of evaluations of the loss by "lbfgs", at least 1. Fewer may end before convergence.
+        Maximum number of evaluations of the loss by "lbfgs", at least 1.
     loss : {"log_loss", "softmax_cross_entropy", "sigmoid_cross_entropy"} or Loss, default="log_loss"
-        "log_loss" is the logistic one on a single logit for two classes, or one for each of several labels,
-        else that of softmax; for two classes both describe the same probabilities.
+        "log_loss" is the logistic loss on one logit for two classes, or on one logit for each of several labels,
+        and the softmax cross-entropy otherwise. For two classes both describe the same probabilities.
     dtype : {"float32", "float64"} or None, default="float32"
-        The type that is computed in and that probabilities have; None follows X, as scikit-learn does.
+        The type of the computation and of the probabilities. None uses the type of X, as scikit-learn does.
     class_weight : dict, list of dict, "balanced" or None, default=None
-        By what the rows of a class are multiplied in the loss, at least 0; a class that a dict does not name
-        has 1. "balanced" gives all classes the same sum. For several labels per row a list of dicts, one per
-        label. It multiplies sample_weight.
+        Factor of the weights of the rows of each class, at least 0; a class that a dict does not name has 1.
+        "balanced" gives all classes the same total weight. For several labels per row, a list with one dict per
+        label. It multiplies ``sample_weight``.
     dropout : float or array_like of float, default=0.0
-        Share of the hidden units that are dropped in each step, at least 0 and less than 1, for all hidden
-        layers or one for each. More regularises more. Not for "lbfgs".
+        Fraction of the hidden units that are dropped in each step, at least 0 and less than 1, for all hidden
+        layers or one for each. A larger value regularizes more. Not for "lbfgs".
     label_smoothing : float, default=0.0
-        Share of each target that is spread over all classes, from 0 to 1. More makes it less sure.
+        Fraction of each target that is spread evenly over all classes, from 0 to 1. A larger value makes the model
+        less confident.
     weight_decay : float, default=0.0
-        Decoupled decay (AdamW): each step multiplies the weights by 1 - learning rate * weight_decay; at
-        least 0. Unlike alpha it depends neither on the batch size nor on the gradient. Not for "lbfgs".
+        Decoupled weight decay (AdamW): each step multiplies the weights by 1 - learning rate * weight_decay; at
+        least 0. Unlike ``alpha`` it depends neither on the batch size nor on the gradient. Not for "lbfgs".
     max_grad_norm : float or None, default=None
-        Longest gradient, more than 0: a longer one is shortened to it. None leaves it. Not used by "lbfgs".
+        Gradients with a larger Euclidean norm are scaled down to this norm, greater than 0. None does not clip.
+        Not used by "lbfgs".
     scoring : str, callable or None, default=None
         How epochs are compared on the validation set: "loss", the name of a scorer, or a callable
-        ``scorer(estimator, X, y)`` where higher is better. None is accuracy with ``early_stopping=True``, as
-        in scikit-learn, else "loss".
+        ``scorer(estimator, X, y)``; a higher score is better. None is accuracy with ``early_stopping=True``, as
+        in scikit-learn, and "loss" otherwise.
     soft_targets : bool, default=False
-        Whether y holds probabilities (n_samples, n_classes) instead of labels, each row with the sum 1. The
-        classes are the columns' names if y is a data frame, else 0, 1, ...
+        Whether y holds probabilities (n_samples, n_classes) instead of labels; each row sums to 1. The classes
+        are the column names if y is a data frame, and 0, 1, ... otherwise.
     scale_inputs : bool, default=True
-        Whether to bring each column to mean 0 and standard deviation 1 first, by the weighted statistics of
-        all rows given to ``fit``; a constant column is read as 0. Sparse rows are not centred, and divided by
-        the root mean square of the entries of a column that are not 0. Entries that are more than five times
-        that from the centre are read as five. In partial_fit the statistics run on, and the first layer is
-        rewritten so that the network computes what it did; only entries beyond the limits of an earlier
-        ``fit`` are read anew. The first rows should be typical: a column that was a thousand times smaller in
-        them has weights that are a thousand times too large later.
+        Whether to standardize the columns: subtract the mean and divide by the standard deviation of the rows
+        passed to ``fit``, weighted. A constant column becomes 0. Sparse rows are not centered; they are divided by
+        the root mean square of the nonzero entries of the column. Values are clipped to five standard deviations.
+        ``partial_fit`` updates the statistics and adjusts the first layer so that predictions do not change, except
+        for values that an earlier ``fit`` clipped. The first rows should be typical: if a column is a thousand
+        times larger later, its weights are a thousand times too large.
     calibrate : bool, default=True
-        Whether a validation set, given or held out, also tells how sure the model may be: the logits z become
-        c + a (z - c), with c those of the class frequencies and the share a, from 0.01 to 1, that is best for
-        the loss of the validation set. The training rows can lower it further, to 0, as no model is to be
-        worse on them than the class frequencies. In ``fit`` only, for the two cross-entropies, and not for
-        "lbfgs". See ``calibration_``.
+        Whether to calibrate on the validation set, passed or held out: logits z are shrunk toward the
+        class-frequency logits c, z <- c + a (z - c), with the a from 0.01 to 1 that minimizes the validation loss.
+        a is lowered further, down to 0, if the model would otherwise be worse on the training rows than the class
+        frequencies. The weights do not change. Only in ``fit``, for the two cross-entropies, and not for "lbfgs".
+        See ``calibration_``.
     refit : bool, default=True
-        Whether to train anew on all rows where some were held out, for as many epochs as were best.
+        Whether to train again on all rows if some were held out, for the best number of epochs.
 
     Attributes
     ----------
+    plan_ : FitPlan
+        The parameters as the last fit used them: what each "auto" meant for its data. ``print(model.plan_)``.
     classes_ : ndarray of shape (n_classes,)
-        The labels, sorted; for several labels per row, their columns.
+        The labels, sorted; for several labels per row, the column numbers.
     network_ : Network
-        The fitted network; its ``parameters`` are the ones below.
+        The trained network, without scaling and calibration.
     coefs_ : list of ndarray
-        Weights (n_in, n_out) of the dense layers, as views: assigning to the list or to one of its items
+        Trained weights (n_in, n_out) of the dense layers, as views: assigning to the list or to one of its items
         changes the model.
     intercepts_ : list of ndarray
-        Biases (n_out,) of the dense layers, likewise.
+        Trained biases (n_out,) of the dense layers, likewise.
     loss_curve_ : list of float
-        Mean training loss of each epoch, penalty included, or of each iteration of "lbfgs". As all that tells
-        of epochs, it is about the training in which rows were held out, not about ``refit``.
+        Mean training loss of each epoch, penalty included, or of each iteration of "lbfgs". Curves and counts
+        describe the training in which rows were held out, not the refit.
     loss_ : float
-        The last of them.
+        The last entry of ``loss_curve_``.
     best_loss_ : float or None
         The lowest training loss; None with ``early_stopping=True``, as in scikit-learn.
     validation_scores_ : list of float or None
-        Score of the validation set after each epoch, higher is better; None without one. With scoring
+        Score of the validation set after each epoch, higher is better; None without a validation set. With scoring
         "loss" and ``calibrate`` it is minus the loss after calibration.
     validation_loss_curve_ : list of float or None
-        Loss of the validation set after each epoch; None without one.
+        Loss of the validation set after each epoch; None without a validation set.
     best_validation_score_ : float or None
-        The highest score of the last ``fit``: that of the weights that were kept, unless a callback kept
-        others; after ``partial_fit`` the highest so far. None without a validation set, -inf without a score
-        that is a number.
+        The highest score of the last ``fit``, that of the weights that were kept; after ``partial_fit``, the
+        highest so far. None without a validation set, -inf if no score was a number.
     best_epoch_ : int or None
-        The epoch, counted in ``loss_curve_`` from 1, whose weights ``fit`` has kept, or after how many it has
-        ended on all rows with ``refit``; None without a validation set that is measured after each epoch, and
-        after ``partial_fit``, which keeps the last ones.
+        The epoch whose weights ``fit`` kept, counted in ``loss_curve_`` from 1; a refit trains for as many
+        epochs. None if no validation set was scored after each epoch, and after ``partial_fit``.
     calibration_ : float
-        Share of the logits' distance to those of the class frequencies that ``calibrate`` has kept: 1 is all.
-        It is part of the last layer's weights.
+        The shrinkage a of the logits, see ``calibrate``; 1 leaves them as they are.
     input_mean_ : ndarray of shape (n_features_in_,) or None
         What is subtracted from each column, 0 for sparse rows; None with ``scale_inputs=False``.
     input_scale_ : ndarray of shape (n_features_in_,) or None
-        By what it is divided then, see ``scale_inputs``. A column where that is 0 is read as 0.
+        What each column is divided by, see ``scale_inputs``; a column with scale 0 becomes 0.
     n_iter_ : int
         Number of epochs of the last ``fit`` or ``partial_fit``, or iterations of "lbfgs".
     t_ : int
         Number of rows seen in training, repetitions included; 0 for "lbfgs".
     n_layers_ : int
-        Number of layers of units, input included.
+        Number of layers of units, including the input.
     n_outputs_ : int
         Number of logits: one for two classes with "log_loss".
     out_activation_ : {"softmax", "logistic"}
@@ -253,7 +249,7 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
     n_features_in_ : int
         Number of columns of X.
     feature_names_in_ : ndarray of shape (n_features_in_,)
-        Names of the columns, if X has names for all.
+        Names of the columns, if all columns of X have string names.
 
     Examples
     --------
@@ -396,22 +392,22 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         y_val: Any = None,
         sample_weight_val: ArrayLike | None = None,
     ) -> Self:
-        """Train a network: a new one, or with ``warm_start`` that of the last fit.
+        """Train a network: a new one, or with ``warm_start`` the network of the last fit.
 
-        Ctrl-C ends the training with a warning and keeps what has been learnt.
+        Ctrl-C ends the training with a warning and keeps what the model has learned.
 
         Parameters
         ----------
         X : array_like or sparse matrix of shape (n_samples, n_features)
         y : array_like of shape (n_samples,), or (n_samples, n_labels)
-            Labels of one kind: strings, integers, booleans. Or columns of 0 and 1, for any number of labels
-            per row. Or probabilities, with ``soft_targets=True``.
+            Labels of one kind: strings, integers or booleans. Or columns of 0 and 1, for several labels per row.
+            Or probabilities, with ``soft_targets=True``.
         sample_weight : array_like of shape (n_samples,), optional
-            Non-negative. A weight of 0 leaves the row out. The L2 penalty is divided by the sum of a batch's
-            weights, so that very small ones let it grow beyond bounds.
+            Non-negative weights. A row of weight 0 is left out. The L2 penalty is divided by the sum of a batch's
+            weights, so very small weights make it very strong.
         X_val, y_val : like X and y, optional
-            A validation set: measured after each epoch, and the best weights are kept. Training stops by it
-            unless ``early_stopping=False``.
+            A validation set. It is scored after each epoch, and the best weights are kept. Training stops by its
+            score unless ``early_stopping=False``.
         sample_weight_val : array_like of shape (n_val,), optional
             Weights of its rows.
 
@@ -422,64 +418,30 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         Raises
         ------
         ValueError, TypeError
-            If a parameter or the data do not fit; the message names the value. An earlier fit is kept.
+            If a parameter or the data are invalid; the message names the value. An earlier fit is kept.
         DivergenceError
-            If the loss stops being finite; the message names epoch, batch and the fix.
+            If the loss is not finite; the message names the epoch, the batch and the fix.
 
         Warns
         -----
         ConvergenceWarning
-            If ``max_iter`` epochs were not enough, and no schedule was to end then. The model can be used.
+            If training reached ``max_iter`` without a schedule that ends there. The model can be used.
         TrainingWarning
             If the fit ended badly: a `DivergenceWarning`, `CollapseWarning` or `FeatureScaleWarning`, with
             the numbers and the fix.
         """
-        refit = hasattr(self, "network_")
-        warm = self.warm_start and refit
-        hooks = Hooks(self, budget(self), X, y, sample_weight)
-        with one_thread(), unchanged_on_error(self, self._state if warm else None):
-            checked, checked_y = self._validated(X, y, reset=not warm)
-            labels = kind_of_targets(y if self.soft_targets else checked_y, soft=self.soft_targets)
-            if warm:
-                self._labels.check_equal(labels)
-            blueprint = self._planned(labels)
-            sample = self._training_sample(X, checked, checked_y, sample_weight)
-            prior = self._prior(sample)
-            validation = self._validation(X_val, y_val, sample_weight_val, prior=prior)
-            resumed = hooks.resumed(sample, validation and validation.sample)
-            seed = self._seed()  # drawn in any case, so that a RandomState goes on as it would have
-            if resumed is not None:
-                finished, progress = resumed
-                if progress is None:
-                    return self._taken_over(finished, hooks)
-                seed = progress["seed"]
-            streams = _streams(seed)
-            rows, watched = sample.rows, True
-            if validation is None:
-                rows, held, watched = held_out(
-                    sample,
-                    blueprint.holds_out,
-                    self.validation_fraction,
-                    streams["hold_out"],
-                    few_pay=prior is not None and self.refit,
-                )
-                if held is not None:
-                    validation = Validation(held, blueprint.loss, blueprint.scoring, prior)
-            if warm:
-                self._go_on(blueprint, afresh=True)
-            else:
-                self._start(blueprint, checked.dtype, streams)
-            scaling = Scaling.of(checked, sample.loss_weight).limited() if self.scale_inputs else None
-            self._scale(scaling, anew=not warm)
-            supervisor = Supervisor(
-                self, blueprint, self._state, validation, watched=watched, prior=prior, seed=seed
-            )
-            outcome = supervisor.fit(sample, rows, hooks, interruptible=not refit, resumed=resumed)
-        settled = has_settled(self.loss_curve_, self.n_iter_, outcome.converged)
-        trained = sample.rows if self.refit else rows
-        found = look(self.network_, sample, trained, blueprint, last_loss=self.loss_, settled=settled)
-        for note in [*outcome.notes, *found]:
-            warnings.warn(note, stacklevel=3)
+        first = self._earlier is None
+        with self._unchanged_on_error():
+            data = Dataset.read(self, X, y, sample_weight, X_val, y_val, sample_weight_val)
+            plan = FitPlan.resolve(self, data)
+            callbacks = CallbackContext(self, plan.max_iter, X, y, sample_weight)
+            saved = callbacks.saved_state(data)
+            self._state = FitState.start(plan, data, self._seed(), self._continued, saved)
+            trainer = Trainer(plan, data, self._state, self)
+            outcome = trainer.run(callbacks, first_fit=first)
+        with trainer.limited_blas():
+            found = diagnose(plan, data, self._state, outcome)
+        _warn([*outcome.warnings, *found])
         return self
 
     @available_if(_is_stochastic)  # type: ignore[untyped-decorator]
@@ -495,20 +457,20 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         y_val: Any = None,
         sample_weight_val: ArrayLike | None = None,
     ) -> Self:
-        """Train for one epoch on these rows, going on from the last ``fit`` or ``partial_fit``.
+        """Train for one epoch on these rows, starting from the last ``fit`` or ``partial_fit``.
 
-        The network is made in the first call: its layers and its dtype are fixed from then on. All other
-        parameters may change from call to call; another kind of solver starts anew. No rows are held out,
-        the weights are those of the last epoch, and callbacks are not called.
+        The first call creates the network; its layers and dtype are fixed from then on. All other parameters may
+        change from call to call; the state of another solver starts from zero. No rows are held out, the weights
+        are those of the last epoch, the calibration of an earlier ``fit`` is dropped, and callbacks are not called.
 
         Parameters
         ----------
         X, y, sample_weight
             As in `fit`.
         classes : array_like of shape (n_classes,), optional
-            All labels that will ever come; needed in the first call, unless ``soft_targets=True``.
+            All labels that will occur in any call; required in the first call, unless ``soft_targets=True``.
         X_val, y_val, sample_weight_val : optional
-            A validation set, measured after the epoch: see ``validation_scores_``.
+            A validation set, scored after the epoch: see ``validation_scores_``.
 
         Returns
         -------
@@ -519,32 +481,19 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         ValueError, TypeError, DivergenceError
             As in `fit`; the model stays as it was before the call.
         """
-        first = not hasattr(self, "network_")
-        with one_thread(), unchanged_on_error(self, None if first else self._state):
+        earlier = self._earlier
+        with self._unchanged_on_error():
             self._check_changed_parameters()
-            checked, checked_y = self._validated(X, y, reset=first)
-            labels = labels_in_part(
-                y if self.soft_targets else checked_y,
-                classes,
-                None if first else self._labels,
-                soft=self.soft_targets,
-            )
-            blueprint = self._planned(labels)
-            self._check_partial(X_val)
-            sample = self._training_sample(X, checked, checked_y, sample_weight)
-            validation = self._validation(X_val, y_val, sample_weight_val)
-            if first:
-                self._start(blueprint, checked.dtype, _streams(self._seed()))
-            else:
-                self._go_on(blueprint, afresh=False)
-            self._scale(self._running_scaling(sample) if self.scale_inputs else None, anew=first)
-            notes = Supervisor(self, blueprint, self._state, validation).partial_fit(sample)
-        for note in notes:
-            warnings.warn(note, stacklevel=3)
+            data = Dataset.read_partial(self, X, y, sample_weight, classes, X_val, y_val, sample_weight_val)
+            plan = FitPlan.resolve_partial(self, data)
+            seed = self._seed() if earlier is None else earlier.seed
+            self._state = FitState.start_partial(plan, data, seed, earlier)
+            outcome = Trainer(plan, data, self._state, self).run_partial()
+        _warn(outcome.warnings)
         return self
 
     def predict(self, X: Any) -> Any:
-        """Return the most probable label of each row, or for each of several labels whether it is probable.
+        """Return the most probable label of each row; for several labels, whether each has a probability above 1/2.
 
         Parameters
         ----------
@@ -555,8 +504,8 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         ndarray of shape (n_samples,), or (n_samples, n_labels)
             Columns of 0 and 1 for several labels per row; sparse if y was.
         """
-        check_is_fitted(self)
-        return self._labels.named(self._answers(X, self._labels.codes))
+        labels = self._fitted.labels
+        return labels.named(self._outputs(X, labels.codes))
 
     def predict_proba(self, X: Any) -> Array:
         """Return the probability of each class, in the order of ``classes_``; or of each of several labels.
@@ -572,15 +521,14 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         Raises
         ------
         ValueError
-            If an entry of X, or what it leads to, is beyond the range of the computation's type.
+            If an entry of X, or a logit, is beyond the range of the type of the computation.
         """
-        check_is_fitted(self)
-        return self._answers(X, self._blueprint.loss.probabilities)
+        return self._outputs(X, self._fitted.plan.loss.probabilities)
 
     def predict_log_proba(self, X: Any) -> Array:
-        """Return the logarithms of the probabilities, from the logits: finite where a probability is 0.
+        """Return the logarithms of the probabilities, computed from the logits: finite where a probability is 0.
 
-        Only a difference of logits that is itself beyond the range of the type gives -inf.
+        Only a difference of logits that is beyond the range of the type gives -inf.
 
         Parameters
         ----------
@@ -590,11 +538,10 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         -------
         ndarray of shape (n_samples, n_classes)
         """
-        check_is_fitted(self)
-        return self._answers(X, self._blueprint.loss.log_probabilities)
+        return self._outputs(X, self._fitted.plan.loss.log_probabilities)
 
     def decision_function(self, X: Any) -> Array:
-        """Return the logits.
+        """Return the calibrated logits.
 
         Parameters
         ----------
@@ -605,11 +552,10 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         ndarray of shape (n_samples, n_classes), or (n_samples,) for two classes
             For two classes the log-odds of the second.
         """
-        check_is_fitted(self)
-        return self._answers(X, self._labels.scores)
+        return self._outputs(X, self._fitted.labels.scores)
 
     def score(self, X: Any, y: Any, sample_weight: ArrayLike | None = None) -> float:
-        """Return the share of the rows whose prediction is right; of all labels, if there are several.
+        """Return the accuracy: the fraction of rows that are predicted right, with all labels if there are several.
 
         Parameters
         ----------
@@ -633,7 +579,7 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
             raise ValueError(f"y must hold labels as in classes_, {self.classes_}: {error}") from None
 
     def activations(self, X: Any, layer: int = -1) -> Array:
-        """Return the outputs of a hidden layer, after its activation: features that the network has learnt.
+        """Return the outputs of a hidden layer, after its activation: features that the network has learned.
 
         Parameters
         ----------
@@ -650,8 +596,8 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         ValueError
             If there is no such layer.
         """
-        check_is_fitted(self)
-        n = len(self._blueprint.ends)
+        ends = self._fitted.plan.hidden_ends
+        n = len(ends)
         if isinstance(layer, bool) or not isinstance(layer, Integral):
             raise TypeError(f"layer must be a whole number, got {layer!r}")
         if n == 0:
@@ -660,27 +606,27 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
             )
         if not -n <= layer < n:
             raise ValueError(f"there are {n} hidden layers; layer must be from {-n} to {n - 1}, got {layer}")
-        return self._answers(X, np.asarray, self._blueprint.ends[layer])
+        return self._outputs(X, np.asarray, ends[layer])
 
     def save(self, path: str | Path, custom: Mapping[str, Any] | None = None) -> None:
         """Save the fitted model as one file, which `tinyclf.load` reads without running any code.
 
-        The file is complete at any moment: a save that fails leaves the old one. It is a NumPy ``.npz``; its
-        format is described in `tinyclf.persistence`. Callbacks and metadata requests are not in it.
+        The file is complete at any moment: a save that fails leaves the old file. It is a NumPy ``.npz``; its
+        format is described in `tinyclf.persistence`. Callbacks and metadata requests are not saved.
 
         Parameters
         ----------
         path : str or Path
         custom : mapping of str to class or function, optional
             Layers, losses, optimizers and functions that are not tinyclf's own, under the names by which the
-            file refers to them; `load` needs the same. Of objects the attributes are saved, which must be
-            numbers, strings, arrays, or containers of these.
+            file refers to them; `load` needs the same. The attributes of objects are saved; they must be numbers,
+            strings, arrays, or containers of these.
 
         Raises
         ------
         NotFittedError
         ValueError
-            If the model has a part that a file cannot hold; the message names it.
+            If the model has a part that cannot be saved; the message names it.
 
         Examples
         --------
@@ -694,37 +640,72 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         >>> bool((loaded.predict_proba(X) == model.predict_proba(X)).all())
         True
         """
-        check_is_fitted(self)
-        persistence.save(self, path, custom)
+        model_file.save(self, path, custom)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return what is pickled: of a fitted model what `save` writes, so that no other class is in it.
+        """Return what is pickled: of a fitted model the encoded state of `save`, so that no other class is in it.
 
-        If it has parts of one's own, it is pickled as it is; pickle knows where to find these.
+        With parts that only pickle can find, such as a user's own layers, it is pickled as it is.
         """
-        state: dict[str, Any] = super().__getstate__()
-        state.pop("_checked", None)
-        if not hasattr(self, "network_"):
-            return state
+        held: dict[str, Any] = super().__getstate__()
+        held.pop("_checked", None)
+        if "_state" not in held:
+            return held
         try:
-            plain, arrays, twin = persistence.packed(self)
+            text, arrays = model_file.encoded(self)
         except ValueError:
-            return state
-        rest = {name: value for name, value in state.items() if name not in vars(twin)}
-        return {**rest, "_packed": (json.dumps(plain), arrays)}
+            return held
+        aside = {"_state", *self.get_params(deep=False)}
+        return {
+            **{name: value for name, value in held.items() if name not in aside},
+            "_packed": (
+                text,
+                arrays,
+            ),  # as in version 1 of the format, whose pickles are refused by their version
+        }
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        if "_packed" in state:
-            plain, arrays = state["_packed"]
-            twin, _ = persistence.unpacked(type(self), json.loads(plain), arrays)
-            state = {**vars(twin), **{name: value for name, value in state.items() if name != "_packed"}}
-        super().__setstate__(state)
+    def __setstate__(self, held: dict[str, Any]) -> None:
+        if "_packed" in held:
+            held = dict(held)
+            parameters, state = model_file.decoded(*held.pop("_packed"))
+            held = {**parameters, **held, "_state": state}
+        super().__setstate__(held)
 
     def __copy__(self) -> Self:
         """Return a shallow copy, which shares what was fitted."""
         twin = type(self).__new__(type(self))
         twin.__dict__.update(vars(self))
         return twin
+
+    # --- what was fitted: views of the state ----------------------------------------------------------------
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "_state")
+
+    @property
+    def _fitted(self) -> FitState:
+        """The state of the last fit."""
+        if (state := self._earlier) is None:
+            raise NotFittedError(
+                f"This {type(self).__name__} instance is not fitted yet. Call 'fit' with appropriate arguments "
+                "before using this estimator."
+            )
+        return state
+
+    @property
+    def plan_(self) -> FitPlan:
+        """The parameters as the last fit used them, with every "auto" resolved."""
+        return self._fitted.plan
+
+    @property
+    def classes_(self) -> Array:
+        """The labels, sorted."""
+        return self._fitted.labels.classes
+
+    @property
+    def network_(self) -> Network:
+        """The trained network."""
+        return self._fitted.network
 
     @property
     def coefs_(self) -> ViewList:
@@ -745,16 +726,83 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         self.intercepts_[:] = values
 
     @property
+    def loss_curve_(self) -> list[float]:
+        """Training loss of each epoch."""
+        return self._fitted.history.loss_curve
+
+    @property
+    def loss_(self) -> float:
+        """The last training loss."""
+        return self._fitted.history.loss
+
+    @property
+    def best_loss_(self) -> float | None:
+        """The lowest training loss."""
+        state = self._fitted
+        return state.history.lowest_loss if state.plan.track_best_loss else None
+
+    @property
+    def validation_scores_(self) -> list[float] | None:
+        """Score of the validation set after each epoch."""
+        return self._fitted.history.validation_scores
+
+    @property
+    def validation_loss_curve_(self) -> list[float] | None:
+        """Loss of the validation set after each epoch."""
+        return self._fitted.history.validation_loss_curve
+
+    @property
+    def best_validation_score_(self) -> float | None:
+        """The highest score."""
+        return self._fitted.history.best_validation_score
+
+    @property
+    def best_epoch_(self) -> int | None:
+        """The epoch whose weights were kept."""
+        return self._fitted.history.best_epoch
+
+    @property
+    def calibration_(self) -> float:
+        """The shrinkage of the logits toward those of the class frequencies."""
+        calibration = self._fitted.calibration
+        return 1.0 if calibration is None else calibration.shrinkage
+
+    @property
     def input_mean_(self) -> Array | None:
         """What is subtracted from each column."""
-        scaling = self.network_.scaling
-        return None if scaling is None else scaling.centre
+        scaling = self._fitted.scaling
+        return None if scaling is None else scaling.center
 
     @property
     def input_scale_(self) -> Array | None:
-        """By what it is divided."""
-        scaling = self.network_.scaling
+        """What each column is divided by."""
+        scaling = self._fitted.scaling
         return None if scaling is None else scaling.scale
+
+    @property
+    def n_iter_(self) -> int:
+        """Number of epochs of the last fit."""
+        return self._fitted.history.n_iter
+
+    @property
+    def t_(self) -> int:
+        """Number of rows seen in training."""
+        return self._fitted.history.n_samples_seen
+
+    @property
+    def n_layers_(self) -> int:
+        """Number of layers of units."""
+        return len(self.coefs_) + 1
+
+    @property
+    def n_outputs_(self) -> int:
+        """Number of logits."""
+        return self._fitted.plan.n_outputs
+
+    @property
+    def out_activation_(self) -> str:
+        """The function from logits to probabilities."""
+        return self._fitted.plan.loss.inverse_link
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -763,14 +811,7 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         tags.classifier_tags.multi_label = True
         return tags
 
-    # --- reading the data ---------------------------------------------------------------------------------
-
-    def _validated(self, X: Any, y: Any, reset: bool) -> tuple[Any, Any]:
-        X = read_features(self, X, reset=reset)
-        y = read_targets(self, y, X)
-        if y.ndim == 2 and y.shape[1] == 1 and not self.soft_targets:
-            y = column_or_1d(y.toarray() if hasattr(y, "toarray") else y, warn=True)
-        return X, y
+    # --- parts of a fit -------------------------------------------------------------------------------------
 
     def _check_changed_parameters(self) -> None:
         """Check the parameters again, which scikit-learn does in the first call of partial_fit only."""
@@ -780,140 +821,63 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
             self._validate_params()  # takes half as long as an epoch over ten rows
             self._checked = parameters
 
-    def _check_partial(self, X_val: Any) -> None:
-        if self._blueprint.early_stopping is True and X_val is None:
-            raise ValueError(
-                "partial_fit does not support early_stopping=True, since it sees only a part of the rows; "
-                "hand it X_val and y_val to be measured"
-            )
-        if isinstance(self.class_weight, str):
-            raise ValueError(
-                f"partial_fit does not support class_weight={self.class_weight!r}, since it sees only a part "
-                "of the rows; give a dict, made by sklearn.utils.class_weight.compute_class_weight"
-            )
+    @property
+    def _earlier(self) -> FitState | None:
+        """The state of an earlier fit, if there is one."""
+        return self.__dict__.get("_state")
 
-    def _planned(self, labels: Labels) -> Blueprint:
-        """Take these labels, and read the parameters with them."""
-        self._blueprint = Blueprint.of(self, labels)
-        self._labels = labels
-        self.classes_ = labels.classes
-        self.n_outputs_ = self._blueprint.n_outputs
-        self.out_activation_ = self._blueprint.loss.link
-        return self._blueprint
+    @property
+    def _continued(self) -> FitState | None:
+        """The state that ``fit`` continues."""
+        return self._earlier if self.warm_start else None
 
-    def _training_sample(self, given: Any, X: Any, y: Any, sample_weight: Any) -> Sample:
-        """Return checked rows to train on; they tell the class weights, also those of validation sets."""
-        sample = Sample.of(self._labels, X, y, sample_weight, given)
-        self._factors = sample.factors(self.class_weight)
-        return sample.weighed(self._factors)
-
-    def _prior(self, sample: Sample) -> Array | None:
-        """Return the logits of the class frequencies for calibration; None if it is not wanted.
-
-        Another loss than the two cross-entropies may have logits that are no log-probabilities.
-        """
-        blueprint = self._blueprint
-        exact = isinstance(blueprint.loss, (SoftmaxCrossEntropy, SigmoidCrossEntropy))
-        if not (self.calibrate and exact) or blueprint.lbfgs:
-            return None
-        y = sample.loss_targets(blueprint.loss, blueprint.n_outputs)
-        return prior_logits(blueprint.loss, y, sample.loss_weight, blueprint.n_outputs)
-
-    def _validation(
-        self, X: Any, y: Any, weight: Any, scoring: Any = None, prior: Array | None = None
-    ) -> Validation | None:
-        """Return the validation set that these rows are, or None if there are none."""
-        if X is None and y is None and weight is None:
-            return None
-        if X is None or y is None:
-            missing = "X_val" if X is None else "y_val"
-            raise ValueError(f"X_val and y_val belong together, got no {missing}")
+    @contextmanager
+    def _unchanged_on_error(self) -> Iterator[None]:
+        """Leave the model as it was if the block fails: a fit trains a state of its own."""
+        held: dict[str, Any] = self.__dict__
+        before = held.copy()
         try:
-            checked, checked_y = self._validated(X, y, reset=False)
-            if self.scale_inputs:
-                check_rows(checked)
-            else:
-                as_rows(checked, computation_dtype(self.dtype, checked.dtype), self.n_features_in_)
-            sample = Sample.of(self._labels, checked, checked_y, weight, X).weighed(self._factors)
-        except (TypeError, ValueError) as error:
-            message = f"in the validation set, X_val, y_val and sample_weight_val: {error}"
-            raise (TypeError if isinstance(error, TypeError) else ValueError)(message) from None
-        return Validation(sample, self._blueprint.loss, scoring or self._blueprint.scoring, prior)
-
-    # --- beginning ----------------------------------------------------------------------------------------
+            yield
+        except BaseException:
+            teardown = {name: held[name] for name in TEARDOWN_ATTRIBUTES if name in held}
+            held.clear()
+            held.update({**before, **teardown})
+            raise
 
     def _seed(self) -> Array:
-        """Return what all randomness of a fit comes from."""
+        """Return the seed of all random streams of a fit."""
         seed: Array = check_random_state(self.random_state).randint(2**32, size=4, dtype=np.uint32)
         return seed
 
-    def _taken_over(self, finished: Any, hooks: Hooks) -> Self:
-        """Take over what the same fit has left, which was finished."""
-        given = self.get_params(deep=False)
-        for name, value in vars(finished).items():
-            if name not in given:
-                setattr(self, name, value)
-        if self.verbose:
-            print("This fit was finished before; the model is what it has left.")
-        hooks.fit_ends()
-        return self
+    # --- predictions ----------------------------------------------------------------------------------------
 
-    def _start(
-        self, blueprint: Blueprint, X_dtype: DTypeLike, streams: dict[str, np.random.Generator]
-    ) -> None:
-        """Make a new network and everything that grows with training."""
-        dtype = computation_dtype(self.dtype, X_dtype)
-        self.network_ = Network(blueprint.layers, self.n_features_in_, dtype=dtype, seed=streams["init"])
-        self._state = TrainState(self.network_, blueprint.optimizer, streams["train"])
-        self.n_layers_ = len(self.coefs_) + 1
-        Books(self).open()
-
-    def _go_on(self, blueprint: Blueprint, afresh: bool) -> None:
-        """Go on with the network there is."""
-        blueprint.check_is_that_of(self.network_, self.dtype)
-        self._state.use(blueprint.optimizer, afresh=afresh)
-
-    def _scale(self, scaling: Scaling | None, *, anew: bool) -> None:
-        """Scale the input so from now on; a network that is not new computes what it did."""
-        if anew:
-            self.network_.scaling = scaling
-        else:
-            self.network_.rescale(scaling)
-
-    def _running_scaling(self, sample: Sample) -> Scaling:
-        """Return the scaling by all rows that partial_fit, and a fit before it, have seen."""
-        known = self.network_.scaling
-        if known is None:
-            return Scaling.of(sample.X, sample.loss_weight)
-        return known.with_rows(sample.X, sample.loss_weight).widened()
-
-    def _read(self, X: Any) -> Any:
-        """Return X for a prediction, as scikit-learn checks it; plain arrays of the right shape are right."""
-        plain = type(X) is np.ndarray and X.dtype in (np.float32, np.float64) and X.ndim == 2
-        if plain and X.shape[1] == self.n_features_in_ and len(X) and not hasattr(self, "feature_names_in_"):
-            return X  # saves half of the time that the prediction of one row takes
-        return read_features(self, X, reset=False)
-
-    def _answers(self, X: Any, link: Callable[[Array], Array], n_layers: int | None = None) -> Array:
-        """Return what a function of the logits, or of an earlier layer, says about each row."""
-        X = self._read(X)
+    def _outputs(self, X: Any, function: Callable[[Array], Array], n_layers: int | None = None) -> Array:
+        """Return a function of the calibrated logits, or of the outputs of an earlier layer, for each row."""
+        state = self._fitted
+        network, calibration = state.network, state.calibration
+        sparse = network.layers[0].reads_sparse
+        X, inputs = prediction_inputs(self, X, state.scaling, network.dtype, sparse)
 
         def of_finite(z: Array) -> Array:
             if not np.isfinite(z).all():
-                raise self._beyond(X, n_layers)
-            return link(z)
+                raise self._out_of_range(X, inputs, n_layers)
+            if calibration is not None and n_layers is None:
+                z = calibration.apply(z)
+            return function(z)
 
-        return self.network_.outputs(X, n_layers, link=of_finite)
+        return network.outputs(inputs, n_layers, link=of_finite)
 
-    def _beyond(self, X: Any, n_layers: int | None) -> ValueError:
-        """Return the error that tells why the outputs of a row are not finite."""
-        network = self.network_
+    def _out_of_range(self, X: Any, inputs: Any, n_layers: int | None) -> ValueError:
+        """Return the error that says why the outputs of a row are not finite."""
+        state, network = self._fitted, self.network_
         if not np.isfinite(network.theta).all():
-            return ValueError("coefs_ or intercepts_ hold numbers that are not finite; set or fit them anew")
-        outputs = network.outputs(X, n_layers)
+            return ValueError(
+                "coefs_ or intercepts_ hold numbers that are not finite; set them, or fit again"
+            )
+        outputs = network.outputs(inputs, n_layers)
         row = int(np.flatnonzero(~np.isfinite(outputs).all(axis=1))[0])
         x = abs(X[[row]].toarray() if hasattr(X, "toarray") else X[[row]])[0]
-        fixes = [] if network.scaling else ["scale the features (scale_inputs=True)"]
+        fixes = [] if state.scaling else ["scale the features (scale_inputs=True)"]
         fixes += ['fit with dtype="float64"'] if network.dtype == np.float32 else []
         fixes += ["make the weights smaller"]
         what = "logits" if n_layers is None else "activations"
@@ -924,34 +888,35 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         )
 
 
-def _streams(seed: Array) -> dict[str, np.random.Generator]:
-    """Return a random stream for each use, so that one more use changes no other."""
-    return dict(zip(("init", "train", "hold_out"), np.random.default_rng(seed).spawn(3), strict=True))
+def _warn(found: list[Warning]) -> None:
+    """Issue warnings that point to the caller of ``fit``."""
+    for warning in found:
+        warnings.warn(warning, stacklevel=4)
 
 
 def load(path: str | Path, custom: Mapping[str, Any] | None = None) -> TinyClassifier:
-    """Load a model that `TinyClassifier.save` has saved, without running any code that the file brings.
+    """Load a model that `TinyClassifier.save` saved, without running code from the file.
 
-    What the file holds is checked before it is used, and before memory is taken for it.
+    The content is checked before it is used, and before memory is allocated for it.
 
     Parameters
     ----------
     path : str or Path
     custom : mapping of str to class or function, optional
-        What is not tinyclf's own in the model, by the names under which it was saved. These are called.
+        Parts of the model that are not tinyclf's own, by the names under which they were saved. They are called.
 
     Returns
     -------
     TinyClassifier
-        It predicts, bit for bit, as the saved one did, and goes on training as it would have.
+        Its predictions are bit for bit those of the saved model, and training continues in the same way.
 
     Raises
     ------
     OSError
         If the file cannot be read.
     ArchiveError
-        If `save` has not made it, or a newer version of it has; if it is damaged; or if it needs something
-        that is not in ``custom``. It is a ValueError.
+        If the file was not written by `save`, or by another version of the format; if it is damaged; or if it
+        needs something that is not in ``custom``. It is a ValueError.
     """
-    model: TinyClassifier = persistence.load(TinyClassifier, path, custom)[0]
+    model: TinyClassifier = model_file.load(TinyClassifier, path, custom)
     return model

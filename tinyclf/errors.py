@@ -62,6 +62,10 @@ def _rebuilt(values: dict[str, float]) -> DivergenceError:
     return DivergenceError(**values)  # type: ignore[arg-type]
 
 
+class ArchiveError(ValueError):
+    """A file is not a saved model, is damaged, or holds something that it must not hold."""
+
+
 class TrainingWarning(UserWarning):
     """Base of the warnings about a fit that ended, but not well."""
 

@@ -1,9 +1,8 @@
 """Softmax, log-softmax, log-sum-exp and cross-entropy, right for any logits.
 
-The computation is in `exponentials`, where its mathematics stands too; here are its public faces, with
-their checks. Where targets take part, logits are (n, k), one row per sample; elsewhere they have any number
-of axes. float64 and integer logits give float64, float32 and float16 give float32. Inputs are never changed;
-no warning is emitted.
+`_logsumexp` has the computation and its mathematics; here are the public functions, with their checks. With
+targets, logits are (n, k), one row per sample; otherwise they have any number of axes. float64 and integer
+logits give float64, float32 and float16 give float32. Inputs are never changed; no warning is emitted.
 """
 
 from __future__ import annotations
@@ -14,9 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
+from ._logsumexp import cross_entropy_rows, exponentials, row_sums, softmax_rows
+from .arrays import Array
 from .errors import check_interval
-from .exponentials import cross_entropy_rows, exponentials, row_sums, softmax_rows
-from .views import Array
 
 
 def logsumexp(x: ArrayLike, axis: int = -1, keepdims: bool = False) -> Any:
@@ -125,7 +124,7 @@ def cross_entropy(logits: ArrayLike, targets: ArrayLike, *, label_smoothing: flo
         Integer codes from 0 to k - 1, shape (n,), or a row of non-negative numbers y per row of logits,
         shape (n, k), usually probabilities; their sum need not be 1.
     label_smoothing : float, default=0.0
-        Between 0 and 1: the share of each target that is spread evenly over all classes, also over masked
+        Between 0 and 1: the fraction of each target that is spread evenly over all classes, also over masked
         ones, whose logit of -inf then makes the loss inf
         (Szegedy et al., "Rethinking the Inception architecture for computer vision", 2016).
 
@@ -235,7 +234,7 @@ def as_targets(targets: ArrayLike, n: int, k: int) -> Array:
 
 
 def smoothed(y: Array, k: int, label_smoothing: float) -> Array:
-    """Targets with the share ``label_smoothing`` spread over the k classes: (1 - s) y + s Y / k."""
+    """Targets with the fraction ``label_smoothing`` spread over the k classes: (1 - s) y + s Y / k."""
     check_interval("label_smoothing", label_smoothing, 0.0, 1.0)
     if label_smoothing == 0.0:
         return y

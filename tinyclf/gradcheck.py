@@ -1,13 +1,13 @@
-"""Is this gradient right? Compare it with what the function does along random directions.
+"""Gradient checks: compare a gradient with finite differences along random directions.
 
-For a scalar function f with gradient g and any direction v, the derivative of f along v is g . v. The left
-side needs only values of f: with a small h,
+For a scalar function f with gradient g and any direction v, the derivative of f along v is g . v. Values of f
+approximate it: with a small h,
 
     f'(x; v) = (8 (f(x + h v) - f(x - h v)) - (f(x + 2 h v) - f(x - 2 h v))) / (12 h) + O(h^4).
 
-A layer has many outputs; a random cotangent c turns them into the scalar f = sum c y. (A cotangent of ones
-would be a bad choice: the sum of a softmax is constant, and a backward that returns zeros would pass.)
-Everything here runs in float64; errors below 1e-7 are those of rounding.
+A layer has many outputs; a random cotangent c turns them into the scalar f = sum c y. (A cotangent of ones is
+a bad choice: the sum of a softmax is constant, so that a backward that returns zeros would pass.) All checks
+run in float64; relative errors below 1e-7 are rounding errors.
 """
 
 from __future__ import annotations
@@ -16,28 +16,27 @@ from collections.abc import Callable
 
 import numpy as np
 
+from .arrays import Array, Views
 from .errors import whole_number
 from .layers import Dense, Layer, Tanh
 from .losses import Loss
 from .network import Network
-from .views import Array, Views
-from .workspace import Workspace
 
 
 def gradient_error(
     f: Callable[[Array], float], g: Array, x: Array, *, seed: int = 0, h: float = 1e-4, directions: int = 8
 ) -> float:
-    """Return the largest relative error of the gradient g of f at x over some random directions.
+    """Return the largest relative error of the gradient g of f at x over random directions.
 
     Parameters
     ----------
     f : callable
-        From an array like x to a number.
+        Maps an array like x to a number.
     g : ndarray of the shape of x
-        The gradient to be judged.
+        The gradient to check.
     x : ndarray of float64
     seed : int, default=0
-        Of the directions.
+        Seed of the directions.
     h : float, default=1e-4
         Step of the finite difference.
     directions : int, default=8
@@ -45,7 +44,7 @@ def gradient_error(
     Returns
     -------
     float
-        nan if g or f is not finite.
+        NaN if g or f is not finite.
 
     Raises
     ------
@@ -81,12 +80,12 @@ def gradient_error(
 def check_layer(layer: Layer, n_in: int, *, batch_size: int = 7, seed: int = 0) -> float:
     """Return the largest relative error of a layer's backward, for its parameters and for its input.
 
-    The layer stands on a Dense one, whose gradient is right only if dx is; then also between two Tanh, which
-    read their outputs again, so that a layer shows that writes where it must not. Buffers are filled with nan
-    before each run, so that what backward forgets to write shows.
+    The layer is checked on top of a Dense layer, whose gradient is right only if dx is. It is also checked
+    between two Tanh layers, which read their outputs in backward, to find a layer that writes where it must
+    not. Buffers are filled with NaN before each run, to find entries that backward does not write.
 
-    An activation with a kink may, by rare chance, have it between the points of the finite difference:
-    try another seed before you doubt the layer.
+    The kink of an activation may, rarely, lie between the points of the finite difference. If a check fails,
+    try another seed first.
 
     Examples
     --------
@@ -107,28 +106,28 @@ def _network_error(layers: list[Layer], n_in: int, batch_size: int, seed: int) -
     def run(theta: Array, backward: bool = False) -> tuple[float, Array]:
         network.theta = theta
         # The same random numbers in every run: f must be one function.
-        workspace = Workspace(network, batch_size, rng=np.random.default_rng(seed))
+        workspace = network.workspace(batch_size, rng=np.random.default_rng(seed))
         tapes = workspace.tapes(batch_size).layers
-        workspace.gradient.fill(np.nan)
+        gradient = np.full_like(network.theta, np.nan)
         for tape in tapes:
             _fill_with_nan(tape)
         y = network.forward(tapes, X)
         value = float(np.sum(cotangent * y))
         if backward:
             tapes[-1].dy = cotangent
-            network.backward(tapes, workspace.gradients)
-        return value, workspace.gradient
+            network.backward(tapes, network.split(gradient))
+        return value, gradient
 
-    # Off special points, such as biases that start at 0.
+    # Away from special points, such as biases that start at 0.
     theta = network.theta + rng.normal(scale=0.1, size=network.theta.size)
-    gradient = run(theta, backward=True)[1].copy()
+    gradient = run(theta, backward=True)[1]
     return gradient_error(lambda theta: run(theta)[0], gradient, theta, seed=seed)
 
 
 def check_loss(loss: Loss, n_classes: int, *, batch_size: int = 7, seed: int = 0) -> float:
     """Return the largest relative error of a loss's gradient, with random weights of the rows.
 
-    nan if the loss changes its logits.
+    NaN if the loss changes its logits.
 
     Examples
     --------
@@ -151,7 +150,7 @@ def check_loss(loss: Loss, n_classes: int, *, batch_size: int = 7, seed: int = 0
     z = rng.normal(scale=2.0, size=(batch_size, k))
     before = z.copy()
     value(z)
-    if not np.array_equal(z, before):  # a last layer may still need it
+    if not np.array_equal(z, before):  # the last layer may read it in backward
         return np.nan
     return gradient_error(value, dz.copy(), z, seed=seed)
 

@@ -1,19 +1,19 @@
 """Layers: forward and backward side by side.
 
-A layer maps the rows x (B, n_in) of a batch to y (B, n_out). It holds hyperparameters only; its arrays are
-handed to it, so that one layer object can serve many networks and threads at once:
+A layer maps the rows x (B, n_in) of a batch to y (B, n_out). It holds hyperparameters only. Its arrays are
+arguments, so that one layer object can serve many networks and threads at once:
 
-- ``p``: its parameters, views of the network's one flat vector;
+- ``p``: its parameters, views of the network's flat vector;
 - ``g``: its part of the gradient, laid out like p, overwritten in each step;
 - ``t``: the tape of this batch. ``t.x`` and ``t.y`` are input and output, ``t.dy`` and ``t.dx`` the gradients
-  of the loss with respect to them (dx is None where nothing below needs it), ``t.training`` tells
-  training from prediction, ``t.rng`` is a random generator, ``t.ones`` holds a 1 for each row, and the
-  layer's own buffers have the names it gave them. All hold B rows; assigning to them, ``t.y = ...``, writes
-  into the buffer. t.x is not a layer's to change.
+  of the loss with respect to them. ``t.dx`` is None where no layer below needs it. ``t.training`` is False
+  in predictions, ``t.rng`` is a random generator, ``t.ones`` holds a 1 for each row. The layer's own buffers
+  have the names that `Layer.buffers` gave them. All arrays hold B rows. Assigning to one, ``t.y = ...``,
+  writes into the buffer. A layer must not change t.x.
 
-Backward applies the chain rule: given dy = dL/dy, find dx = dL/dx and, for every parameter, dL/dp.
+Backward applies the chain rule: given dy = dL/dy, compute dx = dL/dx and, for each parameter, dL/dp.
 
-A layer of one's own overrides what differs from `Layer`:
+A user-defined layer overrides what differs from `Layer`:
 
 >>> class Swish(Layer):  # y = x s(x) with the logistic s;  dy/dx = s (1 + x (1 - s))
 ...     def forward(self, p, t):
@@ -22,7 +22,7 @@ A layer of one's own overrides what differs from `Layer`:
 ...         s = 1 / (1 + np.exp(-t.x))
 ...         t.dx = t.dy * s * (1 + t.x * (1 - s))
 
->>> class PReLU(Layer):  # y = x where x > 0, else a x, with one learnt a per unit
+>>> class PReLU(Layer):  # y = x where x > 0, else a x, with one learned a per unit
 ...     def parameters(self, n_in, rng):
 ...         return {"a": np.full(n_in, 0.25)}
 ...     def forward(self, p, t):
@@ -39,49 +39,45 @@ True
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
-from . import _fast
-from ._threads import product
+from . import kernels
+from .arrays import Array, Buffer
 from .errors import check_interval, whole_number
-from .initialisers import glorot_uniform
-from .views import Array, Buffer
+from .initializers import Initializer, glorot_uniform
 
-if TYPE_CHECKING:
-    from .initialisers import Initialiser
-
-# Random words that dropout draws at a time: what it allocates does not grow with the batch.
+# Random words that dropout draws at a time, so that its memory does not grow with the batch.
 _WORDS = 8192
 
 
 class Layer:
-    """Base of all layers: one that keeps the width and has no parameters unless it says otherwise."""
+    """Base of all layers: by default a layer keeps the width and has no parameters."""
 
-    decayed: ClassVar[tuple[str, ...]] = ()
-    """Names of the parameters on which the L2 penalty acts."""
+    regularized: ClassVar[tuple[str, ...]] = ()
+    """Names of the parameters with an L2 penalty."""
 
     in_place: ClassVar[bool] = False
     """Whether y may be stored over x, and dx over dy. If so, backward must not read t.x."""
 
     reads_y: ClassVar[bool] = True
-    """Whether backward reads t.y, so that the layer above must not store its output over it. A layer that
-    inherits this and has another backward sets it anew."""
+    """Whether backward reads t.y; if so, the layer above must not overwrite it. A subclass with another
+    backward must set this again."""
 
     reads_sparse: ClassVar[bool] = False
-    """Whether t.x may be a SciPy CSR matrix, where the layer is the first and most of the input is 0."""
+    """Whether t.x may be a SciPy CSR matrix if the layer is the first and most of the input is 0."""
 
     def n_out(self, n_in: int) -> int:
         """Width of the output."""
         return n_in
 
     def parameters(self, n_in: int, rng: np.random.Generator) -> dict[str, Array]:
-        """Return the initial values of the parameters by name; they also tell the shapes."""
+        """Return the initial values of the parameters by name; they also define the shapes."""
         return {}
 
     def buffers(self, n_in: int) -> dict[str, Buffer]:
-        """Arrays that this layer wants to find on its tape, one row per row of the batch."""
+        """Return the buffers that this layer needs on its tape, each with one row per row of the batch."""
         return {}
 
     def forward(self, p: Any, t: Any) -> None:
@@ -100,8 +96,8 @@ class Layer:
 class Dense(Layer):
     """Affine map y = x W + b, with W (n_in, units) and b (units,).
 
-    For one number, y = w x + b has dy/dw = x, dy/db = 1 and dy/dx = w. For a batch, the sums over rows
-    and units become matrix products: dL/dW = x' dy, dL/db = the sum of dy over the rows, dL/dx = dy W'.
+    For scalars, y = w x + b has dy/dw = x, dy/db = 1 and dy/dx = w. For a batch, the sums over rows and
+    units become matrix products: dL/dW = x' dy, dL/db = the sum of dy over the rows, dL/dx = dy W'.
 
     Parameters
     ----------
@@ -112,9 +108,9 @@ class Dense(Layer):
     """
 
     units: int
-    init: Initialiser = field(default=glorot_uniform, repr=False)
+    init: Initializer = field(default=glorot_uniform, repr=False)
 
-    decayed: ClassVar[tuple[str, ...]] = ("W",)
+    regularized: ClassVar[tuple[str, ...]] = ("W",)
     reads_y: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
@@ -131,27 +127,24 @@ class Dense(Layer):
 
     @property
     def reads_sparse(self) -> bool:  # type: ignore[override]
-        """A forward or backward of one's own reads dense rows, unless its class says otherwise."""
+        """Subclasses with their own forward or backward get dense rows, unless they set this."""
         return type(self).forward is Dense.forward and type(self).backward is Dense.backward
 
     def forward(self, p: Any, t: Any) -> None:
         _product(t.x, p.W, out=t.y)  # (B, n_out) = (B, n_in) @ (n_in, n_out)
-        if (twin := _fast.kernels) and p.b.shape == t.y.shape[1:]:
-            twin.add_bias(t.y, p.b)
-        else:
-            np.add(t.y, p.b, out=t.y)
+        kernels.add_bias(t.y, p.b)
 
     def backward(self, p: Any, g: Any, t: Any) -> None:
         _product(t.x.T, t.dy, out=g.W)  # (n_in, n_out) = (n_in, B) @ (B, n_out)
         np.dot(t.ones, t.dy, out=g.b)  # (n_out,) = (B,) @ (B, n_out): a quarter of the time of a sum
         if t.dx is not None:
-            product(t.dy, p.W.T, t.dx)  # (B, n_in) = (B, n_out) @ (n_out, n_in)
+            np.dot(t.dy, p.W.T, out=t.dx)  # (B, n_in) = (B, n_out) @ (n_out, n_in)
 
 
 def _product(a: Any, b: Array, out: Array) -> None:
     """Write a @ b into out, where a may be a SciPy matrix."""
     if isinstance(a, np.ndarray):
-        product(a, b, out)
+        np.dot(a, b, out=out)  # 0.3 microseconds less than matmul
     else:
         out[...] = a @ b
 
@@ -181,11 +174,7 @@ class ReLU(Layer):
         np.maximum(t.x, t.zeros, out=t.y)  # half the time that it takes with the number 0
 
     def backward(self, p: Any, g: Any, t: Any) -> None:
-        if (twin := _fast.kernels) and t.dx is t.dy:
-            twin.relu_backward(t.dy, t.y)
-        else:
-            np.greater(t.y, t.zeros, out=t.active)
-            np.multiply(t.dy, t.active, out=t.dx)
+        kernels.relu_backward(t.dy, t.y, t.dx, t.zeros, t.active)
 
 
 class Tanh(Layer):
@@ -229,9 +218,9 @@ class Logistic(Layer):
 class Dropout(Layer):
     """In training y = x m / (1 - rate), where m is 0 with probability ``rate``, else 1; y = x in prediction.
 
-    Dividing by 1 - rate keeps the expectation of y, so that prediction needs no correction. m is drawn
-    anew for each batch; dy/dx = m / (1 - rate). A random word of 64 bits decides for four units, by 16 bits
-    each, to which the rate is rounded: that takes a third of the time of four random floats.
+    Dividing by 1 - rate keeps the expectation of y, so that prediction needs no correction. Each batch draws
+    a new m; dy/dx = m / (1 - rate). One random word of 64 bits serves four units, with 16 bits each, to which
+    the rate is rounded: this takes a third of the time of four random floats.
 
     Source: Srivastava et al., "Dropout: a simple way to prevent neural networks from overfitting" (2014).
 
@@ -259,12 +248,7 @@ class Dropout(Layer):
         _fill_with_random_bits(t.bits.reshape(-1), t.rng)
         dropped = min(round(self.rate * 2**16), 2**16 - 1)  # of 65,536
         scale = t.m.dtype.type(2**16 / (2**16 - dropped))
-        if twin := _fast.kernels:
-            twin.drop(t.x, t.bits, dropped, scale, t.m, t.y)
-        else:
-            np.greater_equal(t.bits, dropped, out=t.kept)
-            np.multiply(t.kept, scale, out=t.m)
-            np.multiply(t.x, t.m, out=t.y)
+        kernels.dropout(t.x, t.bits, dropped, scale, t.m, t.kept, t.y)
 
     def backward(self, p: Any, g: Any, t: Any) -> None:
         np.multiply(t.dy, t.m, out=t.dx)

@@ -1,4 +1,4 @@
-"""L-BFGS: SciPy's minimiser on the objective of `training`, all rows at once."""
+"""L-BFGS: SciPy's minimizer on the objective of `training`, all rows at once."""
 
 from __future__ import annotations
 
@@ -10,22 +10,18 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ._threads import one_thread
+from .arrays import ROW_BLOCK, Array
 from .errors import DivergenceError
 from .losses import Loss
 from .network import Network
 from .objective import Objective, as_objective
 from .rows import as_rows
+from .threads import limit_blas
 from .training import Epoch, euclidean_norm
-from .views import Array
-from .workspace import Workspace
-
-# Rows per block: memory does not grow with their number.
-_BLOCK = 1024
 
 
 class Ending(NamedTuple):
-    """How the minimiser came to an end: whether it has converged, SciPy's reason, and the objective there."""
+    """How the minimizer came to an end: whether it has converged, SciPy's reason, and the objective there."""
 
     converged: bool
     reason: str
@@ -39,9 +35,8 @@ class _Sum:
         self.network = network
         self.objective = objective
         order = objective.order
-        self.blocks = [order[start : start + _BLOCK] for start in range(0, len(order), _BLOCK)]
-        self.mass = objective.mass(order)
-        self.workspace = Workspace(network, min(_BLOCK, len(order)), loss=objective.loss)
+        self.blocks = [order[start : start + ROW_BLOCK] for start in range(0, len(order), ROW_BLOCK)]
+        self.total_weight = objective.total_weight(order)
         self.gradient = np.empty_like(network.theta)
 
     def __call__(self, theta: Array) -> tuple[float, Array]:
@@ -50,18 +45,18 @@ class _Sum:
         self.gradient[...] = 0.0
         self.largest_logit, total = 0.0, 0.0
         for block in self.blocks:
-            value, peak = self.objective.loss_and_grad(block, self.network, self.workspace)
-            share = self.objective.mass(block) / self.mass
-            total += share * value
-            self.workspace.gradient *= share
-            self.gradient += self.workspace.gradient
+            value, peak = self.objective.loss_and_grad(block)
+            fraction = self.objective.total_weight(block) / self.total_weight
+            total += fraction * value
+            self.objective.gradient *= fraction
+            self.gradient += self.objective.gradient
             self.largest_logit = float(np.maximum(self.largest_logit, peak))
-        self.workspace.gradient[...] = self.gradient
-        total += self.objective.add_penalty(self.objective.alpha / self.mass, self.network, self.workspace)
-        return total, self.workspace.gradient
+        self.objective.gradient[...] = self.gradient
+        total += self.objective.add_penalty(self.objective.alpha / self.total_weight)
+        return total, self.objective.gradient
 
 
-def minimise(
+def minimize(
     network: Network,
     X: Any,
     y: ArrayLike,
@@ -110,21 +105,23 @@ def minimise(
     >>> from tinyclf import Dense, Network, SoftmaxCrossEntropy
     >>> X, y = np.array([[0.0], [1.0], [2.0], [3.0]]), np.array([0, 0, 1, 1])
     >>> network = Network([Dense(2)], n_in=1, seed=0)
-    >>> minimise(network, X, y, loss=SoftmaxCrossEntropy(), after=lambda epoch: False).converged
+    >>> minimize(network, X, y, loss=SoftmaxCrossEntropy(), after=lambda epoch: False).converged
     True
     >>> network.logits(X).argmax(axis=1)
     array([0, 0, 1, 1])
     """
-    from scipy.optimize import OptimizeResult, minimize
+    from scipy import optimize
 
     # What the network's type cannot hold is named.
-    as_rows(X, network.dtype, network.widths[0], scaling=network.scaling)
+    as_rows(X, network.dtype, network.widths[0])
     wide = network.copy("float64")
-    objective = as_objective(wide, X, y, loss=loss, rows=rows, sample_weight=sample_weight, alpha=alpha)
+    objective = as_objective(
+        wide, X, y, loss=loss, rows=rows, sample_weight=sample_weight, alpha=alpha, batch_size=ROW_BLOCK
+    )
     evaluate = _Sum(wide, objective)
     iterations, started = 0, time.perf_counter()
 
-    def report(intermediate_result: OptimizeResult) -> None:
+    def report(intermediate_result: optimize.OptimizeResult) -> None:
         nonlocal iterations
         iterations += 1
         network.theta = intermediate_result.x
@@ -132,18 +129,19 @@ def minimise(
             index=iterations,
             loss=float(intermediate_result.fun),
             largest_logit=evaluate.largest_logit,
-            gradient_norm=euclidean_norm(evaluate.workspace.gradient),
+            gradient_norm=euclidean_norm(objective.gradient),
             first_nonfinite=None,
             seconds=time.perf_counter() - started,
         )
         if after(epoch):
             raise StopIteration
 
-    with one_thread(), np.errstate(all="ignore"):
+    batch_size = min(ROW_BLOCK, len(objective.order))
+    with limit_blas(batch_size * network.largest_product), np.errstate(all="ignore"):
         value, gradient = evaluate(wide.theta.copy())
         if not (math.isfinite(value) and np.isfinite(gradient).all()):
             raise _divergence(1, value, evaluate)
-        result = minimize(
+        result = optimize.minimize(
             evaluate,
             wide.theta.copy(),
             jac=True,
@@ -158,10 +156,7 @@ def minimise(
 
 
 def _divergence(iteration: int, value: float, evaluate: _Sum) -> DivergenceError:
-    largest = 0.0
-    for block in evaluate.blocks:
-        x = evaluate.objective.rows.gather(block, evaluate.workspace.tapes(len(block)).x)
-        largest = max(largest, float(abs(x).max()))
+    largest = max(map(evaluate.objective.largest_input, evaluate.blocks))
     return DivergenceError(
         epoch=iteration,
         batch=1,
@@ -169,5 +164,4 @@ def _divergence(iteration: int, value: float, evaluate: _Sum) -> DivergenceError
         largest_input=largest,
         largest_logit=evaluate.largest_logit,
         learning_rate=math.nan,
-        scaled=evaluate.network.scaling is not None,
     )

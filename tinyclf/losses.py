@@ -2,9 +2,35 @@
 
 Letters: z (B, n_outputs) are the logits of a batch, y its targets (codes (B,) or probabilities (B, k)),
 w (B,) the weights of its rows, dz the gradient of the loss with respect to z. The loss of a batch is the
-mean sum_i w_i loss_i / sum_i w_i.
+weighted mean sum_i w_i loss_i / sum_i w_i.
 
-A loss of one's own gives the loss of each row and writes its gradient; weights and mean are added here:
+Cross-entropy as in a textbook: shift by the largest logit, so that exp does not overflow; the loss is
+-log p_y, and its gradient p - y.
+
+>>> def cross_entropy(z, y):
+...     rows = np.arange(len(z))
+...     d = z - z.max(axis=1, keepdims=True)
+...     E = np.exp(d)
+...     S = E.sum(axis=1, keepdims=True)
+...     losses = np.log(S[:, 0]) - d[rows, y]
+...     p = E / S
+...     p[rows, y] -= 1.0
+...     return losses, p
+
+>>> z, y = np.array([[2.0, 1.0, -1.0], [40.0, 0.0, 0.0]]), np.array([0, 0])
+>>> losses, gradient = cross_entropy(z, y)
+>>> losses.round(4), gradient[0].round(4)
+(array([0.349, 0.   ]), array([-0.2946,  0.2595,  0.0351]))
+
+`SoftmaxCrossEntropy` computes the same, and is also right where this rounds to 0 or loses digits: for losses
+below the rounding unit, as in the second row, and for logits with a large offset; `_logsumexp` has its
+mathematics.
+
+>>> print(functional.cross_entropy(z, y)[1], functional.cross_entropy_grad(z, y)[1, 0])
+8.496708510583178e-18 -8.496708510583178e-18
+
+A user-defined loss returns the loss of each row and writes its gradient; the base class adds weights and
+mean:
 
 >>> from tinyclf.functional import softmax
 >>> class Brier(Loss):  # |p - y|^2; with r = p - y, dL/dz = 2 p (r - sum(p r))
@@ -27,35 +53,32 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
-from . import _fast, functional
+from . import functional, kernels
+from ._logsumexp import cross_entropy_rows, scratch_names
+from .arrays import ROW_BLOCK, Array, Buffer, Views
 from .errors import check_interval
-from .exponentials import cross_entropy_rows, scratch_names
-from .views import Array, Buffer, Views
-
-# Rows per block of `Loss.mean`.
-_BLOCK = 1024
 
 
 class Loss:
-    """Base of all losses; probabilities are the softmax of the logits unless a loss says otherwise."""
+    """Base of all losses; by default, probabilities are the softmax of the logits."""
 
-    link: ClassVar[str] = "softmax"
-    """Name of the function from logits to probabilities."""
+    inverse_link: ClassVar[str] = "softmax"
+    """Name of the function from logits to probabilities: the inverse of a link function."""
 
     def n_outputs(self, n_classes: int) -> int:
-        """Return the number of logits for so many classes."""
+        """Return the number of logits for this number of classes."""
         return n_classes
 
     def targets(self, y: ArrayLike, n: int, n_outputs: int) -> Array:
-        """Check the targets of n rows and bring them into the form that `rows` expects."""
+        """Check the targets of n rows and return them in the form that `rows` expects."""
         return functional.as_targets(y, n, n_outputs)
 
     def buffers(self, n_outputs: int, dtype: DTypeLike) -> dict[str, Buffer]:
-        """Arrays that `rows` wants to find in t, one row per row of the batch."""
+        """Return the buffers that `rows` needs in t, each with one row per row of the batch."""
         return {}
 
     def rows(self, z: Array, y: Array, dz: Array, t: Any) -> Array:
-        """Return the loss of each row, shape (B,), and write its gradient into dz; z must stay as it is."""
+        """Return the loss of each row, shape (B,), and write its gradient into dz; must not change z."""
         raise NotImplementedError(f"{type(self).__name__} has no rows")
 
     def value_and_grad(self, z: Array, y: Array, w: Array | None, dz: Array, t: Any) -> float:
@@ -66,12 +89,7 @@ class Loss:
                 f"{type(self).__name__}.rows must return one loss per row, shape ({len(z)},), "
                 f"got {np.shape(losses)}"
             )
-        if w is None:
-            dz *= 1.0 / len(losses)
-            return float(np.add.reduce(losses, dtype=np.float64)) / len(losses)
-        share = w / w.sum()
-        dz *= share[:, None]
-        return float(np.add.reduce(losses * share, dtype=np.float64))
+        return kernels.weighted_mean(losses, w, dz)
 
     def mean(self, z: Array, y: Array, w: Array | None = None) -> float:
         """Return the weighted mean loss of the logits z (n, n_outputs) of any number of rows.
@@ -79,10 +97,10 @@ class Loss:
         y are targets as `targets` returns them. Extra memory does not grow with n.
         """
         n, k = z.shape
-        block = min(n, _BLOCK)
+        block = min(n, ROW_BLOCK)
         dz = np.empty((block, k), z.dtype)
         buffers = {name: b.array(block, z.dtype) for name, b in self.buffers(k, z.dtype).items()}
-        total, mass = 0.0, 0.0
+        total, total_weight = 0.0, 0.0
         with np.errstate(all="ignore"):
             for start in range(0, n, block):
                 rows = slice(start, start + block)
@@ -92,8 +110,8 @@ class Loss:
                 losses = self.rows(z[rows], y[rows], dz[:m], t)
                 counts = weight > 0  # 0 * inf is no loss
                 total += float(np.sum(losses[counts] * weight[counts], dtype=np.float64))
-                mass += float(weight.sum())
-        return total / mass
+                total_weight += float(weight.sum())
+        return total / total_weight
 
     def probabilities(self, z: Array) -> Array:
         """Probabilities (n, n_classes) of the classes."""
@@ -109,7 +127,7 @@ class Loss:
 
 @dataclass(frozen=True)
 class _CrossEntropy(Loss):
-    """What the two cross-entropies share: label smoothing.
+    """Label smoothing, common to both cross-entropies.
 
     Source: Szegedy et al., "Rethinking the inception architecture for computer vision" (2016), section 7.
     """
@@ -121,12 +139,14 @@ class _CrossEntropy(Loss):
 
 
 class SoftmaxCrossEntropy(_CrossEntropy):
-    """Cross-entropy of softmax, by `exponentials.cross_entropy_rows`: exact for any finite logits.
+    """Cross-entropy of softmax, -sum_i y_i log p_i with gradient p - y: exact for any finite logits.
+
+    `_logsumexp.cross_entropy_rows` computes it, and the module's docstring shows the textbook form.
 
     Parameters
     ----------
     label_smoothing : float, default=0.0
-        Share of each target that is spread evenly over all classes, between 0 and 1.
+        Fraction of each target that is spread evenly over all classes, between 0 and 1.
     """
 
     def targets(self, y: ArrayLike, n: int, n_outputs: int) -> Array:
@@ -139,13 +159,9 @@ class SoftmaxCrossEntropy(_CrossEntropy):
         return cross_entropy_rows(z, y, dz, t)
 
     def value_and_grad(self, z: Array, y: Array, w: Array | None, dz: Array, t: Any) -> float:
-        twin = _fast.kernels if w is None and _is_built_in(self, SoftmaxCrossEntropy) else None
-        if not twin or y.dtype != np.intp or y.ndim != 1 or z.dtype != np.float32:
+        if _is_overridden(self, SoftmaxCrossEntropy):
             return super().value_and_grad(z, y, w, dz, t)
-        twin.shift(z, t.d, t.top)
-        np.exp(t.d, out=t.E)  # NumPy's is vectorised
-        value: float = twin.softmax_loss(t.E, t.d, t.top, y, dz)
-        return value
+        return kernels.softmax_cross_entropy(z, y, w, dz, t)
 
 
 class SigmoidCrossEntropy(_CrossEntropy):
@@ -160,16 +176,16 @@ class SigmoidCrossEntropy(_CrossEntropy):
 
         s(z) - y = (1 - y) s(z) - y s(-z),
 
-    where for y = 0 and y = 1 only one term is left: no small loss is lost beside 1, and nothing cancels.
+    where for y = 0 and y = 1 only one term is left: no small loss is lost next to 1, and nothing cancels.
 
     Parameters
     ----------
     label_smoothing : float, default=0.0
-        Share of each target that is spread evenly over yes and no, between 0 and 1: y becomes
+        Fraction of each target that is spread evenly over yes and no, between 0 and 1: y becomes
         (1 - label_smoothing) y + label_smoothing / 2.
     """
 
-    link = "logistic"
+    inverse_link = "logistic"
 
     def n_outputs(self, n_classes: int) -> int:
         if n_classes != 2:
@@ -200,27 +216,12 @@ class SigmoidCrossEntropy(_CrossEntropy):
         return _float64_buffers(n_outputs, np.float32)
 
     def rows(self, z: Array, y: Array, dz: Array, t: Any) -> Array:
-        np.abs(z, out=t.d)
-        np.exp(-t.d, out=t.E)
-        positive = z > 0
-        s = np.where(positive, 1.0, t.E) / (1.0 + t.E)  # s(z)
-        other = np.where(positive, t.E, 1.0) / (1.0 + t.E)  # s(-z)
-        dz[...] = (1.0 - y) * s - y * other
-        np.log1p(t.E, out=t.E)
-        t.d *= np.where(positive, 1.0 - y, y)
-        t.d[np.isnan(t.d)] = 0.0  # an infinite logit on the right side: 0 * inf
-        losses: Array = (t.E + t.d).sum(axis=1)
-        return losses
+        return kernels.sigmoid_cross_entropy_rows(z, y, dz, t)
 
     def value_and_grad(self, z: Array, y: Array, w: Array | None, dz: Array, t: Any) -> float:
-        twin = _fast.kernels if w is None and _is_built_in(self, SigmoidCrossEntropy) else None
-        if not twin or y.dtype != np.float64 or y.shape != z.shape:
+        if _is_overridden(self, SigmoidCrossEntropy):
             return super().value_and_grad(z, y, w, dz, t)
-        np.abs(z, out=t.d)
-        np.negative(t.d, out=t.d)
-        np.exp(t.d, out=t.E)
-        value: float = twin.sigmoid_loss(z, t.E, y, dz)
-        return value
+        return kernels.sigmoid_cross_entropy(z, y, w, dz, t)
 
     def probabilities(self, z: Array) -> Array:
         """Probabilities (n, 2) of the two classes of one logit, or (n, c) of yes for each of c questions."""
@@ -243,13 +244,13 @@ def _both_sides(z: Array) -> Array:
     return np.concatenate([-z, z], axis=1) if z.shape[1] == 1 else z
 
 
-def _is_built_in(loss: Loss, kind: type[Loss]) -> bool:
-    """Tell whether a compiled twin computes what this loss does: rows and targets are not of one's own."""
-    return type(loss).rows is kind.rows and type(loss).targets is kind.targets
+def _is_overridden(loss: Loss, kind: type[Loss]) -> bool:
+    """Return whether a subclass has its own rows or targets, which a kernel would ignore."""
+    return type(loss).rows is not kind.rows or type(loss).targets is not kind.targets
 
 
 def _float64_buffers(n_outputs: int, dtype: DTypeLike) -> dict[str, Buffer]:
-    """The arrays of an `exponentials.Scratch`."""
+    """The buffers of a `_logsumexp.Scratch`."""
     names = scratch_names(dtype)
     return {name: Buffer((n_outputs,), np.float64) for name in names}
 

@@ -9,16 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from ._threads import one_thread
+from .arrays import ROW_BLOCK, Array, Views
 from .errors import whole_number
 from .layers import Layer
-from .rows import as_rows
-from .scaling import Scaling
-from .views import Array, Views, as_array
+from .rows import Rows, UncheckedRows
 from .workspace import Workspace
-
-# Rows per block of a prediction: enough for fast matrix products, few enough to stay in the cache.
-_BLOCK = 1024
 
 
 class Network:
@@ -39,16 +34,15 @@ class Network:
     ----------
     theta : ndarray of shape (n_parameters,)
         All parameters: first those with an L2 penalty (weights), then the others (biases).
-    penalised : ndarray
+    regularized : ndarray
         The first part of theta.
     parameters : tuple of Views, one per layer
         Its parameters by name, as views of theta. Assignment sets them:
         ``network.parameters[0].W = W0``.
     widths : list of int
         Width of the input and of each layer's output.
-    scaling : Scaling or None
-        How the columns of the input are scaled before the first layer reads them; None, as at the start, is
-        not at all. To be assigned before training; later `rescale` changes it.
+    largest_product : int
+        Multiplications per row of the largest matrix product in a layer: the size of the largest parameter.
 
     Examples
     --------
@@ -67,7 +61,6 @@ class Network:
         if isinstance(layers, Layer):
             raise TypeError(f"layers must be a list of layers, got {layers!r}")
         self.layers = tuple(layers)
-        self.scaling: Scaling | None = None
         self.dtype = np.dtype(dtype).newbyteorder("=")
         if not self.layers:
             raise ValueError("a network needs at least one layer")
@@ -82,16 +75,16 @@ class Network:
             if not isinstance(layer, Layer):
                 raise TypeError(f"layers must be instances of Layer, got {layer!r}")
             initial.append(layer.parameters(self.widths[-1], rng))
-            if not isinstance(layer.decayed, tuple) or not set(layer.decayed) <= set(initial[-1]):
+            if not isinstance(layer.regularized, tuple) or not set(layer.regularized) <= set(initial[-1]):
                 raise ValueError(
-                    f"decayed must be a tuple of names of parameters, got {layer.decayed!r} in "
+                    f"regularized must be a tuple of names of parameters, got {layer.regularized!r} in "
                     f"{type(layer).__name__}, whose parameters are {list(initial[-1])}"
                 )
             n_out = layer.n_out(self.widths[-1])
             self.widths.append(whole_number(f"n_out of {type(layer).__name__}", n_out, 1))
         self._shapes = [{name: np.shape(a) for name, a in arrays.items()} for arrays in initial]
         sizes = [np.size(a) for arrays in initial for a in arrays.values()]
-        self._largest = max(sizes, default=0)
+        self.largest_product = max(sizes, default=0)
         self._bind(np.empty(sum(sizes), self.dtype))
         for views, arrays in zip(self.parameters, initial, strict=True):
             for name, array in arrays.items():
@@ -103,9 +96,9 @@ class Network:
         n = sum(
             views.__dict__[name].size
             for layer, views in zip(self.layers, self.parameters, strict=True)
-            for name in layer.decayed
+            for name in layer.regularized
         )
-        self.penalised = theta[:n]
+        self.regularized = theta[:n]
 
     @property
     def theta(self) -> Array:
@@ -121,24 +114,19 @@ class Network:
         """Views of a vector laid out like theta, per layer and by name."""
         parts: list[dict[str, Array]] = [{} for _ in self.layers]
         start = 0
-        for decayed in (True, False):
+        for regularized in (True, False):
             for layer, shapes, arrays in zip(self.layers, self._shapes, parts, strict=True):
                 for name, shape in shapes.items():
-                    if (name in layer.decayed) == decayed:
+                    if (name in layer.regularized) == regularized:
                         size = int(np.prod(shape))
                         arrays[name] = vector[start : start + size].reshape(shape)
                         start += size
         return [Views(**arrays) for arrays in parts]
 
-    def rescale(self, scaling: Scaling | None) -> None:
-        """Scale the input otherwise from now on; the first layer, which must be Dense, is rewritten for it.
-
-        The network computes what it did, see `Scaling.carry_over`. (Before training, assign to ``scaling``.)
-        """
-        p, n_in = self.parameters[0], self.widths[0]
-        old, new = self.scaling or Scaling.none(n_in), scaling or Scaling.none(n_in)
-        old.carry_over(p.W, p.b, new)
-        self.scaling = scaling
+    def workspace(self, batch_size: int, **options: Any) -> Workspace:
+        """Return new buffers for this network; options are those of `Workspace`."""
+        lowest = next((i for i, p in enumerate(self.parameters) if vars(p)), len(self.layers))
+        return Workspace(self.layers, self.widths, self.dtype, batch_size, lowest=lowest, **options)
 
     def forward(self, tapes: list[Views], x: Array, n_layers: int | None = None) -> Array:
         """Run the rows x (B, n_in) through the first layers, or all, and return the last output.
@@ -171,7 +159,7 @@ class Network:
 
         Parameters
         ----------
-        X : array_like or SciPy sparse matrix of shape (n, n_in)
+        X : array_like or SciPy sparse matrix of shape (n, n_in), or Rows
         n_layers : int, optional
             How many layers, at least 1; all by default.
         link : callable, optional
@@ -187,24 +175,23 @@ class Network:
             If X has another width, or an entry that is not a finite number of the computation's type, or
             link returns another number of rows.
         """
-        X = X.tocsr() if hasattr(X, "tocsr") else as_array("the input", X)
-        if X.ndim != 2:
-            raise ValueError(f"the input must have shape (n, {self.widths[0]}), got {X.shape}")
-        n = X.shape[0]
+        sparse = self.layers[0].reads_sparse
+        rows = X if isinstance(X, Rows) else UncheckedRows(X, self.dtype, self.widths[0], sparse)
+        n = len(rows)
         result: Array | None = None
-        workspace = Workspace(self, min(n, _BLOCK), training=False)
-        with one_thread(min(n, _BLOCK) * self._largest), np.errstate(all="ignore"):
-            for start in range(0, max(n, 1), _BLOCK):
-                block, sparse = X[start : start + _BLOCK], self.layers[0].reads_sparse
-                rows = as_rows(block, self.dtype, self.widths[0], start, sparse, self.scaling)
-                y = np.asarray(link(self.forward(workspace.tapes(len(rows)).layers, rows.all(), n_layers)))
-                if y.shape[:1] != (len(rows),):
+        workspace = self.workspace(min(n, ROW_BLOCK), training=False)
+        with np.errstate(all="ignore"):
+            for start in range(0, max(n, 1), ROW_BLOCK):
+                x = rows.block(start, start + ROW_BLOCK)
+                m = x.shape[0]
+                y = np.asarray(link(self.forward(workspace.tapes(m).layers, x, n_layers)))
+                if y.shape[:1] != (m,):
                     raise ValueError(
-                        f"link must return an array with one entry per row, {len(rows)}, got shape {y.shape}"
+                        f"link must return an array with one entry per row, {m}, got shape {y.shape}"
                     )
                 if result is None:
                     result = np.empty((n, *y.shape[1:]), y.dtype)
-                result[start : start + _BLOCK] = y
+                result[start : start + ROW_BLOCK] = y
         assert result is not None  # there is one block at least
         return result
 
@@ -218,7 +205,7 @@ class Network:
 
     def __getstate__(self) -> dict[str, Any]:
         # The parameters are views of theta, which copies and pickles would tear apart.
-        return {k: v for k, v in vars(self).items() if k not in ("parameters", "penalised")}
+        return {k: v for k, v in vars(self).items() if k not in ("parameters", "regularized")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)

@@ -1,72 +1,104 @@
-"""The objective: what training minimises, as value and gradient over any rows."""
+"""The objective: what training minimizes, as value and gradient over any rows."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from . import _fast
+from . import kernels
+from .arrays import PARAMETER_BLOCK, Array
 from .errors import check_interval
 from .losses import Loss
 from .network import Network
-from .rows import CsrRows, DenseRows, as_rows, as_weights
-from .views import Array
-from .workspace import Workspace
+from .rows import Rows, as_rows, as_weights
 
 
-@dataclass(frozen=True)
 class Objective:
-    """What is minimised: the weighted mean loss over a batch of rows plus an L2 penalty.
+    """The weighted mean loss over a batch of rows plus an L2 penalty.
 
-    loss + alpha / 2 |W|^2 / (the sum of the batch's weights, which is its size without weights), with |W|^2
-    over the penalised parameters: scikit-learn's penalty. It gets weaker as batches get larger.
+    loss + alpha / 2 |W|^2 / (sum of the weights of the batch's rows, by default their number), with |W|^2
+    over the regularized parameters. This is scikit-learn's penalty: it gets weaker as batches get larger.
+
+    It owns the buffers of a training, so that each training needs its own objective.
+
+    Parameters
+    ----------
+    network : Network
+    rows : DenseRows or CsrRows
+    targets : ndarray
+        As `Loss.targets` returns them.
+    weight : ndarray of shape (n,) or None
+    order : ndarray of int
+        Indices of the rows to train on; rows of weight 0 are left out.
+    loss : Loss
+    alpha : float
+    batch_size : int
+        The largest number of rows of a batch.
+    rng : numpy.random.Generator, optional
+        For layers that draw random numbers.
+
+    Attributes
+    ----------
+    gradient : ndarray like theta
+        That of the last batch.
     """
 
-    rows: DenseRows | CsrRows
-    targets: Array
-    weight: Array | None
-    order: Array
-    """Indices of the rows that take part: a row of weight 0 is as if it were not there."""
-    loss: Loss
-    alpha: float
+    def __init__(
+        self,
+        network: Network,
+        rows: Rows,
+        targets: Array,
+        weight: Array | None,
+        order: Array,
+        loss: Loss,
+        alpha: float,
+        *,
+        batch_size: int,
+        rng: np.random.Generator | None = None,
+    ) -> None:
+        self.network = network
+        self.rows, self.targets, self.weight, self.order = rows, targets, weight, order
+        self.loss, self.alpha = loss, alpha
+        self._workspace = network.workspace(batch_size, loss=loss, rng=rng)
+        self.gradient = np.empty_like(network.theta)
+        self._gradients = network.split(self.gradient)
+        size = max(1, min(network.regularized.size, PARAMETER_BLOCK))
+        self._scratch = np.empty(size, network.dtype)
 
-    def mass(self, batch: Array) -> float:
+    def total_weight(self, batch: Array) -> float:
         """Sum of the weights of these rows: their number without weights."""
         return len(batch) if self.weight is None else float(self.weight[batch].sum())
 
-    def value_and_grad(self, batch: Array, network: Network, workspace: Workspace) -> tuple[float, float]:
-        """Overwrite the workspace's gradient for these rows; return the value and the largest |logit|."""
-        value, largest_logit = self.loss_and_grad(batch, network, workspace)
+    def value_and_grad(self, batch: Array) -> tuple[float, float]:
+        """Overwrite the gradient with that for these rows; return the value and the largest |logit|."""
+        value, largest_logit = self.loss_and_grad(batch)
         if self.alpha:
-            value += self.add_penalty(self.alpha / self.mass(batch), network, workspace)
+            value += self.add_penalty(self.alpha / self.total_weight(batch))
         return value, largest_logit
 
-    def loss_and_grad(self, batch: Array, network: Network, workspace: Workspace) -> tuple[float, float]:
+    def loss_and_grad(self, batch: Array) -> tuple[float, float]:
         """As `value_and_grad`, without the penalty."""
-        tapes = workspace.tapes(len(batch))
+        network, tapes = self.network, self._workspace.tapes(len(batch))
         x = self.rows.gather(batch, tapes.x)
         z, dz = network.forward(tapes.layers, x), tapes.layers[-1].dy
         largest_logit = float(np.abs(z, out=dz).max())
         w = None if self.weight is None else self.weight[batch]
         value = self.loss.value_and_grad(z, self.targets[batch], w, dz, tapes.loss)
-        network.backward(tapes.layers, workspace.gradients)
+        network.backward(tapes.layers, self._gradients)
         return value, largest_logit
 
-    def add_penalty(self, strength: float, network: Network, workspace: Workspace) -> float:
-        """Return strength / 2 |W|^2 and add its gradient, strength W, to the workspace's."""
-        W, room, squares = network.penalised, workspace.scratch, 0.0
-        dW = workspace.gradient[: W.size]
-        if twin := _fast.kernels:
-            return 0.5 * strength * float(twin.penalise(W, dW, strength))
-        for start in range(0, W.size, room.size):  # blocks that stay in the cache
-            w, dw = W[start : start + room.size], dW[start : start + room.size]
-            dw += np.multiply(w, strength, out=room[: w.size])
-            squares += float(np.dot(w, w))
+    def add_penalty(self, strength: float) -> float:
+        """Return strength / 2 |W|^2 and add its gradient, strength W."""
+        W = self.network.regularized
+        squares = kernels.add_penalty(W, self.gradient[: W.size], strength, self._scratch)
         return 0.5 * strength * squares
+
+    def largest_input(self, batch: Array) -> float:
+        """Return the largest magnitude of an input of these rows."""
+        return float(abs(self.rows.gather(batch, self._workspace.tapes(len(batch)).x)).max())
 
 
 def as_objective(
@@ -78,16 +110,17 @@ def as_objective(
     rows: ArrayLike | None,
     sample_weight: ArrayLike | None,
     alpha: float,
+    batch_size: int,
+    rng: np.random.Generator | None = None,
 ) -> Objective:
-    """Check the data and bring it into the form that training reads; arguments as those of `train`."""
+    """Check the data and return the objective; arguments as those of `train` and of `Objective`."""
     if not isinstance(loss, Loss):
         raise TypeError(f"loss must be an instance of Loss, got {loss!r}")
     if network.theta.size == 0:
         raise ValueError(f"there is nothing to train: no layer of {network} has parameters")
-    _fast.load()
     check_interval("alpha", alpha, 0.0, math.inf, open_high=True)
     sparse = network.layers[0].reads_sparse
-    inputs = as_rows(X, network.dtype, network.widths[0], stays_sparse=sparse, scaling=network.scaling)
+    inputs = as_rows(X, network.dtype, network.widths[0], stays_sparse=sparse)
     targets = loss.targets(y, len(inputs), network.widths[-1])
     weight = as_weights(sample_weight, len(inputs))
     order = _as_indices(rows, len(inputs))
@@ -98,7 +131,12 @@ def as_objective(
             f"there must be at least one row to train on, got an input of {len(inputs)} rows"
             + ("" if rows is None else f", {np.size(rows)} of them chosen, with a weight of 0 or none")
         )
-    return Objective(inputs, targets, weight, order, loss, float(alpha))
+    # After all checks: they import lazily what numba imports too, which a child forked meanwhile could not.
+    kernels.load(network.dtype)
+    batch_size = min(batch_size, len(order))
+    return Objective(
+        network, inputs, targets, weight, order, loss, float(alpha), batch_size=batch_size, rng=rng
+    )
 
 
 def _as_indices(rows: ArrayLike | None, n: int) -> Array:

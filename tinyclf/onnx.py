@@ -19,13 +19,14 @@ from numpy.typing import DTypeLike
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
-from . import __version__
+from ._version import __version__
+from .arrays import Array
 from .classifier import TinyClassifier
+from .dataset import read_features
+from .fit_state import FitState
 from .layers import Dense, Dropout, Identity, Layer, Logistic, ReLU, Tanh
 from .losses import Loss, SigmoidCrossEntropy, SoftmaxCrossEntropy
-from .network import Network
 from .targets import LabelSets
-from .views import Array
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -144,11 +145,12 @@ def _add_classifier(
     graph: _Graph, model: TinyClassifier, x: str, given: DTypeLike, label: str, probabilities: str
 ) -> None:
     """Compute label and probabilities, under these names, of rows x of the type given."""
-    loss, classes = model._blueprint.loss, _as_held(model.classes_)
+    state = model._fitted
+    loss, classes = state.plan.loss, _as_held(model.classes_)
     if type(loss) not in LOSSES:
         raise _unknown("losses", LOSSES, loss)
-    z = _add_network(graph, model.network_, x, given)
-    if isinstance(model._labels, LabelSets):
+    z = _add_network(graph, state, x, given)
+    if isinstance(model._fitted.labels, LabelSets):
         one, zero = np.ones((), model.network_.dtype), np.zeros((), model.network_.dtype)
         e = graph.add("Exp", graph.add("Neg", z))  # Sigmoid of onnxruntime is 1e-8 where it should be less
         graph.add("Reciprocal", graph.add("Add", e, one), output=probabilities)
@@ -160,12 +162,13 @@ def _add_classifier(
     graph.add("Gather", classes, graph.add("ArgMax", z, axis=1, keepdims=0), axis=0, output=label)
 
 
-def _add_network(graph: _Graph, network: Network, x: str, given: DTypeLike) -> str:
-    """Compute the logits."""
-    if network.scaling is not None:
-        low, high, centre, factor = network.scaling.terms(given, network.dtype)
+def _add_network(graph: _Graph, state: FitState, x: str, given: DTypeLike) -> str:
+    """Compute the calibrated logits: scaling on the way in, the network, calibration on the way out."""
+    network = state.network
+    if state.scaling is not None:
+        low, high, center, factor = state.scaling.terms(given, network.dtype)
         x = graph.add("Max", graph.cast(x, given, low.dtype), low)
-        x = graph.add("Sub", graph.add("Min", x, high), centre)
+        x = graph.add("Sub", graph.add("Min", x, high), center)
         x = graph.add("Mul", x, factor)
         given = low.dtype
     x = graph.cast(x, given, network.dtype)
@@ -176,6 +179,9 @@ def _add_network(graph: _Graph, network: Network, x: str, given: DTypeLike) -> s
             x = graph.add(ACTIVATIONS[type(layer)], x)
         elif type(layer) not in SILENT:
             raise _unknown("layers", (Dense, *ACTIVATIONS, *SILENT), layer)
+    if state.calibration is not None:
+        factor, offset = state.calibration.terms(network.dtype)
+        x = graph.add("Add", graph.add("Mul", x, factor), offset)
     return x
 
 
@@ -183,7 +189,7 @@ def _alone(model: TinyClassifier, X: Any) -> Any:
     """Return the model of a classifier."""
     helper, graph = _required("onnx").helper, _Graph()
     dtype = model.network_.dtype
-    given = dtype if X is None else model._read(X[:1]).dtype
+    given = dtype if X is None else read_features(model, X[:1], reset=False).dtype
     _add_classifier(graph, model, "X", given, "label", "probabilities")
     value, (label, probabilities) = helper.make_tensor_value_info, _shapes(model, "rows")
     return helper.make_model(
@@ -269,7 +275,7 @@ def _onnx_type(dtype: DTypeLike) -> int:
 def _shapes(model: TinyClassifier, rows: Any) -> tuple[list[Any], list[Any]]:
     """Return the shapes of labels and probabilities."""
     table = [rows, len(model.classes_)]
-    return table if isinstance(model._labels, LabelSets) else [rows], table
+    return table if isinstance(model._fitted.labels, LabelSets) else [rows], table
 
 
 def _as_held(classes: Array) -> Array:

@@ -1,87 +1,117 @@
-"""Rows of the input: hand a batch to the first layer, in the type that the network computes in."""
+"""Rows of the input: hand a batch or a block to the first layer, in the type that the network computes in."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
-from .views import Array, all_finite, as_array
+from .arrays import Array, all_finite, as_array
 
-if TYPE_CHECKING:
-    from .scaling import Scaling
+# Entries per block of a conversion: 128 KB of float64, which stay in the cache.
+ENTRY_BLOCK = 16384
 
-# Entries per block of a conversion.
-ENTRIES = 16384
-
-# The largest share of entries that are not zero at which sparse products beat dense ones: measured with 1,000
+# The largest fraction of nonzero entries at which sparse products beat dense ones: measured with 1,000
 # to 20,000 columns and 10 to 512 units.
-_PAYS = 0.05
+_SPARSE_PAYS = 0.05
 
 
-class DenseRows:
-    """Rows of a C-ordered array (n, n_in) in the computation's type."""
+class Rows:
+    """Rows (n, n_in) that a network can read: whatever their source, each batch arrives ready for the first layer.
+
+    Training gathers batches of any rows; prediction reads blocks of consecutive rows.
+    """
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        raise NotImplementedError
+
+    def gather(self, rows: Array, room: Array) -> Any:
+        """Return the rows with these indices, which must exist: in ``room`` (len(rows), n_in), or as CSR."""
+        raise NotImplementedError
+
+    def block(self, start: int, stop: int) -> Any:
+        """Return the rows from start to stop, as an array or as CSR."""
+        raise NotImplementedError
+
+
+class DenseRows(Rows):
+    """Rows of a C-ordered array (n, n_in) in the computation's type, all of them finite."""
 
     def __init__(self, X: Array) -> None:
-        self.X = X
+        self.X = X.view()
+        self.X.flags.writeable = False  # a user's layer must not write over the caller's rows
 
     def __len__(self) -> int:
         return len(self.X)
 
     def gather(self, rows: Array, room: Array) -> Array:
-        """Return the rows with these indices, which must exist, in room (len(rows), n_in)."""
         # Without mode="clip", take writes through a buffer and costs more than twice as much.
         return self.X.take(rows, 0, room, "clip")
 
-    def all(self) -> Array:
-        """All rows as one array."""
-        return self.X
+    def block(self, start: int, stop: int) -> Array:
+        return self.X[start:stop]
 
 
-class CsrRows:
-    """Rows of a SciPy CSR matrix or array (n, n_in) in the computation's type.
+class CsrRows(Rows):
+    """Rows of a SciPy CSR matrix or array (n, n_in) in the computation's type, all entries finite.
 
-    With ``stays_sparse`` batches are CSR, too, if that pays for a dense layer above.
+    With ``stays_sparse`` batches are CSR, too, if that is faster in a dense layer above.
     """
 
     def __init__(self, X: Any, stays_sparse: bool) -> None:
         self.X = X
-        self.stays_sparse = stays_sparse and X.nnz <= _PAYS * X.shape[0] * X.shape[1]
+        self.stays_sparse = stays_sparse and X.nnz <= _SPARSE_PAYS * X.shape[0] * X.shape[1]
 
     def __len__(self) -> int:
         return int(self.X.shape[0])
 
     def gather(self, rows: Array, room: Array) -> Any:
-        """Return the rows with these indices, which must exist, as CSR or in room (len(rows), n_in)."""
         return self.X[rows] if self.stays_sparse else self.X[rows].toarray(out=room)
 
-    def all(self) -> Any:
-        """All rows."""
-        return self.X if self.stays_sparse else self.X.toarray()
+    def block(self, start: int, stop: int) -> Any:
+        part = self.X[start:stop]
+        return part if self.stays_sparse else part.toarray()
 
 
-def as_rows(
-    X: Any,
-    dtype: DTypeLike,
-    n_in: int,
-    first_row: int = 0,
-    stays_sparse: bool = False,
-    scaling: Scaling | None = None,
-) -> DenseRows | CsrRows:
-    """Check the input and convert it, copying only where type or memory order differ.
+class UncheckedRows(Rows):
+    """Rows that are checked and converted block by block, so that memory does not grow with their number.
 
     Parameters
     ----------
     X : array_like or SciPy sparse matrix of shape (n, n_in)
+    dtype, n_in, stays_sparse
+        As those of `as_rows`.
+    """
+
+    def __init__(self, X: Any, dtype: DTypeLike, n_in: int, stays_sparse: bool) -> None:
+        self.X = X.tocsr() if hasattr(X, "tocsr") else as_array("the input", X)
+        if self.X.ndim != 2:
+            raise ValueError(f"the input must have shape (n, {n_in}), got {self.X.shape}")
+        self.dtype, self.n_in, self.stays_sparse = dtype, n_in, stays_sparse
+
+    def __len__(self) -> int:
+        return int(self.X.shape[0])
+
+    def block(self, start: int, stop: int) -> Any:
+        rows = as_rows(self.X[start:stop], self.dtype, self.n_in, start, self.stays_sparse)
+        return rows.block(0, len(rows))
+
+
+def as_rows(X: Any, dtype: DTypeLike, n_in: int, first_row: int = 0, stays_sparse: bool = False) -> Rows:
+    """Check the input and convert it, copying only where type or memory order differ.
+
+    Parameters
+    ----------
+    X : array_like or SciPy sparse matrix of shape (n, n_in), or Rows
+        `Rows` are returned as they are.
     dtype : the type that the network computes in
     n_in : int
     first_row : int, default=0
         Number of the first row in error messages, where X is a part of something larger.
     stays_sparse : bool, default=False
         See `CsrRows`.
-    scaling : Scaling, optional
-        How to scale the columns.
 
     Raises
     ------
@@ -90,27 +120,36 @@ def as_rows(
     TypeError
         If the entries are not real numbers.
     """
-    sparse = hasattr(X, "tocsr")
-    X = X.tocsr() if sparse else as_array("the input", X)
-    if sparse and not X.has_canonical_format:  # entries of the same place add up, maybe beyond the range
-        X = X.copy()
-        X.sum_duplicates()
-    if X.dtype.kind not in "biuf":
-        raise TypeError(f"the input must hold real numbers, got dtype {X.dtype}")
+    if isinstance(X, Rows):
+        return X
+    X = canonical(X)
     if X.ndim != 2 or X.shape[1] != n_in:
         raise ValueError(f"the input must have shape (n, {n_in}), got {X.shape}")
-    if sparse and scaling is not None and scaling.centred:
-        X, sparse = X.toarray(), False  # zeros are zeros no more
     kind = np.dtype(dtype)
-    values = _converted_entries(X, kind, scaling) if sparse else _converted(X, kind, scaling)
-    if values is None:
-        raise _beyond(X, kind, first_row, scaling)
-    if sparse:
+    if hasattr(X, "tocsr"):
+        values = converted(X.data, kind)
+        if values is None:
+            raise not_finite(X, kind, first_row)
         same = X if values is X.data else type(X)((values, X.indices, X.indptr), shape=X.shape)
         return CsrRows(same, stays_sparse)
-    values = values.view()
-    values.flags.writeable = False  # a layer of one's own must not write over the caller's rows
+    values = converted(X, kind)
+    if values is None:
+        raise not_finite(X, kind, first_row)
     return DenseRows(values)
+
+
+def canonical(X: Any) -> Any:
+    """Return X as an array, or as CSR without duplicate entries, or raise an error unless it is real."""
+    if hasattr(X, "tocsr"):
+        X = X.tocsr()
+        if not X.has_canonical_format:  # entries of the same place add up, maybe beyond the range
+            X = X.copy()
+            X.sum_duplicates()
+    else:
+        X = as_array("the input", X)
+    if X.dtype.kind not in "biuf":
+        raise TypeError(f"the input must hold real numbers, got dtype {X.dtype}")
+    return X
 
 
 def as_weights(sample_weight: ArrayLike | None, n: int) -> Array | None:
@@ -147,57 +186,67 @@ def as_weights(sample_weight: ArrayLike | None, n: int) -> Array | None:
 
 
 def check_rows(X: Any) -> None:
-    """Check that all entries of rows, a float array or CSR, are finite; row and column are named if not."""
-    if _converted(X.data if hasattr(X, "tocsr") else X, X.dtype, None, keep=False) is None:
-        raise _beyond(X, X.dtype, 0)
+    """Raise an error that names row and column unless all entries of a float array or CSR are finite."""
+    values = X.data if hasattr(X, "tocsr") else X
+    if not all(all_finite(part) for part in entry_blocks(values)):
+        raise not_finite(X, X.dtype)
 
 
-def _converted(X: Array, dtype: np.dtype[Any], scaling: Scaling | None, keep: bool = True) -> Array | None:
+def entry_blocks(X: Array, *more: Array) -> Any:
+    """Iterate over blocks of rows that stay in the cache: of X, or of X and arrays of as many rows."""
+    step = max(1, ENTRY_BLOCK // max(1, X[:1].size))
+    with np.errstate(all="ignore"):
+        for start in range(0, len(X), step):
+            blocks = [a[start : start + step] for a in (X, *more)]
+            yield blocks if more else blocks[0]
+
+
+def converted(X: Array, dtype: np.dtype[Any]) -> Array | None:
     """Return X in C order and this type, itself if it is, or None if an entry is not finite in it.
 
     One pass over memory for all, in blocks that stay in the cache: for 12,000 x 784 float64 entries 8
     milliseconds instead of 12.
     """
-    done = not keep or (scaling is None and X.dtype == dtype and X.flags.c_contiguous)
+    done = X.dtype == dtype and X.flags.c_contiguous
     out = X if done else np.empty(X.shape, dtype)
-    step = max(1, ENTRIES // max(1, X[:1].size))
-    with np.errstate(all="ignore"):
-        for start in range(0, len(X), step):
-            given, block = X[start : start + step], out[start : start + step]
-            if not done:
-                block[...] = given if scaling is None else scaling.read(given, dtype)
-            if not all_finite(block) or (scaling is not None and not all_finite(given)):  # it may hide that
-                return None
+    for given, block in entry_blocks(X, out):
+        if not done:
+            block[...] = given
+        if not all_finite(block):
+            return None
     return out
 
 
-def _converted_entries(X: Any, dtype: np.dtype[Any], scaling: Scaling | None) -> Array | None:
-    """Return the stored entries of CSR rows likewise."""
-    if scaling is None:
-        return _converted(X.data, dtype, None)
-    with np.errstate(all="ignore"):
-        out = scaling.read_entries(X.data, X.indices).astype(dtype)
-        return out if all_finite(out) and all_finite(X.data) else None
+def not_finite(X: Any, dtype: DTypeLike, first_row: int = 0, values: Any = None) -> ValueError:
+    """Return the error that names the first entry that is not finite in a type.
 
-
-def _beyond(X: Any, dtype: np.dtype[Any], first_row: int, scaling: Scaling | None = None) -> ValueError:
-    """Return the error that names the first entry that is not finite in dtype; nan fails each comparison."""
-    limit = np.finfo(dtype).max
+    Parameters
+    ----------
+    X : ndarray or CSR of shape (n, n_in)
+        What was given.
+    dtype : float32 or float64
+    first_row : int, default=0
+        Number of the first row.
+    values : ndarray, optional
+        What is to be represented in that type instead of the entries of X, or of ``X.tocoo().data``.
+    """
+    kind = np.dtype(dtype)
     with np.errstate(all="ignore"):
         if hasattr(X, "tocoo"):
             entries = X.tocoo()
-            values = entries.data if scaling is None else scaling.read_entries(entries.data, entries.col)
-            at = np.flatnonzero(~(np.isfinite(entries.data) & (np.abs(values) <= limit)))[0]
-            row, column, value = entries.row[at], entries.col[at], entries.data[at]
+            given = entries.data
         else:
-            values = X if scaling is None else scaling.read(X)
-            row, column = np.argwhere(~(np.isfinite(X) & (np.abs(values) <= limit)))[0]
-            value = X[row, column]
-    fix = "scale the column" if dtype == np.float64 else 'scale the column, or train in dtype="float64"'
+            entries, given = None, X
+        values = given if values is None else values
+        fits = np.isfinite(given) & (np.abs(values) <= np.finfo(kind).max)  # nan fails each comparison
+        at = tuple(np.argwhere(~fits)[0])
+        value = given[at]
+        row, column = at if entries is None else (entries.row[at], entries.col[at])
+    fix = "scale the column" if kind == np.float64 else 'scale the column, or train in dtype="float64"'
     if not np.isfinite(value):
         fix = "remove or impute it"
     shown = "NaN" if np.isnan(value) else value
     return ValueError(
-        f"the input is {shown} at row {first_row + row}, column {column}, which is not a finite {dtype} "
+        f"the input is {shown} at row {first_row + row}, column {column}, which is not a finite {kind} "
         f"number; {fix}"
     )

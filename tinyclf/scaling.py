@@ -1,7 +1,7 @@
-"""Scaling of the input: each column is brought to mean 0 and standard deviation 1.
+"""Scaling of the features, the door on the way in: each column gets mean 0 and standard deviation 1.
 
-The scale is kept beside the weights, not folded into them: at a column offset of 1e6 that would cost float32
-weights five of their seven digits.
+The scale is kept beside the network, not folded into its weights: with a column offset of 1e6, float32
+weights would lose five of their seven digits.
 """
 
 from __future__ import annotations
@@ -13,77 +13,98 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from .rows import ENTRIES, check_rows
-from .views import Array, all_finite
+from .arrays import Array, all_finite
+from .rows import (
+    ENTRY_BLOCK,
+    CsrRows,
+    DenseRows,
+    Rows,
+    check_rows,
+    entry_blocks,
+    not_finite,
+)
 
-# Rows whose statistics are taken at a time.
+# Rows per block of the statistics.
 _BLOCK = 1024
 
-# A smaller deviation, beside the mean, is that of rounding errors.
+# A smaller deviation, relative to the mean, is a rounding error.
 _NOISE = 4.0 * np.finfo(np.float64).eps
 
-# How many standard deviations from the mean an entry may be; see `Scaling.limited`.
+# Entries are clipped to so many standard deviations from the mean; see `Scaling.limited`.
 _LIMIT = 5.0
 
 
 @dataclass(frozen=True)
 class Scaling:
-    """What is known of the columns from all rows that were read so far, and how entries are read by it.
+    """Statistics of the columns over all rows so far, and the transform that they define.
 
-    An entry x of a column is read as (min(max(x, low), high) - centre) / scale, and as 0 if its column has
-    been constant. Dense rows are centred on the mean, and the scale is the standard deviation. Of sparse rows
-    zeros must stay zeros, so that their centre is 0; and the scale is the root mean square of the entries
-    that are not 0. (By their standard deviation, a word that one text in a hundred has would be read as 10.)
+    An entry x becomes (min(max(x, low), high) - center) / scale, or 0 if its column has been constant. For dense rows
+    the center is the mean, and the scale is the standard deviation. For sparse rows the center is 0, so that zeros stay
+    zeros, and the scale is the root mean square of the nonzero entries. (With their standard deviation, a word that
+    occurs in one text of a hundred would become 10.)
 
     Attributes
     ----------
-    total : float
+    total_weight : float
         Sum of the weights of the rows.
     mean, deviation : ndarray of shape (n_in,)
-        Weighted mean and standard deviation of each column, which is exactly 0 for a constant.
-    mass, size : ndarray of shape (n_in,)
-        Of sparse rows: sum of the weights of the entries that are not 0, and their root mean square.
+        Weighted mean and standard deviation of each column; the deviation of a constant is exactly 0.
+    nonzero_weight, nonzero_rms : ndarray of shape (n_in,)
+        For sparse rows: sum of the weights of the nonzero entries, and their root mean square.
     low, high : ndarray of shape (n_in,)
-        Between what an entry is read as it is; see `limited`.
-    centred : bool
+        Entries are clipped to this interval, see `limited`.
+    centered : bool
         Whether the rows are dense.
     """
 
-    total: float
+    total_weight: float
     mean: Array
     deviation: Array
-    mass: Array
-    size: Array
+    nonzero_weight: Array
+    nonzero_rms: Array
     low: Array
     high: Array
-    centred: bool
+    centered: bool
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            if isinstance(value := getattr(self, field.name), np.ndarray):
-                value.flags.writeable = False  # what is cached depends on them
+        if type(self.centered) is not bool:
+            raise ValueError(f"centered must be a bool, got {self.centered!r}")
+        if type(self.total_weight) is not float or not 0.0 <= self.total_weight < np.inf:
+            raise ValueError(f"the total weight of the rows must be finite, got {self.total_weight!r}")
+        columns = [getattr(self, field.name) for field in fields(self) if field.type == "Array"]
+        for values in columns:
+            if (
+                not isinstance(values, np.ndarray)
+                or values.dtype != np.float64
+                or values.ndim != 1
+                or values.shape != self.mean.shape
+            ):
+                raise ValueError(
+                    "the statistics of the columns must be vectors of float64 of the same length"
+                )
+            values.flags.writeable = False  # cached properties depend on them
 
     @classmethod
     def of(cls, X: Any, weight: Array | None = None) -> Scaling:
-        """Take the statistics of rows (n, n_in), dense or CSR, with weights (n,) if given, not all 0."""
+        """Return the statistics of rows (n, n_in), dense or CSR, with weights (n,) if given, not all 0."""
         n_in = X.shape[1]
         zero, limit = np.zeros(n_in), np.full(n_in, np.inf)
-        nothing = cls(0.0, zero, zero, zero, zero, -limit, limit, centred=not hasattr(X, "tocsr"))
+        nothing = cls(0.0, zero, zero, zero, zero, -limit, limit, centered=not hasattr(X, "tocsr"))
         return nothing.with_rows(X, weight)
 
     @classmethod
     def none(cls, n_in: int) -> Scaling:
-        """Return the one that reads entries as they are."""
+        """Return the identity."""
         zero, one, limit = np.zeros(n_in), np.ones(n_in), np.full(n_in, np.inf)
-        return cls(0.0, zero, one, one, one, -limit, limit, centred=True)
+        return cls(0.0, zero, one, one, one, -limit, limit, centered=True)
 
     def with_rows(self, X: Any, weight: Array | None = None) -> Scaling:
-        """Return the statistics of all rows so far and these; the limits stay.
+        """Return the statistics of all rows so far and these; the limits do not change.
 
         Raises
         ------
         ValueError
-            If an entry is not finite, or the differences in a column are not.
+            If an entry is not finite, or the differences within a column are not.
         """
         check_rows(X)
         grown = self
@@ -94,199 +115,272 @@ class Scaling:
                 if weight is not None:
                     part, w = part[w > 0.0], w[w > 0.0]
                 if len(w):
-                    grown = grown._merged(*_statistics(part, w, self.centred))
+                    grown = grown._merged(*_statistics(part, w, self.centered))
         wide = np.flatnonzero(~(np.isfinite(grown.mean) & np.isfinite(grown.deviation)))
         if wide.size:
             column = X[:, [wide[0]]]
             column = np.ravel(column.toarray() if hasattr(column, "toarray") else column)
             row = int(np.abs(column).argmax())
             raise ValueError(
-                f"the input is {column[row]} at row {row}, column {wide[0]}, whose differences to others are "
-                "beyond the range of float64; divide the column by a large number"
+                f"the input is {column[row]} at row {row}, column {wide[0]}, whose difference from the others "
+                "is beyond the range of float64; divide the column by a large number"
             )
         return grown
 
-    def _merged(self, v: float, mean: Array, deviation: Array, mass: Array, size: Array) -> Scaling:
-        """Return these statistics and those of more rows as one.
+    def _merged(self, v: float, mean: Array, deviation: Array, weight: Array, rms: Array) -> Scaling:
+        """Return the statistics of these rows and more rows together.
 
-        Two parts with weights w and v, means m and m + d, and standard deviations s and r are as a whole
+        Two parts with weights w and v, means m and m + d, and standard deviations s and r have together the mean and
+        standard deviation
 
             m + d v / (w + v),    sqrt((w s^2 + v r^2) / (w + v) + w v d^2 / (w + v)^2)
 
         Source: Chan, Golub and LeVeque, "Updating formulae and a pairwise algorithm for computing sample
         variances" (1979).
         """
-        total, d = self.total + v, mean - self.mean
-        if not self.total:
-            return replace(self, total=v, mean=mean, deviation=deviation, mass=mass, size=size)
-        share, entries = v / total, self.mass + mass
+        total, d = self.total_weight + v, mean - self.mean
+        if not self.total_weight:
+            return replace(
+                self, total_weight=v, mean=mean, deviation=deviation, nonzero_weight=weight, nonzero_rms=rms
+            )
+        fraction, entries = v / total, self.nonzero_weight + weight
         return replace(
             self,
-            total=total,
-            mean=self.mean + share * d,
+            total_weight=total,
+            mean=self.mean + fraction * d,
             deviation=np.hypot(
-                _norm(1.0 - share, self.deviation, share, deviation), np.sqrt(share * (1.0 - share)) * d
+                _norm(1.0 - fraction, self.deviation, fraction, deviation),
+                np.sqrt(fraction * (1.0 - fraction)) * d,
             ),
-            mass=entries,
-            size=_norm(self.mass / _or_one(entries), self.size, mass / _or_one(entries), size),
+            nonzero_weight=entries,
+            nonzero_rms=_norm(
+                self.nonzero_weight / _or_one(entries), self.nonzero_rms, weight / _or_one(entries), rms
+            ),
         )
 
     @cached_property
     def scale(self) -> Array:
-        """By what is divided, (n_in,); 0 for a column that is constant, but for rounding errors."""
+        """What columns are divided by, (n_in,); 0 for a column that is constant up to rounding errors."""
         varies = self.deviation > _NOISE * np.abs(self.mean)
-        scale = np.where(varies, self.deviation if self.centred else self.size, 0.0)
+        scale = np.where(varies, self.deviation if self.centered else self.nonzero_rms, 0.0)
         scale.flags.writeable = False
         return scale
 
     def limited(self) -> Scaling:
-        """Return it with limits that are 5 scales from the centre; a constant column has none.
+        """Return the scaling with limits that are 5 scales from the center; a constant column has none.
 
-        Beyond them an entry is read as the limit. It is for the heavy tails of real data, and for categories
-        that are rare, whose few ones would be read as large numbers.
+        Entries are clipped to the limits: real data have heavy tails, and the few ones of a rare category would become
+        large numbers.
         """
         with np.errstate(over="ignore"):
             reach = np.where(self.scale > 0.0, _LIMIT * self.scale, np.inf)
-            return replace(self, low=self.centre - reach, high=self.centre + reach)
+            return replace(self, low=self.center - reach, high=self.center + reach)
 
     def widened(self) -> Scaling:
-        """Return it with limits that are as far as those of `limited` at least, for columns that drift."""
+        """Return the scaling with limits at least as wide as those of `limited`, for columns that drift."""
         new = self.limited()
         return replace(self, low=np.minimum(self.low, new.low), high=np.maximum(self.high, new.high))
 
     @property
-    def centre(self) -> Array:
-        """What is subtracted, (n_in,)."""
-        return self.mean if self.centred else np.zeros_like(self.mean)
+    def center(self) -> Array:
+        """What is subtracted from columns, (n_in,)."""
+        return self.mean if self.centered else np.zeros_like(self.mean)
 
     @cached_property
     def divisor(self) -> Array:
-        """By what a column is divided, (n_in,): a constant one is 0 then."""
+        """What columns are divided by, (n_in,): inf for a constant column, which becomes 0."""
         return np.where(self.scale > 0.0, self.scale, np.inf)
 
-    def read(self, X: Array, dtype: DTypeLike = np.float64) -> Array:
-        """Return whole rows as a network of this type is to read them.
+    def transform(self, X: Array, out: Array) -> Array:
+        """Write dense rows, scaled, into ``out``, whose type is that of the computation; return it.
 
-        They come in float64, but in float32 if they and the network are, and nothing is lost by it.
+        Parameters
+        ----------
+        X : ndarray of shape (n, n_in), float32 or float64
+        out : ndarray of shape (n, n_in), float32 or float64
+            The arithmetic is float64, or float32 if both arrays are and no digits are lost by it.
         """
-        low, high, centre, factor = self._terms(X.dtype, dtype)
+        return self._transform(self._terms(X.dtype, out.dtype), X, out)
+
+    def _transform(self, terms: tuple[Array, Array, Array, Array], X: Array, out: Array) -> Array:
+        low, high, center, factor = terms
         n = len(X) if len(X) <= len(low) else 1
-        x: Array = np.maximum(X, low[:n])
+        x = out if low.dtype == out.dtype else np.empty(X.shape, low.dtype)
+        np.maximum(X, low[:n], out=x)
         np.minimum(x, high[:n], out=x)
-        if self.centred:
-            x -= centre[:n]
+        if self.centered:
+            x -= center[:n]
         x *= factor[:n]
-        return x
+        if x is not out:
+            out[...] = x
+        return out
 
     def terms(self, given: DTypeLike, dtype: DTypeLike) -> tuple[Array, Array, Array, Array]:
-        """Return low, high, centre and factor, (n_in,), with which `read` reads rows of the type given.
+        """Return low, high, center and factor, (n_in,), with which `transform` scales rows of a type.
 
-        That is (min(max(X, low), high) - centre) * factor in the type that these four have.
+        The result is (min(max(X, low), high) - center) * factor, computed in the type of these arrays.
         """
-        low, high, centre, factor = (rows[0] for rows in self._terms(given, dtype))
-        return low, high, centre, factor
+        low, high, center, factor = (rows[0] for rows in self._terms(given, dtype))
+        return low, high, center, factor
 
     def _terms(self, given: DTypeLike, dtype: DTypeLike) -> tuple[Array, Array, Array, Array]:
         """Return them repeated for each row of a block."""
         return (given == dtype == np.float32 and self._narrow) or self._wide
 
-    def read_entries(self, values: Array, columns: Array) -> Array:
-        """Return entries of these columns likewise, in float64."""
-        x: Array = np.clip(values, self.low[columns], self.high[columns], dtype=np.float64)
-        x -= self.centre[columns]
+    def transform_entries(self, X: Any, dtype: DTypeLike) -> Array:
+        """Return the stored entries of CSR rows, scaled in float64 and rounded to a type."""
+        columns = X.indices
+        x: Array = np.clip(X.data, self.low[columns], self.high[columns], dtype=np.float64)
+        x -= self.center[columns]
         x /= self.divisor[columns]
-        return x
+        return x.astype(dtype)
 
     @cached_property
     def _wide(self) -> tuple[Array, Array, Array, Array]:
-        """What `read` computes with, repeated for each row of a block: 9 instead of 18 us for 256 x 64."""
+        """The terms of `transform`, repeated for each row of a block: 9 instead of 18 microseconds for 256 x 64."""
         factor = np.minimum(1.0 / self.divisor, np.finfo(np.float64).max)
-        rows = (max(1, ENTRIES // max(1, len(factor))), 1)
-        low, high, centre, factor = (np.tile(a, rows) for a in (self.low, self.high, self.centre, factor))
-        return low, high, centre, factor
+        rows = (max(1, ENTRY_BLOCK // max(1, len(factor))), 1)
+        low, high, center, factor = (np.tile(a, rows) for a in (self.low, self.high, self.center, factor))
+        return low, high, center, factor
 
     @cached_property
     def _narrow(self) -> tuple[Array, Array, Array, Array] | None:
         known = self.scale[self.scale > 0.0]
-        near = (np.abs(self.centre) <= 1e3 * self.scale) | (self.scale == 0.0)
+        near = (np.abs(self.center) <= 1e3 * self.scale) | (self.scale == 0.0)
         if not near.all() or (known.size and not 1e-30 < known.min() <= known.max() < 1e30):
             return None
         with np.errstate(over="ignore"):
-            low, high, centre, factor = (a.astype(np.float32) for a in self._wide)
-        return low, high, centre, factor
+            low, high, center, factor = (a.astype(np.float32) for a in self._wide)
+        return low, high, center, factor
+
+    def rows(self, X: Any, dtype: DTypeLike, first_row: int = 0, stays_sparse: bool = False) -> Rows:
+        """Return rows X, scaled in one pass, as the first layer reads them.
+
+        Raises
+        ------
+        ValueError
+            If an entry of X, or its scaled value, is not a finite number of that type; row and column are
+            named.
+        """
+        kind = np.dtype(dtype)
+        if hasattr(X, "tocsr") and self.centered:
+            X = X.toarray()  # zeros do not stay zeros
+        with np.errstate(all="ignore"):
+            if hasattr(X, "tocsr"):
+                values = self.transform_entries(X, kind)
+                if not (all_finite(values) and all_finite(X.data)):
+                    scaled = self.transform_entries(X, np.float64)
+                    raise not_finite(X, kind, first_row, scaled)
+                return CsrRows(type(X)((values, X.indices, X.indptr), shape=X.shape), stays_sparse)
+            out, terms = np.empty(X.shape, kind), self._terms(X.dtype, kind)
+            for given, block in entry_blocks(X, out):
+                self._transform(terms, given, block)
+                if not (all_finite(block) and all_finite(given)):  # limits hide an infinite entry
+                    raise not_finite(X, kind, first_row, self.transform(X, np.empty(X.shape)))
+            return DenseRows(out)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), tuple(getattr(self, field.name) for field in fields(self))  # not what is cached
 
     def carry_over(self, W: Array, b: Array, new: Scaling) -> None:
-        """Rewrite the first layer x W + b, so that under a new scaling it computes what it did under this.
+        """Rewrite the first layer x W + b, so that it computes under a new scaling what it did under this one.
 
-        From (x - m) / s to (x - n) / r, row by row of W: W r / s, and b + sum (n - m) / s W. A column that
-        was constant until now has had no say; its row becomes 0, and learns from there. Where all of them
-        were, as after a single row, the first weights stay, so that the units still differ; what the rows so
-        far lead to stays as well.
+        From (x - m) / s to (x - n) / r, each row of W becomes W r / s, and b becomes b + sum (n - m) / s W. A column
+        that has been constant had no influence; its row of W becomes 0, and learns from there. If all columns have been
+        constant, as after a single row, W stays, so that the units still differ, and so does the output for that row.
         """
         with np.errstate(all="ignore"):
             if self.scale.any():
-                move, growth = (new.centre - self.centre) / self.divisor, new.scale / self.divisor
+                move, growth = (new.center - self.center) / self.divisor, new.scale / self.divisor
             else:
-                move, growth = (new.centre - self.mean) / new.divisor, np.ones(len(W))  # rows are the mean
+                move, growth = (
+                    (new.center - self.mean) / new.divisor,
+                    np.ones(len(W)),
+                )  # all rows equal the mean
             b += move @ W
             W *= growth[:, None]
             if not (all_finite(b) and all_finite(W)):
                 worst = int(np.maximum(np.abs(move), growth).argmax())
                 means = f"from a mean of {self.mean[worst]:.4g} to {new.mean[worst]:.4g}"
-                raise ValueError(f"column {worst} of X has moved too far, {means}; scale it, or fit anew")
+                raise ValueError(
+                    f"column {worst} of X has moved too far, {means}; scale it, or call fit again"
+                )
 
 
-def _statistics(X: Any, w: Array, centred: bool) -> tuple[float, Array, Array, Array, Array]:
-    """Return what `Scaling` keeps of some rows with weights above 0."""
+class ScaledRows(Rows):
+    """Rows that are scaled block by block, so that memory does not grow with their number.
+
+    Parameters
+    ----------
+    X : ndarray or CSR of shape (n, n_in), float32 or float64
+    scaling : Scaling
+    dtype : float32 or float64
+        The type that the network computes in.
+    stays_sparse : bool
+        See `CsrRows`.
+    """
+
+    def __init__(self, X: Any, scaling: Scaling, dtype: DTypeLike, stays_sparse: bool) -> None:
+        self.X, self.scaling, self.dtype, self.stays_sparse = X, scaling, dtype, stays_sparse
+
+    def __len__(self) -> int:
+        return int(self.X.shape[0])
+
+    def block(self, start: int, stop: int) -> Any:
+        rows = self.scaling.rows(self.X[start:stop], self.dtype, start, self.stays_sparse)
+        return rows.block(0, len(rows))
+
+
+def _statistics(X: Any, w: Array, centered: bool) -> tuple[float, Array, Array, Array, Array]:
+    """Return the statistics of some rows with positive weights, as `Scaling` keeps them."""
     total = float(w.sum())
-    share = w / total
+    fraction = w / total
     if hasattr(X, "tocsr"):
-        mean, deviation, mass, size = _of_sparse(X, share)
-        return total, mean, deviation, total * mass, size
-    mass = size = np.zeros(X.shape[1])
-    if not centred:  # dense rows for a model of sparse ones
+        mean, deviation, weight, rms = _of_sparse(X, fraction)
+        return total, mean, deviation, total * weight, rms
+    weight = rms = np.zeros(X.shape[1])
+    if not centered:  # dense rows for a model of sparse ones
         unit = _or_one(np.abs(X).max(axis=0))
-        mass = share @ (X != 0.0)
-        size = unit * np.sqrt(share @ (X / unit) ** 2 / _or_one(mass))
-    return total, *_of_dense(X, share), total * mass, size
+        weight = fraction @ (X != 0.0)
+        rms = unit * np.sqrt(fraction @ (X / unit) ** 2 / _or_one(weight))
+    return total, *_of_dense(X, fraction), total * weight, rms
 
 
-def _of_dense(X: Array, share: Array) -> tuple[Array, Array]:
-    """Return mean and standard deviation of rows with shares of their weight.
+def _of_dense(X: Array, fraction: Array) -> tuple[Array, Array]:
+    """Return mean and standard deviation of rows, with the fractions of their total weight.
 
-    The first row is subtracted, which leaves only zeros of a constant; and what is left is divided by its
-    largest magnitude, since squares of 1e300 overflow.
+    The first row is subtracted, so that a constant leaves zeros only; the differences are divided by their largest
+    magnitude, since squares of 1e300 overflow.
     """
     first = X[0].astype(np.float64)
     d = np.subtract(X, first, order="C")  # whatever the order of X, so that sums round alike
     unit = _or_one(np.abs(d).max(axis=0))
     d /= unit
-    mean = share @ d
+    mean = fraction @ d
     d -= mean
-    deviation = unit * np.sqrt(share @ np.square(d, out=d))
+    deviation = unit * np.sqrt(fraction @ np.square(d, out=d))
     return first + unit * mean, deviation
 
 
-def _of_sparse(X: Any, share: Array) -> tuple[Array, Array, Array, Array]:
-    """Return mean and standard deviation of CSR rows, and mass and size of their entries."""
+def _of_sparse(X: Any, fraction: Array) -> tuple[Array, Array, Array, Array]:
+    """Return mean and standard deviation of CSR rows, and weight and root mean square of their nonzero entries."""
     n_in = X.shape[1]
-    share, column = np.repeat(share, np.diff(X.indptr)), X.indices
+    fraction, column = np.repeat(fraction, np.diff(X.indptr)), X.indices
     top, bottom = (np.ravel(X.max(axis=0).toarray()), np.ravel(X.min(axis=0).toarray()))
     unit = _or_one(np.maximum(top, -bottom).astype(np.float64))
     x = X.data / unit[column]
-    mean, squares, mass = (np.bincount(column, share * v, n_in) for v in (x, x * x, (x != 0.0).astype(float)))
-    about = np.bincount(column, share * (x - mean[column]) ** 2, n_in)
-    stored = np.bincount(column, share, n_in)
+    mean, squares, weight = (
+        np.bincount(column, fraction * v, n_in) for v in (x, x * x, (x != 0.0).astype(float))
+    )
+    about = np.bincount(column, fraction * (x - mean[column]) ** 2, n_in)
+    stored = np.bincount(column, fraction, n_in)
     deviation = unit * np.sqrt(about + np.maximum(1.0 - stored, 0.0) * mean**2)
     constant = top == bottom
     return (
         np.where(constant, top, unit * mean),
         np.where(constant, 0.0, deviation),
-        mass,
-        unit * np.sqrt(squares / _or_one(mass)),
+        weight,
+        unit * np.sqrt(squares / _or_one(weight)),
     )
 
 

@@ -1,14 +1,15 @@
-"""Learning-rate schedules: by what factor the learning rate is multiplied.
+"""Learning-rate schedules: factors of the learning rate.
 
-A schedule is a function of the share of the training that is done, in [0, 1), and is asked at each step:
+A schedule is a function of progress, the fraction of the training that is done, in [0, 1). It is called at
+each step:
 
 >>> def triangle(progress):
 ...     return 1 - abs(2 * progress - 1)
 >>> [triangle(p) for p in (0.0, 0.25, 0.5, 0.75)]
 [0.0, 0.5, 1.0, 0.5]
 
-What a schedule cannot know, since it depends on how training went, is the ``scale`` of a `TrainState`: a
-second factor that lasts until it is changed. `inverse_scaling` and `lowered` tell scikit-learn's changes.
+A factor that depends on the course of training is the ``scale`` of a `TrainState`: a second factor, which
+lasts until it is changed. `inverse_scaling` and `lowered` compute the scales of scikit-learn's rules.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import math
 from collections.abc import Callable
 
 Schedule = Callable[[float], float]
-"""From the share of the training that is done, in [0, 1), to the factor of the learning rate."""
+"""Maps progress, the fraction of the training that is done, in [0, 1), to a factor of the learning rate."""
 
 
 def constant(progress: float) -> float:
@@ -53,7 +54,7 @@ SCHEDULES: dict[str, Schedule] = {
 
 
 def inverse_scaling(rows_seen: int, power: float) -> float:
-    """Return the scale after so many rows: (rows_seen + 1) ** -power, scikit-learn's "invscaling"."""
+    """Return the scale after this number of rows: (rows_seen + 1) ** -power, scikit-learn's "invscaling"."""
     return float((rows_seen + 1) ** -power)
 
 

@@ -1,139 +1,137 @@
-"""The state of training: what one must keep to go on later."""
+"""The state of training: everything that training carries from step to step."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
-from contextlib import contextmanager
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from .network import Network
-from .optimizers import Optimizer
-from .stopping import Plateau
-from .views import Views
-
-# Entries that are looked at at a time.
-_BLOCK = 2**14
+from .optimizers import Optimizer, OptimizerState
 
 
 @dataclass
 class TrainState:
-    """All that training carries from step to step: what one must keep to go on later.
+    """Everything that training carries from step to step, and that continuing it later needs.
 
     Parameters
     ----------
     network : Network
     optimizer : Optimizer
     seed : int, numpy.random.Generator or None
-        Of the order of the rows and of dropout, each from a stream of its own.
+        Seed of the order of the rows and of dropout, which get a stream each.
 
     Attributes
     ----------
-    vectors : Views
-        The optimizer's vectors.
-    t : int
-        Number of steps since the last of them was zero.
+    optimizer_state : OptimizerState
+    shuffle_rng, dropout_rng : numpy.random.Generator
     scale : float
-        Factor of the learning rate, beside the schedule's, that lasts until it is changed.
+        Factor of the learning rate, in addition to the schedule's; it lasts until it is changed.
     epoch : int
         Number of finished epochs.
-    plateau : Plateau or None
-        What decides when to stop, for those who train by it; `train` does not.
     """
 
     network: Network
     optimizer: Optimizer
     seed: Any = None
-    vectors: Views = field(init=False)
-    t: int = field(default=0, init=False)
+    optimizer_state: OptimizerState = field(init=False)
     scale: float = field(default=1.0, init=False)
     epoch: int = field(default=0, init=False)
-    plateau: Plateau | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
         if not isinstance(self.optimizer, Optimizer):
             raise TypeError(f"optimizer must be an instance of Optimizer, got {self.optimizer!r}")
         if isinstance(self.seed, np.random.RandomState):
             raise TypeError("seed must be an int, a numpy.random.Generator or None, got a RandomState")
-        self.vectors = Views()
-        self.use(self.optimizer)
+        self.optimizer_state = self.optimizer.init(self.network.theta)
         self.shuffle_rng, self.dropout_rng = np.random.default_rng(self.seed).spawn(2)
         self.seed = None  # it is in the streams now
 
-    def use(self, optimizer: Optimizer, *, afresh: bool = False) -> None:
-        """Go on with another optimizer: vectors of the same name are kept, new ones start at zero.
+    def use(self, optimizer: Optimizer, *, reset: bool = False) -> None:
+        """Continue with another optimizer: arrays of the same name are kept, new ones start at zero.
 
-        With ``afresh`` all of them do, and the learning rate's scale is 1 again.
+        If there are new ones, t is 0 again, as bias corrections depend on it. With ``reset`` all arrays start
+        at zero, and the scale of the learning rate is 1 again.
         """
-        if afresh:
-            self.vectors, self.t, self.scale = Views(), 0, 1.0
-        old, theta = vars(self.vectors), self.network.theta
-        if not set(optimizer.vectors()) <= set(old):
-            self.t = 0  # what corrects for a start at zero must know of it
-        self.vectors = Views(
-            **{name: old[name] if name in old else np.zeros_like(theta) for name in optimizer.vectors()}
-        )
-        self.optimizer = optimizer
+        old, new = self.optimizer_state, optimizer.init(self.network.theta)
+        if reset:
+            self.scale = 1.0
+        else:
+            new.bind(**{name: array for name, array in old.arrays.items() if name in new.arrays})
+            if set(new.arrays) <= set(old.arrays):
+                new.t = old.t
+        self.optimizer, self.optimizer_state = optimizer, new
 
-    def sweep(self, decayed: bool) -> None:
-        """Set to 0 what fades away in the optimizer's vectors, and in the weights if they are decayed.
+    def copy(self) -> TrainState:
+        """Return an independent state, with a network, arrays and random streams of its own."""
+        return copy.deepcopy(self)
 
-        A dead unit has no gradient, and its moments fade until they are subnormal, where they stay; with a
-        penalty its weights follow. Arithmetic on subnormal numbers takes ten times as long and more: half
-        the units of a digits network died, and an epoch took 27 milliseconds instead of 3. What is swept is
-        below 8e-31 in float32 and 1.5e-300 in float64, and so far above the subnormal numbers that 0.9^100
-        of it is not one yet: training calls this every 100 steps.
+    def to_dict(self) -> dict[str, Any]:
+        """Return a copy of the state without the network, for `from_dict`.
+
+        Returns
+        -------
+        dict
+            ``optimizer``, its ``t`` and ``arrays`` by name, the two ``generators``, ``scale`` and ``epoch``.
         """
-        faded = [vars(self.vectors)[name] for name in self.optimizer.fading if name in vars(self.vectors)]
-        for vector in [*faded, *([self.network.penalised] if decayed else [])]:
-            small = np.finfo(vector.dtype).tiny * 2.0**26
-            for start in range(0, vector.size, _BLOCK):
-                part = vector[start : start + _BLOCK]
-                part[np.abs(part) < small] = 0.0
-
-    def snapshot(self) -> dict[str, Any]:
-        """Copies of everything that training changes, for `restore`."""
+        s = self.optimizer_state
         return {
-            "theta": self.network.theta.copy(),
-            "scaling": self.network.scaling,
             "optimizer": self.optimizer,
-            "vectors": {name: vector.copy() for name, vector in vars(self.vectors).items()},
-            "streams": [rng.bit_generator.state for rng in (self.shuffle_rng, self.dropout_rng)],
-            "counts": (self.t, self.scale, self.epoch),
-            "plateau": copy.copy(self.plateau),
+            "t": s.t,
+            "arrays": {name: array.copy() for name, array in s.arrays.items()},
+            "generators": [copy.deepcopy(rng) for rng in (self.shuffle_rng, self.dropout_rng)],
+            "scale": self.scale,
+            "epoch": self.epoch,
         }
 
+    @classmethod
+    def from_dict(cls, network: Network, d: dict[str, Any]) -> TrainState:
+        """Return the state of a network that `to_dict` has written.
+
+        Raises
+        ------
+        ValueError
+            If it does not fit the network, or holds an impossible value.
+        """
+        expected = {"optimizer", "t", "arrays", "generators", "scale", "epoch"}
+        if not isinstance(d, dict) or d.keys() != expected:
+            raise ValueError(f"the training state must have the parts {sorted(expected)}, got {d!r}")
+        state = cls(network, d["optimizer"], seed=0)
+        arrays, own, generators = d["arrays"], state.optimizer_state.arrays, d["generators"]
+        if not isinstance(arrays, dict) or arrays.keys() != own.keys():
+            raise ValueError(f"optimizer state must have the arrays {list(own)}, got {arrays!r}")
+        for name, array in own.items():
+            given = arrays[name]
+            if not isinstance(given, np.ndarray) or (given.shape, given.dtype) != (array.shape, array.dtype):
+                got = f"{given.dtype}{given.shape}" if isinstance(given, np.ndarray) else repr(given)
+                raise ValueError(
+                    f"optimizer state {name!r} must be an array {array.dtype}{array.shape}, got {got}"
+                )
+            array[...] = given
+        for name in ("t", "epoch"):
+            if type(d[name]) is not int or d[name] < 0:
+                raise ValueError(f"{name} must be a whole number >= 0, got {d[name]!r}")
+        if type(d["scale"]) is not float or not 0.0 <= d["scale"] < math.inf:
+            raise ValueError(f"scale must be a finite number >= 0, got {d['scale']!r}")
+        is_pair = isinstance(generators, list) and len(generators) == 2
+        if not is_pair or not all(isinstance(rng, np.random.Generator) for rng in generators):
+            raise ValueError(f"the training state must have two random generators, got {generators!r}")
+        state.optimizer_state.t, state.epoch, state.scale = d["t"], d["epoch"], d["scale"]
+        state.shuffle_rng, state.dropout_rng = copy.deepcopy(generators)
+        return state
+
+    def snapshot(self) -> dict[str, Any]:
+        """Return a copy of everything that training changes, for `restore`."""
+        return {"theta": self.network.theta.copy(), **self.to_dict()}
+
     def restore(self, snapshot: dict[str, Any]) -> None:
-        """Go back to a snapshot; views of the parameters stay views."""
+        """Return to a snapshot; views of the parameters stay views, and generators the same objects."""
+        before = self.from_dict(self.network, {k: v for k, v in snapshot.items() if k != "theta"})
         self.network.theta = snapshot["theta"]
-        self.network.scaling = snapshot["scaling"]
-        self.optimizer = snapshot["optimizer"]
-        self.vectors = Views(**{name: vector.copy() for name, vector in snapshot["vectors"].items()})
-        for rng, stream in zip((self.shuffle_rng, self.dropout_rng), snapshot["streams"], strict=True):
-            rng.bit_generator.state = stream
-        self.t, self.scale, self.epoch = snapshot["counts"]
-        self.plateau = copy.copy(snapshot["plateau"])
-
-
-@contextmanager
-def unchanged_on_error(holder: Any, state: TrainState | None) -> Iterator[None]:
-    """Nothing is lost: if the block fails, the holder's attributes are as before, and the state, if given.
-
-    Lists among the attributes may grow in the block; they are cut back.
-    """
-    before = vars(holder).copy()
-    lengths = {name: len(value) for name, value in before.items() if type(value) is list}
-    snapshot = None if state is None else state.snapshot()
-    try:
-        yield
-    except BaseException:
-        for name, length in lengths.items():
-            del before[name][length:]
-        if state is not None and snapshot is not None:
-            state.restore(snapshot)
-        vars(holder).clear()
-        vars(holder).update(before)
-        raise
+        self.optimizer, self.optimizer_state = before.optimizer, before.optimizer_state
+        self.scale, self.epoch = before.scale, before.epoch
+        self.shuffle_rng.bit_generator.state = before.shuffle_rng.bit_generator.state
+        self.dropout_rng.bit_generator.state = before.dropout_rng.bit_generator.state

@@ -1,28 +1,28 @@
-"""Targets: from what one is told about each row to what the loss reads, and from logits back to labels.
+"""Targets: y is encoded for the loss, and logits are decoded to labels.
 
-There are three kinds. `Labels`: one label of each row, encoded as codes (n,). `LabelSets`: any number of
-labels of each row, as columns of 0 and 1, (n, k). `Probabilities`: how likely each class is, (n, k).
+There are three kinds. `Labels`: one label per row, encoded as codes (n,). `LabelSets`: several labels per row, as
+columns of 0 and 1, (n, k). `Probabilities`: a probability of each class, (n, k).
 """
 
 from __future__ import annotations
 
 from collections.abc import Hashable
 from numbers import Real
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import scipy.sparse
 from numpy.typing import ArrayLike
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 
+from .arrays import Array, as_array
 from .losses import Loss
-from .views import Array, as_array
 
 ClassWeight = dict[Any, float] | list[dict[int, float]] | str | None
 
 
 class Labels:
-    """One label of each row; the classes are sorted.
+    """One label per row; the classes are sorted.
 
     Parameters
     ----------
@@ -32,10 +32,31 @@ class Labels:
     kind = "one label per row"
 
     stratified = True
-    """Whether a hold-out can have the same share of each class."""
+    """Whether a held-out set can have the same fraction of each class."""
 
     def __init__(self, classes: Array) -> None:
         self.classes = classes
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the attributes, to be saved."""
+        return {"classes": self.classes}
+
+    @classmethod
+    def from_dict(cls, held: dict[str, Any]) -> Self:
+        """Return the labels that `to_dict` described, or raise a ValueError if they are invalid."""
+        made = cls(**held)
+        classes = made.classes
+        if not isinstance(classes, np.ndarray) or classes.ndim != 1 or classes.size == 0:
+            raise ValueError(f"classes must be a vector with at least one class, got {classes!r}")
+        made._check()
+        return made
+
+    def _check(self) -> None:
+        """Raise an error unless the classes are sorted labels."""
+        classes = self.classes
+        strings = classes.dtype != object or all(isinstance(label, str) for label in classes)
+        if not strings or not (classes[1:] > classes[:-1]).all():
+            raise ValueError(f"classes must be sorted and distinct, got {classes!r}")
 
     @classmethod
     def of(cls, y: ArrayLike) -> Labels:
@@ -45,7 +66,7 @@ class Labels:
             check_classification_targets(labels)
         classes = np.unique(labels)
         if len(classes) > len(labels) / 2:
-            check_classification_targets(labels)  # which warns of so many classes
+            check_classification_targets(labels)  # warns of so many classes
         return cls(classes)
 
     def check_equal(self, others: Labels) -> None:
@@ -69,30 +90,26 @@ class Labels:
         return encode_known(y, self.classes)
 
     def restore(self, targets: Array) -> Array:
-        """Return what was encoded, in the terms of y and as scorers read it."""
+        """Return encoded targets as y, in the form that scorers read."""
         labels: Array = self.classes[targets]
         return labels
 
     def for_loss(self, targets: Array, n_outputs: int) -> Array:
-        """Return encoded targets in the form that the loss of so many logits reads."""
+        """Return encoded targets in the form that a loss with so many logits reads."""
         return targets
 
     def codes(self, z: Array) -> Array:
-        """Return the encoded targets that are most probable at the logits z (n, n_outputs)."""
+        """Return the most probable encoded targets, given the logits z (n, n_outputs)."""
         one_logit = z.shape[1] == 1 and len(self.classes) == 2
         codes: Array = (z[:, 0] > 0).astype(np.intp) if one_logit else z.argmax(axis=1)
         return codes
 
-    def decode(self, z: Array) -> Any:
-        """Return what is most probable at the logits z (n, n_outputs), in the terms of y."""
-        return self.named(self.codes(z))
-
     def named(self, codes: Array) -> Any:
-        """Return what the codes of `codes` stand for, in the terms of y."""
+        """Return the labels of the codes that `codes` returns, in the form of y."""
         return self.classes[codes]
 
     def scores(self, z: Array) -> Array:
-        """Return the logits as a decision function has them: for two classes the log-odds of the second."""
+        """Return the logits as ``decision_function`` does: for two classes the log-odds of the second."""
         if len(self.classes) != 2:
             return z
         with np.errstate(over="ignore"):
@@ -100,48 +117,48 @@ class Labels:
         return log_odds
 
     def hits(self, z: Array, targets: Array) -> Array:
-        """Return for each row whether what is most probable is right, shape (n,)."""
+        """Return for each row whether the most probable targets are right, shape (n,)."""
         right: Array = self.codes(z) == targets
         return right
 
-    def answers(self, targets: Array) -> list[Array]:
-        """Return what is asked about each row, one array (n,) of codes for each question."""
+    def codes_per_label(self, targets: Array) -> list[Array]:
+        """Return one array of codes (n,) for each label that a row has."""
         return [targets]
 
     def frequencies(self, targets: Array, weight: Array) -> Array:
-        """Return the weighted share of each answer to each question, in a row."""
-        shares: Array = self.mass(targets, weight) / weight.sum()
-        return shares
+        """Return the weighted frequency of each class; of several labels, of no and of yes to each."""
+        fractions: Array = self.total_weight(targets, weight) / weight.sum()
+        return fractions
 
-    def mass(self, targets: Array, weight: Array) -> Array:
+    def total_weight(self, targets: Array, weight: Array) -> Array:
         """Return the sum of the weights of each class, (k,)."""
         return np.bincount(targets, weight, minlength=len(self.classes))
 
     def factors(self, class_weight: ClassWeight, targets: Array, weight: Array | None) -> Array | None:
-        """Return by what the weight of a row of each class is multiplied, (k,); None if by nothing.
+        """Return the factor of the weights of each class, (k,), or None without class weights.
 
-        "balanced" gives all classes that occur the same sum of weights, n / (k n_class) where all rows weigh
-        1. It counts ``weight``, so that a weight of 2 is the same as the row twice.
+        "balanced" gives all classes that occur the same total weight: the factors are n / (k n_class) if all rows
+        have weight 1. ``weight`` counts, so that a weight of 2 is the same as the row twice.
         """
         if class_weight is None:
             return None
         if isinstance(class_weight, str):
-            mass = self.mass(targets, np.ones(len(targets)) if weight is None else weight)
-            factors = np.zeros(len(mass))
-            with np.errstate(over="ignore"):  # the sum of weights that are not finite is refused
-                np.divide(mass.sum() / np.count_nonzero(mass), mass, out=factors, where=mass > 0)
+            total = self.total_weight(targets, np.ones(len(targets)) if weight is None else weight)
+            factors = np.zeros(len(total))
+            with np.errstate(over="ignore"):  # a sum of weights that is not finite is refused later
+                np.divide(total.sum() / np.count_nonzero(total), total, out=factors, where=total > 0)
             return factors
         return _named(class_weight, self.classes)
 
     def spread(self, factors: Array, targets: Array) -> Array:
-        """Return the factor of each row, given those of the classes."""
+        """Return the factor of each row, given the factors of the classes."""
         return factors[targets]
 
 
 class Probabilities(Labels):
-    """How likely each class is in each row: soft targets, whose rows sum to 1.
+    """Soft targets: a probability of each class; the rows sum to 1.
 
-    The classes are the names of the columns of a data frame, or 0 to k - 1.
+    The classes are the column names of a data frame, or 0 to k - 1.
     """
 
     kind = "probabilities, as with soft_targets=True"
@@ -183,22 +200,25 @@ class Probabilities(Labels):
     def hits(self, z: Array, targets: Array) -> Array:
         return super().hits(z, targets.argmax(axis=1))
 
-    def answers(self, targets: Array) -> list[Array]:
+    def codes_per_label(self, targets: Array) -> list[Array]:
         return [targets.argmax(axis=1)]
 
-    def mass(self, targets: Array, weight: Array) -> Array:
-        mass: Array = weight @ targets
-        return mass
+    def total_weight(self, targets: Array, weight: Array) -> Array:
+        total: Array = weight @ targets
+        return total
 
     def spread(self, factors: Array, targets: Array) -> Array:
         spread: Array = targets @ factors
         return spread
 
+    def _check(self) -> None:
+        """Do nothing: columns may have any order and any names."""
+
 
 class LabelSets(Labels):
-    """Any number of labels of each row: y has a column of 0 and 1 for each label, (n, k).
+    """Several labels per row: y has a column of 0 and 1 for each label, (n, k).
 
-    The classes are 0 to k - 1, and predictions are sparse if y was.
+    The classes are 0 to k - 1. Predictions are sparse if y was.
     """
 
     kind = "columns of 0 and 1"
@@ -213,9 +233,9 @@ class LabelSets(Labels):
         return cls(np.arange(y.shape[1]), scipy.sparse.issparse(y))
 
     def n_outputs(self, loss: Loss) -> int:
-        if loss.link != "logistic":
+        if loss.inverse_link != "logistic":
             raise ValueError(
-                f"rows with several labels need a logistic loss, one question per label, got {loss}; use "
+                f"several labels per row need a logistic loss, with one logit per label, got {loss}; use "
                 'loss="log_loss"'
             )
         return len(self.classes)
@@ -247,15 +267,22 @@ class LabelSets(Labels):
         right: Array = np.all(super().hits(z, targets), axis=1)
         return right
 
-    def answers(self, targets: Array) -> list[Array]:
+    def codes_per_label(self, targets: Array) -> list[Array]:
         return list(targets.T)
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"classes": self.classes, "sparse": self.sparse}
+
+    def _check(self) -> None:
+        if not np.array_equal(self.classes, np.arange(self.classes.size)) or type(self.sparse) is not bool:
+            raise ValueError(f"classes of several labels must be 0, 1, ..., got {self.classes!r}")
 
     def frequencies(self, targets: Array, weight: Array) -> Array:
         yes = weight @ targets / weight.sum()
         return np.concatenate([1.0 - yes, yes])
 
     def factors(self, class_weight: ClassWeight, targets: Array, weight: Array | None) -> Array | None:
-        """As `Labels.factors`, for no and yes to each label, (k, 2); a row's factor is the product."""
+        """As `Labels.factors`, for no and yes to each label, (k, 2); the factor of a row is their product."""
         if class_weight is None:
             return None
         k = len(self.classes)
@@ -265,9 +292,9 @@ class LabelSets(Labels):
                 f'for {k} labels per row, class_weight must be "balanced" or a list of {k} dicts like '
                 f"{{0: 1.0, 1: 2.0}}, got {class_weight!r}"
             )
-        question = Labels(np.array([0, 1]))
+        one_label = Labels(np.array([0, 1]))
         columns = targets.T.astype(np.intp)
-        return np.array([question.factors(one, c, weight) for one, c in zip(each, columns, strict=True)])
+        return np.array([one_label.factors(one, c, weight) for one, c in zip(each, columns, strict=True)])
 
     def spread(self, factors: Array, targets: Array) -> Array:
         product: Array = np.where(targets == 1, factors[:, 1], factors[:, 0]).prod(axis=1)
@@ -302,12 +329,14 @@ def kind_of_targets(y: Any, *, soft: bool) -> Labels:
 
 
 def labels_in_part(y: Any, classes: ArrayLike | None, known: Labels | None, *, soft: bool) -> Labels:
-    """Return the labels of which y may hold a part: those known, or named in classes, or its columns."""
+    """Return all labels, of which y may hold a part: the known ones, those named in classes, or its columns."""
     named = None if classes is None else _named_classes(classes)
     if known is not None:
         labels = known
         if soft != isinstance(known, Probabilities):
-            raise ValueError(f"soft_targets={soft}, but the model was trained on {known.kind}; set it back")
+            raise ValueError(
+                f"soft_targets={soft}, but the model was trained on {known.kind}; set soft_targets back"
+            )
     elif named is None and not soft:
         raise ValueError("classes must be passed on the first call to partial_fit.")
     elif named is None or np.ndim(y) == 2 or scipy.sparse.issparse(y):
@@ -338,7 +367,7 @@ def as_labels(y: ArrayLike, name: str = "y") -> Array:
     kinds = {type(label) for label in labels.ravel()}
     flags = [issubclass(kind, (bool, np.bool_)) for kind in kinds]
     if all(flags) or (not any(flags) and all(issubclass(kind, (int, np.integer)) for kind in kinds)):
-        return np.array(labels.tolist())  # whole numbers in disguise
+        return np.array(labels.tolist())  # integers in an array of objects
     try:
         np.unique(labels)
     except TypeError:
@@ -364,17 +393,17 @@ def encode_known(y: ArrayLike, classes: Array) -> Array:
 
 
 def _named_classes(classes: ArrayLike) -> Array:
-    """Return the classes that partial_fit is told of, sorted."""
+    """Return the classes that were passed to partial_fit, sorted."""
     labels = as_array("classes", classes)
     if labels.ndim != 1 or labels.size == 0 or (labels != labels).any():
         raise ValueError(
-            f"classes must be a list of labels, at least one and none of them nan, got {classes!r}"
+            f"classes must be a list of labels, at least one and none of them NaN, got {classes!r}"
         )
     return np.unique(as_labels(labels, "classes"))
 
 
 def _named(class_weight: Any, classes: Array) -> Array:
-    """Return the weights of the classes; one that is not named weighs 1."""
+    """Return the weights of the classes; a class that is not named has weight 1."""
     if not isinstance(class_weight, dict):
         raise ValueError(
             f'class_weight must be a dict from class to weight, "balanced" or None, got {class_weight!r}'

@@ -1,4 +1,4 @@
-"""Training by mini-batches: `train` is what one calls, `run_epoch` is the only loop over batches."""
+"""Training by mini-batches: `train` is the function to call, `run_epoch` the only loop over batches."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ._threads import one_thread
+from .arrays import Array, all_finite
 from .errors import DivergenceError, check_interval, whole_number
 from .losses import Loss, SoftmaxCrossEntropy
 from .network import Network
@@ -19,11 +19,7 @@ from .objective import Objective, as_objective
 from .optimizers import SGD, Optimizer
 from .schedules import Schedule, constant
 from .state import TrainState
-from .views import Array, all_finite
-from .workspace import Workspace
-
-# Steps from one `TrainState.sweep` to the next.
-_SWEEP = 100
+from .threads import limit_blas
 
 OnNonfinite = Literal["raise", "stop", "continue"]
 
@@ -37,20 +33,20 @@ class Epoch:
     index : int
         Number of the epoch, from 1.
     loss : float
-        Mean over the mini-batches of their losses, which are weighted means with the L2 penalty; each counts
-        by its number of rows, as in scikit-learn.
+        Mean of the losses of the mini-batches, weighted by their numbers of rows, as in scikit-learn. The
+        loss of a mini-batch is a weighted mean plus the L2 penalty.
     largest_logit : float
         The largest magnitude of a logit in any of its mini-batches; nan if one was nan.
     gradient_norm : float
-        Euclidean norm of the last mini-batch's gradient, with the L2 penalty and before it is clipped; nan if
-        it was not reached.
+        Euclidean norm of the last mini-batch's gradient, with the L2 penalty and before clipping; nan if
+        training stopped before it.
     first_nonfinite : int or None
-        The first mini-batch, from 1, with a loss or logit that is not finite; or the last one, if the
-        parameters or the optimizer's vectors are not finite after its step.
+        Number of the first mini-batch, from 1, with a loss or logit that is not finite; or of the last one,
+        if the parameters or the optimizer's state are not finite after its step.
     seconds : float
         Wall-clock time.
     rows : int
-        Number of rows that were trained on; 0 for L-BFGS, which does not train row by row.
+        Number of rows trained on; 0 for L-BFGS, which does not train row by row.
     """
 
     index: int
@@ -69,91 +65,117 @@ class Epoch:
         )
 
 
-@dataclass
-class Run:
-    """One call of `train`: what it was asked for, and how far it has come."""
+class _EpochReport:
+    """Collects what an `Epoch` reports, and finds numbers that are not finite."""
 
-    objective: Objective
-    workspace: Workspace
-    batch_size: int
-    shuffle: bool
-    schedule: Schedule
-    n_steps: int
-    max_grad_norm: float
-    on_nonfinite: OnNonfinite
-    steps_done: int = 0
+    def __init__(self, state: TrainState, objective: Objective, on_nonfinite: OnNonfinite) -> None:
+        self.state, self.objective, self.on_nonfinite = state, objective, on_nonfinite
+        self.total, self.rows, self.batches = 0.0, 0, 0
+        self.largest_logit, self.gradient_norm = 0.0, math.nan
+        self.first_nonfinite: int | None = None
+        self.started = time.perf_counter()
+
+    def add(self, batch: Array, value: float, largest_logit: float, rate: float) -> bool:
+        """Add a mini-batch; return whether to take its step."""
+        self.batch, self.value, self.rate, self.logit = batch, value, rate, largest_logit
+        self.batches += 1
+        self.rows += len(batch)
+        self.total += value * len(batch)
+        if largest_logit > self.largest_logit or largest_logit != largest_logit:  # nan stays
+            self.largest_logit = largest_logit
+        self.finite = math.isfinite(value) and math.isfinite(largest_logit)
+        return self.finite or self._goes_on()
+
+    def check_parameters(self) -> None:
+        """Look at the parameters and the optimizer's arrays, once per epoch, after the last step.
+
+        Broken parameters show in the next loss, unless an activation hides them. Broken arrays may never
+        show: an overflow in Adam's V makes all later steps 0.
+        """
+        arrays = (self.state.network.theta, *self.state.optimizer_state.arrays.values())
+        if self.finite and not all(map(all_finite, arrays)):
+            self._goes_on()
+
+    def _goes_on(self) -> bool:
+        self.first_nonfinite = self.first_nonfinite or self.batches
+        if self.on_nonfinite == "raise":
+            raise DivergenceError(
+                epoch=self.state.epoch + 1,
+                batch=self.batches,
+                loss=self.value,
+                largest_input=self.objective.largest_input(self.batch),
+                largest_logit=self.logit,
+                learning_rate=self.rate,
+            )
+        return self.on_nonfinite == "continue"
+
+    def epoch(self) -> Epoch:
+        """Return the report."""
+        return Epoch(
+            index=self.state.epoch,
+            loss=self.total / self.rows,
+            largest_logit=self.largest_logit,
+            gradient_norm=self.gradient_norm,
+            first_nonfinite=self.first_nonfinite,
+            seconds=time.perf_counter() - self.started,
+            rows=self.rows,
+        )
 
 
-def run_epoch(state: TrainState, run: Run) -> Epoch:
-    """Take one step for each mini-batch of one pass over the rows."""
-    started = time.perf_counter()
-    network, optimizer, gradient = state.network, state.optimizer, run.workspace.gradient
-    theta = network.theta
-    order = run.objective.order
-    if run.shuffle:
-        order = state.shuffle_rng.permutation(order)
-    total, done, largest_logit, norm = 0.0, 0, 0.0, math.nan
-    first_nonfinite = None
+def run_epoch(
+    state: TrainState,
+    objective: Objective,
+    *,
+    batch_size: int,
+    shuffle: bool,
+    schedule: Schedule,
+    first_step: int,
+    n_steps: int,
+    max_grad_norm: float,
+    on_nonfinite: OnNonfinite,
+) -> Epoch:
+    """Take one step for each mini-batch of one pass over the rows; the first has this number of n_steps."""
+    theta, gradient = state.network.theta, objective.gradient
+    optimizer, s = state.optimizer, state.optimizer_state
+    weights = state.network.regularized if objective.alpha or optimizer.weight_decay else None
+    order = state.shuffle_rng.permutation(objective.order) if shuffle else objective.order
+    report = _EpochReport(state, objective, on_nonfinite)
     # A generator that held these contexts around its yield would leak them into the caller.
-    with one_thread(), np.errstate(all="ignore"):
-        for number, start in enumerate(range(0, len(order), run.batch_size), 1):
-            batch = order[start : start + run.batch_size]
-            value, peak = run.objective.value_and_grad(batch, network, run.workspace)
-            total += value * len(batch)
-            done += len(batch)
-            if peak > largest_logit or peak != peak:  # nan stays
-                largest_logit = peak
-            if done == len(order) or run.max_grad_norm < math.inf:
-                norm = euclidean_norm(gradient)
-                if norm > run.max_grad_norm:
-                    gradient *= run.max_grad_norm / norm
-            factor = run.schedule(run.steps_done / run.n_steps)
-            if not (isinstance(factor, float) and 0.0 <= factor < math.inf):
-                check_interval(
-                    "the learning rate's factor that schedule returns", factor, 0.0, math.inf, open_high=True
-                )
-            rate = optimizer.learning_rate * state.scale * factor
-            run.steps_done += 1
-            finite = math.isfinite(value) and math.isfinite(peak)
-            if finite or run.on_nonfinite == "continue":
-                state.t += 1
-                if optimizer.weight_decay:
-                    network.penalised *= 1.0 - rate * optimizer.weight_decay
-                optimizer.step(theta, gradient, state.vectors, state.t, rate)
-                if state.t % _SWEEP == 0:
-                    state.sweep(decayed=run.objective.alpha > 0.0 or optimizer.weight_decay > 0.0)
-                # Broken parameters show in the next loss, unless an activation hides them; broken vectors
-                # need not show at all: an overflow in Adam's V leaves steps of 0. Hence a look each epoch.
-                if finite and done == len(order):
-                    finite = all(map(all_finite, (theta, *vars(state.vectors).values())))
-            if not finite:
-                first_nonfinite = first_nonfinite or number
-                if run.on_nonfinite == "stop":
-                    break
-                if run.on_nonfinite == "raise":
-                    raise DivergenceError(
-                        epoch=state.epoch + 1,
-                        batch=number,
-                        loss=value,
-                        largest_input=float(abs(run.workspace.tapes(len(batch)).layers[0].x).max()),
-                        largest_logit=peak,
-                        learning_rate=rate,
-                        scaled=network.scaling is not None,
-                    )
+    with limit_blas(batch_size * state.network.largest_product), np.errstate(all="ignore"):
+        for step, start in enumerate(range(0, len(order), batch_size), first_step):
+            batch = order[start : start + batch_size]
+            value, largest_logit = objective.value_and_grad(batch)
+            if max_grad_norm < math.inf or start + batch_size >= len(order):
+                report.gradient_norm = clip_norm(gradient, max_grad_norm)
+            rate = optimizer.learning_rate * state.scale * _factor(schedule, step / n_steps)
+            if not report.add(batch, value, largest_logit, rate):
+                break
+            optimizer.step(theta, gradient, s, rate, weights)
+        else:
+            report.check_parameters()
     state.epoch += 1
-    return Epoch(
-        index=state.epoch,
-        loss=total / done,
-        largest_logit=largest_logit,
-        gradient_norm=norm,
-        first_nonfinite=first_nonfinite,
-        seconds=time.perf_counter() - started,
-        rows=done,
-    )
+    return report.epoch()
+
+
+def _factor(schedule: Schedule, progress: float) -> float:
+    factor = schedule(progress)
+    if not (isinstance(factor, float) and 0.0 <= factor < math.inf):
+        check_interval(
+            "the learning rate's factor that schedule returns", factor, 0.0, math.inf, open_high=True
+        )
+    return factor
+
+
+def clip_norm(gradient: Array, max_norm: float) -> float:
+    """Scale the gradient down to this Euclidean norm if it is larger; return the norm that it had."""
+    norm = euclidean_norm(gradient)
+    if norm > max_norm:
+        gradient *= max_norm / norm
+    return norm
 
 
 def euclidean_norm(vector: Array) -> float:
-    """Return the length of a vector, in float64 and also where squares of its entries overflow or vanish."""
+    """Return the Euclidean norm in float64, without overflow or underflow of the squares."""
     norm = math.sqrt(np.einsum("i,i->", vector, vector, dtype=np.float64))
     if 1e-140 < norm < math.inf:  # the squares are normal numbers
         return norm
@@ -184,12 +206,12 @@ def train(
     state: TrainState | None = None,
     done: int = 0,
 ) -> Iterator[Epoch]:
-    """Train a network in place; a generator with one report per epoch.
+    """Train a network in place; return a generator that yields one report per epoch.
 
-    Arguments are checked at once; training goes on whenever the generator is asked for an epoch, and may be
-    left at any time: the network keeps what it has learnt. With ``batch_size=len(X)`` and ``SGD`` this is
-    plain gradient descent. X must not change meanwhile: it is copied only if it is not C-ordered and of the
-    network's type.
+    Arguments are checked at once. Each ``next`` of the generator trains for one epoch; the loop may be left
+    at any time, and the network keeps its parameters. With ``batch_size=len(X)`` and ``SGD`` this is plain
+    gradient descent. X must not change during training: it is copied only if it is not C-ordered or has
+    another type than the network.
 
     Parameters
     ----------
@@ -201,32 +223,32 @@ def train(
     optimizer : Optimizer, default=SGD()
     epochs : int, default=20
     batch_size : int, default=32
-        The last batch of an epoch is shorter where n is no multiple; more than n is n.
+        The last batch of an epoch is shorter if n is not a multiple. A value above n means n.
     rows : array_like of int, optional
-        Indices of the rows to train on, without a copy of X; all by default.
+        Indices of the rows to train on, all by default. X is not copied.
     sample_weight : array_like of shape (n,), optional
         Non-negative; rows of weight 0 are left out.
     alpha : float, default=0.0
         Strength of the L2 penalty, see `Objective`.
     schedule : callable, default=constant
-        From the share of the steps done, in [0, 1), to the factor of the learning rate.
+        Maps progress, the fraction of the steps done, in [0, 1), to a factor of the learning rate.
     max_grad_norm : float or None, default=None
-        A longer gradient, penalty included, is shortened to this Euclidean length before the optimizer sees
-        it; None leaves all as they are. Source: Pascanu et al., "On the difficulty of training recurrent
-        neural networks" (2013), algorithm 1.
+        A gradient, penalty included, with a larger Euclidean norm is scaled down to this one before the
+        optimizer's step. None disables clipping. Source: Pascanu et al., "On the difficulty of training
+        recurrent neural networks" (2013), algorithm 1.
     shuffle : bool, default=True
         Whether to draw a new order of the rows in each epoch.
     seed : int, numpy.random.Generator or None, default=None
-        Of the order of the rows and of dropout.
+        Seed of the order of the rows and of dropout.
     on_nonfinite : {"raise", "stop", "continue"}, default="raise"
-        What to do about a loss or logit that is not finite: raise a DivergenceError, end the epoch and the
-        training, or go on. The first two leave out the step that would follow.
+        What to do if a loss or logit is not finite: raise a DivergenceError, stop the epoch and the training,
+        or continue. The first two skip the step of that batch.
     state : TrainState, optional
-        Of this network: goes on where an earlier training stopped, with its optimizer and random streams
-        instead of ``optimizer`` and ``seed``.
+        State of an earlier training of this network, to continue it. Its optimizer and random streams are
+        used instead of ``optimizer`` and ``seed``.
     done : int, default=0
-        How many of the ``epochs`` `state` has behind it already: only the others are trained, and the
-        schedule goes on from there.
+        How many of the ``epochs`` are done already: only the others are trained, and the schedule continues
+        from there.
 
     Yields
     ------
@@ -237,7 +259,7 @@ def train(
     DivergenceError
         With ``on_nonfinite="raise"``.
     ValueError, TypeError
-        If an argument or the data do not fit; before the first epoch.
+        If an argument or the data are invalid; raised before the first epoch.
 
     Examples
     --------
@@ -255,7 +277,7 @@ def train(
     if state is None:
         state = TrainState(network, SGD() if optimizer is None else optimizer, seed)
     elif optimizer is not None or seed is not None:
-        raise ValueError("state brings its own optimizer and seed; change the optimizer by state.use(...)")
+        raise ValueError("state has its own optimizer and seed; change the optimizer by state.use(...)")
     if state.network is not network:
         raise ValueError("state belongs to another network; train state.network, or make a new TrainState")
     epochs, done = whole_number("epochs", epochs, 0), whole_number("done", done, 0)
@@ -266,26 +288,35 @@ def train(
         check_interval("max_grad_norm", max_grad_norm, 0.0, math.inf, open_low=True)
     if on_nonfinite not in ("raise", "stop", "continue"):
         raise ValueError(f'on_nonfinite must be "raise", "stop" or "continue", got {on_nonfinite!r}')
-    objective = as_objective(network, X, y, loss=loss, rows=rows, sample_weight=sample_weight, alpha=alpha)
-    n = len(objective.order)
-    batch_size = min(batch_size, n)
-    run = Run(
-        objective=objective,
-        workspace=Workspace(network, batch_size, loss=loss, rng=state.dropout_rng),
+    objective = as_objective(
+        network,
+        X,
+        y,
+        loss=loss,
+        rows=rows,
+        sample_weight=sample_weight,
+        alpha=alpha,
         batch_size=batch_size,
-        shuffle=shuffle,
-        schedule=schedule,
-        n_steps=epochs * math.ceil(n / batch_size),
-        max_grad_norm=math.inf if max_grad_norm is None else max_grad_norm,
-        on_nonfinite=on_nonfinite,
-        steps_done=done * math.ceil(n / batch_size),
+        rng=state.dropout_rng,
     )
-    return _epochs(state, run, epochs - done)
+    batch_size = min(batch_size, len(objective.order))
+    steps_per_epoch = math.ceil(len(objective.order) / batch_size)
 
+    def trained() -> Iterator[Epoch]:  # a generator of its own, so that `train` checks arguments at once
+        for number in range(done, epochs):
+            epoch = run_epoch(
+                state,
+                objective,
+                batch_size=batch_size,
+                shuffle=shuffle,
+                schedule=schedule,
+                first_step=number * steps_per_epoch,
+                n_steps=epochs * steps_per_epoch,
+                max_grad_norm=math.inf if max_grad_norm is None else max_grad_norm,
+                on_nonfinite=on_nonfinite,
+            )
+            yield epoch
+            if on_nonfinite == "stop" and epoch.first_nonfinite is not None:
+                return
 
-def _epochs(state: TrainState, run: Run, epochs: int) -> Iterator[Epoch]:
-    for _ in range(epochs):
-        epoch = run_epoch(state, run)
-        yield epoch
-        if run.on_nonfinite == "stop" and epoch.first_nonfinite is not None:
-            return
+    return trained()

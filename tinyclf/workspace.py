@@ -1,21 +1,17 @@
-"""A workspace owns the buffers of one run of a network over batches of rows."""
+"""A workspace owns the buffers for running layers over batches of rows."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import DTypeLike
 
+from .arrays import Array, Buffer, Views
 from .layers import Layer
 from .losses import Loss
-from .views import Array, Buffer, Views
-
-if TYPE_CHECKING:
-    from .network import Network
-
-# Parameters per block of what is done to them one by one.
-_PARAMETERS = 2**16
 
 
 class Tapes(NamedTuple):
@@ -23,38 +19,40 @@ class Tapes(NamedTuple):
 
     layers: list[Views]
     loss: Views
-    x: Any  # room for the rows that the first layer reads; in training only
+    x: Any  # a buffer for the rows that the first layer reads; in training only
 
 
 class Workspace:
-    """The buffers of one run of a network over batches; never shared between runs, threads or pickles.
+    """The buffers of layers for batches of rows; never shared between threads, and not pickled.
 
     Parameters
     ----------
-    network : Network
+    layers : sequence of Layer
+    widths : sequence of int
+        Width of the input and of each layer's output.
+    dtype : {"float32", "float64"}
+        The type that the layers compute in.
     batch_size : int
         The largest number of rows of a batch.
+    lowest : int, default=0
+        Index of the first layer with parameters: backward ends there, and does not compute its dx.
     training : bool, default=True
-        Whether backward will run; if not, there are no gradients, and outputs are stored over inputs
-        wherever a layer allows it.
+        Whether backward will run. If not, there are no gradients, and outputs are stored over inputs wherever
+        a layer allows it.
     loss : Loss, optional
-        The loss to keep buffers for, in training.
+        The loss to keep buffers for.
     rng : numpy.random.Generator, optional
         For layers that draw random numbers in training.
-
-    Attributes
-    ----------
-    gradient : ndarray like theta
-        And ``gradients``, its views per layer; in training only.
-    scratch : ndarray
-        Room for a block of parameters; in training only.
     """
 
     def __init__(
         self,
-        network: Network,
+        layers: Sequence[Layer],
+        widths: Sequence[int],
+        dtype: DTypeLike,
         batch_size: int,
         *,
+        lowest: int = 0,
         training: bool = True,
         loss: Loss | None = None,
         rng: np.random.Generator | None = None,
@@ -62,15 +60,14 @@ class Workspace:
         self._arrays: list[dict[str, Array | None]] = []
         self._flags = {"training": training, "rng": rng}
         self._sliced: dict[int, Tapes] = {}
-        dtype, layers = network.dtype, network.layers
 
         def new(width: int) -> Array:
             return np.empty((batch_size, width), dtype)
 
         ones = Buffer((), fill=1.0).array(batch_size, dtype)
-        y = new(network.widths[0]) if training else None
+        y = new(widths[0]) if training else None
         below: Layer | None = None
-        for layer, (n_in, n_out) in zip(layers, pairwise(network.widths), strict=True):
+        for layer, (n_in, n_out) in zip(layers, pairwise(widths), strict=True):
             x = y
             # The first layer must not write over the caller's rows.
             keep = below is None or (training and below.reads_y)
@@ -78,19 +75,17 @@ class Workspace:
             self._arrays.append({"x": x, "y": y, "dy": None, "dx": None, "ones": ones})
             buffers = layer.buffers(n_in)
             if taken := {"x", "y", "dy", "dx", "ones", "training", "rng"} & set(buffers):
-                raise ValueError(f"the tape of {type(layer).__name__} has a {taken.pop()!r} of its own")
+                raise ValueError(
+                    f"{taken.pop()!r} is reserved on the tape; rename that buffer of {type(layer).__name__}"
+                )
             self._arrays[-1].update({k: b.array(batch_size, dtype) for k, b in buffers.items()})
             below = layer
-        buffers = {} if loss is None else loss.buffers(network.widths[-1], dtype)
+        buffers = {} if loss is None else loss.buffers(widths[-1], dtype)
         self._loss_arrays = {k: b.array(batch_size, dtype) for k, b in buffers.items()}
         if training:
-            self.gradient = np.empty_like(network.theta)
-            self.gradients = network.split(self.gradient)
-            self.scratch = np.empty(max(1, min(network.penalised.size, _PARAMETERS)), dtype)
-            dy = new(network.widths[-1])
-            lowest = next((i for i, p in enumerate(network.parameters) if vars(p)), len(layers))
+            dy = new(widths[-1])
             for i in range(len(layers) - 1, lowest - 1, -1):
-                dx = None if i == lowest else dy if layers[i].in_place else new(network.widths[i])
+                dx = None if i == lowest else dy if layers[i].in_place else new(widths[i])
                 self._arrays[i].update(dy=dy, dx=dx)
                 if dx is not None:
                     dy = dx

@@ -1,22 +1,22 @@
-"""Exercises of the lesson: fill in the functions, then run ``python examples/exercises/check.py``."""
+"""Exercises of the lesson: complete the functions, then run ``python examples/exercises/check.py``."""
 
 import numpy as np
 
 
 def threshold(dtype):
-    """Exercise 1: predict the logit at which the naive loss dies.
+    """Exercise 1: compute the logit above which the naive loss overflows.
 
     Return the largest x for which exp(x) is finite in ``dtype``, which is np.float16, np.float32 or
-    np.float64. Take it from ``np.finfo(dtype)``, without trying values. A few units in the last place do not
-    matter.
+    np.float64. Compute it from ``np.finfo(dtype)``, without a search. An error of a few units in the last
+    place is accepted.
     """
     raise NotImplementedError
 
 
 def naive_loss(z, t):
-    """Compute loss and gradient of each row as written. Nothing to fill in: this is what is broken.
+    """Compute loss and gradient of each row as the formula reads. Do not change it: exercise 2 repairs it.
 
-    z are logits (n, k), t the true classes (n,). The gradient is that of the chain rule.
+    z are the logits (n, k), t the true classes (n,). The gradient is computed by the chain rule.
     """
     rows = np.arange(len(t))
     E = np.exp(z)
@@ -27,30 +27,32 @@ def naive_loss(z, t):
 
 
 def repaired_loss(z, t):
-    """Exercise 2: repair ``naive_loss``, the loss and the gradient.
+    """Exercise 2: repair ``naive_loss``, both the loss and the gradient.
 
-    Return both, (n,) and (n, k), right for any finite logits: ordinary ones, large ones, and rows that are
-    so right that their loss is tiny, as 2.06e-09 for float32 logits [20, 0] of class 0. Clipping is not a
-    repair. ``naive_loss`` takes a logarithm of a softmax; the repaired function takes none.
+    Return the losses (n,) and the gradients (n, k). They must be accurate for all finite logits: moderate
+    logits, large logits, and confident correct rows with a tiny loss, such as 2.06e-09 for the float32 logits
+    [20, 0] of class 0. Clipping is not accepted. ``naive_loss`` takes the logarithm of a softmax; the
+    repaired function must not.
     """
     raise NotImplementedError
 
 
-def silent_shares(network, X, y):
-    """Exercise 3, first part: to how much of each digit does the clipped loss give no gradient?
+def no_gradient_fractions(network, X, y):
+    """Exercise 3, part 1: for which fraction of each digit's rows is the gradient of the clipped loss 0?
 
     ``network`` was trained with the clipped loss; ``network.logits(X)`` is (n, 10), y are the digits (n,).
-    Return ten numbers: of the rows of each digit, the share whose gradient is all zeros. Take the gradient
-    from ``tinyclf.teaching.clipped_cross_entropy_grad(logits, y)``.
+    Return ten numbers: for each digit, the fraction of its rows whose gradient is 0 in all ten logits.
+    Compute the gradient with ``tinyclf.teaching.clipped_cross_entropy_grad(logits, y)``.
     """
     raise NotImplementedError
 
 
 def forgotten(network, X, y):
-    """Exercise 3, second part: which digits has the network forgotten, and cannot learn again?
+    """Exercise 3, part 2: which digits has the network forgotten, so that it cannot learn them again?
 
-    Return a list of the digits of whose rows more than half get no gradient although the network gets them
-    wrong. The shares of the first part do not tell: look at what they are for digits that it knows, and why.
+    A digit is forgotten if more than half of its rows are misclassified and have a gradient of 0. Return a
+    list of these digits. The fractions of part 1 are not sufficient: compare them with those of digits that
+    the network classifies correctly, and explain the difference.
     """
     raise NotImplementedError
 
@@ -58,8 +60,8 @@ def forgotten(network, X, y):
 def my_log_softmax(x):
     """Exercise 4: write log-softmax along the last axis of x (n, k), float32 or float64.
 
-    A logit may be -inf, which masks a class: its log-softmax is -inf. No other result may be inf or nan
-    unless it is too large for the type, and small results must be right, too: the one nearest to 0 in a
-    row is the loss of a row that is right.
+    A logit of -inf masks a class: its log-softmax is -inf. No other result may be inf or nan, unless it is
+    too large for the dtype. Results near 0 must be accurate, too: minus the result nearest to 0 is the loss
+    of a row that is classified correctly.
     """
     raise NotImplementedError

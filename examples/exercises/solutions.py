@@ -6,15 +6,15 @@ from tinyclf.teaching import clipped_cross_entropy_grad
 
 
 def threshold(dtype):
-    # exp(x) is finite as long as it is at most the largest float, so x is at most its logarithm.
+    # exp(x) is finite if it is at most the largest number of the dtype, so x is at most its logarithm.
     return np.log(np.finfo(dtype).max)
 
 
 def repaired_loss(z, t):
-    # -log p_t = log(sum_j exp(d_j)) - d_t with d = z - max z: no exp overflows, no logarithm sees a 0, and no
-    # offset is left that could swallow the digits of the loss. The largest d is 0 and its exp is 1, which
-    # would swallow a small sum of the others: so log1p of the others alone. The derivative of this formula
-    # is p - y, without a division by a p that may be 0, and without a place where it ends.
+    # -log p_t = log(sum_j exp(d_j)) - d_t with d = z - max z. No exp overflows, no logarithm of 0 occurs, and
+    # subtracting the maximum first removes an offset that would cost digits of the loss. The largest d is 0
+    # and its exp is 1; a small sum of the others would be lost beside it, so apply log1p to the others alone.
+    # The derivative of this formula is p - y, without a division by a p that may be 0.
     rows = np.arange(len(t))
     d = z - z.max(axis=1, keepdims=True)
     losses = log1p_of_the_others(d)[:, 0] - d[rows, t]
@@ -24,29 +24,30 @@ def repaired_loss(z, t):
     return losses, gradients
 
 
-def silent_shares(network, X, y):
-    # A clip passes no gradient below eps, nor above 1 - eps.
-    silent = ~clipped_cross_entropy_grad(network.logits(X), y).any(axis=1)
-    return [silent[y == digit].mean() for digit in range(10)]
+def no_gradient_fractions(network, X, y):
+    # The gradient through the clip is 0 below eps and above 1 - eps.
+    no_gradient = ~clipped_cross_entropy_grad(network.logits(X), y).any(axis=1)
+    return [no_gradient[y == digit].mean() for digit in range(10)]
 
 
 def forgotten(network, X, y):
-    # Rows that are right are silent, too, once p is above 1 - eps: that is no harm. A row that is wrong and
-    # silent has p below eps; nothing pushes it back, and if all rows of a digit are so, it is gone for good.
+    # A correctly classified row with p above 1 - eps has a gradient of 0, too, which does no harm. A
+    # misclassified row with a gradient of 0 has p below eps, and training does not correct it. If this holds
+    # for all rows of a digit, the network cannot learn the digit again.
     z = network.logits(X)
-    lost = ~clipped_cross_entropy_grad(z, y).any(axis=1) & (z.argmax(axis=1) != y)
-    return [digit for digit in range(10) if lost[y == digit].mean() > 0.5]
+    stuck = ~clipped_cross_entropy_grad(z, y).any(axis=1) & (z.argmax(axis=1) != y)
+    return [digit for digit in range(10) if stuck[y == digit].mean() > 0.5]
 
 
 def my_log_softmax(x):
-    # d - log(sum_j exp(d_j)) with d = x - max x; log1p for the reason that repaired_loss gives. A masked
-    # class has d = -inf and exp(d) = 0, which needs no care.
+    # d - log(sum_j exp(d_j)) with d = x - max x, and log1p as in repaired_loss. A masked class has d = -inf
+    # and exp(d) = 0, so it needs no special case.
     d = x - x.max(axis=-1, keepdims=True)
     return d - log1p_of_the_others(d)
 
 
 def log1p_of_the_others(d):
-    # log(sum_j exp(d_j)), where one d_j is 0: that one, and only one in a tie, is the 1 of log1p.
+    # log(sum_j exp(d_j)) where the largest d_j is 0. Its exp is the 1 of log1p; in a tie, leave out only one.
     others = np.exp(d)
     np.put_along_axis(others, d.argmax(axis=-1, keepdims=True), 0, axis=-1)
     return np.log1p(others.sum(axis=-1, keepdims=True))

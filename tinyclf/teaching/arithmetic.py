@@ -1,4 +1,4 @@
-"""What single rows of logits show, before anything is trained: steps 1 to 4 and 7 of the lesson."""
+"""Losses and gradients of single rows of logits, without training: steps 1 to 4 and 7 of the lesson."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from ..functional import cross_entropy, log_softmax, logsumexp, softmax
-from ..views import Array
-from .foils import LOSSES, evaluate
+from ..arrays import Array
+from .naive_losses import LOSSES, evaluate
 
 VECTORS: dict[str, list[float]] = {
     "moderate": [11, 12, -1000, 5, 10, 0.001],
     "overflow": [-100, 1000, -100, 5, 10, 0.001],
     "extreme": [-1000, 1000, -1000, 5, 10, 0.001],
 }
-"""Logits with which introductions to log-sum-exp show that the naive formula overflows."""
+"""Example logits of introductions to log-sum-exp, which show that the naive formula overflows."""
 
 DTYPES = ("float16", "float32", "float64")
 
 OFFSET = 1e4
-"""What `offset_losses` adds to both logits."""
+"""The constant that `offset_losses` adds to both logits."""
 
 
 def vector(x: Iterable[float]) -> dict[str, Any]:
-    """Compute log-sum-exp, softmax and its logarithm of one float64 row, naively and from the largest entry.
+    """Compute log-sum-exp, softmax and log-softmax of one float64 row, naively and with max x subtracted.
 
     Parameters
     ----------
@@ -36,8 +36,8 @@ def vector(x: Iterable[float]) -> dict[str, Any]:
     Returns
     -------
     dict
-        Arrays "x", "exp", "naive_softmax", "softmax", "log_of_softmax" (the logarithm of the one before) and
-        "log_softmax" (from the logits); numbers "naive_lse" and "lse".
+        Arrays "x", "exp", "naive_softmax", "softmax", "log_of_softmax" (the logarithm of "softmax") and
+        "log_softmax" (computed from the logits); numbers "naive_lse" and "lse".
 
     Examples
     --------
@@ -61,7 +61,18 @@ def vector(x: Iterable[float]) -> dict[str, Any]:
 
 
 def last_float(holds: Callable[[Any], bool], dtype: DTypeLike, top: float = 1024.0) -> float:
-    """Find the largest x of a type for which something holds that holds at 0 and, at last, not at ``top``.
+    """Find the largest floating-point number below ``top`` for which a condition holds, by bisection.
+
+    Parameters
+    ----------
+    holds : callable
+        The condition. It must hold at 0 and fail at ``top``, and change only once between them.
+    dtype : dtype
+    top : float, default=1024.0
+
+    Returns
+    -------
+    float
 
     Examples
     --------
@@ -79,13 +90,13 @@ def last_float(holds: Callable[[Any], bool], dtype: DTypeLike, top: float = 1024
 
 
 def thresholds(dtype: DTypeLike) -> dict[str, float]:
-    """Find where the pieces of the naive loss give up in a type, by bisection.
+    """Find where the terms of the naive loss overflow or underflow in a dtype, by bisection.
 
     Returns
     -------
     dict
-        The largest x, "exp" with exp(x) finite, "sum" with the sum of ten exp(x) finite, "vanish" with
-        exp(-x) more than 0, "beside_one" with log(1 + exp(-x)) more than 0.
+        The largest x for which a condition holds. "exp": exp(x) is finite. "sum": the sum of ten exp(x) is
+        finite. "vanish": exp(-x) is greater than 0. "beside_one": log(1 + exp(-x)) is greater than 0.
 
     Examples
     --------
@@ -102,7 +113,7 @@ def thresholds(dtype: DTypeLike) -> dict[str, float]:
 
 
 def wrong_row(scale: float, name: str, dtype: DTypeLike = "float32") -> tuple[float, Array]:
-    """Return loss and gradient of the logits [scale, 0] whose true class is the second.
+    """Return loss and gradient of the logits [scale, 0], where the true class is the second.
 
     Examples
     --------
@@ -114,25 +125,34 @@ def wrong_row(scale: float, name: str, dtype: DTypeLike = "float32") -> tuple[fl
     return float(losses[0]), gradients[0] + 0  # -0 is 0
 
 
-def last_push(name: str, dtype: DTypeLike = "float32") -> float:
-    """Find the largest scale at which a loss still gives `wrong_row` a finite gradient that is not 0.
+def gradient_limit(name: str, dtype: DTypeLike = "float32") -> float:
+    """Find the largest scale at which the gradient of `wrong_row` is finite and not 0.
+
+    The search ends at 4096, or at 512 in float16; that value is returned if the gradient is good there.
 
     Examples
     --------
-    >>> round(last_push("clipped"), 2), round(last_push("naive"), 2)
+    >>> round(gradient_limit("clipped"), 2), round(gradient_limit("naive"), 2)
     (16.12, 88.72)
     """
     top = 2.0**12 if np.dtype(dtype).itemsize > 2 else 2.0**9
 
-    def pushes(x: Any) -> bool:
+    def has_gradient(x: Any) -> bool:
         gradient = wrong_row(x, name, dtype)[1]
         return bool(np.isfinite(gradient).all() and gradient.any())
 
-    return top if pushes(top) else last_float(lambda x: x == 0 or pushes(x), dtype, top)
+    if has_gradient(top):
+        return top
+    return last_float(lambda x: x == 0 or has_gradient(x), dtype, top)
 
 
 def offset_losses(offset: float = OFFSET) -> tuple[float, float, float]:
-    """Loss of float32 [2, -1], label 0, under an offset: as lse - z, as tinyclf does; and without offset.
+    """Return three losses of the float32 logits [2, -1] with label 0.
+
+    Returns
+    -------
+    tuple of float
+        With the offset, as log-sum-exp minus z; with the offset, by `tinyclf.cross_entropy`; without it.
 
     Examples
     --------
@@ -147,13 +167,13 @@ def offset_losses(offset: float = OFFSET) -> tuple[float, float, float]:
 
 
 def soft_target_losses() -> dict[str, float]:
-    """Loss of logits [0, -1000] with the soft target [1, 0], by each loss: 0 times infinity is nan."""
+    """Return each loss of the logits [0, -1000] with the soft target [1, 0]; 0 times infinity is nan."""
     z = np.array([[0.0, -1000.0]], np.float32)
     return {name: float(evaluate(loss, z, [[1.0, 0.0]])[0][0]) for name, loss in LOSSES.items()}
 
 
 def right_row(gap: float, name: str, dtype: DTypeLike = "float32") -> tuple[float, Array]:
-    """Return loss and gradient of the logits [gap, 0] whose true class is the first.
+    """Return loss and gradient of the logits [gap, 0], where the true class is the first.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Trainings on digits in which only the loss differs, and what became of them."""
+"""Training runs on digits that differ only in the loss, and their outcomes."""
 
 from __future__ import annotations
 
@@ -12,52 +12,54 @@ from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
 from ..functional import cross_entropy
-from ..initialisers import he_normal
+from ..initializers import he_normal
 from ..layers import Dense, ReLU
 from ..losses import Loss
 from ..network import Network
 from ..optimizers import SGD, Adam, Optimizer
 from ..schedules import Schedule, constant, linear
 from ..training import train
-from ..views import Array, Buffer
-from .foils import LOSSES, evaluate
+from ..arrays import Array, Buffer
+from .naive_losses import LOSSES, evaluate
 
 WHITE = 16.0
-"""The brightest pixel of scikit-learn's digits; black is 0."""
+"""The largest pixel value of scikit-learn's digits; the smallest is 0."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one training.
+    """The outcome of one training run.
 
     Attributes
     ----------
     name : str
-        Of the loss.
+        Name of the loss.
     seed : int
+        Seed of the split, the initial weights and the order of the rows.
     curve : list of float
-        The loss that training reported for each epoch.
-    silent : list of float
-        The share of each epoch's rows that the network got wrong and whose gradient was 0 all the same.
+        Mean training loss of each epoch, as reported by the loss that is trained with.
+    no_gradient : list of float
+        For each epoch, the fraction of training rows that are misclassified but have a gradient of 0.
     first_nonfinite_step : int or None
-        The first step, from 1, whose loss or logits were not finite, or after which, at the end of an epoch,
-        the parameters were not.
+        Index, from 1, of the first step whose loss or logits are not finite; the last step of an epoch counts
+        if the parameters are not finite after it. None if there is no such step.
     true_loss : float
-        The exact mean loss of the trained network on its training rows; nan if the weights are.
+        Exact mean cross-entropy of the trained network on the training rows; nan if its weights are nan.
     accuracy : float
-        On the test rows; nan if the logits are, since the network then has no opinion.
+        Test accuracy; nan if any logit is not finite.
     recall : ndarray of shape (10,)
-        Share of each digit's test rows that were recognised.
+        Fraction of each digit's test rows that are classified correctly; nan if any logit is not finite.
     stuck : ndarray of shape (10,)
-        Share of each digit's training rows that the trained network gets wrong without a gradient.
+        Fraction of each digit's training rows that the trained network misclassifies and whose gradient
+        is 0, so that further training does not correct them.
     dead : float
-        Share of the hidden units that are 0 for all training rows in the end.
+        Fraction of dead hidden units: those that are 0 for every training row after training.
     """
 
     name: str
     seed: int
     curve: list[float]
-    silent: list[float]
+    no_gradient: list[float]
     first_nonfinite_step: int | None
     true_loss: float
     accuracy: float
@@ -67,11 +69,11 @@ class Outcome:
 
 
 @dataclass
-class _Watched(Loss):
-    """Another loss, and how many rows of each batch were wrong and got no gradient from it."""
+class _Recording(Loss):
+    """Wrap a loss and count, for each batch, the misclassified rows with a gradient of 0."""
 
     loss: Loss
-    silent: list[int] = field(default_factory=list)
+    no_gradient: list[int] = field(default_factory=list)
 
     def targets(self, y: ArrayLike, n: int, n_outputs: int) -> Array:
         return self.loss.targets(y, n, n_outputs)
@@ -81,38 +83,40 @@ class _Watched(Loss):
 
     def value_and_grad(self, z: Array, y: Array, w: Array | None, dz: Array, t: Any) -> float:
         value = self.loss.value_and_grad(z, y, w, dz, t)
-        self.silent.append(int(np.count_nonzero(_silent(z, y, dz))))
+        self.no_gradient.append(int(np.count_nonzero(_wrong_without_gradient(z, y, dz))))
         return value
 
 
-def _silent(z: Array, y: Array, dz: Array) -> Array:
-    """Tell which rows are wrong and have no gradient."""
-    silent: Array = (z.argmax(axis=1) != y) & ~dz.any(axis=1)
-    return silent
+def _wrong_without_gradient(z: Array, y: Array, dz: Array) -> Array:
+    """Return a mask of the rows that are misclassified and have a gradient of 0."""
+    mask: Array = (z.argmax(axis=1) != y) & ~dz.any(axis=1)
+    return mask
 
 
 @dataclass(frozen=True)
 class Experiment:
-    """A network for digits and how it is trained: all but the loss, the seed and the type.
+    """A network for digits and its training settings: everything but the loss, the seed and the dtype.
 
-    Three quarters of the images are trained on, the rest tests. One hidden layer of ReLU, He-normal weights.
+    The network has one hidden layer with ReLU and He-normal weights. Three quarters of the images are used
+    for training and one quarter for testing.
 
     Parameters
     ----------
     white : float
-        What the brightest pixel is; black is 0.
-    centred : bool
-        Whether the mean image of the training rows is subtracted.
+        The largest pixel value; pixels are scaled to the interval from 0 to ``white``.
+    centered : bool
+        Whether to subtract the mean image of the training rows.
     hidden : int
-        Units of the hidden layer.
+        Number of hidden units.
     optimizer : Optimizer
     batch_size : int
-    schedule : callable
-    epochs : int
+    schedule : callable, default=constant
+        The learning-rate schedule.
+    epochs : int, default=30
     """
 
     white: float
-    centred: bool
+    centered: bool
     hidden: int
     optimizer: Optimizer
     batch_size: int
@@ -121,19 +125,19 @@ class Experiment:
 
     def __str__(self) -> str:
         return (
-            f"digits, pixels 0 to {self.white:g}{', mean-centred' * self.centred}; "
+            f"digits, pixels 0 to {self.white:g}{', centered' * self.centered}; "
             f"64-{self.hidden}-10, ReLU, He-normal; "
             f"{type(self.optimizer).__name__} {self.optimizer.learning_rate:g}"
             f"{' falling to 0' * (self.schedule is linear)}, batch {self.batch_size}, {self.epochs} epochs"
         )
 
     def data(self, seed: int) -> tuple[Array, Array, Array, Array]:
-        """Return X_train, X_test, y_train, y_test; the seed splits."""
+        """Return X_train, X_test, y_train, y_test, split with the seed."""
         X, y = load_digits(return_X_y=True)
         X_train, X_test, y_train, y_test = train_test_split(
             X * (self.white / WHITE), y, test_size=0.25, stratify=y, random_state=seed
         )
-        mean = X_train.mean(axis=0) if self.centred else 0.0
+        mean = X_train.mean(axis=0) if self.centered else 0.0
         return X_train - mean, X_test - mean, y_train, y_test
 
     def network(self, seed: int, dtype: DTypeLike = "float32") -> Network:
@@ -144,33 +148,34 @@ class Experiment:
     def train(
         self, name: str, seed: int, dtype: DTypeLike = "float32", loss: Loss | None = None
     ) -> tuple[Network, Outcome]:
-        """Train with one loss; the seed also splits, so that all losses see the same rows.
+        """Train the network with one loss.
 
         Parameters
         ----------
         name : str
-            Of the loss.
+            Name of the loss.
         seed : int
-            Of split, weights and order.
-        dtype : "float32" or "float64"
+            Seed of the split, the initial weights and the order of the rows. All losses with the same seed
+            are trained on the same batches from the same weights.
+        dtype : {"float32", "float64"}, default="float32"
         loss : Loss, optional
-            By default that of the `LOSSES` with this name.
+            The loss to train with; by default ``LOSSES[name]``.
 
         Returns
         -------
-        Network
-            The trained one.
-        Outcome
+        network : Network
+            The trained network.
+        outcome : Outcome
         """
         X_train, X_test, y_train, y_test = self.data(seed)
-        network, watched = self.network(seed, dtype), _Watched(loss or LOSSES[name])
+        network, recording = self.network(seed, dtype), _Recording(loss or LOSSES[name])
         curve, first = [], None
         steps = -(-len(y_train) // self.batch_size)
         for epoch in train(
             network,
             X_train,
             y_train,
-            loss=watched,
+            loss=recording,
             optimizer=self.optimizer,
             epochs=self.epochs,
             batch_size=self.batch_size,
@@ -183,20 +188,20 @@ class Experiment:
             curve.append(epoch.loss)
         logits = network.logits(X_test)
         broken = not np.isfinite(logits).all()
-        hit = logits.argmax(axis=1) == y_test
+        correct = logits.argmax(axis=1) == y_test
         z = network.logits(X_train)
-        stuck = _silent(z, y_train, evaluate(watched.loss, z, y_train)[1])
+        stuck = _wrong_without_gradient(z, y_train, evaluate(recording.loss, z, y_train)[1])
         hidden = network.outputs(X_train, 2)
-        silent = np.reshape(watched.silent, (self.epochs, steps)).sum(axis=1) / len(y_train)
+        no_gradient = np.reshape(recording.no_gradient, (self.epochs, steps)).sum(axis=1) / len(y_train)
         return network, Outcome(
             name=name,
             seed=seed,
             curve=curve,
-            silent=silent.tolist(),
+            no_gradient=no_gradient.tolist(),
             first_nonfinite_step=first,
             true_loss=float(np.mean(cross_entropy(z, y_train), dtype=np.float64)),
-            accuracy=np.nan if broken else float(hit.mean()),
-            recall=np.array([np.nan if broken else hit[y_test == digit].mean() for digit in range(10)]),
+            accuracy=np.nan if broken else float(correct.mean()),
+            recall=np.array([np.nan if broken else correct[y_test == digit].mean() for digit in range(10)]),
             stuck=np.array([stuck[y_train == digit].mean() for digit in range(10)]),
             dead=np.nan if broken else float(np.mean(~hidden.any(axis=0))),
         )
@@ -204,20 +209,20 @@ class Experiment:
     def outcomes(
         self, names: Iterable[str], seeds: Iterable[int], dtype: DTypeLike = "float32"
     ) -> Iterator[Outcome]:
-        """Train with each loss and each seed."""
+        """Train with each loss and each seed; yield the outcomes, all losses of one seed first."""
         for seed in seeds:
             for name in names:
                 yield self.train(name, seed, dtype)[1]
 
 
 UNSCALED = Experiment(255.0, True, 256, Adam(0.02), 64, linear)
-"""The headline: 8-bit images as they are loaded. Logits of hundreds; all that can go wrong does."""
+"""The main experiment: unscaled 8-bit images, so that the logits reach hundreds and exp overflows."""
 
 QUIET = Experiment(16.0, False, 128, Adam(0.01), 32)
-"""Nothing overflows, nothing warns: what clipping costs where nobody looks."""
+"""Nothing overflows and no warning is raised, but networks trained with the clipped loss lose digits."""
 
 STEEP = Experiment(16.0, False, 64, SGD(0.1), 32)
-"""What a stable loss does not cure: steps that are too long for features of this size."""
+"""The learning rate is too large for features of this scale; a stable loss does not help."""
 
 SCALED = Experiment(1.0, False, 64, SGD(0.3), 32)
-"""The cure: features between 0 and 1. Every loss learns."""
+"""Features scaled to the interval from 0 to 1: training succeeds with every loss."""

@@ -1,4 +1,4 @@
-"""The lesson: all of its measurements, and the tables that a terminal shows of them."""
+"""The measurements of the lesson, and the tables of them that are printed."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ import numpy as np
 import sklearn
 from sklearn.metrics import log_loss
 
-from .. import __version__
+from .._version import __version__
+from ..arrays import Array
 from ..functional import cross_entropy, softmax
-from ..views import Array
 from .arithmetic import (
     DTYPES,
     VECTORS,
-    last_push,
+    gradient_limit,
     offset_losses,
     right_row,
     soft_target_losses,
@@ -26,7 +26,7 @@ from .arithmetic import (
     wrong_row,
 )
 from .experiments import QUIET, SCALED, STEEP, UNSCALED, Experiment, Outcome
-from .foils import LOSSES, ClippedSoftmaxCrossEntropy
+from .naive_losses import LOSSES, ClippedSoftmaxCrossEntropy
 
 EPS = ClippedSoftmaxCrossEntropy().eps
 
@@ -40,7 +40,7 @@ LABELS = {
     "textbook": "usual log-softmax",
     "stable": "stable, from logits",
 }
-"""What the lesson calls the losses."""
+"""The names of the losses as the lesson displays them."""
 
 SHOWN = tuple(name for name in LOSSES if name != "textbook")
 THREE = ("naive", "clipped", "stable")
@@ -52,76 +52,76 @@ RUNS: dict[str, tuple[Experiment, str, Sequence[str]]] = {
     "steep": (STEEP, "float32", SHOWN),
     "scaled": (SCALED, "float32", SHOWN),
 }
-"""The trainings of the lesson: experiment, type and losses."""
+"""The training runs of the lesson: experiment, dtype and names of the losses."""
 
 SEEDS, QUICK_SEEDS = 10, 2
 
 SCALES = (20, 100, 1000)
-"""Of the logits [scale, 0] in step 3."""
+"""Scales of the logits [scale, 0] in step 3."""
 
 GAP = 20
-"""Of the logits [gap, 0] in step 7."""
+"""Gap of the logits [gap, 0] in step 7."""
 
 FORGOTTEN = 0.1
-"""A digit with less recall than this counts as forgotten."""
+"""A digit is called forgotten if the network has less than this recall on it."""
 
 
 @dataclass(frozen=True)
 class Summary:
-    """One loss in one experiment, over all seeds."""
+    """Statistics of one loss in one experiment, over all seeds."""
 
     outcomes: list[Outcome]
 
     @property
     def accuracies(self) -> list[float]:
-        """Of the seeds, in ascending order; nan last."""
+        """Test accuracies of the seeds in ascending order, nan last."""
         return sorted((o.accuracy for o in self.outcomes), key=lambda a: (a != a, a))
 
     @property
     def accuracy(self) -> float:
-        """The mean; nan if all are, else that of the networks that have an opinion."""
+        """Mean of the test accuracies that are not nan; nan if all are."""
         finite = [a for a in self.accuracies if np.isfinite(a)]
         return float(np.mean(finite)) if finite else np.nan
 
     @property
     def lowest(self) -> float:
-        """Of the accuracies."""
+        """Lowest accuracy."""
         return self.accuracies[0]
 
     @property
     def highest(self) -> float:
-        """Of the accuracies."""
+        """Highest accuracy; nan if any is nan."""
         return self.accuracies[-1]
 
     @property
     def curve(self) -> Array:
-        """The mean reported loss of each epoch."""
+        """Mean reported loss of each epoch."""
         mean: Array = np.mean([o.curve for o in self.outcomes], axis=0)
         return mean
 
     @property
     def reported(self) -> float:
-        """The mean loss that the last epoch reported."""
+        """Mean reported loss of the last epoch."""
         return float(self.curve[-1])
 
     @property
     def true(self) -> float:
-        """The mean true loss of the trained networks."""
+        """Mean true loss of the trained networks."""
         return float(np.mean([o.true_loss for o in self.outcomes]))
 
     @property
-    def silent(self) -> float:
-        """Share of the first epoch's rows that were wrong and gave no gradient."""
-        return float(np.mean([o.silent[0] for o in self.outcomes]))
+    def no_gradient(self) -> float:
+        """Fraction of the first epoch's rows that are misclassified and have a gradient of 0."""
+        return float(np.mean([o.no_gradient[0] for o in self.outcomes]))
 
     @property
     def broken(self) -> int:
-        """Number of seeds that met a number that is not finite."""
+        """Number of seeds with a loss, logit or parameter that is not finite."""
         return sum(o.first_nonfinite_step is not None for o in self.outcomes)
 
     @property
     def first(self) -> str:
-        """The steps at which that happened, in words."""
+        """The first steps with a value that is not finite, as text: "step 3 to 7", or "never"."""
         steps = sorted(o.first_nonfinite_step for o in self.outcomes if o.first_nonfinite_step is not None)
         if not steps:
             return "never"
@@ -129,44 +129,44 @@ class Summary:
 
     @property
     def spread(self) -> float:
-        """Standard deviation of the accuracies; 0 of less than two."""
+        """Standard deviation of the accuracies; 0 if there are fewer than two."""
         finite = [a for a in self.accuracies if np.isfinite(a)]
         return float(np.std(finite, ddof=1)) if len(finite) > 1 else 0.0
 
     @property
     def stuck(self) -> float:
-        """Share of the training rows of forgotten digits that are wrong without a gradient; nan of none."""
+        """Mean of `Outcome.stuck` over the forgotten digits; nan if no digit is forgotten."""
         found = np.concatenate([o.stuck[o.recall < FORGOTTEN] for o in self.outcomes])
         return float(found.mean()) if len(found) else np.nan
 
     @property
     def dead(self) -> float:
-        """Mean share of the hidden units that are 0 for all training rows."""
+        """Mean fraction of dead hidden units."""
         return float(np.mean([o.dead for o in self.outcomes]))
 
     @property
     def ruined(self) -> int:
-        """Number of seeds with less than half of the test digits right."""
+        """Number of seeds with a test accuracy below 50 %, or nan."""
         return sum(not o.accuracy >= 0.5 for o in self.outcomes)
 
     @property
     def forgotten(self) -> int:
-        """Number of digits, over all seeds, of which hardly any was recognised."""
+        """Number of forgotten digits, summed over the seeds."""
         return sum(int(np.sum(o.recall < FORGOTTEN)) for o in self.outcomes)
 
 
 @dataclass(frozen=True)
 class Lesson:
-    """All that was measured.
+    """All measurements of the lesson.
 
     Attributes
     ----------
     seeds : list of int
     arithmetic : dict
-        What single rows show: "vectors", "offset", "thresholds", "cases", "soft", "last_push", "tiny"; and
-        "report", of untrained networks.
+        Measurements on single rows: "vectors", "offset", "thresholds", "cases", "soft", "gradient_limit" and
+        "tiny". Measurements on untrained networks: "report".
     runs : dict
-        For each of `RUNS`, the `Summary` of each loss by its name.
+        For each name in `RUNS`, a dict of the `Summary` of each loss by name.
     """
 
     seeds: list[int]
@@ -174,7 +174,7 @@ class Lesson:
     runs: dict[str, dict[str, Summary]]
 
     def made_with(self) -> str:
-        """Tell the versions."""
+        """Return the versions of tinyclf, its dependencies and Python, as text."""
         return (
             f"tinyclf {__version__}, NumPy {np.__version__}, scikit-learn {sklearn.__version__}, "
             f"Python {platform.python_version()}"
@@ -191,12 +191,12 @@ def measure(
 
     Parameters
     ----------
-    seed : int
-        The first of the seeds; each changes split, weights and order.
-    seeds : int
-        How many.
-    track : callable
-        Called as ``track(outcomes, total, "training")`` to show progress; returns the outcomes.
+    seed : int, default=0
+        The first seed. A seed determines the split, the initial weights and the order of the rows.
+    seeds : int, default=10
+        Number of consecutive seeds.
+    track : callable, optional
+        Called as ``track(outcomes, total, "training")``; returns the outcomes, and may show progress.
 
     Returns
     -------
@@ -209,7 +209,7 @@ def measure(
     for run, (*_, names) in RUNS.items():
         outcomes = [next(found) for _ in range(len(names) * seeds)]
         runs[run] = {name: Summary([o for o in outcomes if o.name == name]) for name in names}
-    for _ in found:  # to its end, so that a progress bar closes
+    for _ in found:  # exhaust the iterator, so that a progress bar closes
         pass
     return Lesson(chosen, _arithmetic(chosen), runs)
 
@@ -226,14 +226,14 @@ def _arithmetic(seeds: list[int]) -> dict[str, Any]:
         "thresholds": {dtype: thresholds(dtype) for dtype in DTYPES},
         "cases": {scale: {name: wrong_row(scale, name) for name in SHOWN} for scale in SCALES},
         "soft": soft_target_losses(),
-        "last_push": {dtype: {name: last_push(name, dtype) for name in SHOWN} for dtype in DTYPES},
+        "gradient_limit": {dtype: {name: gradient_limit(name, dtype) for name in SHOWN} for dtype in DTYPES},
         "tiny": {name: right_row(GAP, name) for name in ("textbook", "stable")},
         "report": _clipped_report(seeds),
     }
 
 
 def _clipped_report(seeds: list[int]) -> dict[str, float]:
-    """Mean loss of the untrained networks of the headline: as scikit-learn's metric reports it, and truly."""
+    """Return the mean loss of untrained networks by scikit-learn's ``log_loss``, and the true loss."""
     largest, reported, true = [], [], []
     for seed in seeds:
         X, _, y, _ = UNSCALED.data(seed)
@@ -251,36 +251,36 @@ def _clipped_report(seeds: list[int]) -> dict[str, float]:
 
 
 def tables(lesson: Lesson) -> Iterator[str]:
-    """Tell each step's numbers, as lines of text."""
+    """Yield the measurements of each step as lines of text."""
     a, n = lesson.arithmetic, len(lesson.seeds)
     yield "1. Log-sum-exp of three vectors, float64"
     for name, v in a["vectors"].items():
-        yield f"   {name:9} naive {v['naive_lse']:<20.17g} from the largest entry {v['lse']:.17g}"
-    yield "\n2. The largest x for which ..."
-    heads = ("exp(x) is finite", "10 of them are", "exp(-x) > 0", "log(1+exp(-x)) > 0")
+        yield f"   {name:9} naive {v['naive_lse']:<20.17g} maximum subtracted {v['lse']:.17g}"
+    yield "\n2. The largest x for which a condition holds"
+    heads = ("exp(x) finite", "sum of 10 finite", "exp(-x) > 0", "log(1+exp(-x)) > 0")
     yield f"   {'':8} {heads[0]:>18} {heads[1]:>18} {heads[2]:>14} {heads[3]:>20}"
     for dtype, t in a["thresholds"].items():
         yield f"   {dtype:8} {t['exp']:18.6f} {t['sum']:18.6f} {t['vanish']:14.6f} {t['beside_one']:20.6f}"
-    yield "\n3. Loss and gradient of float32 logits [scale, 0] whose true class is the second"
+    yield "\n3. Loss and gradient of float32 logits [scale, 0]; the true class is the second"
     for name in SHOWN:
         cells = (
             f"{loss:9.6g} [{gradient[0]:8.2g} {gradient[1]:8.2g}]"
             for loss, gradient in (a["cases"][scale][name] for scale in SCALES)
         )
         yield f"   {LABELS[name]:20} " + " ".join(cells)
-    yield "\n4. The largest scale with a gradient that is finite and not 0"
+    yield "\n4. The largest scale at which the gradient is finite and not 0"
     yield f"   {'':8}" + "".join(f"{LABELS[name]:>20}" for name in SHOWN[:-1])
     for dtype in DTYPES:
-        yield f"   {dtype:8}" + "".join(f"{a['last_push'][dtype][name]:20.4g}" for name in SHOWN[:-1])
+        yield f"   {dtype:8}" + "".join(f"{a['gradient_limit'][dtype][name]:20.4g}" for name in SHOWN[:-1])
     for number, run, title in (
         (5, "unscaled", "Training on pixels 0 to 255, float32"),
         (5, "unscaled64", "The same in float64"),
-        (6, "quiet", "Where nothing overflows"),
-        (8, "steep", "What stability does not cure"),
-        (9, "scaled", "The cure: pixels 0 to 1"),
+        (6, "quiet", "A failure without overflow or warning"),
+        (8, "steep", "What a stable loss does not fix"),
+        (9, "scaled", "The fix: pixels scaled to 0 to 1"),
     ):
         if run == "steep":
-            yield f"\n7. Loss, and gradient at the label, of float32 [{GAP}, 0], label 0"
+            yield f"\n7. Loss of float32 logits [{GAP}, 0] with label 0, and its gradient at the label"
             for name, (loss, gradient) in a["tiny"].items():
                 yield f"   {LABELS[name]:20} {loss:.8g}, {gradient[0]:.8g}"
         yield f"\n{number}. {title}: mean of {n} seeds"

@@ -1,4 +1,4 @@
-"""The lesson as one page of HTML that needs nothing else: no server, no network, no other file."""
+"""The lesson as one self-contained HTML page, which works without a server, a network or other files."""
 
 from __future__ import annotations
 
@@ -17,20 +17,21 @@ from .experiments import Outcome
 from .lesson import EPS, EPS_IN_WORDS, FORGOTTEN, GAP, LABELS, RUNS, SCALES, SHOWN, Lesson, Summary
 
 _FADED = 50
-"""The second scale at which the text tells the gradient of log(p + eps)."""
+"""The second scale at which the text states the gradient of log(p + eps)."""
 
 _HALF = 12
-"""The scale at which the text asks about float16."""
+"""The scale of the question about float16."""
 
 
 def render(lesson: Lesson, command: str = "python -m tinyclf lesson") -> str:
-    """Fill the template ``page/lesson.html`` with what was measured, its style sheet and its scripts.
+    """Fill the template ``page/lesson.html`` with the measurements, the style sheet and the scripts.
 
     Parameters
     ----------
     lesson : Lesson
-    command : str
-        What made it, for the cover.
+        The measurements.
+    command : str, default="python -m tinyclf lesson"
+        The command that made the page, shown at the top.
 
     Returns
     -------
@@ -43,7 +44,7 @@ def render(lesson: Lesson, command: str = "python -m tinyclf lesson") -> str:
         return (folder / name).read_text("utf-8")
 
     a, runs, template = lesson.arithmetic, lesson.runs, part("lesson.html")
-    cured = [summary.accuracy for summary in runs["scaled"].values()]
+    scaled = [summary.accuracy for summary in runs["scaled"].values()]
     return template.format(
         style=part("lesson.css"),
         numerics=part("numerics.js"),
@@ -75,7 +76,7 @@ def render(lesson: Lesson, command: str = "python -m tinyclf lesson") -> str:
         largest={dtype: float(np.finfo(dtype).max) for dtype in DTYPES},
         log_largest={dtype: math.log(np.finfo(dtype).max) for dtype in DTYPES},
         steep_rate=RUNS["steep"][0].optimizer.learning_rate,
-        cured=_range(min(cured), max(cured)),
+        cured=_range(min(scaled), max(scaled)),
         quiet_story=_quiet_story(runs["quiet"]["clipped"]),
         steep_story=_steep_story(runs["steep"]),
         steps={
@@ -86,7 +87,7 @@ def render(lesson: Lesson, command: str = "python -m tinyclf lesson") -> str:
 
 
 def _right_in_half_precision() -> str:
-    """Name the losses that float16 logits [_HALF, 0], true class the second, leave right to 1 %."""
+    """Name the losses that are accurate to 1 % for float16 logits [_HALF, 0] with label 1."""
     right = []
     for name in SHOWN:
         loss, gradient = wrong_row(_HALF, name, "float16")
@@ -96,39 +97,40 @@ def _right_in_half_precision() -> str:
 
 
 def _range(low: float, high: float) -> str:
-    """Tell two shares, or one if they look the same."""
+    """Format two fractions as percentages, or as one if they are equal after rounding."""
     words = [f"{low:.1%}", f"{high:.1%}"]
     return words[0] if words[0] == words[1] else f"{words[0]} <small>to</small> {words[1]}"
 
 
 def _quiet_story(clipped: Summary) -> str:
-    """Tell what became of the digits that were forgotten, if any were."""
+    """Describe the forgotten digits, or state that there are none."""
     if not clipped.forgotten:
         return (
-            "None of these networks forgot a digit. Others do: look with more seeds, and digit by digit, "
-            "since an average hides it."
+            "None of these networks forgot a digit. Other seeds do. Use more seeds and look at the recall of "
+            "each digit: the mean accuracy does not show a forgotten digit."
         )
     return (
-        f"Look at the digits one by one. In the end {clipped.stuck:.0%} of a forgotten digit&rsquo;s "
-        "training rows are wrong and give no gradient: they do not push, and so it does not come back. The "
-        "average hides that; recall per class does not."
+        f"Look at the recall of each digit. After training, {clipped.stuck:.0%} of the training rows of a "
+        "forgotten digit are misclassified and have a gradient of 0, so further training does not correct "
+        "them. The mean accuracy hides a forgotten digit; the recall of each class shows it."
     )
 
 
 def _steep_story(steep: dict[str, Summary]) -> str:
-    """Tell whether the losses that lose gradients did better, and what to think of it."""
+    """Compare the stable loss with those that lose gradients, and interpret the result."""
     scores = (
-        f"The clipped loss has {steep['clipped'].accuracy:.0%} here, log(p&nbsp;+&nbsp;{EPS_IN_WORDS}) "
-        f"{steep['padded'].accuracy:.0%}."
+        f"The clipped loss reaches {steep['clipped'].accuracy:.0%} here, and "
+        f"log(p&nbsp;+&nbsp;{EPS_IN_WORDS}) {steep['padded'].accuracy:.0%}."
     )
     if max(steep["clipped"].accuracy, steep["padded"].accuracy) <= steep["stable"].accuracy:
         return (
-            f"{scores} With other seeds they may be better, by accident: where there is no gradient, there "
-            "is no step."
+            f"{scores} With other seeds they may be better, by accident: a row without a gradient does not "
+            "contribute to the step."
         )
     return (
-        f"{scores} Where they give no gradient they take no step, which is gradient clipping by accident. "
-        "That is no reason to use them; it is one to clip gradients on purpose, or to do what comes next."
+        f"{scores} Rows without a gradient do not contribute to the step, so the steps are shorter. This is "
+        "accidental gradient clipping. It is not a reason to use these losses. Clip the gradient on "
+        "purpose instead, or scale the inputs as in the next step."
     )
 
 
@@ -139,7 +141,7 @@ def _seeds(seeds: list[int]) -> str:
 
 
 def _data(lesson: Lesson) -> dict[str, Any]:
-    """What the scripts of the page draw."""
+    """Return the data that the scripts of the page draw."""
     a = lesson.arithmetic
     digits = load_digits()
     return {
@@ -170,7 +172,7 @@ def _data(lesson: Lesson) -> dict[str, Any]:
 def _outcome(o: Outcome) -> dict[str, Any]:
     return {
         "curve": [_short(v) for v in o.curve],
-        "silent": [_short(v) for v in o.silent],
+        "no_gradient": [_short(v) for v in o.no_gradient],
         "first": o.first_nonfinite_step,
         "true": o.true_loss,
         "accuracy": o.accuracy,
@@ -179,12 +181,12 @@ def _outcome(o: Outcome) -> dict[str, Any]:
 
 
 def _short(x: float) -> float:
-    """Round to what a picture can show."""
+    """Round to four digits, enough for a chart."""
     return float(f"{x:.4g}")
 
 
 def _json(data: Any) -> str:
-    """Write JSON with strings for numbers that are not finite, and without "<", which could end it."""
+    """Encode as JSON: numbers that are not finite as strings, and "<" escaped, as it could end the script."""
 
     def plain(value: Any) -> Any:
         if isinstance(value, np.ndarray):

@@ -1,5 +1,5 @@
-// Pictures as SVG, drawn at the width they are shown at, so that their text has the size of the page's.
-// Every loss has a colour, a dash and a mark of its own: `series-NAME` in the style sheet, and MARKS here.
+// Charts as SVG, drawn at their displayed width, so that their text has the same size as the page's text.
+// Each loss has its own color and dash (`series-NAME` in the style sheet) and its own mark (MARKS below).
 
 "use strict";
 
@@ -19,7 +19,7 @@ function svg(tag, attributes = {}, ...children) {
   return node;
 }
 
-// How wide words are, before they are in the page.
+// Used to measure the width of a text before it is added to the page.
 const pen = document.createElement("canvas").getContext("2d");
 
 function widthOf(words, size = 15) {
@@ -39,7 +39,7 @@ function canvas(width, height, description) {
   return svg("svg", { viewBox: `0 0 ${width} ${height}`, width, height, role: "img", "aria-label": description });
 }
 
-// From values to pixels; `log` for logarithmic axes, `symlog` for those that also have 0 and negative values.
+// Returns a function from values to pixels. Kinds: `linear`, `log`, and `symlog`, which also allows 0 and negative values.
 function scale({ min, max, kind = "linear" }, from, to) {
   const bend = { linear: (v) => v, log: Math.log10, symlog: (v) => Math.sign(v) * Math.log10(1 + Math.abs(v)) }[kind];
   const [low, high] = [bend(min), bend(max)];
@@ -70,10 +70,10 @@ function tidy(v) {
   return small || Math.abs(v) >= 1e6 ? v.toExponential(0).replace("e+", "e") : String(Number(v.toPrecision(6)));
 }
 
-// Axes with grid and labels; returns the SVG and the two scales.
-// `room` is space above, for what has no value.
-function frame({ width, height, x, y, description, right = 16, left = 52, room = 0 }) {
-  const top = 30 + room;
+// Draws axes with grid and labels; returns the SVG, the two scales and the borders of the plot.
+// `space` is extra height above the plot, for series without finite values.
+function frame({ width, height, x, y, description, right = 16, left = 52, space = 0 }) {
+  const top = 30 + space;
   const bottom = height - 44;
   const root = canvas(width, height, description);
   const X = scale(x, left, width - right);
@@ -91,7 +91,7 @@ function frame({ width, height, x, y, description, right = 16, left = 52, room =
   return { root, X, Y, left, right: width - right, top, bottom, width };
 }
 
-// A line with its mark at some of its points. It ends, with a cross, where its values stop being finite.
+// Draws a line through the finite points, with the loss's mark at some of them.
 function drawLine({ root, X, Y, top, bottom }, { name, points, wide = false, faint = false, marks = true }) {
   const finite = points.filter(([, v]) => Number.isFinite(v));
   const path = finite.map(([a, b], i) => `${i ? "L" : "M"}${X(a).toFixed(1)} ${clamp(Y(b), top, bottom).toFixed(1)}`);
@@ -104,7 +104,8 @@ function drawLine({ root, X, Y, top, bottom }, { name, points, wide = false, fai
   });
 }
 
-// Where a loss ends. That of the naive one lies obliquely, so that it is seen when others end at the same place.
+// Marks where a loss stops being finite. The cross of the naive loss is diagonal, so that it stays visible when
+// another loss ends at the same point.
 function cross(root, name, x, y) {
   const d = name === "naive" ? "M-9-9L9 9M9-9L-9 9" : "M0-11V11M-11 0H11";
   root.append(svg("path", { class: `cross series-${name}`, d, transform: `translate(${x} ${y})` }));
@@ -114,8 +115,8 @@ function clamp(v, low, high) {
   return Math.min(Math.max(v, low), high);
 }
 
-// Words beside lines, moved apart so that none covers another, and into the picture. A label that is too long
-// gives way to its `short` form.
+// Draws labels beside lines, moved so that they do not overlap and stay inside the chart. A label that is too
+// wide is replaced by its `short` form.
 function drawLabels({ root, top, bottom, width }, labels) {
   const gap = 19;
   for (const label of labels) {
@@ -136,11 +137,11 @@ function drawLabels({ root, top, bottom, width }, labels) {
   for (const { name, words, x, y } of sorted) root.append(text(x, y, words, { class: `label series-${name}` }));
 }
 
-// One row per loss, one mark per seed; a cross where the network has no opinion.
+// One row per loss, one mark per seed; a cross stands for the seeds whose accuracy is nan.
 function dotStrip({ width, rows, description, label }) {
   const height = 34 * rows.length + 74;
   const left = width < 480 ? 16 : 178;
-  const lift = width < 480 ? 18 : 0; // on a phone the name stands above its row
+  const lift = width < 480 ? 18 : 0; // on narrow screens the name is above its row
   const area = frame({
     width,
     height: height + lift * rows.length,
@@ -169,8 +170,9 @@ function dotStrip({ width, rows, description, label }) {
   return area.root;
 }
 
-// The push on each logit, minus its gradient, as a bar from the middle: left is down, right is up.
-function pushBars({ width, name, gradient, description }) {
+// Minus the gradient of each logit, as a bar from the middle: gradient descent increases a logit whose bar
+// points to the right.
+function gradientBars({ width, name, gradient, description }) {
   const row = 24;
   const root = canvas(width, row * gradient.length + 4, description);
   const [left, right] = [34, width - 72];
@@ -178,20 +180,20 @@ function pushBars({ width, name, gradient, description }) {
   root.append(svg("line", { class: "axis", x1: X(0), x2: X(0), y1: 0, y2: row * gradient.length }));
   gradient.forEach((g, i) => {
     const y = row * i + 3;
-    const push = g === 0 ? 0 : -g;
+    const minus = g === 0 ? 0 : -g; // not -0
     root.append(text(0, y + 14, `z${i}`, { class: "tick" }));
-    if (Number.isNaN(push)) {
+    if (Number.isNaN(minus)) {
       root.append(svg("rect", { class: "hatched", x: left, width: right - left, y, height: row - 6 }));
-    } else if (push !== 0) {
-      const end = X(clamp(push, -1.06, 1.06));
+    } else if (minus !== 0) {
+      const end = X(clamp(minus, -1.06, 1.06));
       const bar = { x: Math.min(X(0), end), width: Math.max(Math.abs(end - X(0)), 1.5), y, height: row - 6 };
       root.append(svg("rect", { class: `bar series-${name}`, ...bar }));
-      const tip = Math.sign(push) * 6;
+      const tip = Math.sign(minus) * 6;
       if (Math.abs(end - X(0)) > 8) {
         root.append(svg("path", { class: `bar series-${name}`, d: `M${end} ${y - 2}L${end + tip} ${y + 9}L${end} ${y + 20}Z` }));
       }
     }
-    root.append(text(width, y + 14, number(push, 3), { class: "tick value", "text-anchor": "end" }));
+    root.append(text(width, y + 14, number(minus, 3), { class: "tick value", "text-anchor": "end" }));
   });
   return root;
 }
@@ -209,7 +211,7 @@ function percent(v) {
   return `${Math.round(100 * v)}%`;
 }
 
-// A number as NumPy would print it in short: 0, 20, 16.118, 2.0612e-9, inf, nan.
+// Formats a number in a short form close to NumPy's: 0, 20, 16.118, 2.0612e-9, inf, nan.
 function number(v, digits = 5) {
   if (Number.isNaN(v)) return "nan";
   if (!Number.isFinite(v)) return v > 0 ? "inf" : "-inf";

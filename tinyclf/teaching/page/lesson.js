@@ -1,15 +1,15 @@
-// The page: its controls, and what they redraw. Measured data come from the element #data.
+// The controls of the page, and the charts and tables that they update. The measured data are in the element #data.
 
 "use strict";
 
 document.documentElement.classList.add("js");
 
-const NOT_FINITE = { nan: NaN, inf: Infinity, "-inf": -Infinity }; // JSON has no name for them
+const NOT_FINITE = { nan: NaN, inf: Infinity, "-inf": -Infinity }; // JSON cannot represent them
 const DATA = JSON.parse(document.getElementById("data").textContent, (_, v) => (typeof v === "string" && v in NOT_FINITE ? NOT_FINITE[v] : v));
 const LOSSES = lossesWith(DATA.eps);
 const SHOWN = ["naive", "shifted", "clipped", "padded", "stable"];
 const DTYPES = ["float16", "float32", "float64"];
-const REACH = { float16: 24, float32: 120, float64: 800 }; // of the sliders
+const REACH = { float16: 24, float32: 120, float64: 800 }; // range of the sliders
 
 const state = {
   dtype: "float32",
@@ -24,7 +24,7 @@ const state = {
   seed: 0,
 };
 
-const drawings = []; // parts of the page: what of the state they show, and how they are brought up to date
+const drawings = []; // parts of the page: the names of the state they show, and the function that updates them
 
 function shows(names, draw) {
   drawings.push({ names, draw });
@@ -59,7 +59,7 @@ function icon(name) {
 
 let groups = 0;
 
-// Radio buttons in `box` for a part of the state; `read` gives the chosen value, `choose` is told of a new one.
+// Adds radio buttons for a part of the state to `box`. `read` returns the selected value; `choose` sets a new one.
 function radios(box, title, values, { part, words = String, read = () => state[part], choose = (v) => set({ [part]: v }) }) {
   groups += 1;
   const inputs = values.map((value) => element("input", { type: "radio", name: `group${groups}`, onchange: () => choose(value) }));
@@ -82,7 +82,7 @@ function lossChoice(box) {
   }
 }
 
-// A slider and a number field for the same value; the field also takes what is beyond the slider.
+// Adds a slider and a number field for the same value. The field also accepts values beyond the slider's range.
 function slider(box, title, { part, read = () => state[part], write = (v) => set({ [part]: v }), low, high, step }) {
   groups += 1;
   const id = `slider${groups}`;
@@ -92,14 +92,14 @@ function slider(box, title, { part, read = () => state[part], write = (v) => set
   };
   const range = element("input", { type: "range", id, oninput: change });
   const field = element("input", { type: "number", oninput: change, "aria-label": `${title}, as a number` });
-  const tell = () => { field.value = Number.isInteger(read()) ? read() : Number(read().toPrecision(9)); };
-  field.onblur = tell;
+  const showValue = () => { field.value = Number.isInteger(read()) ? read() : Number(read().toPrecision(9)); };
+  field.onblur = showValue;
   box.append(element("label", { htmlFor: id }, title), range, field);
   shows([part, "dtype"], () => {
     [range.min, range.max, range.step] = [low(), high(), step()];
     field.step = "any";
     range.value = read();
-    if (document.activeElement !== field) tell();
+    if (document.activeElement !== field) showValue();
   });
 }
 
@@ -115,9 +115,9 @@ function table(id, head, rows) {
 }
 
 const presenting = () => document.documentElement.classList.contains("presenting");
-const zoom = () => parseFloat(getComputedStyle(document.documentElement).fontSize) / 16; // as text is
+const zoom = () => parseFloat(getComputedStyle(document.documentElement).fontSize) / 16; // of the text
 
-// A picture is drawn anew when something changes, and when its width does.
+// Redraws a chart when the state that it shows, or its width, changes.
 function picture(name, names, draw) {
   const box = document.querySelector(`[data-chart="${name}"]`);
   let width = 0;
@@ -163,7 +163,7 @@ picture("vector", ["vector"], (width) => {
   root.append(svg("rect", { class: "zone", x: 8, width: X(-vanish) - 8, y: 34, height: 76, fill: "var(--soft)" }));
   root.append(text(width - 8, 26, width < 480 ? "inf" : "exp is inf", { class: "label series-naive", "text-anchor": "end" }));
   root.append(text(8, 26, width < 480 ? "0" : "exp is 0", { class: "label" }));
-  root.append(text(width / 2, 26, "exp is a number", { class: "title", "text-anchor": "middle" }));
+  root.append(text(width / 2, 26, "exp is finite", { class: "title", "text-anchor": "middle" }));
   root.append(svg("line", { class: "axis", x1: 8, x2: width - 8, y1: line, y2: line }));
   for (const v of width < 480 ? [-1000, 0, 1000] : [-1000, -100, -10, 0, 10, 100, 1000]) {
     root.append(text(X(v), line + 38, String(v).replace("-", "\u2212"), { class: "tick", "text-anchor": "middle" }));
@@ -179,7 +179,7 @@ shows(["vector"], () => {
   const v = DATA.vectors[state.vector];
   table(
     "vector-table",
-    ["z", "exp z", "naive softmax", "softmax", "log of it", "log-softmax"],
+    ["z", "exp z", "naive softmax", "softmax", "log(softmax)", "log-softmax"],
     v.x.map((x, i) => [String(x), ...["exp", "naive_softmax", "softmax", "log_of_softmax", "log_softmax"].map((part) => doubtful(v[part][i]))]),
   );
 });
@@ -234,12 +234,12 @@ shows(["x", "dtype"], () => {
 table(
   "threshold-table",
   ["the largest x for which", ...DTYPES],
-  [["a", "exp", "exp(x) is finite"], ["", "sum", "ten of them have a finite sum"], ["b", "vanish", "exp(\u2212x) is not 0"], ["c", "beside_one", "log(1 + exp(\u2212x)) is not 0"]].map(
+  [["a", "exp", "exp(x) is finite"], ["", "sum", "the sum of ten exp(x) is finite"], ["b", "vanish", "exp(\u2212x) is not 0"], ["c", "beside_one", "log(1 + exp(\u2212x)) is not 0"]].map(
     ([letter, part, words]) => [`${letter} ${words}`.trim(), ...DTYPES.map((dtype) => DATA.thresholds[dtype][part].toFixed(3))],
   ),
 );
 
-// 3. The bench: any three logits
+// 3. The losses of three logits
 
 state.z.forEach((_, i) => {
   slider(byId("logit-sliders"), `z${i}`, {
@@ -252,7 +252,7 @@ state.z.forEach((_, i) => {
   });
 });
 
-byId("presets").append(element("span", { className: "name" }, "Start with"));
+byId("presets").append(element("span", { className: "name" }, "Examples"));
 for (const preset of [[2, 1, 0], ...DATA.scales.map((s) => [s, 0, 0])]) {
   byId("presets").append(element("button", { type: "button", onclick: () => set({ z: preset, label: 1 }) }, `[${preset.join(", ")}]`));
 }
@@ -262,42 +262,42 @@ radios(byId("true-class"), "True class", [0, 1, 2], {
   part: "label",
 });
 
-// What became of a loss, in words and as a state for the style sheet.
+// Compares a loss with the exact one. Returns a state for the style sheet, and a sentence.
 function verdict({ loss, gradient }, exact, z) {
   const slack = state.dtype === "float16" ? 0.02 : 0.001;
-  if (!z.every(Number.isFinite)) return ["broken", `A logit is beyond the range of ${state.dtype}.`];
-  if (Number.isNaN(loss)) return ["broken", "The loss is nan: a quotient of infinities."];
-  if (!Number.isFinite(loss)) return ["broken", "The loss is inf, and the gradient not a number."];
-  if (!gradient.every(Number.isFinite)) return ["broken", "The loss is finite, its gradient is not."];
+  if (!z.every(Number.isFinite)) return ["broken", `A logit is too large for ${state.dtype}.`];
+  if (Number.isNaN(loss)) return ["broken", "The loss is nan: infinity divided by infinity."];
+  if (!Number.isFinite(loss)) return ["broken", "The loss is inf, and its gradient is not finite."];
+  if (!gradient.every(Number.isFinite)) return ["broken", "The loss is finite, but its gradient is not."];
   const gap = Math.max(...gradient.map((g, i) => Math.abs(g - exact.gradient[i])));
-  if (gap > slack && gradient.every((g) => g === 0)) return ["dead", "Dead: wrong, and no gradient to learn from."];
-  if (gap > slack) return ["dead", "The push is too weak, and the loss too small."];
-  if (Math.abs(loss - exact.loss) > 10 * slack * exact.loss) return ["rough", "The push is right, the loss is not."];
+  if (gap > slack && gradient.every((g) => g === 0)) return ["stuck", "The gradient is 0, although the prediction is wrong."];
+  if (gap > slack) return ["stuck", "The gradient and the loss are too small."];
+  if (Math.abs(loss - exact.loss) > 10 * slack * exact.loss) return ["rough", "The gradient is right, the loss is not."];
   return ["right", "Right."];
 }
 
-let speaking = 0;
+let announcement = 0; // timer
 
 shows(["z", "label", "dtype", "losses"], () => {
   const exact = evaluate("stable", state.z, state.label);
   const cards = chosen(SHOWN).map((name) => {
     const result = evaluate(name, state.z, state.label);
     const [status, words] = verdict(result, exact, rounded(state.z));
-    const pushes = result.gradient.map((g) => number(g === 0 ? 0 : -g)).join(", ");
+    const values = result.gradient.map((g) => number(g === 0 ? 0 : -g)).join(", ");
     return element(
       "article",
       { className: `card series-${name}`, "data-loss": name, "data-state": status },
       element("h3", {}, icon(name), DATA.labels[name]),
       element("div", { className: "loss" }, number(result.loss)),
       element("p", { className: "verdict" }, words),
-      pushBars({ width: 180, name, gradient: result.gradient, description: `Push on the logits: ${pushes}` }),
+      gradientBars({ width: 180, name, gradient: result.gradient, description: `Minus the gradient of the logits: ${values}` }),
     );
   });
   byId("cards").replaceChildren(...cards);
-  clearTimeout(speaking); // screen readers hear where the sliders came to rest
-  speaking = setTimeout(() => {
-    const said = cards.map((card) => ["h3", ".loss", ".verdict"].map((part) => card.querySelector(part).textContent).join(" "));
-    byId("bench-status").textContent = said.join(" ");
+  clearTimeout(announcement); // announce to screen readers only once the sliders have stopped
+  announcement = setTimeout(() => {
+    const results = cards.map((card) => ["h3", ".loss", ".verdict"].map((part) => card.querySelector(part).textContent).join(" "));
+    byId("bench-status").textContent = results.join(" ");
   }, 800);
 });
 
@@ -308,14 +308,14 @@ table(
     DATA.labels[name],
     ...DATA.scales.flatMap((s) => {
       const [loss, gradient] = DATA.cases[s][name];
-      const dead = gradient.every((g) => Math.abs(g) < 0.1);
+      const vanished = gradient.every((g) => Math.abs(g) < 0.1);
       const shown = `[${gradient.map((g) => number(g, 3)).join(", ")}]`;
-      return [doubtful(loss), [shown, gradient.every(Number.isFinite) ? (dead ? "mute" : "") : "bad"]];
+      return [doubtful(loss), [shown, gradient.every(Number.isFinite) ? (vanished ? "zero" : "") : "bad"]];
     }),
   ]),
 );
 
-// 4. Loss and push against the scale
+// 4. Loss and gradient against the scale
 
 slider(byId("scale-slider"), "scale", {
   part: "scale",
@@ -334,13 +334,13 @@ function scaleChart({ width, height, label, value, top, description }) {
   for (const name of names) {
     const points = grid.map((s) => [s, value(atScale(name, s))]);
     const end = points.findIndex(([, v]) => !Number.isFinite(v));
-    const alive = end < 0 ? points : points.slice(0, end);
-    drawLine(area, { name, points: alive, wide: name === "naive" || name === "shifted", marks: name !== "naive" });
-    if (!alive.length) continue;
-    const [x, y] = alive[alive.length - 1];
+    const finite = end < 0 ? points : points.slice(0, end);
+    drawLine(area, { name, points: finite, wide: name === "naive" || name === "shifted", marks: name !== "naive" });
+    if (!finite.length) continue;
+    const [x, y] = finite[finite.length - 1];
     const spot = [area.X(x), area.Y(Math.min(y, top))];
     if (end >= 0) cross(area.root, name, ...spot);
-    labels.push({ name, words: DATA.labels[name], x: spot[0] - (end < 0 ? 4 : 16), y: spot[1] - (end >= 0 && value === pushOf ? -24 : 10) });
+    labels.push({ name, words: DATA.labels[name], x: spot[0] - (end < 0 ? 4 : 16), y: spot[1] - (end >= 0 && value === minusGradient ? -24 : 10) });
   }
   drawLabels(area, labels);
   const at = area.X(clamp(state.scale, 0, reach()));
@@ -353,7 +353,7 @@ function scaleChart({ width, height, label, value, top, description }) {
 }
 
 const lossOf = (result) => result.loss;
-const pushOf = (result) => (result.gradient[1] === 0 ? 0 : -result.gradient[1]);
+const minusGradient = (result) => (result.gradient[1] === 0 ? 0 : -result.gradient[1]);
 
 picture("losses", ["scale", "dtype", "losses"], (width) => scaleChart({
   width,
@@ -361,26 +361,26 @@ picture("losses", ["scale", "dtype", "losses"], (width) => scaleChart({
   label: "loss",
   value: lossOf,
   top: reach(),
-  description: "The loss against the scale of the logits, for each chosen loss. The values are in the table below.",
+  description: "Loss against the scale of the logits, for each selected loss. The values are in the table below.",
 }));
 
-picture("pushes", ["scale", "dtype", "losses"], (width) => scaleChart({
+picture("gradients", ["scale", "dtype", "losses"], (width) => scaleChart({
   width,
   height: 230,
-  label: "push on the true logit",
-  value: pushOf,
+  label: "minus the gradient at the true logit",
+  value: minusGradient,
   top: 1.15,
-  description: "The push on the true logit against the scale of the logits. The values are in the table below.",
+  description: "Minus the gradient at the true logit against the scale of the logits. The values are in the table below.",
 }));
 
 shows(["scale", "dtype", "losses"], () => {
   table(
-    "push-table",
-    [`at scale ${number(state.scale)}, ${state.dtype}`, "loss", "push"],
+    "gradient-table",
+    [`at scale ${number(state.scale)}, ${state.dtype}`, "loss", "minus gradient"],
     chosen(SHOWN).map((name) => {
       const result = atScale(name, state.scale);
-      const push = pushOf(result);
-      return [DATA.labels[name], doubtful(result.loss), push === 0 ? ["0", "mute"] : doubtful(push)];
+      const minus = minusGradient(result);
+      return [DATA.labels[name], doubtful(result.loss), minus === 0 ? ["0", "zero"] : doubtful(minus)];
     }),
   );
 });
@@ -399,7 +399,7 @@ function mean(values) {
   return values.reduce((a, b) => a + b, 0) / values.length;
 }
 
-const finiteMean = (values) => mean(values.filter(Number.isFinite)); // nan of none
+const finiteMean = (values) => mean(values.filter(Number.isFinite)); // nan if there are none
 const meanCurve = (outcomes, part) => outcomes[0][part].map((_, i) => mean(outcomes.map((o) => o[part][i])));
 const epochs = (curve) => curve.map((v, i) => [i + 1, v]);
 
@@ -408,32 +408,32 @@ picture("curves", ["run", "losses"], (width) => {
   const names = chosen(SHOWN);
   const means = Object.fromEntries(names.map((name) => [name, meanCurve(runs[name], "curve")]));
   const top = 1.05 * Math.max(1, ...SHOWN.flatMap((name) => meanCurve(runs[name], "curve")).filter(Number.isFinite));
-  const endless = names.filter((name) => means[name].filter(Number.isFinite).length < 2); // nothing to draw
+  const undrawn = names.filter((name) => means[name].filter(Number.isFinite).length < 2); // too few points for a line
   const n = runs.stable[0].curve.length;
   const area = frame({
     width,
-    height: 340 + 28 * endless.length,
-    room: 28 * endless.length,
+    height: 340 + 28 * undrawn.length,
+    space: 28 * undrawn.length,
     x: { min: 1, max: n, label: "epoch" },
     y: { min: 0, max: top, label: "reported training loss" },
     description: `Mean reported loss of each epoch. ${names.map((name) => `${DATA.labels[name]}: ${outcomeInWords(runs[name])}`).join("; ")}.`,
   });
   const labels = [];
-  endless.forEach((name, i) => {
+  undrawn.forEach((name, i) => {
     const y = 34 + 28 * i;
     cross(area.root, name, area.X(1) + 10, y);
     drawLabels({ ...area, top: 0, bottom: 1e4 }, [
       { name, words: `${DATA.labels[name]}: ${outcomeInWords(runs[name])}`, short: DATA.labels[name], x: area.X(1) + 28, y: y + 5, anchor: "start" },
     ]);
   });
-  for (const name of names.filter((one) => !endless.includes(one))) {
+  for (const name of names.filter((one) => !undrawn.includes(one))) {
     const outcomes = runs[name];
     const points = epochs(means[name]);
-    const alive = points.filter(([, v]) => Number.isFinite(v));
+    const finite = points.filter(([, v]) => Number.isFinite(v));
     for (const o of outcomes) drawLine(area, { name, points: epochs(o.curve), faint: true });
     const words = `${DATA.labels[name]}: ${outcomeInWords(outcomes)}`;
     drawLine(area, { name, points });
-    labels.push({ name, words, short: DATA.labels[name], x: area.right, y: area.Y(Math.min(alive[alive.length - 1][1], top)) - 12 });
+    labels.push({ name, words, short: DATA.labels[name], x: area.right, y: area.Y(Math.min(finite[finite.length - 1][1], top)) - 12 });
   }
   drawLabels(area, labels);
   return area.root;
@@ -449,7 +449,7 @@ function outcomeInWords(outcomes) {
   return `${percent(finiteMean(outcomes.map((o) => o.accuracy)))} right`;
 }
 
-picture("silent", ["run", "losses"], (width) => {
+picture("no-gradient", ["run", "losses"], (width) => {
   const runs = DATA.runs[state.run].losses;
   const names = chosen(SHOWN).filter((name) => runs[name].every((o) => o.first === null));
   const n = runs.stable[0].curve.length;
@@ -457,11 +457,11 @@ picture("silent", ["run", "losses"], (width) => {
     width,
     height: 210,
     x: { min: 1, max: n, label: "epoch" },
-    y: { min: 0, max: 1, label: "rows that are wrong and give no gradient", format: percent, at: [0, 0.5, 1] },
-    description: `Share of rows that are wrong and give no gradient, in the first epoch: ${names.map((name) => `${DATA.labels[name]} ${percent(mean(runs[name].map((o) => o.silent[0])))}`).join(", ")}.`,
+    y: { min: 0, max: 1, label: "misclassified rows with a gradient of 0", format: percent, at: [0, 0.5, 1] },
+    description: `Fraction of the rows that are misclassified and have a gradient of 0, in the first epoch: ${names.map((name) => `${DATA.labels[name]} ${percent(mean(runs[name].map((o) => o.no_gradient[0])))}`).join(", ")}.`,
   });
   const labels = names.map((name) => {
-    const points = epochs(meanCurve(runs[name], "silent"));
+    const points = epochs(meanCurve(runs[name], "no_gradient"));
     drawLine(area, { name, points });
     return { name, words: DATA.labels[name], x: area.right, y: area.Y(points[points.length - 1][1]) - 9 };
   });
@@ -473,7 +473,7 @@ shows(["run", "losses"], () => {
   const runs = DATA.runs[state.run].losses;
   table(
     "training-table",
-    [`mean of ${DATA.seeds.length} seeds`, "reports", "true loss", "test accuracy"],
+    [`mean of ${DATA.seeds.length} seeds`, "reported loss", "true loss", "test accuracy"],
     chosen(SHOWN).map((name) => {
       const outcomes = runs[name];
       const accuracies = outcomes.map((o) => o.accuracy).filter(Number.isFinite);
@@ -517,11 +517,11 @@ picture("recall", ["seed"], (width) => {
     });
     area.root.append(digitImage(DATA.images[digit], area.X(digit) - 10, area.bottom + 5, 20));
   });
-  const lost = clipped.recall.flatMap((v, digit) => (v < DATA.forgotten ? [digit] : []));
+  const forgotten = clipped.recall.flatMap((v, digit) => (v < DATA.forgotten ? [digit] : []));
   const head = { ...area, top: 0, bottom: 24 };
   const right = `\u25cf stable ${percent(stable.accuracy)}`;
   const short = `\u25a0 clipped ${percent(clipped.accuracy)}`;
-  const long = `${short}, forgot ${lost.length ? lost.join(", ") : "none"}`;
+  const long = `${short}, forgot ${forgotten.length ? forgotten.join(", ") : "none"}`;
   const space = area.right - widthOf(right) - 16;
   drawLabels(head, [{ name: "stable", words: right, x: area.right, y: 16 }]);
   drawLabels(head, [{ name: "clipped", words: widthOf(long) < space - 110 ? long : short, x: space, y: 16 }]);
@@ -558,7 +558,7 @@ picture("tiny", ["gap", "dtype"], (width) => {
     left: 62,
     x: { min: 0, max: 60, label: "gap" },
     y: { min: 1e-27, max: 10, kind: "log", label: "loss, logarithmic" },
-    description: "The loss against the gap between the logits. The stable one falls in a straight line, the usual one ends at 0.",
+    description: "Loss against the gap between the logits. The stable loss falls in a straight line; the usual loss becomes 0.",
   });
   const grid = range(0, 480).map((i) => i / 8);
   const labels = [];
@@ -569,7 +569,7 @@ picture("tiny", ["gap", "dtype"], (width) => {
     const ends = x < 60;
     if (ends) cross(area.root, name, area.X(x), area.Y(y));
     const label = ends
-      ? { words: `${DATA.labels[name]}: 0 from here on`, short: DATA.labels[name], x: area.X(x) + 16, y: area.Y(y) - 8, anchor: "start" }
+      ? { words: `${DATA.labels[name]}: 0 beyond this gap`, short: DATA.labels[name], x: area.X(x) + 16, y: area.Y(y) - 8, anchor: "start" }
       : { words: DATA.labels[name], x: area.X(37), y: area.Y(1e-15), anchor: "start" };
     labels.push({ name, ...label });
   }
@@ -588,12 +588,12 @@ shows(["gap", "dtype"], () => {
   byId("tiny-readout").replaceChildren(`[${number(state.gap)}, 0] in ${state.dtype}`, element("br"), ...parts);
 });
 
-// 8 and 9. Steps that are too long, and the cure
+// 8 and 9. A learning rate that is too large, and scaled inputs
 
 accuracyStrip("steep", "steep");
 accuracyStrip("scaled", "scaled");
 
-// Around the steps
+// Controls and captions of several steps, and navigation
 
 for (const box of document.querySelectorAll("[data-controls]")) {
   const wanted = box.dataset.controls.split(" ");
@@ -611,7 +611,7 @@ for (const box of document.querySelectorAll("[data-controls]")) {
 
 const seeds = DATA.seeds.length > 1 ? `seeds ${DATA.seeds[0]} to ${DATA.seeds[DATA.seeds.length - 1]}` : `seed ${DATA.seeds[0]}`;
 for (const caption of document.querySelectorAll("[data-setup]")) {
-  const setup = () => `Measured: ${DATA.runs[run()].setup}; ${DATA.runs[run()].dtype}; ${seeds}, which split, weights and order follow.`;
+  const setup = () => `Measured: ${DATA.runs[run()].setup}; ${DATA.runs[run()].dtype}; ${seeds}. The seed determines the split, the initial weights and the order of the rows.`;
   const run = () => (caption.dataset.setup === "unscaled" ? state.run : caption.dataset.setup);
   shows(["run"], () => { caption.textContent = setup(); });
 }
@@ -634,7 +634,7 @@ function markCurrent(index) {
   });
 }
 
-// To a step, whose heading gets the focus, or to the cover, before the first.
+// Goes to a step and focuses its heading, or goes to the cover (index -1).
 function go(index) {
   markCurrent(clamp(index, presenting() ? 0 : -1, pages.length - 1));
   if (current < 0) {
@@ -677,7 +677,7 @@ addEventListener("hashchange", () => {
 addEventListener("keydown", (event) => {
   const { target, key } = event;
   if (target.matches("input[type=number]") || event.ctrlKey || event.metaKey || event.altKey) return;
-  const own = target.matches("input") || target.closest(".scroll"); // arrows move these
+  const own = target.matches("input") || target.closest(".scroll"); // these use the arrow keys
   const action = {
     ArrowRight: !own && (() => go(current + 1)),
     ArrowLeft: !own && (() => go(current - 1)),
@@ -700,7 +700,7 @@ const watcher = new IntersectionObserver((entries) => {
 }, { rootMargin: "-20% 0px -70% 0px" });
 for (const page of pages) watcher.observe(page);
 
-// On paper the answers are open.
+// Open all answers for printing.
 let closed = [];
 addEventListener("beforeprint", () => {
   closed = [...document.querySelectorAll("details:not([open])")];

@@ -1,13 +1,13 @@
-// The losses of the lesson in the browser: the formulas of tinyclf.teaching.foils and tinyclf.functional.
+// The losses of the lesson in JavaScript: the formulas of tinyclf.teaching.naive_losses and tinyclf.functional.
 //
-// A number of JavaScript is a float64. Rounding after every operation makes it a float32 or a float16, as
-// NumPy computes them: `round` below is that rounding.
+// JavaScript numbers are float64. To compute in float32 or float16 as NumPy does, `round` below rounds the
+// result of every operation to that type.
 
 "use strict";
 
 const ROUND = { float16: roundToHalf, float32: Math.fround, float64: (x) => x };
 
-// A half has 11 significant bits, and steps of 2^-24 below 2^-14. Ties go to the even neighbour, as in IEEE 754.
+// float16 has 11 significant bits, and a spacing of 2^-24 below 2^-14. Ties round to even, as in IEEE 754.
 function roundToHalf(x) {
   if (!Number.isFinite(x) || x === 0) return x;
   const exponent = Math.max(Math.floor(Math.log2(Math.abs(x))), -14);
@@ -20,7 +20,7 @@ function roundToHalf(x) {
   return Math.abs(rounded) > 65504 ? Math.sign(x) * Infinity : rounded;
 }
 
-// NumPy sums the terms of a half in float32, and all others in their own type.
+// NumPy accumulates float16 sums in float32, and all others in their own type.
 function sum(terms, dtype) {
   const round = dtype === "float64" ? ROUND.float64 : ROUND.float32;
   let rest = 0;
@@ -28,8 +28,7 @@ function sum(terms, dtype) {
   return ROUND[dtype](terms[0] + rest);
 }
 
-// Loss and gradient by way of probabilities: p, perhaps a guard q, then the logarithm of that, and the chain
-// rule through each of them.
+// Loss and gradient from probabilities: p, then q = guard(p), then log q, and the chain rule through them.
 function fromProbabilities({ shifted, guard }) {
   return (z, label, dtype) => {
     const round = ROUND[dtype];
@@ -64,12 +63,12 @@ function pad(eps) {
   return (p, round) => ({ q: p.map((x) => round(x + round(eps))), passes: p.map(() => true) });
 }
 
-// The largest entry; nan if there is one, as in NumPy.
+// The largest entry, or nan if any entry is nan, as in NumPy.
 function maximum(z) {
   return z.reduce((a, b) => (Number.isNaN(a) || a > b ? a : b));
 }
 
-// Log-softmax as it is usually written: log(sum(exp(d))) - d with d = z - max z; gradient p - y.
+// The usual log-softmax: log(sum(exp(d))) - d with d = z - max z; the gradient is p - y.
 function textbook(z, label, dtype) {
   const round = ROUND[dtype];
   const top = maximum(z);
@@ -85,9 +84,9 @@ function textbook(z, label, dtype) {
 
 const LIFT = 2 ** 64;
 
-// From the logits, seen from the largest: d_i = z_i - z_a, S = sum of exp(d_i) over i != a. The loss is
-// log1p(S) - d_t; the gradient exp(d_i) / (1 + S), and at the label -S / (1 + S) if that is the largest.
-// All of it in float64; narrower logits get one rounding, at the end, to float32.
+// The loss of tinyclf. With a the index of the largest logit: d_i = z_i - z_a, S = sum of exp(d_i) over i != a.
+// The loss is log1p(S) - d_t. The gradient is exp(d_i) / (1 + S), minus 1 at the label; if the label is a, it is
+// -S / (1 + S) there. All is computed in float64; for narrower logits the results are rounded to float32.
 function stable(z, label, dtype) {
   const round = dtype === "float64" ? ROUND.float64 : ROUND.float32;
   const top = z.indexOf(maximum(z));
@@ -96,7 +95,7 @@ function stable(z, label, dtype) {
   const d = z.map((x) => x - m);
   const lost = z.map((x, i) => lostIn(x, m, d[i]));
   const E = d.map((x, i) => Math.exp(x) * (1 + lost[i]));
-  let S = others.reduce((total, i) => total + E[i], 0) + (m - m); // not finite: no distribution
+  let S = others.reduce((total, i) => total + E[i], 0) + (m - m); // nan if the largest logit is not finite
   if (S < 1e-300) {
     S = others.reduce((total, i) => total + Math.exp(d[i] / 2) * LIFT * Math.exp(d[i] / 2) * (1 + lost[i]), 0) / LIFT;
   }
@@ -108,7 +107,7 @@ function stable(z, label, dtype) {
   };
 }
 
-// What rounding took from the difference d = x - m (Knuth's TwoSum).
+// The rounding error of the difference d = x - m (Knuth's TwoSum).
 function lostIn(x, m, d) {
   const b = d - x;
   const e = x - (d - b) - (b + m);

@@ -1,4 +1,4 @@
-"""Pictures, with matplotlib (``pip install tinyclf[plot]``), which is imported only when one is drawn."""
+"""Figures of the lesson. They require matplotlib (``pip install tinyclf[plot]``), imported on first use."""
 
 from __future__ import annotations
 
@@ -8,39 +8,39 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .teaching.arithmetic import last_push, wrong_row
-from .teaching.lesson import FORGOTTEN, LABELS, RUNS, THREE
+from .arithmetic import gradient_limit, wrong_row
+from .lesson import FORGOTTEN, LABELS, RUNS, THREE
 
 if TYPE_CHECKING:
-    from .teaching.lesson import Lesson, Summary
+    from .lesson import Lesson, Summary
 
-COLOURS = {"naive": "#9d1a12", "clipped": "#b86e00", "stable": "#00705a"}
+COLORS = {"naive": "#9d1a12", "clipped": "#b86e00", "stable": "#00705a"}
 DASHES = {"naive": "-", "clipped": (0, (6, 1.5, 1, 1.5)), "stable": "-"}
 MARKS = {"naive": "x", "clipped": "s", "stable": "o"}
 
 
 def draw_curves(summaries: Mapping[str, Summary], ax: Any) -> None:
-    """Draw the loss that training reported, epoch by epoch and as a mean of the seeds, labelled on the line.
+    """Draw the reported loss of each epoch: thin lines for the seeds, a thick labeled line for the mean.
 
     Parameters
     ----------
     summaries : mapping of str to Summary
-        For the names "naive", "clipped" and "stable".
+        Keys are any of "naive", "clipped" and "stable".
     ax : matplotlib Axes
     """
     curves = {name: summary.curve for name, summary in summaries.items()}
     finite = [loss for curve in curves.values() for loss in curve if np.isfinite(loss)]
-    above = 1.12 * max(finite, default=1.0)  # where a curve that was never finite leaves its cross
+    above = 1.12 * max(finite, default=1.0)  # height of the cross of a curve that is never finite
     for name, curve in curves.items():
         epochs = np.arange(1, len(curve) + 1)
         if np.isfinite(curve).any():
             for outcome in summaries[name].outcomes if len(summaries[name].outcomes) > 1 else []:
-                ax.plot(epochs, outcome.curve, color=COLOURS[name], linewidth=0.8, alpha=0.25)
+                ax.plot(epochs, outcome.curve, color=COLORS[name], linewidth=0.8, alpha=0.25)
             _line(ax, name, epochs, curve)
             last = np.flatnonzero(np.isfinite(curve))[-1]
             spot, offset, side = (epochs[last], curve[last]), (0, 12), "right"
         else:
-            ax.plot([1], [above], "x", clip_on=False, color=COLOURS[name], markersize=14, markeredgewidth=4)
+            ax.plot([1], [above], "x", clip_on=False, color=COLORS[name], markersize=14, markeredgewidth=4)
             spot, offset, side = (1, above), (16, -5), "left"
         _label(ax, name, _outcome(name, summaries[name]), spot, offset, side)
     ax.set_ylim(bottom=0, top=1.2 * above)
@@ -49,27 +49,29 @@ def draw_curves(summaries: Mapping[str, Summary], ax: Any) -> None:
     ax.spines[["top", "right"]].set_visible(False)
 
 
-def draw_push(value: Any, push: Any) -> None:
-    """Draw loss and push, minus the gradient at the true logit, against the scale of float32 logits.
+def draw_gradient(loss_ax: Any, gradient_ax: Any) -> None:
+    """Draw the loss, and minus its gradient at the true logit, against the scale of float32 logits.
+
+    The logits are [scale, 0]; the true class is the second.
 
     Parameters
     ----------
-    value, push : matplotlib Axes
-        For the loss and for the push of logits [scale, 0].
+    loss_ax, gradient_ax : matplotlib Axes
+        Axes for the loss and for the gradient.
     """
     top = 120.0
     scales = np.linspace(0.0, top, 961)
     for name in THREE:
         rows = [wrong_row(scale, name) for scale in scales]
         for ax, values in (
-            (value, [loss for loss, _ in rows]),
-            (push, [-gradient[1] for _, gradient in rows]),
+            (loss_ax, [loss for loss, _ in rows]),
+            (gradient_ax, [-gradient[1] for _, gradient in rows]),
         ):
-            alive = np.isfinite(values) & np.isfinite([gradient[1] for _, gradient in rows])
-            x, y = scales[alive], np.array(values)[alive]
-            if name == "naive":  # beneath the stable one, which hides it otherwise
-                ax.plot(x, y, color=COLOURS[name], linewidth=11, alpha=0.3, solid_capstyle="round")
-                ax.plot(x[-1:], y[-1:], "x", color=COLOURS[name], markersize=13, markeredgewidth=3.5)
+            finite = np.isfinite(values) & np.isfinite([gradient[1] for _, gradient in rows])
+            x, y = scales[finite], np.array(values)[finite]
+            if name == "naive":  # wide and pale, so that it shows beneath the stable line
+                ax.plot(x, y, color=COLORS[name], linewidth=11, alpha=0.3, solid_capstyle="round")
+                ax.plot(x[-1:], y[-1:], "x", color=COLORS[name], markersize=13, markeredgewidth=3.5)
             else:
                 _line(ax, name, x, y)
     heights = {
@@ -78,38 +80,39 @@ def draw_push(value: Any, push: Any) -> None:
         "clipped": wrong_row(top, "clipped")[0],
     }
     _label(
-        value,
+        loss_ax,
         "naive",
-        f"naive: ends at {last_push('naive'):.1f}",
+        f"naive: finite up to {gradient_limit('naive'):.1f}",
         (80.0, heights["naive"]),
         (-14, 8),
         "right",
     )
-    _label(value, "stable", LABELS["stable"], (top, heights["stable"]), (-14, 0), "right")
-    _label(value, "clipped", f"{LABELS['clipped']}: flat", (top, heights["clipped"]), (0, 10), "right")
+    _label(loss_ax, "stable", LABELS["stable"], (top, heights["stable"]), (-14, 0), "right")
+    clipped = f"{LABELS['clipped']}: constant"
+    _label(loss_ax, "clipped", clipped, (top, heights["clipped"]), (0, 10), "right")
     _label(
-        push,
+        gradient_ax,
         "clipped",
-        f"{LABELS['clipped']}: no push above {last_push('clipped'):.1f}",
+        f"{LABELS['clipped']}: 0 above {gradient_limit('clipped'):.1f}",
         (top, 0.0),
         (0, 10),
         "right",
     )
-    _label(push, "stable", LABELS["stable"], (top, 1.0), (0, -20), "right")
-    for ax, title in ((value, "loss"), (push, "push on the true logit")):
-        ax.set_xlabel("scale of the float32 logits [scale, 0]; the second class is the true one")
+    _label(gradient_ax, "stable", LABELS["stable"], (top, 1.0), (0, -20), "right")
+    for ax, title in ((loss_ax, "loss"), (gradient_ax, "minus the gradient at the true logit")):
+        ax.set_xlabel("scale of the float32 logits [scale, 0]; the true class is the second")
         ax.set_ylabel(title)
         ax.spines[["top", "right"]].set_visible(False)
         ax.set_ylim(bottom=-0.02 * ax.get_ylim()[1])
 
 
 def draw_recall(summaries: Mapping[str, Summary], axes: Any) -> None:
-    """Draw the recall of each digit and seed as a field of squares, with a cross where a digit is forgotten.
+    """Draw the recall of each digit and seed as a heat map, with a cross on each forgotten digit.
 
     Parameters
     ----------
     summaries : mapping of str to Summary
-        One for each of the axes.
+        One per axes.
     axes : sequence of matplotlib Axes
     """
     for ax, (name, summary) in zip(axes, summaries.items(), strict=True):
@@ -118,7 +121,7 @@ def draw_recall(summaries: Mapping[str, Summary], axes: Any) -> None:
         for seed, digit in zip(*np.nonzero(recall < FORGOTTEN), strict=True):
             ax.plot(digit, seed, "x", color="white", markersize=11, markeredgewidth=2.5)
         title = f"{LABELS[name]}: {100 * summary.accuracy:.0f} % right, {summary.forgotten} digits forgotten"
-        ax.set_title(title, color=COLOURS[name], fontsize=11, fontweight="bold")
+        ax.set_title(title, color=COLORS[name], fontsize=11, fontweight="bold")
         ax.set_xticks(range(10))
         ax.set_yticks(range(len(recall)), [str(outcome.seed) for outcome in summary.outcomes])
         ax.set_xlabel("digit")
@@ -128,14 +131,14 @@ def draw_recall(summaries: Mapping[str, Summary], axes: Any) -> None:
 
 def _line(ax: Any, name: str, x: Any, y: Any) -> None:
     every = max(1, len(x) // 6)
-    style = {"color": COLOURS[name], "linestyle": DASHES[name], "marker": MARKS[name]}
+    style = {"color": COLORS[name], "linestyle": DASHES[name], "marker": MARKS[name]}
     ax.plot(x, y, linewidth=2.5, markersize=6, markevery=(every // 2, every), **style)
 
 
 def _label(
     ax: Any, name: str, words: str, spot: tuple[float, float], offset: tuple[int, int], side: str
 ) -> None:
-    how = {"color": COLOURS[name], "fontsize": 12, "fontweight": "bold", "ha": side}
+    how = {"color": COLORS[name], "fontsize": 12, "fontweight": "bold", "ha": side}
     ax.annotate(words, spot, xytext=offset, textcoords="offset points", **how)
 
 
@@ -148,30 +151,30 @@ def _outcome(name: str, summary: Summary) -> str:
 
 
 def save_curves(summaries: Mapping[str, Summary], setup: str, path: str | Path) -> Path:
-    """Save the picture of `draw_curves`; the path's ending tells the format.
+    """Save the figure of `draw_curves`; the suffix of the path determines the format.
 
     Parameters
     ----------
     summaries : mapping of str to Summary
     setup : str
-        What was trained, for the line below the picture.
+        Description of the training, printed below the figure.
     path : str or Path
 
     Returns
     -------
     Path
-        Where the picture is, absolute.
+        The absolute path of the figure.
 
     Raises
     ------
     ValueError
-        If the path's ending is no format that matplotlib knows.
+        If matplotlib does not support the format.
     """
     return _save(path, setup, (9, 5), (1, 1), lambda axes: draw_curves(summaries, axes[0]))
 
 
 def save_pictures(lesson: Lesson, folder: str | Path) -> list[Path]:
-    """Save three pictures of the lesson: curves, loss and push, recall.
+    """Save three figures of the lesson: loss curves, loss and gradient, recall.
 
     Parameters
     ----------
@@ -192,7 +195,7 @@ def save_pictures(lesson: Lesson, folder: str | Path) -> list[Path]:
     }
     return [
         save_curves(unscaled, setup["unscaled"], folder / "lesson-curves.png"),
-        _save(folder / "lesson-push.png", "", (11, 4.2), (1, 2), lambda axes: draw_push(*axes)),
+        _save(folder / "lesson-push.png", "", (11, 4.2), (1, 2), lambda axes: draw_gradient(*axes)),
         _save(
             folder / "lesson-recall.png",
             setup["quiet"].replace("means of ", ""),
@@ -210,7 +213,7 @@ def _save(
     shape: tuple[int, int],
     draw: Callable[[Any], None],
 ) -> Path:
-    from matplotlib.figure import Figure  # not pyplot: no window system, no global state
+    from matplotlib.figure import Figure  # pyplot would need a window system and keep global state
 
     figure = Figure(figsize=size, layout="constrained")
     draw(figure.subplots(*shape, squeeze=False).ravel())

@@ -33,10 +33,11 @@ from tinyclf import (
     TinyClassifier,
     TrainingWarning,
 )
-from tinyclf.blueprint import Blueprint
-from tinyclf.diagnosis import Few, has_settled, nothing_learnt
+from tinyclf.dataset import Dataset
+from tinyclf.diagnostics import TrainingRows, has_settled, nothing_learned
+from tinyclf.fit_state import FitState
+from tinyclf.plan import FitPlan
 from tinyclf.targets import Labels, LabelSets, Probabilities
-from tinyclf.validation import Sample
 
 DIGITS, LABELS = load_digits(return_X_y=True)
 IRIS, SPECIES = load_iris(return_X_y=True)
@@ -52,6 +53,17 @@ def warned(model, X, y, *arguments):
         model.fit(X, y, *arguments)
     assert all(one.filename == __file__ for one in caught)
     return [one.message for one in caught if isinstance(one.message, TrainingWarning)]
+
+
+def examined(data, n, network=None):
+    """The first n rows of a data set, as they are examined after a fit of a linear model."""
+    kind = {"soft_targets": True} if type(data.labels) is Probabilities else {}
+    plan = FitPlan.resolve(TinyClassifier((), scale_inputs=False, dtype="float64", **kind), data)
+    state = FitState.start(plan, data, np.zeros(4, np.uint32))
+    if network is not None:
+        state.network.theta = network.theta
+    state.history.loss = np.inf
+    return TrainingRows(plan, data.take(np.arange(n)), state)
 
 
 def only(found, kind):
@@ -80,7 +92,7 @@ def test_a_loss_above_the_priors_is_divergence_with_its_numbers():
     prior = scipy.stats.entropy(np.bincount(y))
     loss = -model.predict_log_proba(X)[np.arange(900), y].mean(dtype="float64")
     assert loss > 10 * prior
-    assert f"on the 900 training rows looked at the log-loss is {loss:.4g}" in message
+    assert f"on the 900 training rows examined the log-loss is {loss:.4g}" in message
     assert f"the class frequencies alone give {prior:.4g}" in message
 
 
@@ -93,7 +105,7 @@ def test_a_layer_of_dead_relus_is_named():
     model.intercepts_[1] = np.full(4, -1e6)
     message = only(warned(model, X, y), CollapseWarning)
     assert (
-        "hidden layer 2 is dead: its 4 units are the same for all 200 rows looked at, 0 (dead ReLUs)"
+        "hidden layer 2 is dead: its 4 units are the same for all 200 rows examined, 0 (dead ReLUs)"
         in message
     )
     model.intercepts_[0] = np.full(6, -1e6)
@@ -115,7 +127,7 @@ def test_one_answer_for_all_rows_is_named():
     model = plain(5, "tanh", alpha=1e4, learning_rate_init=0.05, tol=1e-3, random_state=0)
     message = only(warned(model, X, y), CollapseWarning)
     assert set(model.predict(X)) == {"no"}
-    assert "all 300 training rows looked at are predicted as 'no'" in message
+    assert "all 300 training rows examined are predicted as 'no'" in message
     assert "Scale the features" in message
 
 
@@ -123,14 +135,14 @@ def test_one_answer_for_all_rows_is_named():
 def test_a_collapse_is_named_where_features_say_something_by_a_curve_only(make):
     X, y = make(400, noise=0.05, random_state=0)
     model = plain(5, "tanh", alpha=1e5, learning_rate_init=0.05, tol=1e-3, random_state=0)
-    assert "nothing was learnt from X" in only(warned(model, X, y), CollapseWarning)
+    assert "nothing was learned from X" in only(warned(model, X, y), CollapseWarning)
 
 
 def test_labels_that_take_turns_hide_no_collapse():
     y = np.arange(300) % 2
     X = np.random.default_rng(0).normal(size=(300, 2)) + y[:, None]
     model = plain(5, "tanh", alpha=3e3, learning_rate_init=0.01, random_state=0)
-    assert "nothing was learnt from X" in only(warned(model, X, y), CollapseWarning)
+    assert "nothing was learned from X" in only(warned(model, X, y), CollapseWarning)
 
 
 def test_a_clipped_batch_does_not_silence_the_diagnosis():
@@ -152,7 +164,7 @@ def test_an_interrupted_diagnosis_costs_no_model(monkeypatch):
     def interrupts(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("tinyclf.classifier.look", interrupts)
+    monkeypatch.setattr("tinyclf.classifier.diagnose", interrupts)
     model = TinyClassifier(5, max_iter=300, random_state=0)
     with pytest.raises(KeyboardInterrupt):
         model.fit(IRIS, SPECIES)
@@ -297,7 +309,7 @@ def test_what_smoothing_costs_is_not_blamed(make):
 def test_features_that_are_all_small_are_not_without_information():
     X = np.random.default_rng(0).normal(size=(300, 2)).astype("float32") * np.float32(1e-30)
     model = plain((), learning_rate_init=0.1, random_state=0)
-    assert "nothing was learnt from X" in only(warned(model, X, X[:, 0] > 0), CollapseWarning)
+    assert "nothing was learned from X" in only(warned(model, X, X[:, 0] > 0), CollapseWarning)
 
 
 def test_a_training_is_judged_by_its_own_epochs_and_not_before_the_tenth():
@@ -340,8 +352,7 @@ def test_verdicts_are_those_of_the_numbers(share, low, high, expected):
     network = Network([Dense(1)], 1, dtype="float64")
     logit = scipy.special.logit
     network.parameters[0].W, network.parameters[0].b = [[logit(high) - logit(low)]], [logit(low)]
-    few = Few(Sample(labels, X, y, None, None, X), np.arange(2000))
-    found = nothing_learnt(network, few, Blueprint.of(TinyClassifier(()), labels), np.inf)
+    found = nothing_learned(examined(Dataset(X, labels, y, None, None, X), 2000, network))
     assert list(map(type, found)) == expected
 
 
@@ -352,8 +363,7 @@ def test_numbers_are_weighted():
     labels = Labels.of(y)
     network = Network([Dense(1)], 1, dtype="float64")
     network.parameters[0].W, network.parameters[0].b = [[-9.0]], [2.0]
-    few = Few(Sample(labels, X, y, w, None, X), np.arange(400))
-    (found,) = nothing_learnt(network, few, Blueprint.of(TinyClassifier(()), labels), np.inf)
+    (found,) = nothing_learned(examined(Dataset(X, labels, y, w, None, X), 400, network))
     loss = np.average(np.logaddexp(0, np.where(y, -1, 1) * network.logits(X)[:, 0]), weights=w)
     assert f"the log-loss is {loss:.4g}, where" in str(found)
 
@@ -380,19 +390,19 @@ def test_a_fit_that_has_not_settled_is_not_judged():
     "weight", [None, np.random.default_rng(0).uniform(0, 2, 150)], ids=["none", "weighted"]
 )
 def test_the_prior_is_the_log_loss_of_the_frequencies(weight):
-    few = Few(Sample(Labels.of(SPECIES), IRIS, SPECIES, weight, None, (IRIS, SPECIES)), np.arange(120))
+    few = examined(Dataset(IRIS, Labels.of(SPECIES), SPECIES, weight, None, (IRIS, SPECIES)), 120)
     w = np.ones(120) if weight is None else weight[:120]
     shares = np.bincount(SPECIES[:120], w) / w.sum()
     expected = log_loss(SPECIES[:120], np.tile(shares, (120, 1)), sample_weight=w)
     assert few.prior == pytest.approx(expected, rel=1e-12)
     sets = np.stack([SPECIES > 0, IRIS[:, 0] > 6], axis=1).astype(float)
-    few = Few(Sample(LabelSets.of(sets), IRIS, sets, weight, None, (IRIS, sets)), np.arange(120))
+    few = examined(Dataset(IRIS, LabelSets.of(sets), sets, weight, None, (IRIS, sets)), 120)
     expected = 0.0
     for column in sets[:120].T:
         p = np.average(column, weights=w)
         expected += log_loss(column, np.full(120, p), sample_weight=w)
     assert few.prior == pytest.approx(expected, rel=1e-12)
     soft = np.eye(3)[SPECIES] * 0.7 + 0.1
-    few = Few(Sample(Probabilities.of(soft), IRIS, soft, weight, None, (IRIS, soft)), np.arange(120))
+    few = examined(Dataset(IRIS, Probabilities.of(soft), soft, weight, None, (IRIS, soft)), 120)
     mean = np.average(soft[:120], axis=0, weights=w)
     assert few.prior == pytest.approx(scipy.stats.entropy(mean), rel=1e-12)

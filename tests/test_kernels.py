@@ -1,8 +1,9 @@
-"""The compiled twins: equal to NumPy but for rounding, as exact as it in the loss, and switched at will.
+"""Kernels: compiled loops equal NumPy but for rounding, are as exact in the loss, and can be switched.
 
-The functions are tested as Python runs them, and compiled too where numba is installed.
+The loops are tested as Python runs them, and compiled too where numba is installed.
 """
 
+import os
 import subprocess
 import sys
 import threading
@@ -29,9 +30,8 @@ from tinyclf import (
     SigmoidCrossEntropy,
     SoftmaxCrossEntropy,
     TinyClassifier,
-    Views,
-    Workspace,
-    _fast,
+    _loops,
+    kernels,
     train,
 )
 from tinyclf.objective import Objective
@@ -39,41 +39,47 @@ from tinyclf.objective import Objective
 LOSSES = [SoftmaxCrossEntropy(), SigmoidCrossEntropy()]
 
 
+TYPES = [np.dtype("float32"), np.dtype("float64")]
+
+
 @pytest.fixture(autouse=True)
 def as_before():
     """Leave the switch as it was."""
-    wanted = _fast._wanted
+    wanted = kernels._wanted
     yield
-    _fast.kernels = None
+    kernels._compiled = {}
     tinyclf.use_fast(wanted)
 
 
 @pytest.fixture(params=["as Python", "compiled"], autouse=True)
-def kernels(request):
-    """The functions, made to be used."""
+def loops(request):
+    """The loops, made to be used."""
     if request.param == "compiled":
         pytest.importorskip("numba")
         tinyclf.use_fast(True)
+        for dtype in TYPES:
+            kernels.load(dtype)
     else:
         tinyclf.use_fast(False)
-        _fast.kernels = SimpleNamespace(**{twin.__name__: twin for twin in _fast.EXACT + _fast.APPROXIMATE})
-    return _fast.kernels
+        python = SimpleNamespace(**{loop.__name__: loop for loop in _loops.EXACT + _loops.APPROXIMATE})
+        kernels._compiled = dict.fromkeys(TYPES, python)
+    return kernels._compiled[TYPES[0]]
 
 
 def switched_off(function, *arguments):
-    """What a function returns without the twins."""
-    before, _fast.kernels = _fast.kernels, None
+    """What a function returns without the loops."""
+    before, kernels._compiled = kernels._compiled, {}
     try:
         return function(*arguments)
     finally:
-        _fast.kernels = before
+        kernels._compiled = before
 
 
 def run_layers(activation):
     """Logits and gradient of one batch with numbers that are hard for a mask."""
     rng = np.random.default_rng(0)
     network = Network([Dense(5), activation, Dense(3)], 4, seed=0)
-    workspace = Workspace(network, 7, rng=np.random.default_rng(0))
+    workspace = network.workspace(7, rng=np.random.default_rng(0))
     tapes = workspace.tapes(6).layers
     X = rng.normal(size=(6, 4)).astype("float32")
     X[0], X[1] = np.nan, np.inf
@@ -81,8 +87,9 @@ def run_layers(activation):
         z = network.forward(tapes, X).copy()
         tapes[-1].dy = rng.normal(size=z.shape)
         tapes[-1].dy[2] = np.inf
-        network.backward(tapes, workspace.gradients)
-    return z, tapes[0].y.copy(), tapes[0].dy.copy(), workspace.gradient
+        gradient = np.full_like(network.theta, np.nan)
+        network.backward(tapes, network.split(gradient))
+    return z, tapes[0].y.copy(), tapes[0].dy.copy(), gradient
 
 
 class Apart(ReLU):
@@ -99,14 +106,16 @@ def test_layers_give_the_same_bits(activation):
 @pytest.mark.parametrize("optimizer", [Adam(0.01), Adam(0.5, 0.5, 0.9, 1e-3), AdamW(0.1)], ids=repr)
 def test_hundred_steps_of_adam_are_those_of_numpy(optimizer, dtype):
     rng = np.random.default_rng(0)
-    results = []
     gradients = [rng.normal(size=33) * 10.0 ** rng.integers(-6, 6, size=33) for _ in range(100)]
-    for step in (optimizer.step, super(Adam, optimizer).step):
+
+    def stepped():
         theta = np.zeros(33, dtype)
-        s = Views(M=np.zeros(33, dtype), V=np.zeros(33, dtype))
-        for t, g in enumerate(gradients, 1):
-            step(theta, g.astype(dtype), s, t, optimizer.learning_rate)
-        results.append(np.concatenate([theta, s.M, s.V]))
+        s = optimizer.init(theta)
+        for g in gradients:
+            optimizer.step(theta, g.astype(dtype), s, optimizer.learning_rate)
+        return np.concatenate([theta, s.M, s.V])
+
+    results = [stepped(), switched_off(stepped)]
     eps = 100 * float(np.finfo(dtype).eps)
     np.testing.assert_allclose(*results, rtol=eps, atol=eps * optimizer.learning_rate)
 
@@ -115,13 +124,12 @@ def test_hundred_steps_of_adam_are_those_of_numpy(optimizer, dtype):
 def test_the_penalty_is_that_of_numpy(dtype):
     rng = np.random.default_rng(0)
     network = Network([Dense(50)], 30, dtype=dtype, seed=0)
-    workspace = Workspace(network, 2)
+    objective = Objective(network, None, None, None, None, SoftmaxCrossEntropy(), 0.0, batch_size=2)
     results = []
-    for evaluate in (Objective.add_penalty, lambda *args: switched_off(Objective.add_penalty, *args)):
-        workspace.gradient[...] = np.random.default_rng(0).normal(size=network.theta.size)
-        value = evaluate(Objective(None, None, None, None, None, 0.0), 0.3, network, workspace)
-        results.append(np.append(workspace.gradient, value))
-    W = network.penalised.astype("float64")
+    for evaluate in (objective.add_penalty, lambda strength: switched_off(objective.add_penalty, strength)):
+        objective.gradient[...] = np.random.default_rng(0).normal(size=network.theta.size)
+        results.append(np.append(objective.gradient, evaluate(0.3)))
+    W = network.regularized.astype("float64")
     np.testing.assert_allclose(results[0][:-1], results[1][:-1], rtol=4 * float(np.finfo(dtype).eps))
     assert results[0][-1] == pytest.approx(results[1][-1], rel=100 * float(np.finfo(dtype).eps))
     assert results[0][-1] == pytest.approx(0.15 * np.sum(W * W), rel=100 * float(np.finfo(dtype).eps))
@@ -131,7 +139,7 @@ def test_the_penalty_is_that_of_numpy(dtype):
 
 def value_and_grad(loss, z, y):
     n, k = z.shape
-    workspace = Workspace(Network([Dense(k)], 1, dtype=z.dtype), n, loss=loss)
+    workspace = Network([Dense(k)], 1, dtype=z.dtype).workspace(n, loss=loss)
     dz = np.full_like(z, np.nan)
     with np.errstate(all="ignore"):
         value = loss.value_and_grad(z, loss.targets(y, n, k), None, dz, workspace.tapes(n).loss)
@@ -232,20 +240,20 @@ class DoubledLogistic(SigmoidCrossEntropy):
 
 
 class Still(Adam):
-    def update(self, g, s, t, rate):
+    def update(self, g, s, rate):
         g[...] = 0.0
 
 
 @pytest.mark.parametrize(("own", "loss"), [(Doubled(), LOSSES[0]), (DoubledLogistic(), LOSSES[1])])
-def test_a_loss_of_ones_own_is_not_passed_over(own, loss):
-    z = np.float32([[1.0, 2.0], [0.5, -3.0]])[:, : 2 if own.link == "softmax" else 1]
+def test_a_user_defined_loss_is_not_ignored(own, loss):
+    z = np.float32([[1.0, 2.0], [0.5, -3.0]])[:, : 2 if own.inverse_link == "softmax" else 1]
     value, dz = value_and_grad(own, z, [0, 1])
     expected, dz_expected = value_and_grad(loss, z, [0, 1])
     assert value == pytest.approx(2 * expected)
     np.testing.assert_allclose(dz, 2 * dz_expected)
 
 
-def test_an_optimizer_of_ones_own_is_not_passed_over():
+def test_a_user_defined_optimizer_is_not_ignored():
     network = Network([Dense(2)], 1, seed=0)
     before = network.theta.copy()
     list(train(network, [[1.0], [2.0]], [0, 1], optimizer=Still(0.1), epochs=3))
@@ -254,8 +262,8 @@ def test_an_optimizer_of_ones_own_is_not_passed_over():
 
 def test_without_numba_nothing_but_speed_is_missing(monkeypatch):
     monkeypatch.setitem(sys.modules, "numba", None)
-    _fast._compiled_twins.cache_clear()
-    monkeypatch.setattr(_fast, "kernels", None)
+    kernels._dispatchers.cache_clear()
+    monkeypatch.setattr(kernels, "_compiled", {})
     with pytest.raises(ImportError, match=r"pip install 'tinyclf\[fast\]'"):
         tinyclf.use_fast(True)
     tinyclf.use_fast(None)
@@ -264,31 +272,31 @@ def test_without_numba_nothing_but_speed_is_missing(monkeypatch):
         1,
         2,
     ]
-    assert _fast.kernels is None
+    assert kernels._compiled == {}
 
 
 SCRIPT = """
 import sys, tinyclf
 list(tinyclf.train(tinyclf.Network([tinyclf.Dense(2)], 1), [[1.0], [2.0]], [0, 1], epochs=1))
-print("numba" in sys.modules, tinyclf._fast.kernels is not None)
+print("numba" in sys.modules, bool(tinyclf.kernels._compiled))
 """
 
 
 @pytest.mark.parametrize(("value", "used"), [("0", False), ("1", True), ("", True)])
-def test_the_environment_variable_switches(kernels, value, used, monkeypatch):
+def test_the_environment_variable_switches(value, used, monkeypatch):
     pytest.importorskip("numba")
     monkeypatch.setenv("TINYCLF_FAST", value)
     done = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, check=True)
     assert done.stdout.split() == [str(used)] * 2
 
 
-def test_the_switch_can_be_turned_back(kernels):
+def test_the_switch_can_be_turned_back():
     pytest.importorskip("numba")
     network = Network([Dense(2)], 1, seed=0)
     for wanted, used in ((False, False), (True, True), (None, True)):
         tinyclf.use_fast(wanted)
         list(train(network, [[1.0], [2.0]], [0, 1], epochs=1))
-        assert (_fast.kernels is not None) == used
+        assert bool(kernels._compiled) == used
 
 
 class SharedBias(Dense):
@@ -310,17 +318,17 @@ def test_what_numpy_broadcasts_or_refuses_is_not_read_beyond_its_end():
 
 def test_an_overflow_in_the_moments_gives_steps_of_zero_as_in_numpy():
     theta = np.ones(40, "float32")
-    s = Views(M=np.zeros(40, "float32"), V=np.zeros(40, "float32"))
+    s = Adam().init(theta)
     with np.errstate(all="ignore"):
-        Adam(1e-3).step(theta, np.full(40, 1e20, "float32"), s, 1, 1e-3)
+        Adam(1e-3).step(theta, np.full(40, 1e20, "float32"), s, 1e-3)
     assert np.isinf(s.V).all()
     np.testing.assert_array_equal(theta, np.ones(40))
 
 
-def test_the_penalty_of_many_weights_is_not_one_long_sum(kernels):
-    n = 20_000 if kernels.penalise is _fast.penalise else 2_000_000
+def test_the_penalty_of_many_weights_is_not_one_long_sum(loops):
+    n = 20_000 if loops.add_penalty is _loops.add_penalty else 2_000_000
     W = np.full(n, 0.1, "float32")
-    squares = kernels.penalise(W, np.zeros_like(W), 0.5)
+    squares = loops.add_penalty(W, np.zeros_like(W), 0.5)
     assert squares == pytest.approx(n * float(W[0]) ** 2, rel=1e-5)
 
 
@@ -335,7 +343,7 @@ def test_lbfgs_does_not_depend_on_who_trained_before():
         "random_state": 0,
     }
     tinyclf.use_fast(None)
-    _fast.kernels = None
+    kernels._compiled = {}
     fits = []
     for _ in range(2):
         fits.append(TinyClassifier(**parameters, alpha=0.1).fit(X, X[:, 0] > 0).network_.theta)
@@ -343,24 +351,25 @@ def test_lbfgs_does_not_depend_on_who_trained_before():
     np.testing.assert_array_equal(*fits)
 
 
-def test_it_can_be_switched_while_others_train(kernels):
+def test_it_can_be_switched_while_others_train():
     def work():
         network = Network([Dense(4), ReLU(), Dense(2)], 3, seed=0)
         list(train(network, np.eye(3), [0, 1, 0], optimizer=Adam(), epochs=150, batch_size=1, alpha=0.1))
 
+    compiled = kernels._compiled
     thread = threading.Thread(target=work)  # an error in it is an error of the test
     thread.start()
     while thread.is_alive():
-        for now in (None, kernels):
-            _fast.kernels = now
+        for now in ({}, compiled):
+            kernels._compiled = now
             time.sleep(1e-4)
     thread.join()
 
 
 def test_a_refusal_leaves_the_switch_as_it_was(monkeypatch):
     monkeypatch.setitem(sys.modules, "numba", None)
-    _fast._compiled_twins.cache_clear()
-    monkeypatch.setattr(_fast, "kernels", None)
+    kernels._dispatchers.cache_clear()
+    monkeypatch.setattr(kernels, "_compiled", {})
     tinyclf.use_fast(None)
     with pytest.raises(ImportError):
         tinyclf.use_fast(True)
@@ -377,3 +386,146 @@ def test_an_unknown_word_in_the_environment_is_named(monkeypatch):
     monkeypatch.setenv("TINYCLF_FAST", "off")
     with pytest.raises(ValueError, match="TINYCLF_FAST must be 0 or 1, or not be set, got 'off'"):
         train(Network([Dense(2)], 1, seed=0), [[1.0], [2.0]], [0, 1])
+
+
+def fit_once():
+    network = Network([Dense(2)], 1, seed=0)
+    list(train(network, [[1.0], [2.0]], [0, 1], epochs=2, optimizer=Adam(), seed=0))
+    return network.theta.tolist()
+
+
+FORK = """
+import os, sys, threading, time
+import tinyclf
+from tinyclf import Adam, Dense, Network, kernels, train
+
+def fit():
+    network = Network([Dense(2)], 1, seed=0)
+    list(train(network, [[1.0], [2.0]], [0, 1], epochs=2, optimizer=Adam(), seed=0))
+
+{prepare}
+thread = threading.Thread(target=fit)
+thread.start()
+forks = 0
+while "thread" not in kernels._compiler and thread.is_alive():
+    pass
+while "thread" in kernels._compiler and forks < {forks}:
+    forks += 1
+    child = os.fork()
+    if child == 0:
+        fit()
+        try:
+            tinyclf.use_fast(True)
+        except ImportError as error:
+            os._exit("forked while another thread compiled" not in str(error))
+        os._exit(2)
+    assert os.waitpid(child, 0)[1] == 0
+    time.sleep(0.05)
+{release}
+thread.join()
+fit()
+print(forks > 0)
+"""
+
+
+def run_script(script, **environment):
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", script],
+        capture_output=True,
+        text=True,
+        env={**os.environ, **environment},
+        timeout=120,
+    )
+    assert (done.returncode, done.stdout.strip()) == (0, "True"), done.stderr
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
+def test_a_child_that_is_forked_while_another_thread_compiles_fits_with_numpy(loops, tmp_path):
+    if loops.adam is _loops.adam:  # whether or not numba is installed: a compilation that waits
+        prepare = "done = threading.Event()\nkernels._dispatchers = lambda: done.wait() and 1 / 0\n"
+        prepare += "kernels._dispatchers.cache_clear = lambda: setattr(kernels, '_dispatchers', refuse)\n"
+        prepare += "def refuse(): raise ImportError('forked while another thread compiled')"
+        run_script(FORK.format(prepare=prepare, release="done.set()", forks=3), TINYCLF_FAST="")
+    else:
+        empty = {"NUMBA_CACHE_DIR": str(tmp_path), "TINYCLF_FAST": "1"}
+        run_script(FORK.format(prepare="", release="", forks=1000), **empty)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
+def test_a_child_that_is_forked_by_the_compiling_thread_goes_on_compiling(monkeypatch):
+    # As a signal handler does: what this thread holds, it still holds in the child.
+    wanted = kernels._wanted
+    monkeypatch.setattr(kernels, "_compiler", {"thread": threading.get_ident()})
+    kernels._after_fork()
+    assert kernels._compiled
+    assert kernels._wanted is wanted
+    assert not kernels._forked_while_compiling
+
+
+def test_a_fit_in_a_handler_that_interrupts_the_compilation_uses_numpy(monkeypatch):
+    fits = []
+
+    def interrupted():
+        fits.append(fit_once())
+        raise ImportError("no more than that")
+
+    monkeypatch.setattr(kernels, "_dispatchers", interrupted)
+    monkeypatch.setattr(kernels, "_compiled", {})
+    monkeypatch.setattr(kernels, "_wanted", None)
+    assert fit_once() == fits[0] == switched_off(fit_once)
+    assert kernels._compiler == {}
+
+
+def test_a_fit_waits_for_another_thread_that_compiles(monkeypatch):
+    # Its bits would depend on when that has ended.
+    begun, done = threading.Event(), threading.Event()
+    compiled = kernels._compiled
+
+    def slow():
+        begun.set()
+        done.wait()
+        return SimpleNamespace(**{name: Compilable(loop) for name, loop in vars(compiled[TYPES[0]]).items()})
+
+    monkeypatch.setattr(kernels, "_dispatchers", slow)
+    monkeypatch.setattr(kernels, "_compiled", {})
+    monkeypatch.setattr(kernels, "_wanted", None)
+    results = []
+    threads = [threading.Thread(target=lambda: results.append(fit_once())) for _ in range(2)]
+    threads[0].start()
+    begun.wait()
+    threads[1].start()
+    time.sleep(0.05)
+    assert results == []
+    done.set()
+    for thread in threads:
+        thread.join()
+    assert results[0] == results[1]
+    assert list(kernels._compiled) == TYPES[:1]
+
+
+class Compilable:
+    """A loop that can be told to compile."""
+
+    def __init__(self, loop):
+        self.loop = loop
+
+    def __call__(self, *arguments):
+        return self.loop(*arguments)
+
+    def compile(self, types):
+        pass
+
+
+def test_every_loop_is_compiled_for_the_types_that_training_has(loops):
+    if loops.adam is _loops.adam:
+        pytest.skip("without numba nothing is compiled")
+    before = {name: len(loop.signatures) for name, loop in vars(loops).items()}
+    rng = np.random.default_rng(0)
+    for dtype in ("float32", "float64"):
+        for loss, k in ((SoftmaxCrossEntropy(), 2), (SigmoidCrossEntropy(), 1)):
+            network = Network([Dense(4), ReLU(), Dropout(0.5), Dense(k)], 3, dtype=dtype, seed=0)
+            X, y = rng.normal(size=(5, 3)), [0, 1, 0, 1, 1]
+            list(train(network, X, y, loss=loss, optimizer=Adam(), alpha=0.1, epochs=2, batch_size=2))
+            network.logits(X)
+    assert {name: len(loop.signatures) for name, loop in vars(loops).items()} == before
+    assert all(before.values())

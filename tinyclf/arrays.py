@@ -1,4 +1,4 @@
-"""Named arrays: the views and buffers that layers, losses and optimizers are handed."""
+"""Named arrays: the views and buffers that layers, losses and optimizers work on."""
 
 from __future__ import annotations
 
@@ -10,12 +10,18 @@ from numpy.typing import DTypeLike, NDArray
 
 Array = NDArray[Any]
 
+ROW_BLOCK = 1024
+"""Rows per block of what goes over all rows: enough for fast matrix products, few enough for the cache."""
+
+PARAMETER_BLOCK = 2**16
+"""Entries per block of what goes over all parameters: such a block stays in the cache."""
+
 
 class Views:
-    """Arrays under their names, where assignment writes into the array instead of replacing it.
+    """Arrays by name, where assignment writes into the array instead of replacing it.
 
-    ``p.W = W0`` copies W0 into the memory that the network uses, just as ``p.W[...] = W0`` does. An
-    array that is not wanted is None; what is assigned to it is dropped.
+    ``p.W = W0`` copies W0 into the memory that the network uses, as ``p.W[...] = W0`` does. An array that is
+    not needed is None; assigning to it does nothing.
 
     Examples
     --------
@@ -30,7 +36,7 @@ class Views:
         self.__dict__.update(values)
 
     def bind(self, **values: Any) -> None:
-        """Put other arrays in place of those of the same names."""
+        """Replace the arrays of these names."""
         self.__dict__.update(values)
 
     def __getattr__(self, name: str) -> Any:  # only called for names that do not exist
@@ -43,7 +49,7 @@ class Views:
         _write(name, array, value)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        # Unpickled arrays may be memory-mapped and read-only; these are going to be written to.
+        # Unpickled arrays may be memory-mapped and read-only, but these must be writable.
         self.__dict__.update({k: np.array(v) if isinstance(v, np.ndarray) else v for k, v in state.items()})
 
     def __repr__(self) -> str:
@@ -81,7 +87,7 @@ class ViewList(list[Array]):
 
 
 def _as_numbers(name: str, array: Array, value: Any) -> Array:
-    """Return what is to be set in an array, in its type; what that cannot hold is inf."""
+    """Return the value for an array in its type; numbers beyond its range are inf."""
     given = as_array(name, value)
     if given.dtype.kind not in "biuf":
         raise TypeError(f"{name} must hold real numbers, got dtype {given.dtype}")
@@ -91,7 +97,7 @@ def _as_numbers(name: str, array: Array, value: Any) -> Array:
 
 
 def check_not_masked(name: str, values: Any) -> None:
-    """Raise an error if entries are masked: they are missing, and what stands there means nothing."""
+    """Raise an error if entries are masked: they are missing values."""
     rows = [values]
     if isinstance(values, (list, tuple)) and values and isinstance(values[0], np.ndarray):
         rows = list(values)  # NumPy forgets their masks when it puts them together
@@ -105,7 +111,7 @@ def check_not_masked(name: str, values: Any) -> None:
 
 
 def as_array(name: str, values: Any) -> Array:
-    """Return what was given under a name as an array; the name is in the error if it is none."""
+    """Return the values as an array; an error names them."""
     check_not_masked(name, values)
     try:
         return np.asarray(values)
@@ -128,10 +134,10 @@ def _check_shape(name: str, array: Array, value: Any) -> None:
 
 
 class Buffer(NamedTuple):
-    """What a layer or loss asks the workspace for: ``shape`` per row of the batch, and the type of an entry.
+    """A buffer that a layer or loss needs: ``shape`` per row of the batch, and the type of an entry.
 
-    One number per row is the shape (), a vector of 5 is 5 or (5,). A dtype of None is the type that the
-    network computes in. With a number to fill it with, the array is constant: it cannot be written to.
+    One number per row has the shape (), a vector of 5 the shape 5 or (5,). A dtype of None is the type that
+    the network computes in. With ``fill``, the array is constant and read-only.
     """
 
     shape: int | tuple[int, ...]
@@ -139,7 +145,7 @@ class Buffer(NamedTuple):
     fill: float | None = None
 
     def array(self, n: int, dtype: DTypeLike) -> Array:
-        """Return room for n rows, in a network that computes in dtype."""
+        """Return the array for n rows, in a network that computes in dtype."""
         shape = (self.shape,) if isinstance(self.shape, int) else self.shape
         made = np.empty((n, *shape), dtype if self.dtype is None else self.dtype)
         if self.fill is not None:
@@ -149,9 +155,9 @@ class Buffer(NamedTuple):
 
 
 def all_finite(values: Array) -> bool:
-    """Tell whether all numbers are finite: the sum of their squares is a quick look at that.
+    """Return whether all numbers are finite: a quick test by the sum of their squares.
 
-    Where it overflows, a closer look is taken. Overflows must be silent when this is called.
+    If it overflows, each entry is tested. The caller must silence overflow warnings.
     """
     flat = values.ravel()
     return math.isfinite(flat.dot(flat)) or bool(np.isfinite(flat).all())

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.neural_network import MLPClassifier
 
-from tinyclf.stopping import Best, Plateau
+from tinyclf.early_stopping import BestWeights, Patience
 
 
 @pytest.mark.parametrize("patience", [1, 2, 5])
@@ -19,25 +19,25 @@ def test_stops_where_scikit_learn_stops(patience, tol):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         theirs.fit(X, y)
-    plateau = Plateau(tol, patience)
-    stops = [plateau.reached(loss) for loss in theirs.loss_curve_]
+    plateau = Patience(tol, patience)
+    stops = [plateau.exceeded(loss) for loss in theirs.loss_curve_]
     assert theirs.n_iter_ == 400 or (stops.index(True) == len(stops) - 1)
     assert plateau.best_loss == theirs.best_loss_
 
 
 def test_a_gain_starts_the_count_anew_and_is_measured_from_the_lowest_loss():
-    plateau = Plateau(tol=0.5, n_iter_no_change=2)
+    plateau = Patience(tol=0.5, n_iter_no_change=2)
     #         first  worse  no gain  gain   tie at tol  worse  worse
     losses = [10.0, 12.0, 9.8, 9.0, 8.5, 11.0, 8.6]
-    assert [plateau.reached(loss) for loss in losses] == [False] * 7
+    assert [plateau.exceeded(loss) for loss in losses] == [False] * 7
     assert plateau.best_loss == 8.5
-    assert plateau.without_gain == 2
-    assert plateau.reached(8.1)
+    assert plateau.epochs_without_improvement == 2
+    assert plateau.exceeded(8.1)
 
 
 def test_infinite_patience_never_stops():
-    plateau = Plateau(1.0, np.inf)
-    assert not any(plateau.reached(1.0) for _ in range(1000))
+    plateau = Patience(1.0, np.inf)
+    assert not any(plateau.exceeded(1.0) for _ in range(1000))
 
 
 @pytest.mark.parametrize(
@@ -52,15 +52,15 @@ def test_infinite_patience_never_stops():
 )
 def test_what_cannot_be_waited_for_is_named(tol, patience, match):
     with pytest.raises((ValueError, TypeError), match=match):
-        Plateau(tol, patience)
-    Plateau(0.0, 1)
-    Plateau(np.inf, np.inf)
+        Patience(tol, patience)
+    Patience(0.0, 1)
+    Patience(np.inf, np.inf)
 
 
 def test_the_best_weights_are_a_copy_of_the_first_with_the_highest_score():
-    best, theta = Best(), np.zeros(2)
+    best, theta = BestWeights(), np.zeros(2)
     assert (best.score, best.epoch, best.theta) == (-np.inf, None, None)
     for epoch, score in enumerate([np.nan, -3.0, 0.5, np.nan, 0.5, 0.4], 1):
         theta[...] = epoch
-        best.offer(score, theta, epoch)
+        best.record(score, theta, epoch)
     assert (best.score, best.epoch, best.theta.tolist()) == (0.5, 3, [3.0, 3.0])

@@ -1,11 +1,11 @@
-"""The pictures say what the outcomes say."""
+"""The figures of the lesson show the outcomes."""
 
 import numpy as np
 import pytest
 
-from tinyclf.plotting import draw_curves, draw_push, draw_recall, save_curves, save_pictures
 from tinyclf.teaching.experiments import Outcome
 from tinyclf.teaching.lesson import RUNS, Summary
+from tinyclf.teaching.plots import draw_curves, draw_gradient, draw_recall, save_curves, save_pictures
 
 figure = pytest.importorskip("matplotlib.figure")
 
@@ -67,20 +67,20 @@ def test_all_trainings_may_fail_and_still_be_drawn():
     draw_curves({"naive": SUMMARIES["naive"]}, figure.Figure().subplots())
 
 
-def test_the_push_ends_where_the_loss_does():
-    value, push = figure.Figure().subplots(1, 2)
-    draw_push(value, push)
-    naive, cross, clipped, stable = value.lines
+def test_the_gradient_ends_where_the_loss_does():
+    loss, gradient = figure.Figure().subplots(1, 2)
+    draw_gradient(loss, gradient)
+    naive, cross, clipped, stable = loss.lines
     assert 88 < naive.get_xdata()[-1] < 88.73
     assert cross.get_xdata().tolist() == naive.get_xdata()[-1:].tolist()
     assert clipped.get_ydata().max() < 16.2
     np.testing.assert_allclose(stable.get_ydata()[-1], 120)
-    *_, clipped, stable = push.lines
+    *_, clipped, stable = gradient.lines
     x, y = clipped.get_data()
     assert (y[x > 16.2] == 0).all()
     assert (y[(x > 1) & (x < 16)] > 0.7).all()
     np.testing.assert_allclose(stable.get_ydata()[-1], 1)
-    assert "16.1" in " ".join(text.get_text() for text in push.texts)
+    assert "16.1" in " ".join(text.get_text() for text in gradient.texts)
 
 
 def test_forgotten_digits_are_crossed_out():

@@ -1,12 +1,14 @@
-"""Foils of the stable loss: the same mathematics, computed in the ways that fail.
+"""Softmax cross-entropy computed in ways that lose accuracy or fail on large logits.
 
-They compute probabilities first and take their logarithm afterwards, in the type of the logits, and have
-the gradient that the chain rule gives for their own formula, as automatic differentiation would:
+All but the textbook loss compute probabilities first and then take their logarithm, in the dtype of the
+logits. Each returns the gradient of its own formula by the chain rule, as automatic differentiation would:
 
     p = softmax(z),  q = p, clip(p) or p + eps,  loss = -sum_i y_i log q_i,
     dq_i = -y_i / q_i,  dp_i = dq_i, but 0 where p_i was clipped,  dz = p (dp - sum_i p_i dp_i).
 
-Pairing them with the gradient p - y of the stable loss would hide what they do to training.
+With the gradient p - y of the stable loss instead, their effect on training would not be visible.
+
+Shapes: logits z (n, k); targets y (n,) as labels or (n, k) as distributions; losses (n,); gradients (n, k).
 """
 
 from __future__ import annotations
@@ -17,19 +19,19 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike
 
+from ..arrays import Array
 from ..errors import check_interval
 from ..functional import as_logits, as_targets, cross_entropy, cross_entropy_grad, smoothed
 from ..losses import Loss, SoftmaxCrossEntropy
-from ..views import Array
 
 
 class _LogOfProbabilities(Loss):
-    """What the foils share: p first, then perhaps a guard q, then the logarithm of that."""
+    """Base class: compute probabilities p, map them to q, and take the logarithm of q."""
 
     shifted: ClassVar[bool] = True
 
     def guard(self, p: Array) -> tuple[Array, Any]:
-        """Return q, and where a gradient passes from q to p: an array of bool, or True for everywhere."""
+        """Return q and a boolean mask of the entries whose gradient passes from q to p; True means all."""
         return p, True
 
     def rows(self, z: Array, y: Array, dz: Array, t: Any) -> Array:
@@ -42,25 +44,26 @@ class _LogOfProbabilities(Loss):
 
 
 class NaiveSoftmaxCrossEntropy(_LogOfProbabilities):
-    """-log(exp(z_t) / sum_j exp(z_j)), as written: inf or nan for large logits."""
+    """Cross-entropy as the formula reads: -log(exp(z_t) / sum_j exp(z_j)); inf or nan for large logits."""
 
     shifted = False
 
 
 class ShiftedSoftmaxCrossEntropy(_LogOfProbabilities):
-    """-log(p_t) of a softmax that cannot overflow, since max z is subtracted: inf where p_t underflows."""
+    """-log(p_t), with max z subtracted in the softmax so that it cannot overflow; inf if p_t underflows."""
 
 
 @dataclass(frozen=True)
 class ClippedSoftmaxCrossEntropy(_LogOfProbabilities):
-    """-log(clip(p_t, eps, 1 - eps)) on a softmax that cannot overflow: finite, but without a gradient
-    where it clips.
+    """-log(clip(p_t, eps, 1 - eps)), with max z subtracted in the softmax.
+
+    The loss is finite. The gradient is 0 wherever p_t is clipped.
 
     Parameters
     ----------
     eps : float, default=1e-7
-        More than 0, at most 0.5.
-    """  # noqa: D205
+        In the interval (0, 0.5].
+    """
 
     eps: float = 1e-7
 
@@ -74,12 +77,14 @@ class ClippedSoftmaxCrossEntropy(_LogOfProbabilities):
 
 @dataclass(frozen=True)
 class PaddedSoftmaxCrossEntropy(_LogOfProbabilities):
-    """-log(p_t + eps) on a softmax that cannot overflow: finite, with a gradient that fades.
+    """-log(p_t + eps), with max z subtracted in the softmax.
+
+    The loss is finite. The gradient approaches 0 as p_t falls below eps.
 
     Parameters
     ----------
     eps : float, default=1e-7
-        More than 0, at most 0.5.
+        In the interval (0, 0.5].
     """
 
     eps: float = 1e-7
@@ -92,9 +97,9 @@ class PaddedSoftmaxCrossEntropy(_LogOfProbabilities):
 
 
 class TextbookSoftmaxCrossEntropy(Loss):
-    """Log-softmax as it is usually written, log(sum_j exp(d_j)) - d_t with d = z - max z; gradient p - y.
+    """Log-softmax in its usual form: log(sum_j exp(d_j)) - d_t with d = z - max z; the gradient is p - y.
 
-    No foil: it trains as well as the exact loss. It is 0 where the loss is too small to be seen beside 1.
+    It trains as well as the exact loss. The result is 0 where the sum rounds to 1.
     """
 
     def rows(self, z: Array, y: Array, dz: Array, t: Any) -> Array:
@@ -108,7 +113,7 @@ class TextbookSoftmaxCrossEntropy(Loss):
 
 
 def _minus_log(q: Array, y: Array) -> tuple[Array, Array]:
-    """Losses -sum_i y_i log q_i of the rows, and their gradient with respect to q."""
+    """Return the losses -sum_i y_i log q_i and their gradient with respect to q."""
     if y.ndim == 2:
         y = y.astype(q.dtype)
         return -np.sum(y * np.log(q), axis=1), -y / q
@@ -124,7 +129,9 @@ def _softmax_backward(p: Array, dp: Array) -> Array:
 
 
 def naive_cross_entropy(logits: ArrayLike, targets: ArrayLike, *, label_smoothing: float = 0.0) -> Array:
-    """Loss of each row as `NaiveSoftmaxCrossEntropy` computes it; arguments as `tinyclf.cross_entropy`.
+    """Return the loss of each row by `NaiveSoftmaxCrossEntropy`.
+
+    The parameters are those of `tinyclf.cross_entropy`.
 
     Examples
     --------
@@ -135,7 +142,7 @@ def naive_cross_entropy(logits: ArrayLike, targets: ArrayLike, *, label_smoothin
 
 
 def naive_cross_entropy_grad(logits: ArrayLike, targets: ArrayLike, *, label_smoothing: float = 0.0) -> Array:
-    """Gradient of each row as `NaiveSoftmaxCrossEntropy` computes it.
+    """Return the gradient of each row by `NaiveSoftmaxCrossEntropy`.
 
     Examples
     --------
@@ -149,7 +156,9 @@ def naive_cross_entropy_grad(logits: ArrayLike, targets: ArrayLike, *, label_smo
 def clipped_cross_entropy(
     logits: ArrayLike, targets: ArrayLike, *, label_smoothing: float = 0.0, eps: float = 1e-7
 ) -> Array:
-    """Loss of each row as `ClippedSoftmaxCrossEntropy` computes it; arguments as `tinyclf.cross_entropy`.
+    """Return the loss of each row by `ClippedSoftmaxCrossEntropy`.
+
+    The parameters are those of `tinyclf.cross_entropy`, and ``eps``.
 
     Examples
     --------
@@ -162,7 +171,7 @@ def clipped_cross_entropy(
 def clipped_cross_entropy_grad(
     logits: ArrayLike, targets: ArrayLike, *, label_smoothing: float = 0.0, eps: float = 1e-7
 ) -> Array:
-    """Gradient of each row as `ClippedSoftmaxCrossEntropy` computes it.
+    """Return the gradient of each row by `ClippedSoftmaxCrossEntropy`.
 
     Examples
     --------
@@ -173,70 +182,18 @@ def clipped_cross_entropy_grad(
     return evaluate(ClippedSoftmaxCrossEntropy(eps), logits, targets, label_smoothing)[1]
 
 
-def shifted_cross_entropy(logits: ArrayLike, targets: ArrayLike, *, label_smoothing: float = 0.0) -> Array:
-    """Loss of each row as `ShiftedSoftmaxCrossEntropy` computes it; arguments as `tinyclf.cross_entropy`.
-
-    Examples
-    --------
-    >>> print(shifted_cross_entropy(np.float32([[20, 0], [1000, 0]]), [1, 1]))
-    [20. inf]
-    """
-    return evaluate(ShiftedSoftmaxCrossEntropy(), logits, targets, label_smoothing)[0]
-
-
-def shifted_cross_entropy_grad(
-    logits: ArrayLike, targets: ArrayLike, *, label_smoothing: float = 0.0
-) -> Array:
-    """Gradient of each row as `ShiftedSoftmaxCrossEntropy` computes it.
-
-    Examples
-    --------
-    >>> print(shifted_cross_entropy_grad(np.float32([[20, 0], [1000, 0]]), [1, 1]).round(4))
-    [[ 1. -1.]
-     [nan nan]]
-    """
-    return evaluate(ShiftedSoftmaxCrossEntropy(), logits, targets, label_smoothing)[1]
-
-
-def padded_cross_entropy(
-    logits: ArrayLike, targets: ArrayLike, *, label_smoothing: float = 0.0, eps: float = 1e-7
-) -> Array:
-    """Loss of each row as `PaddedSoftmaxCrossEntropy` computes it; arguments as `tinyclf.cross_entropy`.
-
-    Examples
-    --------
-    >>> print(padded_cross_entropy(np.float32([[10, 0], [1000, 0]]), [1, 1]))
-    [ 9.997846 16.118095]
-    """
-    return evaluate(PaddedSoftmaxCrossEntropy(eps), logits, targets, label_smoothing)[0]
-
-
-def padded_cross_entropy_grad(
-    logits: ArrayLike, targets: ArrayLike, *, label_smoothing: float = 0.0, eps: float = 1e-7
-) -> Array:
-    """Gradient of each row as `PaddedSoftmaxCrossEntropy` computes it.
-
-    Examples
-    --------
-    >>> print(padded_cross_entropy_grad(np.float32([[20, 0], [1000, 0]]), [1, 1]).round(3) + 0)
-    [[ 0.02 -0.02]
-     [ 0.    0.  ]]
-    """
-    return evaluate(PaddedSoftmaxCrossEntropy(eps), logits, targets, label_smoothing)[1]
-
-
 def evaluate(
     loss: Loss, logits: ArrayLike, targets: ArrayLike, label_smoothing: float = 0.0
 ) -> tuple[Array, Array]:
-    """Losses and gradients of the rows by one of the `LOSSES`.
+    """Return the loss and the gradient of each row by one of the `LOSSES`.
 
     Parameters
     ----------
     loss : Loss
-        The stable one is `tinyclf.cross_entropy` with its gradient, float32 for float16 logits; all others
-        are computed in the type of the logits.
+        `SoftmaxCrossEntropy` is computed by `tinyclf.cross_entropy` and its gradient, which return float32
+        for float16 logits. All other losses are computed in the dtype of the logits.
     logits : array-like of shape (n, k)
-        Integers count as float64.
+        Integers are converted to float64.
     targets : array-like of shape (n,) or (n, k)
     label_smoothing : float, default=0.0
 
@@ -247,8 +204,16 @@ def evaluate(
 
     Raises
     ------
-    ValueError, TypeError
-        If shapes, labels or types do not fit.
+    ValueError
+        If shapes do not match, or a label or target is out of range.
+    TypeError
+        If logits or targets have an unsupported dtype.
+
+    Examples
+    --------
+    >>> losses, gradients = evaluate(LOSSES["padded"], np.float32([[10, 0], [20, 0]]), [1, 1])
+    >>> print(losses, gradients[:, 1].round(3))
+    [ 9.997846 16.097694] [-0.998 -0.02 ]
     """
     if isinstance(loss, SoftmaxCrossEntropy):
         return (
@@ -272,4 +237,4 @@ LOSSES: dict[str, Loss] = {
     "textbook": TextbookSoftmaxCrossEntropy(),
     "stable": SoftmaxCrossEntropy(),
 }
-"""The losses of the lesson, from the one that fails at once to the one that does not."""
+"""The losses of the lesson by name, from the least to the most stable."""

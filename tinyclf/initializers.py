@@ -1,17 +1,16 @@
-"""Initialisers: from a random generator and two widths to the first weights and biases of a dense layer."""
+"""Initializers: initial weights and biases of a dense layer, from a random generator and two widths."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 import numpy as np
 
-from .views import Array
+from .arrays import Array
 
-if TYPE_CHECKING:  # at run time, this would load numpy.random, a tenth of what tinyclf takes to import
-    from collections.abc import Callable
-
-    Initialiser = Callable[[np.random.Generator, int, int], tuple[Array, Array]]
+# In quotes, as numpy.random would be loaded here: a tenth of what tinyclf takes to import.
+Initializer = Callable[["np.random.Generator", int, int], tuple[Array, Array]]
+"""``init(rng, n_in, n_out)`` returns W (n_in, n_out) and b (n_out,)."""
 
 
 def glorot_uniform(rng: np.random.Generator, n_in: int, n_out: int, gain: float = 1.0) -> tuple[Array, Array]:

@@ -1,12 +1,12 @@
-"""Archives: one file of plain data and arrays, which is read without running any code that it brings.
+"""Archives: one file of JSON and arrays, which is read without running any code from it.
 
-An archive is a NumPy ``.npz``: an uncompressed zip of ``.npy`` members, so that other programs can read its
-arrays, too. ``plain.npy`` holds UTF-8 JSON as bytes, the members ``0.npy``, ``1.npy``, ... are the arrays to
-which the JSON refers, and ``digest.npy`` is the SHA-256 of all these members, one after the other.
+An archive is a NumPy ``.npz``: an uncompressed zip file of ``.npy`` members, so that other programs can read its arrays.
+``plain.npy`` holds UTF-8 JSON as bytes, the members ``0.npy``, ``1.npy``, ... are the arrays to which the JSON refers,
+and ``digest.npy`` is the SHA-256 of all these members, one after the other.
 
-Only what `write_archive` writes is read: each member must be, byte for byte, what its contents are written
-as. Whatever is wrong with a file is an `ArchiveError`, and members are checked against the size of the file
-before memory is taken for them.
+Only what `write_archive` writes is read: each member must be identical, byte for byte, to what its contents are written
+as. Every invalid file is an `ArchiveError`, and the sizes of members are checked against the size of the file before
+memory is allocated for them.
 """
 
 from __future__ import annotations
@@ -22,26 +22,25 @@ from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.lib import format as npy
+from numpy.typing import NDArray
 
+from ..errors import ArchiveError
 from .files import write_atomically
-from .views import Array
+
+Array = NDArray[Any]
 
 KINDS = "biufmMU"
-"""Kinds of dtypes that an archive holds: booleans, numbers, dates, strings. Objects would need a pickle."""
-
-
-class ArchiveError(ValueError):
-    """A file is no archive, is damaged, or holds what it must not."""
+"""Kinds of dtypes that an archive holds: booleans, numbers, dates, strings. Objects would need pickle."""
 
 
 def write_archive(path: str | Path, plain: Any, arrays: list[Array]) -> None:
-    """Write an archive in one step: if it fails, an old file is as before.
+    """Write an archive in one step: if it fails, an old file stays as it is.
 
     Parameters
     ----------
     path : str or Path
     plain : None, bool, int, float, str, list or dict
-        What JSON can say.
+        A JSON value.
     arrays : list of ndarray
         Of the `KINDS`.
     """
@@ -51,7 +50,7 @@ def write_archive(path: str | Path, plain: Any, arrays: list[Array]) -> None:
     def write(file: BinaryIO) -> None:
         with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
             for name, member in zip(_names(len(arrays)), members, strict=True):
-                archive.writestr(zipfile.ZipInfo(name), member)  # whose date is always the same
+                archive.writestr(zipfile.ZipInfo(name), member)  # with a constant date
 
     write_atomically(path, write)
 
@@ -73,22 +72,24 @@ def read_archive(path: str | Path) -> tuple[Any, list[Array]]:
     OSError
         If there is no such file, or it cannot be opened.
     ArchiveError
-        If it is no archive, or not as it was written.
+        If it is not an archive, or differs from what was written.
     """
     mode = Path(path).stat().st_mode
-    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):  # reading might wait for ever, or never end
-        raise ArchiveError(f"{str(path)!r} is a pipe or a device, and no file that tinyclf has saved")
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):  # reading might never end
+        raise ArchiveError(f"{str(path)!r} is a pipe or a device, not a file saved by tinyclf")
     with Path(path).open("rb") as file:
         try:
             return _read(file)
         except Exception as error:  # zipfile and npy raise a dozen kinds
-            raise refusal(f"{str(path)!r} is no file that tinyclf has saved, or is damaged", error) from None
+            raise ArchiveError(
+                f"{str(path)!r} was not saved by tinyclf, or is damaged: {reason(error)}"
+            ) from None
 
 
-def refusal(what: str, error: Exception) -> ArchiveError:
-    """Return the error that tells what is refused, and which error tells why."""
-    name = "" if isinstance(error, ArchiveError) else f"{type(error).__name__}: "
-    return ArchiveError(f"{what}: {name}{str(error)[:500]}")
+def reason(error: Exception) -> str:
+    """Return the message of an error, with its kind if the message alone may say too little."""
+    kind = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
+    return f"{kind}{str(error)[:500]}"
 
 
 def _read(file: BinaryIO) -> tuple[Any, list[Array]]:
@@ -97,17 +98,17 @@ def _read(file: BinaryIO) -> tuple[Any, list[Array]]:
         infos = archive.infolist()
         names, found = _names(len(infos) - 2), [info.filename for info in infos]
         if sorted(found) != sorted(names):
-            raise ArchiveError(f"its members are {found[:5]}")
+            raise ArchiveError(f"it contains {found[:5]}")
         if sum(info.file_size for info in infos) > size:
-            raise ArchiveError(f"its members are said to be larger than the file, which has {size} bytes")
+            raise ArchiveError(f"its contents claim to be larger than the file, which has {size} bytes")
         if any(info.compress_size != info.file_size for info in infos):
-            raise ArchiveError("its members are compressed")
+            raise ArchiveError("its contents are compressed")
         *members, digest = map(archive.read, names)
     if digest != _digest(members):
-        raise ArchiveError("the digest does not fit the contents")
+        raise ArchiveError("its checksum does not match its contents")
     plain = json.loads(_unpacked(members[0]).tobytes())
     if _packed_json(plain) != members[0]:
-        raise ArchiveError("its JSON is not as it was written")
+        raise ArchiveError("its JSON is not in the form in which tinyclf writes it")
     return plain, list(map(_unpacked, members[1:]))
 
 
@@ -117,7 +118,7 @@ def _names(n: int) -> list[str]:
 
 
 def _packed(array: Array) -> bytes:
-    """Return an array as a file in NumPy's format."""
+    """Return an array as the bytes of a file in NumPy's format."""
     file = io.BytesIO()
     npy.write_array(file, array, version=(1, 0), allow_pickle=False)
     return file.getvalue()
@@ -128,22 +129,23 @@ def _packed_json(plain: Any) -> bytes:
 
 
 def _unpacked(member: bytes) -> Array:
-    """Return the array of such a file."""
+    """Return the array in the bytes of a file in NumPy's format."""
     file = io.BytesIO(member)
-    if npy.read_magic(file) != (1, 0):
-        raise ArchiveError(f"an array has another version of NumPy's format, {member[6:8]!r}")
+    major, minor = npy.read_magic(file)
+    if (major, minor) != (1, 0):
+        raise ArchiveError(f"an array is in version {major}.{minor} of NumPy's format, not in 1.0")
     shape, fortran, dtype = npy.read_array_header_1_0(file)
     if dtype.kind not in KINDS:
-        raise ArchiveError(f"an array has the dtype {dtype}")
+        raise ArchiveError(f"an array has dtype {dtype}")
     flat = np.frombuffer(member, dtype, offset=file.tell())
     array = flat.reshape(shape, order="F" if fortran else "C").copy("K")
     if _packed(array) != member:
-        raise ArchiveError(f"an array of shape {shape} is not as it was written")
+        raise ArchiveError(f"an array of shape {shape} is not in the form in which tinyclf writes it")
     return array
 
 
 def _digest(members: Iterable[bytes]) -> bytes:
-    """Return the member that tells whether the others are as they were written."""
+    """Return the checksum of the other members, as a member."""
     found = hashlib.sha256()
     for member in members:
         found.update(member)

@@ -1,11 +1,11 @@
 r"""Softmax, log-softmax, log-sum-exp and cross-entropy, right for any logits.
 
-Logits are rows of real numbers x of k classes; every function below is a way to look at
+Logits are rows of real numbers x of k classes; every function below computes a form of
 
     p_i = exp(x_i) / sum_j exp(x_j).
 
-Taken literally, exp overflows at 88.7 in float32 and at 709.8 in float64, and the quotient is nan.
-Seen from its largest entry, a row has no such limit. With a = argmax x, m = x_a and d_i = x_i - m <= 0,
+Computed literally, exp overflows at 88.7 in float32 and at 709.8 in float64, and the quotient is nan.
+Relative to its largest entry, a row has no such limit. With a = argmax x, m = x_a and d_i = x_i - m <= 0,
 
     E_i = exp(d_i),    S = sum of E_i over i != a,    T = 1 + S,    L = log1p(S),
 
@@ -74,8 +74,8 @@ inf [104.]
 >>> np.seterr(**errors)["over"]
 'ignore'
 
-What cannot be a distribution is nan: rows that hold nan or +inf, and rows of nothing but -inf. A -inf
-logit among finite ones is a class of probability 0.
+Rows that are not a distribution give nan: rows with nan or +inf, and rows of -inf only. A -inf logit among
+finite ones is a class of probability 0.
 
 Shapes: x is (..., k) with any axis for the classes, or (n, k) where targets take part. float64 and integer
 logits give float64, float32 and float16 give float32. Inputs are never changed; no warning is emitted.
@@ -95,7 +95,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import DTypeLike
 
-from .views import Array
+from .arrays import Array
 
 # Safely above the subnormal range, where float64 loses digits; times 2^64, exponentials keep them.
 _TINY = 1e-300
@@ -118,7 +118,7 @@ class Scratch(NamedTuple):
 
 
 class Exponentials(NamedTuple):
-    """Logits seen from the largest entry of each row, in float64."""
+    """Logits relative to the largest entry of each row, in float64."""
 
     starts: Array  # (n,) flat position of each row in an (n, k) array
     top: Array  # (n,) that of its largest logit
@@ -130,7 +130,7 @@ class Exponentials(NamedTuple):
 
 
 def exponentials(x: Array, scratch: Any = None) -> Exponentials:
-    """Compute the parts that all functions of this module are made of; x is (n, k), k > 0."""
+    """Compute the parts that all functions of this module use; x is (n, k), k > 0."""
     n, k = x.shape
     s = scratch or _new_scratch((n, k), x.dtype)
     d, E = s.d, s.E
@@ -152,7 +152,7 @@ def exponentials(x: Array, scratch: Any = None) -> Exponentials:
     return Exponentials(starts, top, m, d, e, E, S)
 
 
-def row_sums(terms: Array, dtype: DTypeLike, room: Array | None = None) -> Array:
+def row_sums(terms: Array, dtype: DTypeLike, scratch: Array | None = None) -> Array:
     """Sum float64 terms over the classes, for logits of this type: many float64 ones by halves.
 
     For narrower logits any order is accurate, so BLAS may choose: 0.6 instead of 3.7 microseconds at
@@ -162,7 +162,7 @@ def row_sums(terms: Array, dtype: DTypeLike, room: Array | None = None) -> Array
     if dtype != np.float64 or k <= _MANY:
         total: Array = terms.sum(axis=1) if dtype == np.float64 else terms.dot(_ones(k))
         return total
-    s = np.empty_like(terms) if room is None else room
+    s = np.empty_like(terms) if scratch is None else scratch
     s[...] = terms
     while k > 1:
         half = (k + 1) // 2

@@ -1,0 +1,160 @@
+"""The structure of the package: who imports whom, in which order it is read, and what an import costs."""
+
+import ast
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import tinyclf
+
+PACKAGE = Path(tinyclf.__file__).parent
+
+# A folder, or a module of the top folder, imports from earlier entries only.
+ORDER = [
+    {"_version"},
+    {"nn"},
+    {"persistence"},
+    {"estimator"},
+    {"callbacks", "displays", "functional", "gradcheck", "onnx", "teaching"},
+    {"__init__"},
+    {"__main__"},
+]
+LEVEL = {name: level for level, names in enumerate(ORDER) for name in names}
+
+# Imported inside of functions, where they are installed.
+OPTIONAL = {
+    "nn.kernels": {"numba"},
+    "nn.threads": {"threadpoolctl"},
+    "nn.lbfgs": {"scipy"},
+}
+
+
+def module_names():
+    """The modules of the package, such as "nn.layers", and their files; that of a folder is its name."""
+    for path in sorted(PACKAGE.rglob("*.py")):
+        parts = path.relative_to(PACKAGE).with_suffix("").parts
+        yield ".".join(parts[:-1] if parts[-1] == "__init__" and len(parts) > 1 else parts), path
+
+
+MODULES = dict(module_names())
+
+
+def imported(name, path):
+    """The modules that a module imports: in functions and under TYPE_CHECKING, too.
+
+    Those of the package come without its name; what a package exports counts as the package.
+    """
+    package = path.relative_to(PACKAGE).parts[:-1]
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            if node.level == 0:
+                yield node.module
+                continue
+            base = [*package[: len(package) - node.level + 1], *(node.module or "").split(".")]
+            base = ".".join(part for part in base if part)
+            for alias in node.names:
+                inner = f"{base}.{alias.name}".strip(".")
+                yield f"tinyclf.{inner if inner in MODULES else base or '__init__'}"
+
+
+def within(name):
+    """The modules of the package that a module imports, itself excluded."""
+    found = {
+        other.removeprefix("tinyclf.")
+        for other in imported(name, MODULES[name])
+        if other.startswith("tinyclf")
+    }
+    return {"__init__" if other == "tinyclf" else other for other in found} - {name}
+
+
+def top(name):
+    return name.split(".")[0]
+
+
+def test_the_order_names_every_folder_and_module():
+    assert {top(name) for name in MODULES} == set(LEVEL)
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_a_module_imports_from_its_own_folder_and_from_lower_ones_only(name):
+    for other in within(name):
+        assert top(other) == top(name) or LEVEL[top(other)] < LEVEL[top(name)], f"{name} imports {other}"
+
+
+def test_no_circle_of_imports():
+    done, path = set(), []
+
+    def visit(name):
+        assert name not in path, " -> ".join([*path[path.index(name) :], name])
+        if name in done:
+            return
+        path.append(name)
+        for other in within(name):
+            visit(other)
+        path.pop()
+        done.add(name)
+
+    for name in MODULES:
+        if name != "__init__":  # which imports each name on first use
+            visit(name)
+
+
+@pytest.mark.parametrize("name", [name for name in MODULES if top(name) == "nn"])
+def test_the_core_needs_numpy_only(name):
+    allowed = {"numpy", "tinyclf", *OPTIONAL.get(name, ()), *sys.stdlib_module_names}
+    assert {top(other) for other in imported(name, MODULES[name])} <= allowed
+
+
+def test_readme_names_the_modules_of_the_core_in_an_order_in_which_they_can_be_read(root):
+    text = (root / "README.md").read_text(encoding="utf-8")
+    order = list(dict.fromkeys(re.findall(r"\(tinyclf/(nn/\w+)\.py\)", text)))
+    names = [name.replace("/", ".") for name in order]
+    assert sorted(names) == sorted(name for name in MODULES if name.startswith("nn."))
+    for i, name in enumerate(names):
+        assert within(name) - {"nn"} <= {*names[:i], "_version"}, name
+
+
+def test_readme_names_only_files_that_exist(root):
+    text = (root / "README.md").read_text(encoding="utf-8")
+    for target in re.findall(r"\]\(([^)#:]+)(?:#[\w-]+)?\)", text):
+        assert (root / target).exists(), target
+
+
+def loaded_after(code):
+    names = ("numpy", "scipy", "sklearn", "numba")
+    script = f"import sys\n{code}\nprint(*(m for m in {names} if m in sys.modules))"
+    alone = {**os.environ, "TINYCLF_FAST": "0"}  # numba would load SciPy
+    return subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, env=alone
+    ).stdout.split()
+
+
+def test_the_core_loads_numpy_only():
+    code = "import tinyclf, tinyclf.gradcheck\n"
+    code += "network = tinyclf.Network([tinyclf.Dense(2)], 1)\n"
+    code += "list(tinyclf.train(network, [[1.0], [2.0]], [0, 1], epochs=1))"
+    assert loaded_after(code) == ["numpy"]
+    assert loaded_after("import tinyclf; tinyclf.TinyClassifier") == ["numpy", "scipy", "sklearn"]
+
+
+def test_an_import_loads_nothing_and_the_core_no_optional_package():
+    assert loaded_after("import tinyclf") == []
+    core = "from tinyclf import Adam, Dense, Network, ReLU, SoftmaxCrossEntropy, train"
+    assert loaded_after(f"import os; del os.environ['TINYCLF_FAST']; {core}") == ["numpy"]
+
+
+def test_all_names_exist():
+    assert set(tinyclf.__all__) | {"functional", "gradcheck", "nn"} <= set(dir(tinyclf))
+    for name in tinyclf.__all__:
+        assert getattr(tinyclf, name) is not None
+    for name in ("functional", "gradcheck", "callbacks", "displays", "teaching"):
+        assert getattr(tinyclf, name).__name__ == f"tinyclf.{name}"
+    assert tinyclf.functional.softmax is tinyclf.softmax
+    with pytest.raises(AttributeError, match="no attribute 'Tiny'"):
+        _ = tinyclf.Tiny

@@ -1,0 +1,108 @@
+"""Where a fit calls scikit-learn's callbacks. That protocol is young; only this module uses its contexts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+_EPOCH = "epoch"
+
+TEARDOWN_ATTRIBUTES = ("_callback_fit_ctx", "_skl_callbacks_to_teardown")
+"""Attributes of an estimator during a fit, which scikit-learn needs to call the callbacks' teardown after it."""
+
+
+class CallbackContext:
+    """The tasks of one fit as scikit-learn's callbacks see them: the fit, and in it one for each epoch.
+
+    Without callbacks, its methods do nothing. The fit must be decorated by scikit-learn's ``_fit_context``, which
+    calls the callbacks' teardown whatever happens.
+
+    Parameters
+    ----------
+    estimator : estimator with scikit-learn's CallbackSupportMixin
+    max_epochs : int
+    X, y : as they were passed to fit
+    sample_weight : array_like or None
+    """
+
+    def __init__(self, estimator: Any, max_epochs: int, X: Any, y: Any, sample_weight: Any) -> None:
+        self.estimator = estimator
+        self.max_epochs = max_epochs
+        self.listening = bool(getattr(estimator, "_skl_callbacks", ()))
+        self._epochs = 0
+        if not self.listening:
+            return
+        self._task = {
+            "estimator": estimator,
+            "X": X,
+            "y": y,
+            "metadata": {} if sample_weight is None else {"sample_weight": sample_weight},
+        }
+        self._epoch: Any = None
+        self._fit = estimator._init_callback_context(max_subtasks=max_epochs)
+        self._fit.call_on_fit_task_begin(**self._task)
+
+    def saved_state(self, data: Any) -> Any:
+        """Return the saved state of this very fit, with these data, that a callback has, or None."""
+        found = (
+            callback.saved_state(self.estimator, self._fit, data) for callback in self._ours("saved_state")
+        )
+        return next((state for state in found if state is not None), None)
+
+    def training_begins(self, done: int) -> None:
+        """Note how many epochs are done already."""
+        self._epochs = done
+
+    def epoch_begins(self) -> None:
+        """Begin the task of an epoch, unless the budget is used up."""
+        if self.listening and self._epochs < self.max_epochs:
+            self._epochs += 1
+            self._epoch = self._fit.subcontext(task_name=_EPOCH)
+            self._epoch.call_on_fit_task_begin(**self._task, reconstruction_attributes=self._fitted)
+
+    def epoch_ends(self) -> bool:
+        """End the task of an epoch, and return whether a callback stops the training."""
+        if not self.listening:
+            return False
+        epoch, self._epoch = self._epoch, None
+        return bool(epoch.call_on_fit_task_end(**self._task, reconstruction_attributes=self._fitted))
+
+    def training_is_stopped(self) -> None:
+        """Say that a callback has stopped the training: others may have been called before it."""
+        for callback in self._ours("training_is_stopped"):
+            callback.training_is_stopped(self.estimator, self._fit)
+
+    def training_ends(self) -> None:
+        """End the task of an epoch that began but was not finished, as an empty task."""
+        if self.listening and self._epoch is not None:
+            self._epoch.call_on_fit_task_end(estimator=self.estimator)
+
+    def fit_ends(self) -> None:
+        """End the task of the fit."""
+        if self.listening:
+            self._fit.call_on_fit_task_end(**self._task, reconstruction_attributes=self._fitted)
+
+    def _ours(self, name: str) -> list[Any]:
+        """Return the callbacks that have a method of this name, which scikit-learn's protocol does not have."""
+        callbacks = self.estimator._skl_callbacks if self.listening else ()
+        return [callback for callback in callbacks if hasattr(callback, name)]
+
+    def _fitted(self) -> dict[str, Any]:
+        """Return what makes a fitted estimator for callbacks: a copy of the state, as training goes on in place."""
+        return {"_state": self.estimator._state.copy()}
+
+
+def is_epoch(context: Any) -> bool:
+    """Return whether a context is that of an epoch, not of the whole fit."""
+    return bool(context.task_name == _EPOCH)
+
+
+def fit_of(context: Any) -> tuple[Any, ...]:
+    """Return a key of the fit that a context belongs to, unique also among clones in a search."""
+    path = []
+    if is_epoch(context):
+        context = context.parent
+    root = context.root_uuid
+    while context is not None:
+        path.append(context.task_id)
+        context = context.parent
+    return (root, *reversed(path))

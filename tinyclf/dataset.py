@@ -1,0 +1,301 @@
+"""A data set as a fit reads it: X, y and weights, checked and encoded once."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import DTypeLike
+from scipy.sparse import issparse
+from sklearn.utils import _safe_indexing, check_array, check_consistent_length, column_or_1d
+from sklearn.utils.validation import validate_data
+
+from .arrays import Array, as_array, check_not_masked
+from .losses import Loss
+from .rows import Rows, as_rows, as_weights, canonical, check_rows
+from .scaling import ScaledRows, Scaling
+from .targets import Labels, as_labels, kind_of_targets, labels_in_part
+
+# Non-finite numbers are left to `rows`, which names their row and column.
+_CHECKS: dict[str, Any] = {
+    "accept_sparse": "csr",
+    "dtype": [np.float64, np.float32],
+    "ensure_all_finite": False,
+}
+
+# NumPy converts these to numbers without a complaint, and a missing one to -9.2e18.
+_DATES = re.compile("date|time|duration", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Rows with their targets and weights, checked and encoded.
+
+    Attributes
+    ----------
+    X : ndarray or CSR of shape (n, n_features), float32 or float64
+        The features, not scaled; the caller's memory where that is possible.
+    labels : Labels
+        The classes, and how targets are encoded.
+    targets : ndarray of n rows
+        The encoded targets.
+    sample_weight : ndarray of shape (n,) or None
+    class_factor : ndarray of shape (n,) or None
+        The factor of each row's weight by ``class_weight``.
+    given : array_like
+        X as it was passed, for scorers.
+    validation : Dataset or None
+        The user's own validation set.
+    """
+
+    X: Any
+    labels: Labels
+    targets: Array
+    sample_weight: Array | None
+    class_factor: Array | None
+    given: Any
+    validation: Dataset | None = None
+
+    @classmethod
+    def read(
+        cls,
+        estimator: Any,
+        X: Any,
+        y: Any,
+        sample_weight: Any,
+        X_val: Any,
+        y_val: Any,
+        sample_weight_val: Any,
+    ) -> Self:
+        """Read the arguments of ``fit``.
+
+        Parameters
+        ----------
+        estimator : TinyClassifier
+            Learns the number and the names of the features, unless the fit continues an earlier one. Then X and y
+            must have the same features and classes.
+        X, y, sample_weight, X_val, y_val, sample_weight_val
+            As those of ``fit``.
+        """
+        continued = estimator._continued
+        checked, checked_y = _read_pair(estimator, X, y, reset=continued is None)
+        found = kind_of_targets(y if estimator.soft_targets else checked_y, soft=estimator.soft_targets)
+        if continued is not None:
+            continued.labels.check_equal(found)
+        data = cls._encoded(found, checked, checked_y, sample_weight, X)
+        return data._with_weights_and_validation(estimator, X_val, y_val, sample_weight_val)
+
+    @classmethod
+    def read_partial(
+        cls,
+        estimator: Any,
+        X: Any,
+        y: Any,
+        sample_weight: Any,
+        classes: Any,
+        X_val: Any,
+        y_val: Any,
+        sample_weight_val: Any,
+    ) -> Self:
+        """Read the arguments of ``partial_fit``: y may hold a part of the classes only."""
+        if isinstance(estimator.class_weight, str):
+            raise ValueError(
+                f"partial_fit does not support class_weight={estimator.class_weight!r}, since it sees only a "
+                "part of the rows; give a dict, made by sklearn.utils.class_weight.compute_class_weight"
+            )
+        earlier = estimator._earlier
+        checked, checked_y = _read_pair(estimator, X, y, reset=earlier is None)
+        known, soft = None if earlier is None else earlier.labels, estimator.soft_targets
+        labels = labels_in_part(y if soft else checked_y, classes, known, soft=soft)
+        data = cls._encoded(labels, checked, checked_y, sample_weight, X)
+        return data._with_weights_and_validation(estimator, X_val, y_val, sample_weight_val)
+
+    @classmethod
+    def _encoded(cls, labels: Labels, X: Any, y: Any, sample_weight: Any, given: Any) -> Self:
+        return cls(X, labels, labels.encode(y), as_weights(sample_weight, X.shape[0]), None, given)
+
+    def _with_weights_and_validation(
+        self, estimator: Any, X_val: Any, y_val: Any, sample_weight_val: Any
+    ) -> Self:
+        """Return these rows with their class weights, and with the validation set, whose classes weigh alike."""
+        factors = self.labels.factors(estimator.class_weight, self.targets, self.sample_weight)
+        data = self._weighted(factors)
+        if X_val is None and y_val is None and sample_weight_val is None:
+            return data
+        if X_val is None or y_val is None:
+            missing = "X_val" if X_val is None else "y_val"
+            raise ValueError(f"X_val and y_val belong together, got no {missing}")
+        with in_validation_set():
+            checked, checked_y = _read_pair(estimator, X_val, y_val, reset=False)
+            check_rows(checked)
+            validation = self._encoded(self.labels, checked, checked_y, sample_weight_val, X_val)
+            validation = validation._weighted(factors)
+            if len(validation.rows) == 0:
+                raise ValueError(
+                    f"there are {checked.shape[0]} rows, none of them with a weight above 0; at least one must "
+                    "count"
+                )
+        return replace(data, validation=validation)
+
+    def _weighted(self, factors: Array | None) -> Self:
+        """Return these rows with the factors of their classes."""
+        if factors is None:
+            return self
+        data = replace(self, class_factor=self.labels.spread(factors, self.targets))
+        with np.errstate(over="ignore", invalid="ignore"):
+            total = data.loss_weight.sum()  # type: ignore[union-attr]
+        if not 0.0 < total < np.inf:
+            raise ValueError(
+                f"the weights of the rows, class_weight times sample_weight, sum to {total}; at least one of "
+                f"the {len(self.targets)} rows must count, and the sum be finite"
+            )
+        return data
+
+    @property
+    def loss_weight(self) -> Array | None:
+        """The weights of the rows in the loss, (n,) or None."""
+        if self.class_factor is None or self.sample_weight is None:
+            return self.sample_weight if self.class_factor is None else self.class_factor
+        with np.errstate(over="ignore", invalid="ignore"):
+            return self.sample_weight * self.class_factor
+
+    @property
+    def relative_weight(self) -> Array | None:
+        """The same divided by the largest of them, so that squares neither overflow nor vanish."""
+        weight = self.loss_weight
+        return None if weight is None else weight / weight.max()
+
+    @property
+    def rows(self) -> Array:
+        """Indices of the rows with a positive weight: a row of weight 0 is as if it were not there."""
+        weight = self.loss_weight
+        return np.arange(self.X.shape[0]) if weight is None else np.flatnonzero(weight)
+
+    def loss_targets(self, loss: Loss, n_outputs: int) -> Array:
+        """Return the targets as a loss with so many logits reads them."""
+        return loss.targets(self.labels.for_loss(self.targets, n_outputs), len(self.targets), n_outputs)
+
+    def inputs(self, scaling: Scaling | None, dtype: DTypeLike, stays_sparse: bool) -> Rows:
+        """Return all rows as the network reads them: scaled and converted in one pass, in one copy."""
+        if scaling is None:
+            return as_rows(self.X, dtype, self.X.shape[1], stays_sparse=stays_sparse)
+        return scaling.rows(self.X, dtype, stays_sparse=stays_sparse)
+
+    def take(self, rows: Array) -> Dataset:
+        """Return copies of these rows."""
+        return replace(
+            self,
+            X=self.X[rows],
+            targets=self.targets[rows],
+            sample_weight=None if self.sample_weight is None else self.sample_weight[rows],
+            class_factor=None if self.class_factor is None else self.class_factor[rows],
+            # Scorers need a frame for its names; other kinds of X cannot all be indexed.
+            given=_safe_indexing(self.given, rows) if hasattr(self.given, "columns") else self.X[rows],
+            validation=None,
+        )
+
+
+def prediction_inputs(
+    estimator: Any, X: Any, scaling: Scaling | None, dtype: DTypeLike, stays_sparse: bool
+) -> tuple[Any, Any]:
+    """Return X checked, and as the network reads it, block by block."""
+    plain = type(X) is np.ndarray and X.dtype in (np.float32, np.float64) and X.ndim == 2
+    named = hasattr(estimator, "feature_names_in_")
+    if not (plain and X.shape[1] == estimator.n_features_in_ and len(X) and not named):
+        X = read_features(estimator, X, reset=False)  # skipping it halves the time of one row
+    return X, X if scaling is None else ScaledRows(X, scaling, dtype, stays_sparse)
+
+
+def read_features(estimator: Any, X: Any, *, reset: bool) -> Any:
+    """Return X as an array of float64 or float32, or as CSR rows without duplicates; it is not changed.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Learns the number of features and their names if ``reset``; otherwise X is checked against them.
+    X : array_like or sparse matrix of shape (n_samples, n_features)
+    reset : bool
+    """
+    check_not_masked("X", X)
+    if isinstance(X, (list, tuple)):
+        X = as_array("X", X)
+    elif X is None or not (hasattr(X, "shape") or hasattr(X, "__array__") or hasattr(X, "__dataframe__")):
+        raise TypeError(f"X must be an array of shape (n_samples, n_features), got {X!r}")
+    _check_kinds(X)
+    with _naming("X"), np.errstate(over="ignore"):  # a long double may be beyond float64
+        X = validate_data(estimator, X, reset=reset, **_CHECKS)
+    return canonical(X)
+
+
+def read_targets(estimator: Any, y: Any, X: Any) -> Any:
+    """Return y, which belongs to X that has been read, as an array or as CSR rows."""
+    check_not_masked("y", y)
+    if y is None:
+        raise ValueError(
+            f"This {type(estimator).__name__} estimator requires y to be passed, but the target y is None."
+        )
+    if isinstance(y, (list, tuple)):
+        y = as_array("y", y)
+    elif not (issparse(y) or hasattr(y, "__array__") or np.isscalar(y)):
+        raise TypeError(f"y must be an array of shape (n_samples,), got {y!r}")
+    if getattr(y, "dtype", None) == object:
+        as_labels(as_array("y", y))  # names a missing label, and kinds that do not sort
+    with _naming("y"):
+        y = check_array(y, accept_sparse="csr", ensure_2d=False, dtype=None, input_name="y")
+    with _naming("X and y"):
+        check_consistent_length(X, y)
+    return y
+
+
+def _read_pair(estimator: Any, X: Any, y: Any, reset: bool) -> tuple[Any, Any]:
+    X = read_features(estimator, X, reset=reset)
+    y = read_targets(estimator, y, X)
+    if y.ndim == 2 and y.shape[1] == 1 and not estimator.soft_targets:
+        y = column_or_1d(y.toarray() if hasattr(y, "toarray") else y, warn=True)
+    return X, y
+
+
+def _check_kinds(X: Any) -> None:
+    """Raise an error if X holds dates, which NumPy would convert to numbers, or records."""
+    dtypes = getattr(X, "dtypes", None) if hasattr(X, "__len__") else None  # lazy frames warn
+    dtypes = getattr(X, "dtype", None) if dtypes is None else dtypes
+    kinds = list(dtypes) if isinstance(dtypes, Iterable) else [dtypes]
+    if any(str(kind) in ("None", "object") for kind in kinds):  # the entries decide
+        entries = as_array("X", X)
+        kinds += [entries.dtype]
+        if entries.dtype == object:
+            kinds += [t.__name__ for t in set(map(type, entries.ravel())) if issubclass(t, np.generic)]
+    for kind in kinds:
+        if getattr(kind, "names", None):
+            raise TypeError(f"X must hold real numbers, got records of dtype {kind}; select columns")
+        if _DATES.match(str(kind)):
+            raise TypeError(f"X must hold real numbers, got dates, dtype {kind}; give days or years, say")
+
+
+@contextmanager
+def in_validation_set() -> Iterator[None]:
+    """Make errors in the block say that they are about the user's validation set."""
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        message = f"in the validation set, X_val, y_val and sample_weight_val: {error}"
+        raise (TypeError if isinstance(error, TypeError) else ValueError)(message) from None
+
+
+@contextmanager
+def _naming(name: str) -> Iterator[None]:
+    """Make errors in the block name the argument, whichever library raises them."""
+    try:
+        yield
+    except Warning:
+        raise
+    except Exception as error:
+        if isinstance(error, (TypeError, ValueError)) and re.search(rf"\b{name}\b", str(error)):
+            raise
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        nested = "array element with a sequence" in str(error)
+        raise kind(f"{name}: {'an entry is a sequence, not a number' if nested else error}") from None

@@ -1,0 +1,246 @@
+"""Warnings after a fit that ended, but badly: what counts and losses on its training rows show."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .arrays import Array
+from .dataset import Dataset
+from .errors import CollapseWarning, DivergenceWarning, FeatureScaleWarning
+from .fit_state import FitState
+from .losses import SigmoidCrossEntropy, SoftmaxCrossEntropy
+from .plan import FitPlan
+from .targets import LabelSets
+from .trainer import Outcome
+
+# How much is examined: enough to judge, and little compared with an epoch.
+_ROWS, _ENTRIES = 1000, 500_000
+
+# In a layer that is not dead, two of so many rows differ.
+_FIRST_ROWS = 16
+
+# Before that many epochs a loss says little.
+_EPOCHS = 10
+
+# Largest magnitudes of two features that differ by more than this are a warning; what is below _NOISE of the
+# largest is the rounding error of a constant.
+_SCALES, _NOISE = 1000.0, 1e-7
+
+# A loss above this many times the prior's, and this much above it, is no accident of the last step.
+_TIMES, _MORE = 1.25, 0.1
+
+# A feature is informative if it predicts better than the most frequent class by so many standard errors.
+_SIGMAS = 4.0
+
+# Bins of a feature: enough to see more than a trend.
+_QUANTILES = np.arange(1, 16) / 16
+
+# Below this prior nearly all weight is on one class, and to predict it everywhere is no collapse.
+_ONE_SIDED = 0.05
+
+
+def diagnose(plan: FitPlan, data: Dataset, state: FitState, outcome: Outcome) -> list[Warning]:
+    """Examine up to a thousand of the training rows and return warnings, with numbers and the fix.
+
+    Parameters
+    ----------
+    plan : FitPlan
+    data : Dataset
+    state : FitState
+        After the fit.
+    outcome : Outcome
+        If training has not stopped by itself, and the loss was still falling, only dead layers and feature scales
+        are examined.
+    """
+    rows = outcome.rows
+    if len(rows) == 0:  # the fit was finished, and examined, before
+        return []
+    n = max(2, min(_ROWS, _ENTRIES // data.X.shape[1]))
+    few = TrainingRows(plan, data.take(rows[:: -(-len(rows) // n)]), state)
+    found: list[Warning] = []
+    if few.prior > 0.0 and few.vary():
+        found += dead_layer(few)
+        if not found and has_settled(state.history.loss_curve, state.history.n_iter, outcome.converged):
+            found += nothing_learned(few)
+    return found if state.scaling else found + different_scales(few.data.X, data.X, rows)
+
+
+def has_settled(curve: list[float], n: int, converged: bool) -> bool:
+    """Return whether the last n epochs of a loss curve can be judged.
+
+    That is if training stopped by itself, or if the mean loss of the last quarter is not below that of the second
+    quarter.
+    """
+    if converged or n < _EPOCHS:
+        return converged
+    quarter, last = n // 4, curve[-n:]
+    return sum(last[-quarter:]) >= sum(last[quarter : 2 * quarter])
+
+
+class TrainingRows:
+    """The rows that are examined.
+
+    Attributes
+    ----------
+    data : Dataset
+    inputs : Rows
+        As the network reads them.
+    weight : ndarray of shape (n,)
+    prior : float
+        The log-loss of the best prediction that does not depend on X: -sum_c p_c log q_c, with p_c the weighted
+        fraction of class c, and q_c the same with label smoothing: without smoothing, the entropy of the classes.
+        For several labels per row it is the sum over them.
+    """
+
+    def __init__(self, plan: FitPlan, data: Dataset, state: FitState) -> None:
+        self.plan, self.data, self.state = plan, data, state
+        self.inputs = data.inputs(state.scaling, plan.dtype, plan.layers[0].reads_sparse)
+        weight = data.loss_weight
+        self.weight = np.ones(len(data.targets)) if weight is None else weight
+        p = data.labels.frequencies(data.targets, self.weight)
+        choices = 2 if isinstance(data.labels, LabelSets) else len(p)
+        smoothing = getattr(plan.loss, "label_smoothing", 0.0)
+        q = (1.0 - smoothing) * p + smoothing / choices
+        self.prior = float(-np.sum(p[p > 0] * np.log(q[p > 0])))
+
+    def vary(self) -> bool:
+        """Return whether both the features and the targets vary."""
+        X, targets = self.data.X, self.data.targets
+        differ = (X[[0] * X.shape[0]] != X).nnz if hasattr(X, "tocsr") else (X[:1] != X).any()
+        return bool(differ) and bool((targets != targets[0]).any())
+
+    def informative(self) -> bool:
+        """Return whether a single feature predicts the targets better than the most frequent class does.
+
+        The distance of a row from the mean counts as a feature, too. On one half of the rows, the classes are counted in
+        quantile bins of each feature, and the best feature is chosen; on the other half, its most frequent class of each bin is compared with the most frequent class of all.
+        """
+        X = self.data.X.toarray() if hasattr(self.data.X, "toarray") else self.data.X
+        order = np.random.default_rng(0).permutation(len(X))  # neighboring rows may be alike
+        first, second = np.array_split(order, 2)
+        X = X / np.maximum(np.abs(X).max(axis=0), np.finfo(X.dtype).tiny)  # squares do not overflow
+        distance = (((X - X.mean(axis=0)) / (X.std(axis=0) + 1e-9)) ** 2).sum(axis=1)
+        w, w_test = self.weight[first], self.weight[second] / self.weight[second].sum()
+        for codes in self.data.labels.codes_per_label(self.data.targets):
+            y, k = codes.astype(np.intp), int(codes.max()) + 1
+            best, right = -1.0, np.zeros(len(second), bool)
+            for x in (*X.T, distance):
+                edges = np.quantile(x[first], _QUANTILES)
+                bins = np.searchsorted(edges, x)
+                counts = np.bincount(bins[first] * k + y[first], w, (len(edges) + 1) * k).reshape(-1, k)
+                if (hits := counts.max(axis=1).sum()) > best:
+                    best, right = hits, counts.argmax(axis=1)[bins[second]] == y[second]
+            majority = float(np.bincount(y[second], w_test).max())
+            noise = np.sqrt(majority * (1.0 - majority) * (w_test @ w_test))
+            if w_test @ right > majority + _SIGMAS * noise:
+                return True
+        return False
+
+    def remedy(self) -> str:
+        """Return what usually helps, with the parameters that this fit has."""
+        scale = [] if self.state.scaling else ["scale the features (scale_inputs=True)"]
+        rate = [] if self.plan.solver == "lbfgs" else ["lower learning_rate_init"]
+        steps = ", ".join([*scale, *rate, "change random_state"])
+        return steps[0].upper() + steps[1:]
+
+
+def dead_layer(few: TrainingRows) -> list[Warning]:
+    """Warn of the first hidden layer whose units are the same for all rows."""
+    network = few.state.network
+    first = few.inputs.block(0, _FIRST_ROWS)
+    for number, end in enumerate(few.plan.hidden_ends, 1):
+        if not _constant(network.outputs(first, end)):
+            continue
+        y = network.outputs(few.inputs, end)
+        if _constant(y):
+            how = "saturated" if y.any() else "0 (dead ReLUs)"
+            return [
+                CollapseWarning(
+                    f"hidden layer {number} is dead: its {network.widths[end]} units are the same for all "
+                    f"{len(y)} rows examined, {how}, so that the prediction does not depend on X. "
+                    f"{few.remedy()}, or use another activation."
+                )
+            ]
+    return []
+
+
+def _constant(y: Array) -> bool:
+    return bool((y == y[0]).all())
+
+
+def nothing_learned(few: TrainingRows) -> list[Warning]:
+    """Warn of a log-loss far above the prior's, or as bad as it with one prediction for all rows."""
+    plan, labels, state = few.plan, few.data.labels, few.state
+    z = state.network.logits(few.inputs)
+    if state.calibration is not None:
+        z = state.calibration.apply(z)
+    n, k = z.shape
+    if plan.loss.inverse_link == "softmax" and k != len(labels.classes):
+        return []  # the logits of a user's own loss may mean something else
+    exact = SigmoidCrossEntropy() if plan.loss.inverse_link == "logistic" else SoftmaxCrossEntropy()
+    targets = exact.targets(labels.for_loss(few.data.targets, k), n, k)
+    loss = exact.mean(z, targets, few.weight)
+    numbers = f"the log-loss is {loss:.4g}, where the class frequencies alone give {few.prior:.4g}"
+    # Weights that were kept by a score other than the loss may have a high loss although training went well.
+    if min(loss, state.history.loss) > max(_TIMES * few.prior, few.prior + _MORE):
+        clip = "" if plan.solver == "lbfgs" else ", or set max_grad_norm"
+        return [
+            DivergenceWarning(
+                "training ended with a model that is worse than the class frequencies: on the "
+                f"{n} training rows examined {numbers}. {few.remedy()}{clip}."
+            )
+        ]
+    codes = labels.codes(z)
+    one_prediction = (codes == codes[0]).all() and loss > 0.99 * few.prior
+    if one_prediction and few.prior > _ONE_SIDED and few.informative():
+        return [
+            CollapseWarning(
+                f"all {n} training rows examined are predicted as {_shown(labels.named(codes[:1]))}, and "
+                f"{numbers}: nothing was learned from X. {few.remedy()}, or lower alpha."
+            )
+        ]
+    return []
+
+
+def different_scales(examined: Any, X: Any, rows: Array) -> list[Warning]:
+    """Warn of two columns whose largest magnitudes differ by more than a factor of 1000."""
+    if _span(examined) is None:
+        return []
+    # A rare value may not be among the examined rows: in doubt, all rows are asked.
+    span = _span(X[rows])
+    if span is None:
+        return []
+    high, low, largest = span
+    return [
+        FeatureScaleWarning(
+            f"the features differ in scale: column {high} reaches {largest[high]:.4g} in magnitude, column "
+            f"{low} only {largest[low]:.4g}. Scale them, by scale_inputs=True or in a pipeline."
+        )
+    ]
+
+
+def _span(X: Any) -> tuple[int, int, Array] | None:
+    """Return the columns of the largest and the smallest magnitude and all magnitudes, if they are far apart.
+
+    A constant column has no scale of its own, but a large one disturbs the others.
+    """
+    top, bottom = _dense(X.max(axis=0)), _dense(X.min(axis=0))
+    largest = np.maximum(top, -bottom)
+    high = int(largest.argmax())
+    columns = np.flatnonzero((top > bottom) & (largest > _NOISE * largest[high]))
+    if not columns.size:
+        return None
+    low = int(columns[largest[columns].argmin()])
+    return (high, low, largest) if largest[high] / _SCALES > largest[low] else None
+
+
+def _dense(row: Any) -> Array:
+    array: Array = np.ravel(row.toarray() if hasattr(row, "toarray") else row)
+    return array
+
+
+def _shown(label: Any) -> str:
+    label = label.toarray() if hasattr(label, "toarray") else label
+    return repr(label.tolist()[0])

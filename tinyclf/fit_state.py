@@ -1,0 +1,269 @@
+"""The state of a fit: everything that changes during training, in one place."""
+
+from __future__ import annotations
+
+import copy
+import math
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, Self
+
+import numpy as np
+
+from .arrays import Array
+from .calibration import Calibration
+from .dataset import Dataset
+from .early_stopping import BestWeights, Patience
+from .history import History
+from .layers import Dense
+from .network import Network
+from .plan import FitPlan
+from .scaling import Scaling
+from .state import TrainState
+from .targets import Labels
+
+
+@dataclass
+class FitState:
+    """Everything that a fit changes, and that predictions and later fits need.
+
+    The estimator has one of these. A checkpoint is a saved state, and resuming a fit is loading it.
+
+    Attributes
+    ----------
+    plan : FitPlan
+    labels : Labels
+    training : TrainState
+        Network, optimizer state, random streams and learning-rate scale.
+    scaling : Scaling or None
+        How features are scaled on the way in.
+    calibration : Calibration or None
+        How logits are calibrated on the way out; None before the end of a fit, or without calibration.
+    history : History
+    patience : Patience or None
+        None between fits.
+    best : BestWeights
+        Empty between fits.
+    seed : ndarray of 4 uint32
+        Seed of the fit, stored so that it can be resumed.
+    stopped, finished : bool
+        Whether the search for the best epoch has stopped before its budget, and whether the fit is complete.
+    initial : dict or None
+        Snapshot of the training state before the first epoch, if the plan has a refit; not saved.
+    """
+
+    plan: FitPlan
+    labels: Labels
+    training: TrainState
+    scaling: Scaling | None
+    seed: Array
+    history: History = field(default_factory=History)
+    calibration: Calibration | None = None
+    patience: Patience | None = None
+    best: BestWeights = field(default_factory=BestWeights)
+    stopped: bool = False
+    finished: bool = False
+    initial: dict[str, Any] | None = field(default=None, repr=False)
+
+    @property
+    def network(self) -> Network:
+        """The network that is trained, without scaling and calibration."""
+        return self.training.network
+
+    @classmethod
+    def start(
+        cls,
+        plan: FitPlan,
+        data: Dataset,
+        seed: Array,
+        previous: Self | None = None,
+        saved: Self | None = None,
+    ) -> Self:
+        """Return the state from which a fit starts.
+
+        Parameters
+        ----------
+        plan : FitPlan
+        data : Dataset
+        seed : ndarray of 4 uint32
+        previous : FitState, optional
+            The state of the fit that this one continues (warm start). Its network computes what it did: its first
+            layer is rewritten for the new scaling.
+        saved : FitState, optional
+            The state of this same fit when it was interrupted, or finished.
+        """
+        if saved is not None and saved.finished:
+            return saved
+        seed = seed if saved is None else saved.seed
+        scaling = Scaling.of(data.X, data.loss_weight).limited() if plan.scale_inputs else None
+        state = cls._with_scaling(plan, data, seed, previous, scaling)
+        if previous is not None:
+            state.training.use(plan.optimizer, reset=True)
+        state.history.begin(validates=plan.monitor, continues=False)
+        state.patience = Patience(plan.tol, plan.n_iter_no_change)
+        initial = state.training.snapshot() if plan.refit else None
+        if saved is not None:
+            saved.check_resumable(plan)
+            found, needed = saved.network, state.network
+            if (found.widths, found.dtype) != (needed.widths, needed.dtype):
+                raise ValueError(f"the network of the saved fit is {found}, the parameters ask for {needed}")
+        return replace(state if saved is None else saved, initial=initial)
+
+    @classmethod
+    def start_partial(cls, plan: FitPlan, data: Dataset, seed: Array, previous: Self | None = None) -> Self:
+        """Return the state before an epoch of ``partial_fit``; statistics of the features are updated."""
+        scaling = None
+        if plan.scale_inputs:
+            known = None if previous is None else previous.scaling
+            if known is None:
+                scaling = Scaling.of(data.X, data.loss_weight)
+            else:
+                scaling = known.with_rows(data.X, data.loss_weight).widened()
+        state = cls._with_scaling(plan, data, seed, previous, scaling)
+        if previous is not None:
+            state.training.use(plan.optimizer)
+        state.history.begin(validates=plan.monitor, continues=True)
+        known_patience = None if previous is None else previous.patience
+        state.patience = replace(
+            known_patience or Patience(plan.tol, math.inf),
+            tol=plan.tol,
+            n_iter_no_change=plan.n_iter_no_change,
+        )
+        return state
+
+    @classmethod
+    def _with_scaling(
+        cls, plan: FitPlan, data: Dataset, seed: Array, previous: Self | None, scaling: Scaling | None
+    ) -> Self:
+        if previous is None:
+            streams = random_streams(seed)
+            network = Network(plan.layers, data.X.shape[1], dtype=plan.dtype, seed=streams["init"])
+            training = TrainState(network, plan.optimizer, streams["train"])
+            return cls(plan, data.labels, training, scaling, seed)
+        training = previous.training.copy()
+        _rescale(training.network, previous.scaling, scaling)
+        if plan.learning_rate_rule == "constant":
+            training.scale = 1.0  # another rule may have left its own
+        return cls(plan, data.labels, training, scaling, seed, previous.history.copy())
+
+    def finish(self, *, complete: bool) -> None:
+        """Forget what only the search for the best epoch needs; an incomplete fit can be resumed from a file."""
+        self.patience, self.best, self.initial = None, BestWeights(), None
+        self.stopped, self.finished = False, complete
+
+    def copy(self) -> Self:
+        """Return a state that shares no array or list which training changes."""
+        return replace(
+            self,
+            training=self.training.copy(),
+            history=self.history.copy(),
+            patience=copy.copy(self.patience),
+            best=copy.copy(self.best),
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the state as plain values, arrays, and objects that can be saved."""
+        held = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "initial"}
+        held["training"] = self.training.to_dict()
+        held["n_features"] = self.network.widths[0]
+        held["theta"] = self.network.theta
+        return held
+
+    @classmethod
+    def from_dict(cls, held: dict[str, Any]) -> Self:
+        """Return the state that `to_dict` described.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If its parts are of wrong types, or do not fit each other.
+        """
+        expected = {f.name for f in fields(cls)} - {"initial"} | {"n_features", "theta"}
+        if held.keys() != expected:
+            raise ValueError(f"the state of the fit has the parts {sorted(held)}, not {sorted(expected)}")
+        held = dict(held)
+        plan, labels, n_in, theta = held["plan"], held["labels"], held.pop("n_features"), held.pop("theta")
+        for name, kinds in (
+            ("plan", FitPlan),
+            ("labels", Labels),
+            ("scaling", (Scaling, type(None))),
+            ("history", History),
+            ("calibration", (Calibration, type(None))),
+            ("patience", (Patience, type(None))),
+            ("best", BestWeights),
+            ("stopped", bool),
+            ("finished", bool),
+        ):
+            if not isinstance(held[name], kinds):
+                raise ValueError(f"{name} has the wrong type, {type(held[name]).__name__}")
+        if type(n_in) is not int or n_in < 1:
+            raise ValueError(f"the number of features must be a whole number >= 1, got {n_in!r}")
+        _check_array("the vector of weights", theta, None, plan.dtype)
+        _check_array("the seed", held["seed"], 4, np.uint32)
+        _check_size(plan, n_in, theta.size)
+        network = Network(plan.layers, n_in, dtype=plan.dtype, seed=0)
+        network.theta = theta
+        if not network.widths[-1] == plan.n_outputs == labels.n_outputs(plan.loss):
+            raise ValueError(
+                f"the network has {network.widths[-1]} outputs, {len(labels.classes)} classes need "
+                f"{labels.n_outputs(plan.loss)}"
+            )
+        if held["scaling"] is not None:
+            _check_array("the feature means", held["scaling"].mean, n_in, np.float64)
+        if held["calibration"] is not None:
+            _check_array(
+                "the logits of the class frequencies", held["calibration"].prior, plan.n_outputs, float
+            )
+        best, history = held["best"], held["history"]
+        if best.theta is not None:
+            _check_array("the best weights", best.theta, theta.size, theta.dtype)
+            if best.epoch > len(history.loss_curve):
+                raise ValueError(
+                    f"the best epoch, {best.epoch}, is after the last, {len(history.loss_curve)}"
+                )
+        held["training"] = TrainState.from_dict(network, held["training"])
+        return cls(**held)
+
+    def check_resumable(self, plan: FitPlan) -> None:
+        """Raise an error unless this is the state between two epochs of a fit that has a plan."""
+        history, monitor = self.history, plan.monitor
+        n_scores = None if history.validation_scores is None else len(history.validation_scores)
+        if self.patience is None or self.calibration is not None:
+            raise ValueError("the state of an unfinished fit must have patience, and no calibration yet")
+        if n_scores != (history.n_iter if monitor else None):
+            raise ValueError(f"a fit of {history.n_iter} epochs with monitor={monitor} has {n_scores} scores")
+        if len(history.loss_curve) != history.n_iter or history.n_iter > plan.max_iter:
+            raise ValueError(
+                f"a fit of {history.n_iter} epochs, of at most {plan.max_iter}, has {len(history.loss_curve)} "
+                "losses"
+            )
+        if monitor == (history.best_validation_score is None):
+            raise ValueError(f"with monitor={monitor}, the best score is {history.best_validation_score!r}")
+
+
+def random_streams(seed: Array) -> dict[str, np.random.Generator]:
+    """Return a random stream for each use, so that one more use changes no other."""
+    return dict(zip(("init", "train", "hold_out"), np.random.default_rng(seed).spawn(3), strict=True))
+
+
+def _rescale(network: Network, old: Scaling | None, new: Scaling | None) -> None:
+    """Rewrite the first layer of a network so that it computes under a new scaling what it did under the old."""
+    p, n_in = network.parameters[0], network.widths[0]
+    (old or Scaling.none(n_in)).carry_over(p.W, p.b, new or Scaling.none(n_in))
+
+
+def _check_size(plan: FitPlan, n_in: int, size: int) -> None:
+    """Raise an error if the layers need more weights than there are, before memory is taken for them."""
+    width, needed = n_in, 0
+    for layer in plan.layers:
+        if isinstance(layer, Dense):
+            needed += (width + 1) * int(layer.units)
+            width = int(layer.units)
+        if needed > size:
+            raise ValueError(f"the layers need at least {needed} weights, there are {size}")
+
+
+def _check_array(what: str, array: Any, n: int | None, dtype: Any) -> None:
+    if not (isinstance(array, np.ndarray) and array.ndim == 1 and array.dtype == dtype):
+        raise ValueError(f"{what} must be a vector of {np.dtype(dtype)}")
+    if n is not None and len(array) != n:
+        raise ValueError(f"{what} must have {n} entries, got {len(array)}")

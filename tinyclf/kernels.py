@@ -1,0 +1,281 @@
+"""Kernels: the hot formulas of layers, losses, optimizers and the penalty, one function each.
+
+A kernel computes in NumPy. If numba, the extra ``[fast]``, is installed and not switched off, it runs a
+compiled loop from `_loops` where that fits its arrays. The results agree but for rounding. A loop saves
+passes over memory and calls: in microseconds, in a fit of digits by the network 64-100-10 in batches of 32
+and 200 rows (`python benchmarks/step_profile.py`),
+
+    part of a step              NumPy         compiled
+    Adam                        11.9, 12.8    2.7, 3.0
+    softmax cross-entropy       14.4, 28.1    3.0, 9.2
+    dense layers forward         8.2, 33.2    6.5, 28.7
+    ReLU backward                2.6,  7.2    0.9, 2.3
+
+`load` makes the choice, before the first workspace of a fit: it imports numba and compiles the loops for the
+type that the network computes in. The machine code is kept on disk, so that compiling, which takes a few
+seconds, happens once.
+
+No lock is held during compilation, since a process may be forked at any time. A child that is forked while
+another thread compiles uses NumPy: that thread does not exist in the child, and would never finish.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable
+from functools import cache
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+from . import _loops
+from ._logsumexp import cross_entropy_rows
+from .arrays import PARAMETER_BLOCK, Array
+
+# Above this length, vectors do not fit into the cache, and Adam's ten passes over them go by blocks, which
+# do: for 2 million parameters 2.5 instead of 4.2 milliseconds. Below, blocks cost more than they save.
+_LARGE = 2**19
+
+# What LLVM may do with the arithmetic of _loops.APPROXIMATE: not assume that inf and nan do not exist.
+_FREEDOM = {"contract", "reassoc", "arcp", "nsz"}
+
+_SETTINGS: dict[str, bool | None] = {"": None, "0": False, "1": True}
+_wanted: bool | None = _SETTINGS.get(os.environ.get("TINYCLF_FAST", ""))
+
+# The compiled loops by the type that they compute in; empty where NumPy does it.
+_compiled: dict[np.dtype[Any], SimpleNamespace] = {}
+
+# The thread that compiles now, under "thread": dict.setdefault is atomic, and needs no lock.
+_compiler: dict[str, int] = {}
+_forked_while_compiling = False
+
+
+def use_fast(on: bool | None = True) -> None:
+    """Switch the compiled loops on or off, in this process.
+
+    Without a call they are used where numba is installed. The environment variable ``TINYCLF_FAST`` does the
+    same as this function, with 1 and 0, also for processes that are started later.
+
+    Parameters
+    ----------
+    on : bool or None, default=True
+        None is the state before any call: use them if numba can be imported.
+
+    Raises
+    ------
+    ImportError
+        If ``on`` is True and numba cannot be imported.
+    TypeError
+        If ``on`` is something else.
+
+    Examples
+    --------
+    >>> import tinyclf
+    >>> tinyclf.use_fast(False)  # the same bits as without numba
+    >>> tinyclf.use_fast(None)
+    """
+    global _compiled, _wanted
+    if on not in (True, False, None):
+        raise TypeError(f"on must be True, False or None, got {on!r}")
+    before = _wanted
+    _wanted = on
+    if on is False:
+        _compiled = {}
+        return
+    try:
+        load()
+    except ImportError:
+        _wanted = before
+        raise
+
+
+def load(dtype: np.dtype[Any] | None = None) -> None:
+    """Compile the loops for this type, unless that is done, not wanted or not possible.
+
+    Waits while another thread compiles. None imports numba and compiles nothing.
+    """
+    global _compiled, _wanted
+    if (setting := os.environ.get("TINYCLF_FAST", "")) not in _SETTINGS:
+        raise ValueError(
+            f"the environment variable TINYCLF_FAST must be 0 or 1, or not be set, got {setting!r}"
+        )
+    me = threading.get_ident()
+    if _compiler.get("thread") == me:  # a signal handler has interrupted the compilation: NumPy serves it
+        return
+    while _wanted in (True, None) and dtype not in _compiled:
+        if _compiler.setdefault("thread", me) != me:
+            time.sleep(0.005)
+            continue
+        try:
+            loops = _dispatchers()
+            if dtype is None:
+                return
+            for name, types in _loops.signatures(dtype.name).items():
+                vars(loops)[name].compile(types)
+            if _wanted in (True, None):  # use_fast(False) may have been called meanwhile
+                _compiled = {**_compiled, dtype: loops}
+        except Exception as error:  # numba refuses versions of NumPy that it does not know
+            if _wanted:
+                raise ImportError(
+                    f"the compiled functions need numba, which cannot be imported: {error}. Install it by "
+                    "pip install 'tinyclf[fast]', or leave TINYCLF_FAST and use_fast alone"
+                ) from error
+            _wanted = False
+        finally:
+            _compiler.pop("thread", None)
+
+
+@cache
+def _dispatchers() -> SimpleNamespace:
+    """Return numba's versions of the loops, which compile for types of arguments on demand."""
+    if _forked_while_compiling:
+        raise ImportError("this process was forked while another thread compiled them")
+    import numba
+
+    if numba.config.DISABLE_JIT:
+        raise ImportError("NUMBA_DISABLE_JIT switches its compiler off")
+    return SimpleNamespace(
+        **{loop.__name__: _dispatcher(numba, loop, fastmath=False) for loop in _loops.EXACT},
+        **{loop.__name__: _dispatcher(numba, loop, fastmath=_FREEDOM) for loop in _loops.APPROXIMATE},
+    )
+
+
+def _dispatcher(numba: Any, loop: Callable[..., Any], fastmath: bool | set[str]) -> Callable[..., Any]:
+    # With Python's error model, a division may raise, which keeps loops from being vectorized.
+    options: dict[str, Any] = {"error_model": "numpy", "nogil": True, "fastmath": fastmath}
+    try:
+        dispatcher: Callable[..., Any] = numba.njit(cache=True, **options)(loop)
+    except RuntimeError:  # no folder to keep machine code in
+        dispatcher = numba.njit(**options)(loop)
+    return dispatcher
+
+
+def _after_fork() -> None:
+    """Leave numba alone if another thread of the parent was using its import or its compiler."""
+    global _compiled, _forked_while_compiling, _wanted
+    if _compiler.pop("thread", threading.get_ident()) != threading.get_ident():
+        _compiled, _wanted, _forked_while_compiling = {}, False, True
+        _dispatchers.cache_clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
+def add_bias(y: Array, b: Array) -> None:
+    """Y <- y + b, for each row of y (B, n_out)."""
+    if (loops := _compiled.get(y.dtype)) and b.shape == y.shape[1:]:
+        loops.add_bias(y, b)
+    else:
+        np.add(y, b, out=y)
+
+
+def relu_backward(dy: Array, y: Array, dx: Array, zeros: Array, active: Array) -> None:
+    """Dx = dy where y > 0, else 0; ``zeros`` and ``active`` (bool) are buffers of the shape of y."""
+    if (loops := _compiled.get(y.dtype)) and dx is dy:
+        loops.relu_backward(dy, y)
+    else:
+        np.greater(y, zeros, out=active)  # half the time that it takes with the number 0
+        np.multiply(dy, active, out=dx)
+
+
+def dropout(x: Array, bits: Array, dropped: int, scale: Any, m: Array, kept: Array, y: Array) -> None:
+    """M = scale where bits >= dropped, else 0; y = x m. ``kept`` (bool) is a buffer of the shape of x."""
+    if loops := _compiled.get(y.dtype):
+        loops.dropout(x, bits, dropped, scale, m, y)
+    else:
+        np.greater_equal(bits, dropped, out=kept)
+        np.multiply(kept, scale, out=m)
+        np.multiply(x, m, out=y)
+
+
+def adam(
+    theta: Array, g: Array, M: Array, V: Array, beta_1: float, beta_2: float, eps: float, eta: float
+) -> None:
+    """Turn the gradient g into `adam_update`, and subtract it from theta."""
+    if loops := _compiled.get(theta.dtype):
+        loops.adam(theta, g, M, V, beta_1, beta_2, eps, eta)
+        return
+    if theta.size <= _LARGE:
+        adam_update(g, M, V, beta_1, beta_2, eps, eta)
+        np.subtract(theta, g, out=theta)
+        return
+    for start in range(0, theta.size, PARAMETER_BLOCK):
+        part = slice(start, start + PARAMETER_BLOCK)
+        adam_update(g[part], M[part], V[part], beta_1, beta_2, eps, eta)
+        np.subtract(theta[part], g[part], out=theta[part])
+
+
+def adam_update(g: Array, M: Array, V: Array, beta_1: float, beta_2: float, eps: float, eta: float) -> None:
+    """M <- beta_1 M + g, V <- beta_2 V + g^2; overwrite g with eta M / (sqrt(V) + eps)."""
+    M *= beta_1
+    M += g
+    np.square(g, out=g)
+    V *= beta_2
+    V += g
+    np.sqrt(V, out=g)
+    g += eps
+    np.divide(M, g, out=g)
+    g *= eta
+
+
+def add_penalty(W: Array, dW: Array, strength: float, scratch: Array) -> float:
+    """DW <- dW + strength W; return |W|^2. The formula goes by blocks of the length of ``scratch``."""
+    if loops := _compiled.get(W.dtype):
+        return float(loops.add_penalty(W, dW, strength))
+    squares = 0.0
+    for start in range(0, W.size, scratch.size):
+        w, dw = W[start : start + scratch.size], dW[start : start + scratch.size]
+        dw += np.multiply(w, strength, out=scratch[: w.size])
+        squares += float(np.dot(w, w))
+    return squares
+
+
+def softmax_cross_entropy(z: Array, y: Array, w: Array | None, dz: Array, t: Any) -> float:
+    """Mean over the rows of `cross_entropy_rows`, and its gradient, see `weighted_mean`."""
+    # Codes and float32 logits are the common case, and the only one that is compiled.
+    common = w is None and z.dtype == np.float32 and y.dtype == np.intp and y.ndim == 1
+    if common and (loops := _compiled.get(z.dtype)):
+        loops.shift(z, t.d, t.top)
+        np.exp(t.d, out=t.E)  # NumPy's is vectorized
+        return float(loops.softmax_loss(t.E, t.d, t.top, y, dz))
+    return weighted_mean(cross_entropy_rows(z, y, dz, t), w, dz)
+
+
+def sigmoid_cross_entropy(z: Array, y: Array, w: Array | None, dz: Array, t: Any) -> float:
+    """Mean over the rows of `sigmoid_cross_entropy_rows`, and its gradient, see `weighted_mean`."""
+    common = w is None and y.dtype == np.float64 and y.shape == z.shape
+    if common and (loops := _compiled.get(z.dtype)):
+        np.abs(z, out=t.d)
+        np.negative(t.d, out=t.d)
+        np.exp(t.d, out=t.E)
+        return float(loops.sigmoid_loss(z, t.E, y, dz))
+    return weighted_mean(sigmoid_cross_entropy_rows(z, y, dz, t), w, dz)
+
+
+def sigmoid_cross_entropy_rows(z: Array, y: Array, dz: Array, t: Any) -> Array:
+    """Loss of each row and its gradient: the formulas of `losses.SigmoidCrossEntropy`."""
+    np.abs(z, out=t.d)
+    np.exp(-t.d, out=t.E)
+    positive = z > 0
+    s = np.where(positive, 1.0, t.E) / (1.0 + t.E)  # s(z)
+    other = np.where(positive, t.E, 1.0) / (1.0 + t.E)  # s(-z)
+    dz[...] = (1.0 - y) * s - y * other
+    np.log1p(t.E, out=t.E)
+    t.d *= np.where(positive, 1.0 - y, y)
+    t.d[np.isnan(t.d)] = 0.0  # an infinite logit on the right side: 0 * inf
+    losses: Array = (t.E + t.d).sum(axis=1)
+    return losses
+
+
+def weighted_mean(losses: Array, w: Array | None, dz: Array) -> float:
+    """Return the mean of the losses of rows, summed in float64; scale the rows of the gradient dz alike."""
+    if w is None:
+        dz *= 1.0 / len(losses)
+        return float(np.add.reduce(losses, dtype=np.float64)) / len(losses)
+    fraction = w / w.sum()
+    dz *= fraction[:, None]
+    return float(np.add.reduce(losses * fraction, dtype=np.float64))

@@ -1,0 +1,170 @@
+"""Saved models: what a file, a pickle and a checkpoint hold, and the classes that they may name."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from . import initializers, schedules
+from .arrays import Array
+from .calibration import Calibration
+from .early_stopping import BestWeights, Patience
+from .errors import ArchiveError
+from .fit_state import FitState
+from .history import History
+from .layers import Dense, Dropout, Identity, Logistic, ReLU, Tanh
+from .losses import SigmoidCrossEntropy, SoftmaxCrossEntropy
+from .optimizers import SGD, Adam, AdamW
+from .persistence import Registry, decode, encode, read_file, with_head, without_head, write_file
+from .plan import FitPlan
+from .plan import check_parameters as check_fits_labels
+from .scaling import Scaling
+from .targets import Labels, LabelSets, Probabilities
+
+FORMAT, VERSION = "tinyclf.TinyClassifier", 2
+
+_OWN: tuple[Any, ...] = (
+    *(Dense, Dropout, Identity, Logistic, ReLU, Tanh),
+    *(SoftmaxCrossEntropy, SigmoidCrossEntropy),
+    *(SGD, Adam, AdamW),
+    *(Labels, LabelSets, Probabilities),
+    *(FitPlan, FitState, History, Patience, BestWeights, Scaling, Calibration),
+    *(float, np.float32, np.float64),
+    *schedules.SCHEDULES.values(),
+    *(initializers.glorot_uniform, initializers.glorot_uniform_logistic, initializers.he_normal),
+)
+OWN: dict[str, Any] = {thing.__name__: thing for thing in _OWN}
+"""Classes and functions that need not be among ``custom``."""
+
+
+def save(
+    model: Any,
+    path: str | Path,
+    custom: Mapping[str, Any] | None = None,
+    fit: dict[str, str] | None = None,
+) -> None:
+    """Save a fitted model, or one whose fit is under way.
+
+    Parameters
+    ----------
+    model : TinyClassifier
+    path : str or Path
+    custom : mapping of str to class or function, optional
+    fit : dict of str to str, optional
+        What identifies the fit, so that it can be resumed from the file.
+    """
+    registry = Registry(OWN, custom)
+    check_parameters(model, registry)
+    content = {
+        "parameters": model.get_params(deep=False),
+        "feature_names": getattr(model, "feature_names_in_", None),
+        "state": model._fitted,
+        "fit": fit,
+    }
+    plain, arrays = encode(content, registry)
+    try:
+        _model_and_fit(type(model), decode(plain, arrays, registry))
+    except (ArchiveError, ValueError, TypeError) as error:
+        raise ValueError(f"the model cannot be saved, since it could not be loaded again: {error}") from None
+    write_file(path, plain, arrays, format=FORMAT, version=VERSION)
+
+
+def load(cls: type[Any], path: str | Path, custom: Mapping[str, Any] | None = None) -> Any:
+    """Load a model of this class."""
+    return load_checkpoint(cls, path, custom)[0]
+
+
+def load_checkpoint(
+    cls: type[Any], path: str | Path, custom: Mapping[str, Any] | None = None
+) -> tuple[Any, dict[str, str] | None]:
+    """Load a model of this class, and what identifies its fit, if that can be resumed."""
+    registry = Registry(OWN, custom)
+
+    def build(content: Any) -> tuple[Any, dict[str, str] | None]:
+        return _model_and_fit(cls, content)
+
+    return read_file(path, registry, build, format=FORMAT, version=VERSION)
+
+
+def encoded(model: Any) -> tuple[str, list[Array]]:
+    """Return the parameters and the state of a fitted model as JSON and arrays, for a pickle.
+
+    Raises
+    ------
+    ValueError
+        If they have parts that are not tinyclf's own.
+    """
+    registry = Registry(OWN, None)
+    content = {"parameters": model.get_params(deep=False), "state": model._fitted}
+    plain, arrays = encode(content, registry)
+    decode(plain, arrays, registry)
+    return json.dumps(with_head(plain, FORMAT, VERSION)), arrays
+
+
+def decoded(text: str, arrays: list[Array]) -> tuple[dict[str, Any], FitState]:
+    """Return what `encoded` returned as parameters and state.
+
+    Raises
+    ------
+    ArchiveError
+        If another version of the format encoded it, or if it is invalid.
+    """
+    try:
+        plain = without_head(json.loads(text), FORMAT, VERSION)
+        content = decode(plain, arrays, Registry(OWN, None))
+        return content["parameters"], content["state"]
+    except ArchiveError as error:
+        raise ArchiveError(f"the pickled model cannot be loaded: {error}") from None
+
+
+def check_parameters(model: Any, registry: Registry) -> None:
+    """Raise an error that names the parameter which cannot be saved, or the subclass that holds more than a file."""
+    if type(model).__module__ != f"{__package__}.classifier":
+        raise ValueError(
+            f"a file holds a TinyClassifier, but not what the subclass {type(model).__name__} adds to it; "
+            "pickle the model"
+        )
+    encode(model.get_params(deep=False), registry)
+
+
+def _model_and_fit(cls: type[Any], content: Any) -> tuple[Any, dict[str, str] | None]:
+    """Return what the content of a file describes, or raise an error that says what is wrong."""
+    keys = {"parameters", "feature_names", "state", "fit"}
+    if not isinstance(content, dict) or content.keys() != keys:
+        raise ValueError(f"its content must have the parts {sorted(keys)}")
+    parameters, names, state = content["parameters"], content["feature_names"], content["state"]
+    expected = set(cls().get_params(deep=False))
+    if not isinstance(parameters, dict):
+        raise ValueError(f"its parameters must be a dict, got {parameters!r}")
+    if set(parameters) != expected:
+        raise ValueError(
+            f"missing or unknown parameters of {cls.__name__}: {sorted(map(str, set(parameters) ^ expected))}"
+        )
+    if not isinstance(state, FitState):
+        raise ValueError(f"its state has the wrong type, {type(state).__name__}")
+    model = cls(**parameters)
+    model._validate_params()
+    check_fits_labels(model, state.labels, state.network.dtype)
+    n_features = state.network.widths[0]
+    if names is not None:
+        fits = isinstance(names, np.ndarray) and names.dtype == object and names.shape == (n_features,)
+        if not (fits and all(isinstance(name, str) for name in names)):
+            raise ValueError(f"feature_names_in_ must be {n_features} strings, got {names!r}")
+        model.feature_names_in_ = names
+    model.n_features_in_ = n_features
+    model._state = state
+    if (fit := content["fit"]) is not None:
+        _check_fit(fit, state)
+    return model, fit
+
+
+def _check_fit(fit: Any, state: FitState) -> None:
+    """Raise an error unless a fit can be resumed from a state."""
+    if not isinstance(fit, dict) or not all(isinstance(text, str) for item in fit.items() for text in item):
+        raise ValueError(f"the hashes of parameters and data must be a dict of strings, got {fit!r}")
+    if not state.finished:
+        state.check_resumable(state.plan)

@@ -1,0 +1,107 @@
+"""Saved files, without pickle: no code from a file is run.
+
+A file is an archive (`archive`), a NumPy ``.npz`` with JSON and arrays, written in one step (`files`). Its JSON is
+
+    {"format": "tinyclf.TinyClassifier", "version": 2, "made_by": "0.1.0", "content": ...}
+
+where the content is a value that `codec` encodes. This package knows no class of the estimator: the caller passes a
+`Registry` of the classes that a file may name, and each class checks what its instances are rebuilt from.
+
+Why npz: NumPy, which is required anyway, maintains it; types, byte order and memory order survive; and any other program
+can read its arrays. safetensors, which is as safe, has no strings, and labels may be strings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from .._version import __version__
+from ..errors import ArchiveError
+from .archive import Array, read_archive, reason, write_archive
+from .codec import Registry, decode, encode
+from .files import check_target, write_atomically
+
+__all__ = [
+    "Registry",
+    "check_target",
+    "decode",
+    "encode",
+    "read_file",
+    "with_head",
+    "without_head",
+    "write_atomically",
+    "write_file",
+]
+
+T = TypeVar("T")
+
+
+def write_file(path: str | Path, plain: Any, arrays: list[Array], *, format: str, version: int) -> None:
+    """Write what `encode` returned as a file of a format, in one step.
+
+    Parameters
+    ----------
+    path : str or Path
+    plain, arrays
+        What `encode` returned.
+    format : str
+        Name of the format.
+    version : int
+        Version of the format, at least 1.
+    """
+    write_archive(path, with_head(plain, format, version), arrays)
+
+
+def read_file(
+    path: str | Path, registry: Registry, build: Callable[[Any], T], *, format: str, version: int
+) -> T:
+    """Read a file and return what is built from its content.
+
+    Parameters
+    ----------
+    path : str or Path
+    registry : Registry
+    build : callable
+        From the decoded content to the result; it raises an error if the content is invalid.
+    format, version
+        As those of `write_file`.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be read.
+    ArchiveError
+        If it was not written by `write_file`, or in another version of the format, or if it is damaged, or if its
+        content is invalid.
+    """
+    plain, arrays = read_archive(path)
+    try:
+        return build(decode(without_head(plain, format, version), arrays, registry))
+    except Exception as error:  # whatever invalid contents lead to
+        raise ArchiveError(f"{str(path)!r} cannot be loaded: {reason(error)}") from None
+
+
+def with_head(plain: Any, format: str, version: int) -> dict[str, Any]:
+    """Return JSON with the format and its version, and the release of tinyclf that writes it."""
+    return {"format": format, "version": version, "made_by": __version__, "content": plain}
+
+
+def without_head(plain: Any, format: str, version: int) -> Any:
+    """Return the content of JSON that has a head, or raise an error unless it has this format in this version."""
+    keys = {"format", "version", "made_by", "content"}
+    if not isinstance(plain, dict) or plain.get("format") != format:
+        raise ArchiveError("it is not a saved model, but in another format")
+    found, made_by = plain.get("version"), plain.get("made_by")
+    if type(found) is not int or found < 1:
+        raise ArchiveError(f"its version must be a whole number >= 1, got {found!r}")
+    if found != version:
+        newer = "a newer" if found > version else "an older"
+        raise ArchiveError(
+            f"it was saved in version {found} of the format, by {newer} tinyclf, {made_by}; this one, {__version__}, "
+            f"reads version {version}. Load it with that version, or fit the model again"
+        )
+    if plain.keys() != keys:
+        raise ArchiveError(f"it contains {sorted(plain)} instead of {sorted(keys)}")
+    return plain["content"]

@@ -1,0 +1,47 @@
+"""Files that are complete at any moment: a save that fails leaves the old file."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import uuid
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import BinaryIO
+
+
+def check_target(path: str | Path) -> Path:
+    """Return the absolute path of a file to be written, links followed, or raise an error that says why it cannot be."""
+    path = Path(path).resolve()
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"there is no folder {str(path.parent)!r} to save {path.name!r} in")
+    if path.exists() and not path.is_file():
+        raise FileExistsError(f"{str(path)!r} exists and is not a regular file, so it cannot be replaced")
+    return path
+
+
+def write_atomically(path: str | Path, write: Callable[[BinaryIO], object]) -> None:
+    """Write a new file beside the path and rename it to the path when it is complete.
+
+    If writing fails, the new file is removed. Only a process that is killed leaves it, under the name of the path (or
+    the start of it) with a random number and ``.tmp``. The new file has the permissions of the old one.
+
+    Parameters
+    ----------
+    path : str or Path
+    write : callable
+        Called with the new file, open in binary mode.
+    """
+    path = check_target(path)
+    unfinished = path.with_name(f"{path.name[:50]}.{uuid.uuid4().hex}.tmp")  # names have at most 255 bytes
+    try:
+        with unfinished.open("xb") as file:
+            with suppress(OSError):  # no old file, or a file system without permissions
+                shutil.copymode(path, unfinished)
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(unfinished, path)
+    finally:
+        unfinished.unlink(missing_ok=True)

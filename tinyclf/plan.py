@@ -1,0 +1,567 @@
+"""The plan of a fit: the estimator's parameters with every "auto" resolved for the data at hand."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+from itertools import accumulate
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike
+
+from .dataset import Dataset
+from .errors import check_interval
+from .initializers import glorot_uniform, glorot_uniform_logistic
+from .layers import ACTIVATIONS, Dense, Dropout, Layer, Logistic
+from .losses import LOSSES, Loss, SigmoidCrossEntropy, SoftmaxCrossEntropy
+from .network import Network
+from .optimizers import SGD, Adam, Optimizer
+from .schedules import SCHEDULES, Schedule, constant
+from .targets import Labels, LabelSets
+
+Activation = str | Layer | type[Layer] | Sequence[Any]
+
+# With fewer rows, "auto" does not choose the epoch by a validation set: too few to judge by.
+ENOUGH_ROWS = 500
+
+# With fewer distinct rows it holds none out: a toy data set is to be learnt by heart.
+_TOY = 10
+
+# The fraction that "auto" holds out, of many rows and of few, and how many rows it aims at.
+_FRACTION, _LARGEST_FRACTION, _AIM = 0.2, 0.5, 100
+
+
+@dataclass(frozen=True, repr=False)
+class FitPlan:
+    """How a fit trains: the parameters of a `TinyClassifier`, with every "auto" resolved for its data.
+
+    ``model.plan_`` is the plan of the last ``fit`` or ``partial_fit``; ``print(model.plan_)`` shows it, one
+    line per item.
+
+    Attributes
+    ----------
+    solver : {"minibatch", "lbfgs"}
+        Steps of an optimizer on mini-batches, or L-BFGS on all rows.
+    layers : list of Layer
+        From the input to the logits.
+    hidden_ends : list of int
+        Number of layers up to the end of each hidden layer.
+    loss : Loss
+    n_outputs : int
+        Number of logits.
+    dtype : dtype
+        The type of the network.
+    alpha : float
+        Strength of the L2 penalty.
+    optimizer : Optimizer
+        Not used by L-BFGS.
+    schedule : callable
+        From the fraction of the epochs done to the factor of the learning rate.
+    ends_by_schedule : bool
+        Whether the learning rate follows a schedule over ``max_iter`` epochs, so that reaching ``max_iter``
+        is no reason for a ConvergenceWarning.
+    learning_rate_rule : {"constant", "invscaling", "adaptive"}
+        What else changes the learning rate, with "sgd" only.
+    power_t : float
+        Exponent of "invscaling".
+    max_iter : int
+        Largest number of epochs, or of iterations of L-BFGS.
+    max_fun : int
+        Largest number of evaluations of the loss by L-BFGS.
+    batch_size, refit_batch_size : int
+        Rows per step, and rows per step of the refit on all rows.
+    batch_size_warning : str or None
+        What to warn of if the parameter ``batch_size`` is larger than the number of rows.
+    shuffle : bool
+    max_grad_norm : float or None
+    tol, n_iter_no_change : float
+        When training has stopped to improve; ``n_iter_no_change`` is inf where it never stops early.
+    early_stopping : bool
+        Whether training stops by the validation score; otherwise by the training loss.
+    monitor : bool
+        Whether the validation set is measured after each epoch, and the best weights are kept.
+    track_best_loss : bool
+        Whether ``best_loss_`` is kept; not with ``early_stopping=True``, as in scikit-learn.
+    validation : {"none", "given", "stratified", "even"}
+        Where the validation set comes from: X_val, or rows held out, "stratified" as in scikit-learn's MLP or
+        "even", at equal distances in the order of the classes.
+    validation_fraction : float
+        Fraction of the rows to hold out; 0 if none are.
+    n_train, n_validation : int
+        Numbers of rows with a positive weight to train on before a refit, and of the validation set.
+    scoring : str or callable
+        How a validation set is scored.
+    scale_inputs, calibrate, refit : bool
+        Whether to scale the columns, to calibrate the logits, and to train on all rows in the end.
+    verbose : bool
+    """
+
+    solver: str
+    layers: list[Layer]
+    hidden_ends: list[int]
+    loss: Loss
+    n_outputs: int
+    dtype: np.dtype[Any]
+    alpha: float
+    optimizer: Optimizer
+    schedule: Schedule
+    ends_by_schedule: bool
+    learning_rate_rule: str
+    power_t: float
+    max_iter: int
+    max_fun: int
+    batch_size: int
+    refit_batch_size: int
+    batch_size_warning: str | None
+    shuffle: bool
+    max_grad_norm: float | None
+    tol: float
+    n_iter_no_change: float
+    early_stopping: bool
+    monitor: bool
+    track_best_loss: bool
+    validation: str
+    validation_fraction: float
+    n_train: int
+    n_validation: int
+    scoring: str | Callable[..., float]
+    scale_inputs: bool
+    calibrate: bool
+    refit: bool
+    verbose: bool
+
+    @classmethod
+    def resolve(cls, estimator: Any, data: Dataset) -> Self:
+        """Resolve the parameters of an estimator for a fit on these data.
+
+        Raises
+        ------
+        ValueError
+            If parameters contradict each other, or the network of the fit that is continued; the message names
+            them with their values.
+        """
+        continued = estimator._continued
+        parts = _parts_of(estimator, data, None if continued is None else continued.network)
+        lbfgs, loss = parts["solver"] == "lbfgs", parts["loss"]
+        early = estimator.early_stopping
+        early = early if isinstance(early, str) else bool(early)  # NumPy's True is not True
+        calibrate = estimator.calibrate and not lbfgs and _is_calibrated(loss)
+        n = len(data.rows)
+        fraction = estimator.validation_fraction
+        if isinstance(fraction, str):
+            fraction = min(_LARGEST_FRACTION, max(_FRACTION, _AIM / n))
+        validation, monitor, held = "none", False, 0
+        if data.validation is not None:
+            validation, monitor, held = "given", True, len(data.validation.rows)
+        elif early is True and not lbfgs:
+            validation, monitor, held = "stratified", True, math.ceil(fraction * n)
+        elif early == "auto" and not lbfgs and (n >= ENOUGH_ROWS or (calibrate and estimator.refit)):
+            held = 0 if fraction * n < 2 or is_a_toy(data) else n_held_evenly(data, fraction)
+            if held:
+                validation, monitor = "even", n >= ENOUGH_ROWS
+        held_out = validation in ("stratified", "even")
+        n_train = n - held if held_out else n
+        stops_by_score = monitor and early is not False
+        return cls(
+            **parts,
+            max_iter=_budget(estimator),
+            **_batch_sizes(estimator.batch_size, n_train, n, data.X.shape[0] - (n - n_train)),
+            n_iter_no_change=math.inf if lbfgs and not stops_by_score else estimator.n_iter_no_change,
+            early_stopping=stops_by_score,
+            monitor=monitor,
+            track_best_loss=early is not True,
+            validation=validation,
+            validation_fraction=float(fraction) if held_out else 0.0,
+            n_train=n_train,
+            n_validation=held,
+            scoring=estimator.scoring or ("accuracy" if early is True else "loss"),
+            calibrate=bool(calibrate),
+            refit=bool(estimator.refit and held_out),
+        )
+
+    @classmethod
+    def resolve_partial(cls, estimator: Any, data: Dataset) -> Self:
+        """Resolve the parameters of an estimator for one epoch of ``partial_fit`` on these data.
+
+        No rows are held out, calibrated on or refitted; schedules over a budget of epochs are constant. An
+        adaptive learning rate goes by the training loss, since a validation set may be given in some calls
+        only.
+        """
+        earlier = estimator._earlier
+        parts = _parts_of(estimator, data, None if earlier is None else earlier.network)
+        early = estimator.early_stopping
+        if not isinstance(early, str) and early and data.validation is None:
+            raise ValueError(
+                "partial_fit does not support early_stopping=True, since it sees only a part of the rows; "
+                "pass X_val and y_val to be measured"
+            )
+        n, adaptive = len(data.rows), parts["learning_rate_rule"] == "adaptive"
+        return cls(
+            **{**parts, "schedule": constant, "ends_by_schedule": True},
+            max_iter=1,
+            **_batch_sizes(estimator.batch_size, n, n, data.X.shape[0]),
+            n_iter_no_change=estimator.n_iter_no_change if adaptive else math.inf,
+            early_stopping=False,
+            monitor=data.validation is not None,
+            track_best_loss=isinstance(early, str) or not early,
+            validation="none" if data.validation is None else "given",
+            validation_fraction=0.0,
+            n_train=n,
+            n_validation=0 if data.validation is None else len(data.validation.rows),
+            scoring=estimator.scoring or ("accuracy" if early is True else "loss"),
+            calibrate=False,
+            refit=False,
+        )
+
+    def __post_init__(self) -> None:
+        for name, kinds in (
+            ("solver", ("minibatch", "lbfgs")),
+            ("learning_rate_rule", ("constant", "invscaling", "adaptive")),
+            ("validation", ("none", "given", "stratified", "even")),
+        ):
+            if getattr(self, name) not in kinds:
+                raise ValueError(f"{name} must be one of {kinds}, got {getattr(self, name)!r}")
+        for name, kind in (("loss", Loss), ("optimizer", Optimizer)):
+            if not isinstance(getattr(self, name), kind):
+                raise ValueError(f"{name} must be a {kind.__name__}, got {getattr(self, name)!r}")
+        for names, low in (
+            (("n_outputs", "max_iter", "max_fun", "batch_size", "refit_batch_size"), 1),
+            (("n_train", "n_validation"), 0),
+        ):
+            for name in names:
+                value = getattr(self, name)
+                if type(value) is not int or value < low:
+                    raise ValueError(f"{name} must be a whole number >= {low}, got {value!r}")
+        for name, lowest, highest in (
+            ("alpha", 0.0, math.inf),
+            ("power_t", -math.inf, math.inf),
+            ("tol", 0.0, math.inf),
+            ("n_iter_no_change", 1, math.inf),
+            ("validation_fraction", 0.0, 1.0),
+            ("max_grad_norm", 0.0, math.inf),
+        ):
+            if getattr(self, name) is not None or name != "max_grad_norm":
+                check_interval(name, getattr(self, name), lowest, highest)
+        for f in fields(self):
+            if f.type == "bool" and type(getattr(self, f.name)) is not bool:
+                raise ValueError(f"{f.name} must be True or False, got {getattr(self, f.name)!r}")
+        for name in ("schedule", "scoring"):
+            value = getattr(self, name)
+            if not callable(value) and not (name == "scoring" and isinstance(value, str)):
+                raise ValueError(f"{name} must be a function, got {value!r}")
+        if not isinstance(self.batch_size_warning, (str, type(None))):
+            raise ValueError(f"batch_size_warning must be a string or None, got {self.batch_size_warning!r}")
+        if not isinstance(self.dtype, np.dtype) or self.dtype not in (np.float32, np.float64):
+            raise ValueError(f"dtype must be float32 or float64, got {self.dtype!r}")
+        self._check_layers()
+
+    def _check_layers(self) -> None:
+        """Raise an error unless each hidden layer, and the output, begins with a dense layer."""
+        layers, ends = self.layers, self.hidden_ends
+        if not isinstance(layers, list) or not all(isinstance(layer, Layer) for layer in layers):
+            raise ValueError(f"layers must be a list of layers, got {layers!r}")
+        if not isinstance(ends, list) or not all(type(end) is int for end in ends):
+            raise ValueError(f"hidden_ends must be a list of whole numbers, got {ends!r}")
+        starts = [0, *ends]
+        in_order = starts == sorted(set(starts)) and starts[-1] == len(layers) - 1
+        if not in_order or not all(isinstance(layers[i], Dense) for i in starts):
+            raise ValueError(f"hidden layers must begin with Dense layers, got {layers!r} with ends {ends!r}")
+
+    @property
+    def rows_dtype(self) -> np.dtype[Any]:
+        """The type of the rows that are trained on: L-BFGS computes in float64."""
+        return np.dtype(np.float64) if self.solver == "lbfgs" else self.dtype
+
+    def __repr__(self) -> str:
+        width = max(len(f.name) for f in fields(self))
+        lines = (f"    {f.name:{width}} = {_shown(getattr(self, f.name))}" for f in fields(self))
+        return "FitPlan(\n" + ",\n".join(lines) + ",\n)"
+
+
+def _shown(value: Any) -> str:
+    return getattr(value, "__name__", None) or (value.name if isinstance(value, np.dtype) else repr(value))
+
+
+def _parts_of(estimator: Any, data: Dataset, network: Network | None) -> dict[str, Any]:
+    """Return what a plan for a fit and a plan for one epoch have in common."""
+    labels, lbfgs = data.labels, estimator.solver == "lbfgs"
+    loss = loss_for(labels, estimator.loss, estimator.label_smoothing)
+    n_outputs = labels.n_outputs(loss)
+    activation, rate = estimator.activation, estimator.learning_rate
+    hidden = hidden_layers(estimator.hidden_layer_sizes, activation, estimator.dropout)
+    optimizer = optimizer_for(estimator)
+    drops = any(isinstance(layer, Dropout) for group in hidden for layer in group)
+    if lbfgs and (drops or estimator.weight_decay):
+        raise ValueError(
+            "solver='lbfgs' supports neither weight_decay nor dropout, got "
+            f"weight_decay={estimator.weight_decay}, dropout={estimator.dropout!r} and "
+            f"activation={activation!r}; use alpha, or solver='adam'"
+        )
+    layers = [
+        *(layer for group in hidden for layer in group),
+        output_layer(n_outputs, hidden, activation),
+    ]
+    if network is not None:
+        _check_continues(network, layers, estimator.dtype)
+    dtype = data.X.dtype if network is None else network.dtype
+    schedule = rate if callable(rate) else None if rate == "constant" else SCHEDULES.get(rate)
+    by_rule = rate in ("invscaling", "adaptive") if isinstance(rate, str) else False
+    return {
+        "solver": "lbfgs" if lbfgs else "minibatch",
+        "layers": layers,
+        "hidden_ends": list(accumulate(len(group) for group in hidden)),
+        "loss": loss,
+        "n_outputs": n_outputs,
+        "dtype": computation_dtype(estimator.dtype, dtype),
+        "alpha": float(estimator.alpha),
+        "optimizer": optimizer,
+        "schedule": schedule or constant,
+        "ends_by_schedule": schedule is not None,
+        "learning_rate_rule": rate if by_rule and isinstance(optimizer, SGD) and not lbfgs else "constant",
+        "power_t": float(estimator.power_t),
+        "max_fun": int(estimator.max_fun),
+        "shuffle": bool(estimator.shuffle),
+        "max_grad_norm": estimator.max_grad_norm,
+        "tol": float(estimator.tol),
+        "scale_inputs": bool(estimator.scale_inputs),
+        "verbose": bool(estimator.verbose),
+    }
+
+
+def check_parameters(estimator: Any, labels: Labels, dtype: DTypeLike) -> None:
+    """Raise an error if no fit with these labels, and X of this type, can have the estimator's parameters."""
+    labels.n_outputs(loss_for(labels, estimator.loss, estimator.label_smoothing))
+    hidden = hidden_layers(estimator.hidden_layer_sizes, estimator.activation, estimator.dropout)
+    output_layer(1, hidden, estimator.activation)
+    optimizer_for(estimator)
+    computation_dtype(estimator.dtype, dtype)
+
+
+def _check_continues(network: Network, layers: list[Layer], dtype: DTypeLike | None) -> None:
+    """Raise an error unless a network has these layers and this type; a dtype of None is any."""
+    if dtype is not None and computation_dtype(dtype, dtype) != network.dtype:
+        raise ValueError(
+            f"the fitted network computes in {network.dtype}, the parameters ask for dtype={dtype!r}; its type "
+            "cannot change, so set dtype back, or fit with warm_start=False"
+        )
+    if list(map(_kind_of, network.layers)) != list(map(_kind_of, layers)):
+        raise ValueError(
+            f"the fitted network has the layers {list(network.layers)}, the parameters ask for {layers}; its "
+            "layers cannot change, so set the parameters back, or fit with warm_start=False"
+        )
+
+
+def _is_calibrated(loss: Loss) -> bool:
+    """Return whether logits can be calibrated: those of another loss may be no log-probabilities."""
+    return isinstance(loss, (SoftmaxCrossEntropy, SigmoidCrossEntropy))
+
+
+def _budget(estimator: Any) -> int:
+    """Return the largest number of epochs, or of iterations of L-BFGS, which needs more of them."""
+    if isinstance(estimator.max_iter, str):
+        return 200 if estimator.solver == "lbfgs" else 40
+    return int(estimator.max_iter)
+
+
+def _batch_sizes(wanted: int | str, n_train: int, n_refit: int, n_given: int) -> dict[str, Any]:
+    """Return the rows per step: "auto" is scikit-learn's, "proportional" a 16th of the rows.
+
+    That is between 64 and 200: few rows need small batches for enough steps, and with many rows large batches
+    are faster. A number is clipped to the number of rows.
+    """
+
+    def size(n: int) -> int:
+        if isinstance(wanted, str):
+            return max(1, min(n, 200, max(64, n // 16) if wanted == "proportional" else 200))
+        return max(1, min(int(wanted), n))
+
+    clipped = not isinstance(wanted, str) and wanted > n_given
+    warning = f"batch_size={wanted} is larger than the {n_given} rows; it is clipped to them."
+    return {
+        "batch_size": size(n_train),
+        "refit_batch_size": size(n_refit),
+        "batch_size_warning": warning if clipped else None,
+    }
+
+
+def is_a_toy(data: Dataset) -> bool:
+    """Return whether there is nothing to hold out: one class, or fewer than ten distinct rows.
+
+    Ten rows of which one has nearly all the weight count as one.
+    """
+    rows, weight = data.rows, data.relative_weight
+    if (data.targets[rows] == data.targets[rows[0]]).all():
+        return True
+    if weight is not None and weight.sum() ** 2 < _TOY * (weight @ weight):
+        return True
+    seen = set()
+    for row in rows[:ENOUGH_ROWS]:  # no further than ten of them
+        x = data.X[[row]]
+        seen.add((x.indices.tobytes(), x.data.tobytes()) if hasattr(x, "tocsr") else x.tobytes())
+        if len(seen) >= _TOY:
+            return False
+    return len(rows) < ENOUGH_ROWS
+
+
+def n_held_evenly(data: Dataset, fraction: float) -> int:
+    """Return how many rows `dataset.hold_out` holds out: at least two, of classes with several rows."""
+    n = len(data.rows)
+    if data.labels.stratified:
+        counts = np.bincount(data.targets[data.rows])
+        n = int(counts[counts > 1].sum())
+    held = min(math.ceil(fraction * n), n - 1)
+    return held if held >= 2 else 0
+
+
+def _kind_of(layer: Layer) -> tuple[type[Layer], str]:
+    """Return what two layers have in common that do the same: a repr may hide an attribute."""
+    return type(layer), repr(vars(layer))
+
+
+def hidden_layers(
+    hidden_layer_sizes: int | ArrayLike, activation: Activation, dropout: float | ArrayLike
+) -> list[list[Layer]]:
+    """Return the layers of each hidden layer: a dense one, its activation, and dropout if there is any.
+
+    Parameters
+    ----------
+    hidden_layer_sizes : int or array_like of int
+    activation : name, Layer or Layer class; or a sequence of these, one per hidden layer
+        An entry of the sequence may be a sequence itself: layers that follow each other.
+    dropout : float, or one per hidden layer
+    """
+    widths = _widths(hidden_layer_sizes)
+    n = len(widths)
+    if isinstance(activation, (list, tuple)):
+        if len(activation) != n:
+            raise ValueError(
+                f"activation must be one for all hidden layers or a list with one for each of the {n}, got "
+                f"{len(activation)}: {activation!r}"
+            )
+        per_layer = list(activation)
+    else:
+        per_layer = [activation] * n
+    layers = []
+    for width, entry, rate in zip(widths, per_layer, _rates(dropout, n), strict=True):
+        following = [_layer(one) for one in (entry if isinstance(entry, (list, tuple)) else [entry])]
+        layers.append([Dense(width, _initializer(following)), *following, *([Dropout(rate)] if rate else [])])
+    return layers
+
+
+def output_layer(n_outputs: int, hidden: list[list[Layer]], activation: Activation) -> Dense:
+    """Return the dense layer of the logits, initialised as the one below it."""
+    below = hidden[-1] if hidden else [] if isinstance(activation, (list, tuple)) else [_layer(activation)]
+    return Dense(n_outputs, _initializer(below))
+
+
+def _widths(hidden_layer_sizes: int | ArrayLike) -> list[int]:
+    try:
+        widths = np.atleast_1d(np.asarray(hidden_layer_sizes))
+    except ValueError:  # rows of different lengths
+        widths = np.array(["ragged"])
+    if widths.ndim != 1 or (widths.size and (widths.dtype.kind not in "iu" or widths.min() < 1)):
+        raise ValueError(
+            f"hidden_layer_sizes must be whole numbers > 0, got {hidden_layer_sizes!r}; "
+            "() is a network without hidden layers"
+        )
+    return [int(width) for width in widths]
+
+
+def _rates(dropout: float | ArrayLike, n: int) -> list[float]:
+    try:
+        rates = np.asarray(dropout, np.float64)
+    except (TypeError, ValueError):
+        rates = np.array(np.nan)
+    rates = np.full(n, rates) if rates.ndim == 0 and (rates == rates).all() else rates
+    if rates.shape != (n,) or not ((rates >= 0) & (rates < 1)).all():
+        raise ValueError(
+            f"dropout must be a rate from 0 to below 1 for all hidden layers, or a list with one for each of "
+            f"the {n}, got {dropout!r}"
+        )
+    return [float(rate) for rate in rates]
+
+
+def _layer(activation: Any) -> Layer:
+    if isinstance(activation, str) and activation in ACTIVATIONS:
+        return ACTIVATIONS[activation]
+    if isinstance(activation, type) and issubclass(activation, Layer):
+        try:
+            return activation()
+        except TypeError as error:
+            raise ValueError(
+                f"activation={activation.__name__} cannot be made without arguments ({error}); "
+                "give an instance"
+            ) from None
+    if isinstance(activation, Layer):
+        return activation
+    raise ValueError(
+        f"The 'activation' parameter must be one of {sorted(ACTIVATIONS)}, a Layer, a Layer class, or a list "
+        f"of these, one per hidden layer. Got {activation!r} instead."
+    )
+
+
+def _initializer(layers: list[Layer]) -> Any:
+    """Scikit-learn's, which has smaller weights for the logistic function."""
+    logistic = any(isinstance(layer, Logistic) for layer in layers)
+    return glorot_uniform_logistic if logistic else glorot_uniform
+
+
+def loss_for(labels: Labels, loss: str | Loss, label_smoothing: float) -> Loss:
+    """Return the loss for these labels: "log_loss" is logistic for two classes, and for several labels."""
+    if isinstance(loss, Loss):
+        if label_smoothing:
+            raise ValueError(
+                f"label_smoothing={label_smoothing} goes with a loss that is given by name; {loss!r} brings "
+                "its own"
+            )
+        found = loss
+    elif loss == "log_loss":
+        logistic = isinstance(labels, LabelSets) or len(labels.classes) == 2
+        found = (SigmoidCrossEntropy if logistic else SoftmaxCrossEntropy)(label_smoothing)
+    else:
+        found = LOSSES[loss](label_smoothing)  # type: ignore[call-arg]
+    if len(labels.classes) == 1 and isinstance(found, SigmoidCrossEntropy):
+        return SoftmaxCrossEntropy()  # a single class is certain, whatever the loss
+    return found
+
+
+def is_for_two_classes(loss: str | Loss) -> bool:
+    """Tell whether a loss has one logit for two classes, and none for more."""
+    return isinstance(loss, SigmoidCrossEntropy) or loss == "sigmoid_cross_entropy"
+
+
+def optimizer_for(parameters: Any) -> Optimizer:
+    """Return the optimizer; "lbfgs" has none, and gets one that keeps nothing from step to step."""
+    solver, decay = parameters.solver, parameters.weight_decay
+    if isinstance(solver, Optimizer):
+        if decay:
+            raise ValueError(
+                f"weight_decay={decay} goes with a solver that is given by name; give it to the optimizer, "
+                f"as in AdamW(weight_decay={decay}), got {solver!r}"
+            )
+        return solver
+    if solver == "lbfgs":
+        return SGD(parameters.learning_rate_init)
+    if solver == "sgd":
+        momentum, nesterov = parameters.momentum, parameters.nesterovs_momentum
+        return SGD(parameters.learning_rate_init, momentum, bool(nesterov), decay)
+    moments = parameters.beta_1, parameters.beta_2, parameters.epsilon
+    return Adam(parameters.learning_rate_init, *moments, decay)
+
+
+def computation_dtype(dtype: DTypeLike | None, of_X: DTypeLike) -> np.dtype[Any]:
+    """Return the type to compute in; None is that of X."""
+    try:
+        found = np.dtype(of_X if dtype is None else dtype)
+    except TypeError:
+        found = None
+    if found == np.float16:
+        raise ValueError(
+            'dtype="float16" is no type to compute in: its largest number is 65504 and sums lose their '
+            'digits; use "float32"'
+        )
+    if found not in (np.float32, np.float64):
+        raise ValueError(f'dtype must be "float32", "float64" or None, got {dtype!r}')
+    return found

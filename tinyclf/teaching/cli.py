@@ -1,0 +1,209 @@
+"""The commands of ``python -m tinyclf``.
+
+``demo`` cross-validates TinyClassifier on digits, then trains one network with three losses.
+``lesson`` runs the measurements of the lesson on numerical stability and writes them as an HTML page.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+from sklearn.datasets import load_digits
+from sklearn.model_selection import StratifiedKFold
+
+from ..classifier import TinyClassifier
+from ..persistence import write_atomically
+from .experiments import UNSCALED, Outcome
+from .lesson import QUICK_SEEDS, SEEDS, THREE, Summary, measure, tables
+from .page import render
+
+T = TypeVar("T")
+FORMATS = (".png", ".svg", ".pdf", ".jpg")
+LARGEST_SEED = 2**32 - SEEDS
+
+
+def demo(picture: Path, seed: int, dtype: str) -> None:
+    """Run both parts, print their tables, and save a figure if matplotlib is installed."""
+    print("1. TinyClassifier() on digits (1,797 images of 8 x 8 pixels, unscaled), 5-fold cross-validation:")
+    _pipeline(seed)
+    print(f"\n2. One network, three losses ({dtype}, seed {seed}): {UNSCALED}.")
+    outcomes = UNSCALED.outcomes(THREE, [seed], dtype)
+    results = list(_tracked(outcomes, len(THREE), "training"))
+    _table(results)
+    if find_spec("matplotlib") is None:
+        print("\nTo get a figure of the loss curves, install matplotlib: pip install matplotlib")
+        return
+    from .plots import save_curves
+
+    summaries = {outcome.name: Summary([outcome]) for outcome in results}
+    print(f"\nThe loss curves are in {save_curves(summaries, f'{UNSCALED}; {dtype}, seed {seed}', picture)}")
+
+
+def lesson(out: Path, seed: int, quick: bool, pictures: Path | None) -> None:
+    """Run the measurements, print the tables and write the page, and the figures if a folder is given."""
+    seeds = QUICK_SEEDS if quick else SEEDS
+    print(f"Training the networks of the lesson with seeds {seed} to {seed + seeds - 1}:", flush=True)
+    measured = measure(seed, seeds, _tracked)
+    options = "".join([f" --seed {seed}" * (seed > 0), " --quick" * quick])
+    page = render(measured, f"python -m tinyclf lesson{options}")
+    write_atomically(out, lambda file: file.write(page.encode()))
+    for line in tables(measured):
+        print(line)
+    print(f"\nThe lesson is in {out}. Open it in any browser; it works offline.")
+    if pictures is not None:
+        from .plots import save_pictures
+
+        for path in save_pictures(measured, pictures):
+            print(f"Saved the figure {path}")
+
+
+def _pipeline(seed: int) -> None:
+    X, y = load_digits(return_X_y=True)
+    folds = list(StratifiedKFold(5, shuffle=True, random_state=seed).split(X, y))
+    accuracy = []
+    for number, (train, test) in enumerate(_tracked(folds, len(folds), "cross-validation"), 1):
+        model = TinyClassifier(random_state=seed).fit(X[train], y[train])
+        accuracy.append(model.score(X[test], y[test]))
+        print(
+            f"   fold {number} of {len(folds)}: best epoch {model.best_epoch_} of {model.n_iter_}, training "
+            f"loss {model.loss_:.4f}, test accuracy {accuracy[-1]:.3f}",
+            flush=True,
+        )
+    print(f"   mean test accuracy {np.mean(accuracy):.3f}")
+
+
+def _table(results: Sequence[Outcome]) -> None:
+    head = f"{'loss':8} {'not finite from':>16} {'reported loss':>14} {'true loss':>12} {'test accuracy':>14}"
+    print(f"\n   {head}")
+    for r in results:
+        first = "-" if r.first_nonfinite_step is None else f"step {r.first_nonfinite_step}"
+        accuracy = "none" if np.isnan(r.accuracy) else f"{r.accuracy:.3f}"
+        print(f"   {r.name:8} {first:>16} {r.curve[-1]:14.4g} {r.true_loss:12.4g} {accuracy:>14}")
+    print(
+        "\n   naive: exp overflows; the weights become nan and stay nan.\n"
+        "   clipped: the loss stays finite, but its gradient is 0 where p is clipped, so little is learned.\n"
+        "   stable: log-softmax computed from the logits; the same network learns."
+    )
+
+
+def _tracked(items: Iterable[T], total: int, what: str) -> Iterable[T]:
+    """Show progress if the output is a terminal: a bar, or a count if rich is not installed."""
+    if not sys.stdout.isatty():
+        return items
+    if find_spec("rich") is None:
+        return _counted(items, total, what)
+    from rich.progress import track
+
+    return track(items, total=total, description=f"   {what}")
+
+
+def _counted(items: Iterable[T], total: int, what: str) -> Iterator[T]:
+    for number, item in enumerate(items, 1):
+        print(f"\r   {what} {number} of {total}", end="" if number < total else "\n", flush=True)
+        yield item
+
+
+def _seed(text: str) -> int:
+    if not text.isdecimal() or int(text) > LARGEST_SEED:
+        raise argparse.ArgumentTypeError(f"must be an integer from 0 to {LARGEST_SEED}, got {text!r}")
+    return int(text)
+
+
+def _file(text: str, endings: Sequence[str]) -> Path:
+    """Return the path; raise before the measurements start if a file cannot be written there."""
+    path = Path(text).resolve()
+    if path.suffix.lower() not in endings:
+        raise argparse.ArgumentTypeError(f"must end in one of {', '.join(endings)}, got {text!r}")
+    if path.is_dir() or not path.parent.is_dir():
+        raise argparse.ArgumentTypeError(f"must be a file in an existing folder, got {text!r}")
+    if not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise argparse.ArgumentTypeError(f"must be writable, got {text!r}")
+    return path
+
+
+def _picture(text: str) -> Path:
+    return _file(text, FORMATS)
+
+
+def _page(text: str) -> Path:
+    path = _file(text, (".html", ".htm"))
+    if not os.access(path.parent, os.W_OK):  # atomic writing needs a temporary file in this folder
+        raise argparse.ArgumentTypeError(f"must be in a writable folder, got {text!r}")
+    return path
+
+
+def _folder(text: str) -> Path:
+    path = Path(text).resolve()
+    if not path.is_dir() or not os.access(path, os.W_OK):
+        raise argparse.ArgumentTypeError(f"must be an existing, writable folder, got {text!r}")
+    if find_spec("matplotlib") is None:
+        raise argparse.ArgumentTypeError("requires matplotlib: pip install matplotlib")
+    return path
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Parse the command line and run the command.
+
+    Parameters
+    ----------
+    arguments : sequence of str, optional
+        By default those of the command line.
+
+    Raises
+    ------
+    SystemExit
+        If an argument is invalid, the run is interrupted, or a file cannot be written.
+    """
+    parser = argparse.ArgumentParser(prog="python -m tinyclf", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    command = commands.add_parser("demo", help="classify digits, then compare three losses")
+    command.add_argument(
+        "--picture",
+        type=_picture,
+        default="loss-curves.png",
+        help="file for the figure of the loss curves (default: %(default)s)",
+    )
+    command.add_argument(
+        "--dtype",
+        choices=["float32", "float64"],
+        default="float32",
+        help="dtype of the networks in the second part (default: %(default)s)",
+    )
+    command.add_argument(
+        "--seed",
+        type=_seed,
+        default=0,
+        help="seed of the splits, the initial weights and the order of the rows (default: 0)",
+    )
+    command.set_defaults(run=lambda o: demo(o.picture, o.seed, o.dtype))
+    command = commands.add_parser("lesson", help="run the measurements and write the lesson as a page")
+    command.add_argument(
+        "--out",
+        type=_page,
+        default="lesson.html",
+        help="file for the page, which works offline (default: %(default)s)",
+    )
+    command.add_argument("--quick", action="store_true", help=f"use {QUICK_SEEDS} seeds instead of {SEEDS}")
+    command.add_argument("--pictures", type=_folder, help="folder for three figures (requires matplotlib)")
+    command.add_argument("--seed", type=_seed, default=0, help="the first seed (default: 0)")
+    command.set_defaults(run=lambda o: lesson(o.out, o.seed, o.quick, o.pictures))
+    options = parser.parse_args(arguments)
+    if hasattr(sys.stdout, "reconfigure"):  # the terminal's encoding may lack characters of a path
+        sys.stdout.reconfigure(errors="backslashreplace")
+    warnings.filterwarnings("ignore", message="Stochastic Optimizer: Maximum iterations")
+    try:
+        options.run(options)
+    except KeyboardInterrupt:
+        sys.exit("\nInterrupted. Files that were not reported as written are unchanged.")
+    except BrokenPipeError:  # the reader closed the pipe, as `head` does; the page is written
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        sys.exit(f"A file could not be written: {error}")

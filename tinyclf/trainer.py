@@ -1,0 +1,319 @@
+"""The fit loop: search for the best epoch, keep its weights, refit on all rows, calibrate."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any, NamedTuple
+
+from sklearn.exceptions import ConvergenceWarning
+
+from .arrays import ROW_BLOCK, Array
+from .calibration import Calibration, best_shrinkage, prior_logits
+from .callback_context import CallbackContext
+from .dataset import Dataset
+from .errors import DivergenceError
+from .fit_state import FitState, random_streams
+from .history import Measured
+from .lbfgs import minimize
+from .plan import FitPlan
+from .schedules import inverse_scaling, lowered
+from .threads import limit_blas
+from .training import Epoch, train
+from .validation import Validation, hold_out
+
+
+class Outcome(NamedTuple):
+    """How a fit ended.
+
+    Attributes
+    ----------
+    rows : ndarray of int
+        The rows that the model was trained on; none if the fit was finished before.
+    converged : bool
+        Whether training stopped by itself.
+    warnings : list of Warning
+        What the user is to be warned of.
+    """
+
+    rows: Array
+    converged: bool
+    warnings: list[Warning]
+
+
+class Trainer:
+    """Trains the network of a state on data, as a plan says.
+
+    Parameters
+    ----------
+    plan : FitPlan
+    data : Dataset
+    state : FitState
+        Changed by the training.
+    estimator : TinyClassifier
+        Passed to scorers and callbacks; it predicts by the same state.
+
+    Attributes
+    ----------
+    inputs : Rows
+        The rows of the data as the network reads them, scaled once.
+    search_rows : ndarray of int
+        The rows that are not held out.
+    """
+
+    def __init__(self, plan: FitPlan, data: Dataset, state: FitState, estimator: Any) -> None:
+        self.plan, self.data, self.state, self.estimator = plan, data, state, estimator
+        self.loss_targets = data.loss_targets(plan.loss, plan.n_outputs)
+        self.prior: Array | None = None
+        if plan.calibrate:
+            self.prior = prior_logits(plan.loss, self.loss_targets, data.loss_weight, plan.n_outputs)
+        self.search_rows, held = hold_out(data, plan, random_streams(state.seed)["hold_out"])
+        validation = data.take(held) if len(held) else data.validation
+        self.validation = (
+            None if validation is None else Validation(validation, plan, state.scaling, self.prior)
+        )
+        sparse = plan.layers[0].reads_sparse
+        self.inputs = data.inputs(state.scaling, plan.rows_dtype, sparse)
+        if plan.rows_dtype != plan.dtype:
+            data.inputs(state.scaling, plan.dtype, sparse)  # names what the network's type cannot hold
+
+    # --- the phases of a fit ------------------------------------------------------------------------------
+
+    def run(self, callbacks: CallbackContext, *, first_fit: bool) -> Outcome:
+        """Train until training has stopped to improve or the budget is used up, and finish the model.
+
+        Parameters
+        ----------
+        callbacks : CallbackContext
+        first_fit : bool
+            Whether Ctrl-C before the end of the first epoch ends the training; if not, it is passed on, and the
+            earlier model stays.
+        """
+        with self.limited_blas():
+            return self._run(callbacks, first_fit)
+
+    def _run(self, callbacks: CallbackContext, first_fit: bool) -> Outcome:
+        state, plan = self.state, self.plan
+        if state.finished:
+            self._print("This fit was finished before; the saved model is used.")
+            callbacks.fit_ends()
+            return Outcome(self.data.rows[:0], True, [])
+        if state.history.n_iter:
+            self._print(f"Continuing after {state.history.n_iter} epochs.")
+        rows, complete = self.data.rows if plan.refit else self.search_rows, True
+        callbacks.training_begins(state.history.n_iter)
+        if not state.stopped:
+            callbacks.epoch_begins()
+        try:
+            converged, found = self._search(callbacks)
+        except KeyboardInterrupt:
+            if state.history.n_iter == 0 and not first_fit:
+                raise
+            rows, complete, converged, found = self.search_rows, False, False, [self._interrupted()]
+        self._keep_best_weights()
+        callbacks.training_ends()
+        shrinkage = 1.0 if self.validation is None else self.validation.shrinkage(state)
+        if plan.refit and complete:
+            try:
+                self._refit()
+            except KeyboardInterrupt:
+                rows, complete, converged, found = self.search_rows, False, False, [self._interrupted()]
+        self._calibrate(shrinkage)
+        state.finish(complete=complete)
+        callbacks.fit_ends()
+        return Outcome(rows, converged, found)
+
+    def run_partial(self) -> Outcome:
+        """Train for one epoch."""
+        with self.limited_blas():
+            for epoch in self._epochs(self.search_rows, self.plan.batch_size):
+                self._after_epoch(epoch)
+        self.state.finished = True
+        return Outcome(self.search_rows, False, self._clipped())
+
+    def _search(self, callbacks: CallbackContext) -> tuple[bool, list[Warning]]:
+        """Train on the rows that are not held out; return whether it converged, and warnings."""
+
+        def after(epoch: Epoch) -> bool:
+            self._after_epoch(epoch)
+            if callbacks.epoch_ends():
+                self.state.stopped = True
+                callbacks.training_is_stopped()
+            if not self.state.stopped:
+                callbacks.epoch_begins()
+            return self.state.stopped
+
+        if self.plan.solver == "lbfgs":
+            return self._minimize(after)
+        state, plan = self.state, self.plan
+        if not state.stopped:
+            for epoch in self._epochs(self.search_rows, plan.batch_size, done=state.history.n_iter):
+                if after(epoch):
+                    break
+        if state.stopped or plan.ends_by_schedule:
+            return state.stopped, self._clipped()
+        reached = f"Stochastic Optimizer: Maximum iterations ({plan.max_iter}) reached"
+        return False, [_not_converged(reached, "max_iter or learning_rate_init"), *self._clipped()]
+
+    def _minimize(self, after: Callable[[Epoch], bool]) -> tuple[bool, list[Warning]]:
+        """Train by L-BFGS; return whether it converged, and warnings."""
+        plan, state = self.plan, self.state
+        with self._remedies():
+            ending = minimize(
+                state.network,
+                after=after,
+                max_iter=plan.max_iter,
+                max_fun=plan.max_fun,
+                tol=plan.tol,
+                **self._problem(self.search_rows),
+            )
+        if state.history.n_iter == 0:  # it started at a minimum
+            state.history.record_last(ending.loss, self._measure())
+        if ending.converged or state.stopped:
+            return True, []
+        reason = f"lbfgs stopped with {ending.reason!r}"
+        return False, [_not_converged(reason, "max_iter or max_fun")]
+
+    def _keep_best_weights(self) -> None:
+        """Take the weights of the best epoch, if a validation set has shown which one that is."""
+        state = self.state
+        if state.best.theta is not None:
+            state.network.theta = state.best.theta
+            state.history.best_epoch = state.best.epoch
+
+    def _refit(self) -> None:
+        """Train from the start on all rows, for as many epochs as were best."""
+        state, history = self.state, self.state.history
+        assert state.initial is not None
+        searched = state.training.snapshot()
+        earlier = len(history.loss_curve) - history.n_iter
+        best = history.n_iter if history.best_epoch is None else history.best_epoch - earlier
+        self._print(f"Training from the start on all {len(self.data.rows)} rows, for {best} epochs.")
+        state.training.restore(state.initial)
+        try:
+            epochs = self._epochs(self.data.rows, self.plan.refit_batch_size)
+            for scale in history.learning_rate_scales[:best]:
+                state.training.scale = scale
+                next(epochs)
+        except KeyboardInterrupt:
+            state.training.restore(searched)
+            raise
+
+    def _calibrate(self, shrinkage: float) -> None:
+        """Calibrate the logits; on the training rows the model is never worse than the class frequencies."""
+        state, plan = self.state, self.plan
+        if self.prior is None:
+            return
+        z, w = state.network.logits(self.inputs), self.data.relative_weight
+        shrinkage, _ = best_shrinkage(
+            z, self.loss_targets, w, plan.loss, self.prior, least=0.0, most=shrinkage
+        )
+        if shrinkage < 1.0:
+            state.calibration = Calibration(float(shrinkage), self.prior)
+            self._print(f"Calibrated: logits are shrunk by {shrinkage:.3g} toward the class frequencies.")
+
+    def limited_blas(self) -> AbstractContextManager[None]:
+        """Return a context in which BLAS has one thread if all matrix products of the fit are small.
+
+        Validation, scorers and callbacks run in it, too.
+        """
+        n, plan = len(self.data.rows), self.plan
+        rows = ROW_BLOCK if plan.solver == "lbfgs" else plan.refit_batch_size
+        return limit_blas(min(rows, n) * self.state.network.largest_product)
+
+    # --- the parts of a phase -----------------------------------------------------------------------------
+
+    def _epochs(self, rows: Array, batch_size: int, done: int = 0) -> Iterator[Epoch]:
+        """Train on these rows, an epoch at a time; so many epochs are done already."""
+        plan = self.plan
+        epochs = train(
+            self.state.network,
+            epochs=plan.max_iter,
+            batch_size=batch_size,
+            done=done,
+            schedule=plan.schedule,
+            max_grad_norm=plan.max_grad_norm,
+            shuffle=plan.shuffle,
+            state=self.state.training,
+            **self._problem(rows),
+        )
+        with self._remedies():
+            yield from epochs
+
+    @contextmanager
+    def _remedies(self) -> Iterator[None]:
+        """Let an error of divergence not recommend to scale the features if they are scaled."""
+        try:
+            yield
+        except DivergenceError as error:
+            raise DivergenceError(**{**vars(error), "scaled": self.state.scaling is not None}) from None
+
+    def _problem(self, rows: Array) -> dict[str, Any]:
+        return {
+            "X": self.inputs,
+            "y": self.data.labels.for_loss(self.data.targets, self.plan.n_outputs),
+            "rows": rows,
+            "sample_weight": self.data.loss_weight,
+            "loss": self.plan.loss,
+            "alpha": self.plan.alpha,
+        }
+
+    def _measure(self) -> Measured:
+        """Return loss and score of the validation set, if it is measured after each epoch."""
+        if self.validation is None or not self.plan.monitor:
+            return None
+        return self.validation.measure(self.estimator, self.state)
+
+    def _after_epoch(self, epoch: Epoch) -> None:
+        """Record an epoch or iteration, and stop or lower the learning rate if training does not improve."""
+        state, plan, history = self.state, self.plan, self.state.history
+        measured = self._measure()  # an interrupt in it leaves the history as it was
+        history.record(epoch, measured, state.training.scale)
+        self._print(f"Iteration {history.n_iter}, loss = {epoch.loss:.8f}")
+        if measured is not None:
+            self._print(f"Validation score: {measured[1]:f}")
+            state.best.record(measured[1], state.network.theta, len(history.loss_curve))
+        if plan.learning_rate_rule == "invscaling":
+            state.training.scale = inverse_scaling(history.n_samples_seen, plan.power_t)
+        assert state.patience is not None
+        by_score = measured is not None and plan.early_stopping
+        if state.patience.exceeded(-measured[1] if by_score else epoch.loss):  # type: ignore[index]
+            self._stop_or_slow_down("Validation score" if by_score else "Training loss")
+
+    def _stop_or_slow_down(self, what: str) -> None:
+        """Stop, or lower an adaptive learning rate."""
+        state, plan = self.state, self.plan
+        reason = (
+            f"{what} did not improve more than tol={plan.tol:f} for {plan.n_iter_no_change} "
+            "consecutive epochs."
+        )
+        adaptive, rate = plan.learning_rate_rule == "adaptive", plan.optimizer.learning_rate
+        scale = lowered(state.training.scale, rate) if adaptive else None
+        if scale is None:
+            state.stopped = True
+            self._print(f"{reason} Learning rate too small. Stopping." if adaptive else f"{reason} Stopping.")
+            return
+        state.training.scale = scale
+        state.patience.epochs_without_improvement = 0  # type: ignore[union-attr]
+        self._print(f"{reason} Setting learning rate to {rate * scale:f}")
+
+    def _interrupted(self) -> Warning:
+        n = self.state.history.n_iter
+        return UserWarning(
+            f"Training interrupted by user after {n} epochs; the model keeps what it has learned."
+        )
+
+    def _clipped(self) -> list[Warning]:
+        text = self.plan.batch_size_warning
+        return [] if text is None else [UserWarning(text)]
+
+    def _print(self, text: str) -> None:
+        if self.plan.verbose:
+            print(text)
+
+
+def _not_converged(what: str, remedy: str) -> Warning:
+    warning: Warning = ConvergenceWarning(
+        f"{what} and the optimization hasn't converged yet. Increase {remedy}, or scale the features."
+    )
+    return warning
