@@ -15,7 +15,8 @@ import numpy as np  # noqa: E402
 from sklearn.callback import ScoringMonitor  # noqa: E402
 from sklearn.datasets import load_digits  # noqa: E402
 
-from tinyclf import SKLEARN_DEFAULTS, TinyClassifier, classifier, use_fast  # noqa: E402
+from tinyclf import SKLEARN_DEFAULTS, TinyClassifier, use_fast
+from tinyclf.estimator import classifier  # noqa: E402
 
 
 class NoContext:

@@ -15,7 +15,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPClassifier, _multilayer_perceptron
 
 from tinyclf import SKLEARN_DEFAULTS, TinyClassifier, use_fast
-from tinyclf.objective import Objective
+from tinyclf.nn.objective import Objective
 
 Run = Callable[[], float]
 RATE, BETA_1, BETA_2, EPSILON = 1e-3, 0.9, 0.999, 1e-8

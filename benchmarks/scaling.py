@@ -18,17 +18,8 @@ from sklearn.datasets import load_digits  # noqa: E402
 from sklearn.exceptions import ConvergenceWarning  # noqa: E402
 from sklearn.neural_network import MLPClassifier  # noqa: E402
 
-from tinyclf import (  # noqa: E402
-    SKLEARN_DEFAULTS,
-    Adam,
-    Dense,
-    Network,
-    ReLU,
-    TinyClassifier,
-    optimizers,
-    train,
-    use_fast,
-)
+from tinyclf import SKLEARN_DEFAULTS, Adam, Dense, Network, ReLU, TinyClassifier, train, use_fast  # noqa: E402
+from tinyclf.nn import optimizers  # noqa: E402
 
 PARAMETERS = {"batch_size": 200, "tol": 0.0, "early_stopping": False, "random_state": 0}
 

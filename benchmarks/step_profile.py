@@ -16,7 +16,16 @@ pin_to_one_core()
 
 import peers  # noqa: E402
 
-from tinyclf import layers, losses, network, objective, optimizers, rows, training, use_fast  # noqa: E402
+from tinyclf import use_fast
+from tinyclf.nn import batches as rows
+from tinyclf.nn import (
+    layers,
+    losses,
+    network,
+    objective,
+    optimizers,
+    training,  # noqa: E402
+)
 
 GROUPS = [
     {

@@ -19,7 +19,7 @@ with app.setup(hide_code=True):
     from matplotlib.figure import Figure
 
     from tinyclf import SGD, Adam, Loss, cross_entropy, cross_entropy_grad
-    from tinyclf.schedules import constant, linear
+    from tinyclf.nn.schedules import constant, linear
     from tinyclf.teaching import arithmetic, experiments, naive_losses
 
     # Color, dashes, mark and width of the line of each loss. Losses differ in more than the color.

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from sklearn.exceptions import ConvergenceWarning, DataConversionWarning, NotFittedError
 
 from tinyclf import TinyClassifier, TrainingWarning
-from tinyclf.targets import LabelSets
+from tinyclf.estimator.targets import LabelSets
 
 MORE = settings(max_examples=max(200, settings().max_examples))  # of what is quick
 

@@ -28,7 +28,7 @@ from tinyclf import (
     Tanh,
     TinyClassifier,
 )
-from tinyclf.schedules import cosine
+from tinyclf.nn.schedules import cosine
 
 IRIS, SPECIES = load_iris(return_X_y=True)
 TWO = SPECIES[:100]

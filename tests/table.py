@@ -23,7 +23,7 @@ from tinyclf import (
     Tanh,
     softmax,
 )
-from tinyclf.initializers import he_normal
+from tinyclf.nn.initializers import he_normal
 from tinyclf.teaching.naive_losses import LOSSES as OF_THE_LESSON
 
 PLAIN = {

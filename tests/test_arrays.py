@@ -5,7 +5,7 @@ import pickle
 import numpy as np
 import pytest
 
-from tinyclf.arrays import Buffer, ViewList, Views, all_finite
+from tinyclf.nn.arrays import Buffer, ViewList, Views, all_finite
 
 
 def test_assignment_writes_into_the_array():

@@ -8,13 +8,8 @@ from sklearn.datasets import load_breast_cancer, load_iris
 from sklearn.metrics import log_loss
 from table import PLAIN, Brier
 
-from tinyclf import (
-    CollapseWarning,
-    SigmoidCrossEntropy,
-    SoftmaxCrossEntropy,
-    TinyClassifier,
-)
-from tinyclf.calibration import Calibration, best_shrinkage, prior_logits
+from tinyclf import CollapseWarning, SigmoidCrossEntropy, SoftmaxCrossEntropy, TinyClassifier
+from tinyclf.estimator.calibration import Calibration, best_shrinkage, prior_logits
 
 RNG = np.random.default_rng(0)
 IRIS, SPECIES = load_iris(return_X_y=True)

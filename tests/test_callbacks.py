@@ -17,7 +17,8 @@ from sklearn.preprocessing import StandardScaler
 from table import PLAIN
 from test_classifier import Interrupts
 
-from tinyclf import Checkpoint, DivergenceError, TinyClassifier, callback_context, load
+from tinyclf import Checkpoint, DivergenceError, TinyClassifier, load
+from tinyclf.estimator import callback_context
 from tinyclf.persistence import archive
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")

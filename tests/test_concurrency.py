@@ -23,11 +23,12 @@ from test_threads import blas, two_threads  # noqa: F401  (a fixture)
 from threadpoolctl import threadpool_limits
 
 import tinyclf
-from tinyclf import SGD, DivergenceError, SoftmaxCrossEntropy, TinyClassifier, threads
+from tinyclf import SGD, DivergenceError, SoftmaxCrossEntropy, TinyClassifier
+from tinyclf.nn import threads
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
-    pytest.mark.filterwarnings("ignore::tinyclf.errors.TrainingWarning"),
+    pytest.mark.filterwarnings("ignore::tinyclf.nn.errors.TrainingWarning"),
 ]
 
 DIGITS, LABELS = load_digits(return_X_y=True)

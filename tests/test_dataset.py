@@ -9,7 +9,7 @@ import pytest
 import scipy.sparse
 
 from tinyclf import Network, TinyClassifier
-from tinyclf.layers import Dense
+from tinyclf.nn.layers import Dense
 
 X = np.random.default_rng(0).normal(size=(12, 3))
 Y = np.arange(12) % 3

@@ -29,14 +29,14 @@ from tinyclf import (
     SoftmaxCrossEntropy,
     Tanh,
     TinyClassifier,
-    threads,
     train,
 )
-from tinyclf.schedules import constant, cosine, flat_cosine
+from tinyclf.nn import threads
+from tinyclf.nn.schedules import constant, cosine, flat_cosine
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
-    pytest.mark.filterwarnings("ignore::tinyclf.errors.TrainingWarning"),
+    pytest.mark.filterwarnings("ignore::tinyclf.nn.errors.TrainingWarning"),
 ]
 
 DIGITS, LABELS = load_digits(return_X_y=True)

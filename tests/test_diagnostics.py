@@ -33,11 +33,11 @@ from tinyclf import (
     TinyClassifier,
     TrainingWarning,
 )
-from tinyclf.dataset import Dataset
-from tinyclf.diagnostics import TrainingRows, has_settled, nothing_learned
-from tinyclf.fit_state import FitState
-from tinyclf.plan import FitPlan
-from tinyclf.targets import Labels, LabelSets, Probabilities
+from tinyclf.estimator.dataset import Dataset
+from tinyclf.estimator.diagnostics import TrainingRows, has_settled, nothing_learned
+from tinyclf.estimator.plan import FitPlan
+from tinyclf.estimator.state import FitState
+from tinyclf.estimator.targets import Labels, LabelSets, Probabilities
 
 DIGITS, LABELS = load_digits(return_X_y=True)
 IRIS, SPECIES = load_iris(return_X_y=True)
@@ -164,7 +164,7 @@ def test_an_interrupted_diagnosis_costs_no_model(monkeypatch):
     def interrupts(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("tinyclf.classifier.diagnose", interrupts)
+    monkeypatch.setattr("tinyclf.estimator.classifier.diagnose", interrupts)
     model = TinyClassifier(5, max_iter=300, random_state=0)
     with pytest.raises(KeyboardInterrupt):
         model.fit(IRIS, SPECIES)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.neural_network import MLPClassifier
 
-from tinyclf.early_stopping import BestWeights, Patience
+from tinyclf.estimator.early_stopping import BestWeights, Patience
 
 
 @pytest.mark.parametrize("patience", [1, 2, 5])

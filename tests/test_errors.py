@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tinyclf import DivergenceError
-from tinyclf.errors import check_interval, whole_number
+from tinyclf.nn.errors import check_interval, whole_number
 
 NAN = float("nan")
 NUMBERS = {

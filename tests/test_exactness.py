@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 from ulps import LIMITS, softmax_truth, ulp_error
 
 from tinyclf import functional as F
-from tinyclf._logsumexp import row_sums
-from tinyclf.layers import Dense
-from tinyclf.losses import SigmoidCrossEntropy, SoftmaxCrossEntropy
-from tinyclf.network import Network
+from tinyclf.nn.layers import Dense
+from tinyclf.nn.logsumexp import row_sums
+from tinyclf.nn.losses import SigmoidCrossEntropy, SoftmaxCrossEntropy
+from tinyclf.nn.network import Network
 
 DTYPES = ["float16", "float32", "float64"]
 SHAPES_OF_LOGITS = [

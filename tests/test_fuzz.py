@@ -24,10 +24,11 @@ from matplotlib.figure import Figure
 from persisted import Crash, Ends, data_of, json_member, members_of, npy, quick, sealed, shown, zipped
 from sklearn.base import clone
 
-from tinyclf import ArchiveError, Checkpoint, LossCurveDisplay, TinyClassifier, model_file
+from tinyclf import ArchiveError, Checkpoint, LossCurveDisplay, TinyClassifier
+from tinyclf.estimator import model_file
+from tinyclf.estimator.targets import LabelSets
 from tinyclf.persistence import Registry, encode
 from tinyclf.persistence.archive import read_archive
-from tinyclf.targets import LabelSets
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # nonsense may be warned of
 

@@ -30,11 +30,10 @@ from tinyclf import (
     SigmoidCrossEntropy,
     SoftmaxCrossEntropy,
     TinyClassifier,
-    _loops,
-    kernels,
     train,
 )
-from tinyclf.objective import Objective
+from tinyclf.nn import _loops, kernels
+from tinyclf.nn.objective import Objective
 
 LOSSES = [SoftmaxCrossEntropy(), SigmoidCrossEntropy()]
 
@@ -278,7 +277,7 @@ def test_without_numba_nothing_but_speed_is_missing(monkeypatch):
 SCRIPT = """
 import sys, tinyclf
 list(tinyclf.train(tinyclf.Network([tinyclf.Dense(2)], 1), [[1.0], [2.0]], [0, 1], epochs=1))
-print("numba" in sys.modules, bool(tinyclf.kernels._compiled))
+print("numba" in sys.modules, bool(tinyclf.nn.kernels._compiled))
 """
 
 
@@ -397,7 +396,8 @@ def fit_once():
 FORK = """
 import os, sys, threading, time
 import tinyclf
-from tinyclf import Adam, Dense, Network, kernels, train
+from tinyclf import Adam, Dense, Network, train
+from tinyclf.nn import kernels
 
 def fit():
     network = Network([Dense(2)], 1, seed=0)

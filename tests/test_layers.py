@@ -9,8 +9,8 @@ from table import LAYERS, Swish
 
 from tinyclf import Dense, Dropout, Identity, Layer, Logistic, Network, ReLU, Tanh
 from tinyclf.gradcheck import check_layer
-from tinyclf.initializers import glorot_uniform, glorot_uniform_logistic, he_normal
-from tinyclf.layers import ACTIVATIONS, _fill_with_random_bits
+from tinyclf.nn.initializers import glorot_uniform, glorot_uniform_logistic, he_normal
+from tinyclf.nn.layers import ACTIVATIONS, _fill_with_random_bits
 
 parametrized = pytest.mark.parametrize("layer", LAYERS, ids=repr)
 

@@ -23,8 +23,8 @@ from tinyclf import (
     TinyClassifier,
     softmax,
 )
-from tinyclf import lbfgs as module
-from tinyclf.lbfgs import minimize
+from tinyclf.nn import lbfgs as module
+from tinyclf.nn.lbfgs import minimize
 
 X, SPECIES = load_iris(return_X_y=True)
 X = StandardScaler().fit_transform(X)
@@ -42,7 +42,14 @@ def test_value_and_gradient_do_not_depend_on_the_blocks(monkeypatch, block, w):
     network = Network([Dense(5), Tanh(), Dense(3)], 4, dtype="float64", seed=0)
     monkeypatch.setattr(module, "ROW_BLOCK", block)
     objective = module.as_objective(
-        network, X, SPECIES, loss=SoftmaxCrossEntropy(), rows=None, sample_weight=w, alpha=0.7, batch_size=block
+        network,
+        X,
+        SPECIES,
+        loss=SoftmaxCrossEntropy(),
+        rows=None,
+        sample_weight=w,
+        alpha=0.7,
+        batch_size=block,
     )
     value, gradient = module._Sum(network, objective)(network.theta.copy())
     theirs = MLPClassifier(5, "tanh", solver="lbfgs", alpha=0.7, max_iter=1)

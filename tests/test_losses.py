@@ -6,10 +6,10 @@ from table import LOSSES, n_classes
 from ulps import ulp_error
 
 from tinyclf import Loss, SigmoidCrossEntropy, SoftmaxCrossEntropy, cross_entropy, cross_entropy_grad
-from tinyclf.arrays import Views
 from tinyclf.gradcheck import check_loss
-from tinyclf.layers import Dense
-from tinyclf.network import Network
+from tinyclf.nn.arrays import Views
+from tinyclf.nn.layers import Dense
+from tinyclf.nn.network import Network
 
 parametrized = pytest.mark.parametrize("loss", LOSSES, ids=repr)
 

@@ -32,9 +32,9 @@ from tinyclf import (
     TinyClassifier,
     TrainingWarning,
 )
-from tinyclf.dataset import Dataset
-from tinyclf.diagnostics import TrainingRows
-from tinyclf.targets import Labels
+from tinyclf.estimator.dataset import Dataset
+from tinyclf.estimator.diagnostics import TrainingRows
+from tinyclf.estimator.targets import Labels
 
 # Fits that stop early are not the subject, but where they are.
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")

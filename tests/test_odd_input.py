@@ -21,7 +21,7 @@ from sklearn.datasets import load_iris
 from sklearn.exceptions import NotFittedError
 
 from tinyclf import SGD, Adam, Dropout, SoftmaxCrossEntropy, Tanh, TinyClassifier, load
-from tinyclf.targets import Labels
+from tinyclf.estimator.targets import Labels
 
 N = 12
 X0 = np.random.default_rng(0).normal(size=(5, COLUMNS))

@@ -33,7 +33,7 @@ from tinyclf import (
     TinyClassifier,
     to_onnx,
 )
-from tinyclf.layers import ACTIVATIONS
+from tinyclf.nn.layers import ACTIVATIONS
 
 onnx = pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")
@@ -132,7 +132,9 @@ def test_the_graph_agrees_for_each_kind_of_labels_loss_and_network(parameters, y
 
 
 @pytest.mark.parametrize("loss", [loss for loss in LOSSES if type(loss) in KNOWN_LOSSES])
-@pytest.mark.parametrize("layer", [layer for layer in LAYERS if type(layer).__module__ == "tinyclf.layers"])
+@pytest.mark.parametrize(
+    "layer", [layer for layer in LAYERS if type(layer).__module__ == "tinyclf.nn.layers"]
+)
 def test_all_layers_and_losses_of_the_package_are_known(layer, loss):
     fitted = model(activation=layer, loss=loss, dtype="float64").fit(
         X, np.minimum(CODES, n_classes(loss) - 1)

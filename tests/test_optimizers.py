@@ -9,8 +9,8 @@ from sklearn.neural_network._stochastic_optimizers import AdamOptimizer, SGDOpti
 from table import OPTIMIZERS
 
 from tinyclf import SGD, Adam, AdamW, Dense, DivergenceError, Network, Optimizer, train
-from tinyclf.optimizers import OptimizerState
-from tinyclf.state import TrainState
+from tinyclf.nn.optimizers import OptimizerState
+from tinyclf.nn.state import TrainState
 
 
 @pytest.mark.parametrize(

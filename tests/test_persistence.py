@@ -50,15 +50,15 @@ from tinyclf import (
     TinyClassifier,
     __version__,
     load,
-    model_file,
 )
-from tinyclf.fit_state import FitState
+from tinyclf.estimator import model_file
+from tinyclf.estimator.state import FitState
 from tinyclf.persistence import Registry, encode, write_file
 from tinyclf.persistence.archive import read_archive, write_archive
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
-    pytest.mark.filterwarnings("ignore::tinyclf.errors.TrainingWarning"),
+    pytest.mark.filterwarnings("ignore::tinyclf.nn.errors.TrainingWarning"),
     pytest.mark.filterwarnings("ignore:The number of unique classes is greater than 50%"),
 ]
 
@@ -969,22 +969,22 @@ def test_skops_needs_to_trust_one_type_only(name):
     X, y, parameters = data_of(name)
     model = quick(**parameters).fit(X, y)
     data = skops.dumps(model)
-    assert skops.get_untrusted_types(data=data) == ["tinyclf.classifier.TinyClassifier"]
-    assert_same(skops.loads(data, trusted=["tinyclf.classifier.TinyClassifier"]), model, X)
+    assert skops.get_untrusted_types(data=data) == ["tinyclf.estimator.classifier.TinyClassifier"]
+    assert_same(skops.loads(data, trusted=["tinyclf.estimator.classifier.TinyClassifier"]), model, X)
 
 
 def test_skops_needs_to_trust_no_parameters_either():
     skops = pytest.importorskip("skops.io")
     model = quick(solver=Adam(1e-3), activation=[Tanh()]).partial_fit(IRIS, SPECIES, classes=[0, 1, 2])
     data = skops.dumps(model)
-    assert skops.get_untrusted_types(data=data) == ["tinyclf.classifier.TinyClassifier"]
+    assert skops.get_untrusted_types(data=data) == ["tinyclf.estimator.classifier.TinyClassifier"]
 
 
 def test_skops_takes_a_pipeline():
     skops = pytest.importorskip("skops.io")
     pipeline = make_pipeline(StandardScaler(), quick()).fit(IRIS, SPECIES)
     pipeline[-1].partial_fit(IRIS, SPECIES)
-    twin = skops.loads(skops.dumps(pipeline), trusted=["tinyclf.classifier.TinyClassifier"])
+    twin = skops.loads(skops.dumps(pipeline), trusted=["tinyclf.estimator.classifier.TinyClassifier"])
     assert twin.predict_proba(IRIS).tobytes() == pipeline.predict_proba(IRIS).tobytes()
 
 

@@ -19,12 +19,13 @@ from resuming import COLUMNS, FITS, NAMES, ROWS, X, checkpoint, fit_and_tell, fi
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
 
-from tinyclf import ArchiveError, Checkpoint, TinyClassifier, load, trainer
+from tinyclf import ArchiveError, Checkpoint, TinyClassifier, load
+from tinyclf.estimator import trainer
 from tinyclf.persistence.archive import read_archive, write_archive
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
-    pytest.mark.filterwarnings("ignore::tinyclf.errors.TrainingWarning"),
+    pytest.mark.filterwarnings("ignore::tinyclf.nn.errors.TrainingWarning"),
 ]
 
 

@@ -13,7 +13,7 @@ from sklearn.preprocessing import StandardScaler
 from table import PLAIN
 
 from tinyclf import Dense, DivergenceError, Network, ReLU, TinyClassifier
-from tinyclf.scaling import ScaledRows, Scaling
+from tinyclf.estimator.scaling import ScaledRows, Scaling
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(3000, 6)) * [1.0, 1e3, 1e-3, 1.0, 0.0, 1.0] + [0.0, 1e6, 0.0, -7.0, 0.1, 1e8]

@@ -5,8 +5,8 @@ import pytest
 from sklearn.neural_network._stochastic_optimizers import SGDOptimizer
 
 from tinyclf import SGD, Dense, Network, train
-from tinyclf.schedules import constant, cosine, flat_cosine, inverse_scaling, linear, lowered
-from tinyclf.state import TrainState
+from tinyclf.nn.schedules import constant, cosine, flat_cosine, inverse_scaling, linear, lowered
+from tinyclf.nn.state import TrainState
 
 
 def test_schedules_are_their_formulas():

@@ -7,7 +7,7 @@ import pytest
 import scipy.sparse
 
 from tinyclf import SigmoidCrossEntropy, SoftmaxCrossEntropy
-from tinyclf.targets import (
+from tinyclf.estimator.targets import (
     Labels,
     LabelSets,
     Probabilities,

@@ -13,13 +13,14 @@ import threadpoolctl
 from sklearn.datasets import load_iris
 from threadpoolctl import ThreadpoolController, threadpool_info, threadpool_limits
 
-from tinyclf import Dense, Identity, Network, SoftmaxCrossEntropy, TinyClassifier, threads, train
-from tinyclf.lbfgs import minimize
-from tinyclf.threads import LARGE, limit_blas
+from tinyclf import Dense, Identity, Network, SoftmaxCrossEntropy, TinyClassifier, train
+from tinyclf.nn import threads
+from tinyclf.nn.lbfgs import minimize
+from tinyclf.nn.threads import LARGE, limit_blas
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
-    pytest.mark.filterwarnings("ignore::tinyclf.errors.TrainingWarning"),
+    pytest.mark.filterwarnings("ignore::tinyclf.nn.errors.TrainingWarning"),
 ]
 
 
@@ -220,15 +221,15 @@ def test_a_library_that_is_loaded_later_is_found():
     # The core comes without SciPy, which has a BLAS library of its own.
     code = """
 import sys, numpy as np
-import tinyclf, tinyclf.threads
+import tinyclf, tinyclf.nn.threads
 from threadpoolctl import ThreadpoolController, threadpool_info
-with tinyclf.threads.limit_blas(0): pass
+with tinyclf.nn.threads.limit_blas(0): pass
 assert "scipy" not in sys.modules
 import scipy.linalg
 ThreadpoolController().limit(limits=2, user_api="blas")
-with tinyclf.threads.limit_blas(0):
+with tinyclf.nn.threads.limit_blas(0):
     print({x["num_threads"] for x in threadpool_info() if x["user_api"] == "blas"})
-print(tinyclf.threads._libraries.cache_info().misses)
+print(tinyclf.nn.threads._libraries.cache_info().misses)
 """
     assert run(code, TINYCLF_FAST="0") == "{1}\n2\n"
 

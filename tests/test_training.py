@@ -26,15 +26,15 @@ from tinyclf import (
     SoftmaxCrossEntropy,
     Tanh,
     TinyClassifier,
-    optimizers,
     softmax,
     train,
 )
-from tinyclf.objective import as_objective
-from tinyclf.schedules import linear
-from tinyclf.state import TrainState
+from tinyclf.nn import optimizers
+from tinyclf.nn.objective import as_objective
+from tinyclf.nn.schedules import linear
+from tinyclf.nn.state import TrainState
+from tinyclf.nn.training import euclidean_norm
 from tinyclf.teaching import NaiveSoftmaxCrossEntropy
-from tinyclf.training import euclidean_norm
 
 DIGITS, LABELS = load_digits(return_X_y=True)
 ACTIVATIONS = {"relu": ReLU(), "tanh": Tanh(), "logistic": Logistic()}

@@ -15,11 +15,12 @@ from sklearn.preprocessing import StandardScaler
 from table import PLAIN
 from test_classifier import Interrupts
 
-from tinyclf import SGD, TinyClassifier, validation
-from tinyclf.dataset import Dataset
-from tinyclf.early_stopping import BestWeights
-from tinyclf.plan import ENOUGH_ROWS, FitPlan, is_a_toy, n_held_evenly
-from tinyclf.targets import Labels
+from tinyclf import SGD, TinyClassifier
+from tinyclf.estimator import validation
+from tinyclf.estimator.dataset import Dataset
+from tinyclf.estimator.early_stopping import BestWeights
+from tinyclf.estimator.plan import ENOUGH_ROWS, FitPlan, is_a_toy, n_held_evenly
+from tinyclf.estimator.targets import Labels
 
 # The subject is what is measured, not whether a few epochs are enough.
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")

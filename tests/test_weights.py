@@ -10,10 +10,10 @@ from sklearn.utils.class_weight import compute_class_weight, compute_sample_weig
 from table import PLAIN
 
 from tinyclf import DivergenceWarning, SoftmaxCrossEntropy, TinyClassifier
-from tinyclf.dataset import Dataset
-from tinyclf.plan import FitPlan
-from tinyclf.targets import Labels, LabelSets, Probabilities
-from tinyclf.validation import hold_out
+from tinyclf.estimator.dataset import Dataset
+from tinyclf.estimator.plan import FitPlan
+from tinyclf.estimator.targets import Labels, LabelSets, Probabilities
+from tinyclf.estimator.validation import hold_out
 
 # The subject is where weights go, not whether a few epochs are enough.
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")

@@ -13,13 +13,13 @@ from typing import Any
 
 import joblib
 
-from . import model_file
-from .callback_context import fit_of, is_epoch
-from .classifier import TinyClassifier
-from .dataset import Dataset
-from .early_stopping import BestWeights
-from .errors import whole_number
-from .fit_state import FitState
+from .estimator import model_file
+from .estimator.callback_context import fit_of, is_epoch
+from .estimator.classifier import TinyClassifier
+from .estimator.dataset import Dataset
+from .estimator.early_stopping import BestWeights
+from .estimator.state import FitState
+from .nn.errors import whole_number
 from .persistence import Registry, check_target, encode
 
 

@@ -15,9 +15,9 @@ from sklearn.utils._optional_dependencies import check_matplotlib_support
 from sklearn.utils.multiclass import unique_labels
 from sklearn.utils.validation import check_is_fitted
 
-from .arrays import Array
-from .rows import as_weights
-from .targets import check_sums
+from .estimator.targets import check_sums
+from .nn.arrays import Array
+from .nn.batches import as_weights
 
 BLUE, VERMILION = "#0072B2", "#D55E00"  # from the color-blind safe palette of Okabe and Ito
 INK, BAR = "#555555", "#E3E3E3"

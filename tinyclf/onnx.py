@@ -20,13 +20,13 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
 from ._version import __version__
-from .arrays import Array
-from .classifier import TinyClassifier
-from .dataset import read_features
-from .fit_state import FitState
-from .layers import Dense, Dropout, Identity, Layer, Logistic, ReLU, Tanh
-from .losses import Loss, SigmoidCrossEntropy, SoftmaxCrossEntropy
-from .targets import LabelSets
+from .estimator.classifier import TinyClassifier
+from .estimator.dataset import read_features
+from .estimator.state import FitState
+from .estimator.targets import LabelSets
+from .nn.arrays import Array
+from .nn.layers import Dense, Dropout, Identity, Layer, Logistic, ReLU, Tanh
+from .nn.losses import Loss, SigmoidCrossEntropy, SoftmaxCrossEntropy
 
 if TYPE_CHECKING:
     from onnx import ModelProto

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from .._version import __version__
-from ..errors import ArchiveError
+from ..nn.errors import ArchiveError
 from .archive import Array, read_archive, reason, write_archive
 from .codec import Registry, decode, encode
 from .files import check_target, write_atomically

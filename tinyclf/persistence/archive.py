@@ -24,7 +24,7 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from ..errors import ArchiveError
+from ..nn.errors import ArchiveError
 from .files import write_atomically
 
 Array = NDArray[Any]

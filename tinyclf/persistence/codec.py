@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import ArchiveError
+from ..nn.errors import ArchiveError
 from .archive import KINDS, reason
 
 Array = NDArray[Any]

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from ..functional import cross_entropy, log_softmax, logsumexp, softmax
-from ..arrays import Array
+from ..nn.arrays import Array
+from ..nn.functional import cross_entropy, log_softmax, logsumexp, softmax
 from .naive_losses import LOSSES, evaluate
 
 VECTORS: dict[str, list[float]] = {

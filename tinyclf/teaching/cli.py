@@ -19,7 +19,7 @@ import numpy as np
 from sklearn.datasets import load_digits
 from sklearn.model_selection import StratifiedKFold
 
-from ..classifier import TinyClassifier
+from ..estimator.classifier import TinyClassifier
 from ..persistence import write_atomically
 from .experiments import UNSCALED, Outcome
 from .lesson import QUICK_SEEDS, SEEDS, THREE, Summary, measure, tables

@@ -11,15 +11,15 @@ from numpy.typing import ArrayLike, DTypeLike
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
-from ..functional import cross_entropy
-from ..initializers import he_normal
-from ..layers import Dense, ReLU
-from ..losses import Loss
-from ..network import Network
-from ..optimizers import SGD, Adam, Optimizer
-from ..schedules import Schedule, constant, linear
-from ..training import train
-from ..arrays import Array, Buffer
+from ..nn.arrays import Array, Buffer
+from ..nn.functional import cross_entropy
+from ..nn.initializers import he_normal
+from ..nn.layers import Dense, ReLU
+from ..nn.losses import Loss
+from ..nn.network import Network
+from ..nn.optimizers import SGD, Adam, Optimizer
+from ..nn.schedules import Schedule, constant, linear
+from ..nn.training import train
 from .naive_losses import LOSSES, evaluate
 
 WHITE = 16.0

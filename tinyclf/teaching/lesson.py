@@ -12,8 +12,8 @@ import sklearn
 from sklearn.metrics import log_loss
 
 from .._version import __version__
-from ..arrays import Array
-from ..functional import cross_entropy, softmax
+from ..nn.arrays import Array
+from ..nn.functional import cross_entropy, softmax
 from .arithmetic import (
     DTYPES,
     VECTORS,

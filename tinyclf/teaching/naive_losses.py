@@ -19,10 +19,10 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..arrays import Array
-from ..errors import check_interval
-from ..functional import as_logits, as_targets, cross_entropy, cross_entropy_grad, smoothed
-from ..losses import Loss, SoftmaxCrossEntropy
+from ..nn.arrays import Array
+from ..nn.errors import check_interval
+from ..nn.functional import as_logits, as_targets, cross_entropy, cross_entropy_grad, smoothed
+from ..nn.losses import Loss, SoftmaxCrossEntropy
 
 
 class _LogOfProbabilities(Loss):

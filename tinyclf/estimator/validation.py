@@ -11,12 +11,12 @@ import numpy as np
 from sklearn.metrics import get_scorer
 from sklearn.model_selection import train_test_split
 
-from .arrays import Array
+from ..nn.arrays import Array
 from .calibration import COST, LEAST, best_shrinkage
 from .dataset import Dataset, in_validation_set
-from .fit_state import FitState
 from .plan import FitPlan
 from .scaling import Scaling
+from .state import FitState
 
 Scorer = Callable[..., float]
 

@@ -9,16 +9,16 @@ from typing import Any, Self
 
 import numpy as np
 
-from .arrays import Array
+from ..nn.arrays import Array
+from ..nn.layers import Dense
+from ..nn.network import Network
+from ..nn.state import TrainState
 from .calibration import Calibration
 from .dataset import Dataset
 from .early_stopping import BestWeights, Patience
 from .history import History
-from .layers import Dense
-from .network import Network
 from .plan import FitPlan
 from .scaling import Scaling
-from .state import TrainState
 from .targets import Labels
 
 

@@ -14,9 +14,9 @@ from scipy.sparse import issparse
 from sklearn.utils import _safe_indexing, check_array, check_consistent_length, column_or_1d
 from sklearn.utils.validation import validate_data
 
-from .arrays import Array, as_array, check_not_masked
-from .losses import Loss
-from .rows import Rows, as_rows, as_weights, canonical, check_rows
+from ..nn.arrays import Array, as_array, check_not_masked
+from ..nn.batches import Rows, as_rows, as_weights, canonical, check_rows
+from ..nn.losses import Loss
 from .scaling import ScaledRows, Scaling
 from .targets import Labels, as_labels, kind_of_targets, labels_in_part
 

@@ -8,18 +8,18 @@ from typing import Any, NamedTuple
 
 from sklearn.exceptions import ConvergenceWarning
 
-from .arrays import ROW_BLOCK, Array
+from ..nn.arrays import ROW_BLOCK, Array
+from ..nn.errors import DivergenceError
+from ..nn.lbfgs import minimize
+from ..nn.schedules import inverse_scaling, lowered
+from ..nn.threads import limit_blas
+from ..nn.training import Epoch, train
 from .calibration import Calibration, best_shrinkage, prior_logits
 from .callback_context import CallbackContext
 from .dataset import Dataset
-from .errors import DivergenceError
-from .fit_state import FitState, random_streams
 from .history import Measured
-from .lbfgs import minimize
 from .plan import FitPlan
-from .schedules import inverse_scaling, lowered
-from .threads import limit_blas
-from .training import Epoch, train
+from .state import FitState, random_streams
 from .validation import Validation, hold_out
 
 

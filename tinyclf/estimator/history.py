@@ -7,7 +7,7 @@ import math
 from dataclasses import dataclass, field, fields
 from typing import Any, Self
 
-from .training import Epoch
+from ..nn.training import Epoch
 
 Measured = tuple[float, float] | None
 """Loss and score of a validation set; None without one."""

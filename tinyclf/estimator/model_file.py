@@ -9,20 +9,20 @@ from typing import Any
 
 import numpy as np
 
-from . import initializers, schedules
-from .arrays import Array
+from ..nn import initializers, schedules
+from ..nn.arrays import Array
+from ..nn.errors import ArchiveError
+from ..nn.layers import Dense, Dropout, Identity, Logistic, ReLU, Tanh
+from ..nn.losses import SigmoidCrossEntropy, SoftmaxCrossEntropy
+from ..nn.optimizers import SGD, Adam, AdamW
+from ..persistence import Registry, decode, encode, read_file, with_head, without_head, write_file
 from .calibration import Calibration
 from .early_stopping import BestWeights, Patience
-from .errors import ArchiveError
-from .fit_state import FitState
 from .history import History
-from .layers import Dense, Dropout, Identity, Logistic, ReLU, Tanh
-from .losses import SigmoidCrossEntropy, SoftmaxCrossEntropy
-from .optimizers import SGD, Adam, AdamW
-from .persistence import Registry, decode, encode, read_file, with_head, without_head, write_file
 from .plan import FitPlan
 from .plan import check_parameters as check_fits_labels
 from .scaling import Scaling
+from .state import FitState
 from .targets import Labels, LabelSets, Probabilities
 
 FORMAT, VERSION = "tinyclf.TinyClassifier", 2

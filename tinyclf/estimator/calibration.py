@@ -21,8 +21,8 @@ import numpy as np
 from numpy.typing import DTypeLike
 from scipy.optimize import brentq
 
-from .arrays import Array, Views
-from .losses import Loss
+from ..nn.arrays import Array, Views
+from ..nn.losses import Loss
 
 # Rows per block.
 _BLOCK = 1024

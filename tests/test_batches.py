@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import scipy.sparse
 
-from tinyclf.rows import as_rows, as_weights
-from tinyclf.scaling import Scaling
+from tinyclf.estimator.scaling import Scaling
+from tinyclf.nn.batches import as_rows, as_weights
 
 X = np.array([[1.0, 0.0, 2.0], [0.0, 0.0, 3.0], [4.0, 5.0, 0.0]])
 KINDS = {

@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .arrays import ROW_BLOCK, Array
+from .batches import as_rows
 from .errors import DivergenceError
 from .losses import Loss
 from .network import Network
 from .objective import Objective, as_objective
-from .rows import as_rows
 from .threads import limit_blas
 from .training import Epoch, euclidean_norm
 

@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from .arrays import Array
+from ..nn.arrays import Array
+from ..nn.errors import CollapseWarning, DivergenceWarning, FeatureScaleWarning
+from ..nn.losses import SigmoidCrossEntropy, SoftmaxCrossEntropy
 from .dataset import Dataset
-from .errors import CollapseWarning, DivergenceWarning, FeatureScaleWarning
-from .fit_state import FitState
-from .losses import SigmoidCrossEntropy, SoftmaxCrossEntropy
 from .plan import FitPlan
+from .state import FitState
 from .targets import LabelSets
 from .trainer import Outcome
 

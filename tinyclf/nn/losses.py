@@ -54,9 +54,9 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from . import functional, kernels
-from ._logsumexp import cross_entropy_rows, scratch_names
 from .arrays import ROW_BLOCK, Array, Buffer, Views
 from .errors import check_interval
+from .logsumexp import cross_entropy_rows, scratch_names
 
 
 class Loss:

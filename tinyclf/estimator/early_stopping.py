@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
-from .arrays import Array
-from .errors import check_interval
+from ..nn.arrays import Array
+from ..nn.errors import check_interval
 
 
 @dataclass

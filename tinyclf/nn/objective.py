@@ -10,10 +10,10 @@ from numpy.typing import ArrayLike
 
 from . import kernels
 from .arrays import PARAMETER_BLOCK, Array
+from .batches import Rows, as_rows, as_weights
 from .errors import check_interval
 from .losses import Loss
 from .network import Network
-from .rows import Rows, as_rows, as_weights
 
 
 class Objective:

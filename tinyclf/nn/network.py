@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from .arrays import ROW_BLOCK, Array, Views
+from .batches import Rows, UncheckedRows
 from .errors import whole_number
 from .layers import Layer
-from .rows import Rows, UncheckedRows
 from .workspace import Workspace
 
 

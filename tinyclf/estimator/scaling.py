@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from .arrays import Array, all_finite
-from .rows import (
+from ..nn.arrays import Array, all_finite
+from ..nn.batches import (
     ENTRY_BLOCK,
     CsrRows,
     DenseRows,

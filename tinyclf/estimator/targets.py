@@ -15,8 +15,8 @@ import scipy.sparse
 from numpy.typing import ArrayLike
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 
-from .arrays import Array, as_array
-from .losses import Loss
+from ..nn.arrays import Array, as_array
+from ..nn.losses import Loss
 
 ClassWeight = dict[Any, float] | list[dict[int, float]] | str | None
 

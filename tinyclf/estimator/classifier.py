@@ -20,19 +20,19 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 from sklearn.utils.metaestimators import available_if
 
+from ..nn.arrays import Array, ViewList
+from ..nn.batches import as_weights
+from ..nn.layers import ACTIVATIONS, Layer
+from ..nn.losses import LOSSES, Loss
+from ..nn.network import Network
+from ..nn.optimizers import OPTIMIZERS, Optimizer
+from ..nn.schedules import SCHEDULES, Schedule
 from . import model_file
-from .arrays import Array, ViewList
 from .callback_context import TEARDOWN_ATTRIBUTES, CallbackContext
 from .dataset import Dataset, prediction_inputs, read_targets
 from .diagnostics import diagnose
-from .fit_state import FitState
-from .layers import ACTIVATIONS, Layer
-from .losses import LOSSES, Loss
-from .network import Network
-from .optimizers import OPTIMIZERS, Optimizer
 from .plan import FitPlan, is_for_two_classes
-from .rows import as_weights
-from .schedules import SCHEDULES, Schedule
+from .state import FitState
 from .targets import ClassWeight, as_labels
 from .trainer import Trainer
 from .validation import Scorer

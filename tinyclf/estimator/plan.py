@@ -11,14 +11,14 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
+from ..nn.errors import check_interval
+from ..nn.initializers import glorot_uniform, glorot_uniform_logistic
+from ..nn.layers import ACTIVATIONS, Dense, Dropout, Layer, Logistic
+from ..nn.losses import LOSSES, Loss, SigmoidCrossEntropy, SoftmaxCrossEntropy
+from ..nn.network import Network
+from ..nn.optimizers import SGD, Adam, Optimizer
+from ..nn.schedules import SCHEDULES, Schedule, constant
 from .dataset import Dataset
-from .errors import check_interval
-from .initializers import glorot_uniform, glorot_uniform_logistic
-from .layers import ACTIVATIONS, Dense, Dropout, Layer, Logistic
-from .losses import LOSSES, Loss, SigmoidCrossEntropy, SoftmaxCrossEntropy
-from .network import Network
-from .optimizers import SGD, Adam, Optimizer
-from .schedules import SCHEDULES, Schedule, constant
 from .targets import Labels, LabelSets
 
 Activation = str | Layer | type[Layer] | Sequence[Any]

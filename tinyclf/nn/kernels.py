@@ -32,8 +32,8 @@ from typing import Any
 import numpy as np
 
 from . import _loops
-from ._logsumexp import cross_entropy_rows
 from .arrays import PARAMETER_BLOCK, Array
+from .logsumexp import cross_entropy_rows
 
 # Above this length, vectors do not fit into the cache, and Adam's ten passes over them go by blocks, which
 # do: for 2 million parameters 2.5 instead of 4.2 milliseconds. Below, blocks cost more than they save.
