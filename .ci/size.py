@@ -1,7 +1,7 @@
-"""Report the size of the package: modules, code lines and docstring lines per folder, and the change since a revision.
+"""Report modules, code lines and docstring lines per folder, and the change since a revision.
 
-Usage: python .ci/size.py [REVISION]. Without a revision it is the last tag, or the last commit before the package was
-divided into folders.
+Usage: python .ci/size.py [REVISION]. Without a revision it is the last tag, or the last commit
+before the package was divided into folders.
 """
 
 import ast
@@ -22,7 +22,11 @@ def count(source: str) -> tuple[int, int]:
     """Return the numbers of code lines and of docstring lines; blank lines and comments are neither."""
     documented: set[int] = set()
     for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
+        if (
+            isinstance(node, ast.Expr)
+            and isinstance(node.value, ast.Constant)
+            and isinstance(node.value.value, str)
+        ):
             documented.update(range(node.lineno, (node.end_lineno or node.lineno) + 1))
     lines = enumerate(source.splitlines(), 1)
     filled = {number for number, line in lines if line.strip() and not line.strip().startswith("#")}

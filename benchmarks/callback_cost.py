@@ -1,8 +1,8 @@
 """What callbacks and diagnosis cost a fit: ``python benchmarks/callback_cost.py``.
 
-A fit of digits without a callback set and with callbacks is compared with the same fit without any call of the
-callback context, and with a fit without the diagnostics at its end. The output is the ratio of the times to the fit
-without callback context. All take the same steps from the same weights.
+A fit of digits without a callback set and with callbacks is compared with the same fit without any call of
+the callback context, and with a fit without the diagnostics at its end. The output is the ratio of the times
+to the fit without callback context. All take the same steps from the same weights.
 """
 
 from timing import pin_to_one_core, side_by_side
@@ -15,7 +15,7 @@ import numpy as np  # noqa: E402
 from sklearn.callback import ScoringMonitor  # noqa: E402
 from sklearn.datasets import load_digits  # noqa: E402
 
-from tinyclf import SKLEARN_DEFAULTS, TinyClassifier, use_fast
+from tinyclf import SKLEARN_DEFAULTS, TinyClassifier, use_fast  # noqa: E402
 from tinyclf.estimator import classifier  # noqa: E402
 
 

@@ -16,20 +16,12 @@ pin_to_one_core()
 
 import peers  # noqa: E402
 
-from tinyclf import use_fast
-from tinyclf.nn import batches as rows
-from tinyclf.nn import (
-    layers,
-    losses,
-    network,
-    objective,
-    optimizers,
-    training,  # noqa: E402
-)
+from tinyclf import use_fast  # noqa: E402
+from tinyclf.nn import batches, layers, losses, network, objective, optimizers, training  # noqa: E402
 
 GROUPS = [
     {
-        "gather the batch": [(rows.DenseRows, "gather")],
+        "gather the batch": [(batches.DenseRows, "gather")],
         "forward": [(network.Network, "forward")],
         "loss and its gradient": [(losses.SoftmaxCrossEntropy, "value_and_grad")],
         "backward": [(network.Network, "backward")],

@@ -1,6 +1,6 @@
-"""Write article_vectors.json: the vectors of a well-known introduction to log-sum-exp, with their truth.
+"""Write article_vectors.json: vectors of a well-known introduction to log-sum-exp, with exact results.
 
-Run it as ``python data/make_article_vectors.py``; needs mpmath.
+Run it as ``python data/make_article_vectors.py``. It requires mpmath.
 """
 
 import json
@@ -27,7 +27,7 @@ VECTORS = {
 
 
 def truth(x):
-    """Log-sum-exp, softmax and log-softmax of x with 60 digits, as strings of 25."""
+    """Compute log-sum-exp, softmax and log-softmax of x with 60 digits; return strings of 25 digits."""
     x = [mpmath.mpf(v) for v in x]
     total = mpmath.fsum(mpmath.exp(v) for v in x)
     lse = mpmath.log(total)

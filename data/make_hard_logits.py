@@ -1,6 +1,6 @@
-"""Write hard_logits.json: softmax and its loss for logits on which simpler formulas fail, with 60 digits.
+"""Write hard_logits.json: softmax and its loss for logits on which simpler formulas fail.
 
-Run it as ``python data/make_hard_logits.py``; needs mpmath and numpy.
+Run it as ``python data/make_hard_logits.py``. It requires mpmath and NumPy.
 """
 
 import json
@@ -12,7 +12,7 @@ import numpy as np
 mpmath.mp.dps = 60
 DIGITS = 25
 
-# name: (types of the logits, logits, label, what it shows)
+# name: (dtypes of the logits, logits, label, what it tests)
 SINGLE, DOUBLE, BOTH = ("float32",), ("float64",), ("float32", "float64")
 MAX32, MAX64 = 3.4028234663852886e38, 1.7976931348623157e308
 TEN = [30.0, 1.5, -2.25, 0.5, 3.0, -7.0, 2.0, 1.0, 0.0, -1.0]
@@ -46,7 +46,7 @@ CASES = {
 
 
 def truth(x, label):
-    """Softmax, log-softmax, loss and gradient with 60 digits; -inf is exp's zero."""
+    """Compute softmax, log-softmax, loss and gradient with 60 digits; exp(-inf) is 0."""
     finite = [mpmath.mpf(v) for v in x if v != float("-inf")]
     top = max(finite)
     total = mpmath.fsum(mpmath.exp(v - top) for v in finite)

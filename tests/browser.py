@@ -1,4 +1,4 @@
-"""A headless Chromium for the tests of pages, and a page that writes down whatever goes wrong in it."""
+"""A headless Chromium for the tests of pages, and a page that records errors and requests to other hosts."""
 
 import shutil
 from contextlib import contextmanager
@@ -8,14 +8,14 @@ import pytest
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 FLAGS = [
-    "--no-sandbox",  # root in a container cannot have one
+    "--no-sandbox",  # not available to root in a container
     "--disable-gpu",
     "--disable-quic",
     "--no-first-run",
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
-    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",  # no other host exists
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",  # no other host can be resolved
 ]
 
 
@@ -38,10 +38,10 @@ def open_browser():
 
 @contextmanager
 def open_page(browser, home, **options):
-    """Yield a page, and a list that gets its console errors, its exceptions and the requests that leave home.
+    """Yield a page, and a list that collects its console errors, exceptions and requests to other hosts.
 
-    home is what the address of all other requests starts with: "file:" or "http://127.0.0.1:". The options
-    are those of ``browser.new_context``.
+    Requests whose address starts with ``home``, "file:" or "http://127.0.0.1:", are allowed. The options are
+    those of ``browser.new_context``.
     """
     complaints = []
     context = browser.new_context(**options)
@@ -50,11 +50,11 @@ def open_page(browser, home, **options):
         page.on("console", lambda m: m.type == "error" and complaints.append(f"console: {m.text}"))
         page.on("pageerror", lambda error: complaints.append(f"exception: {error}"))
 
-        def watch(request):
+        def record(request):
             if not request.url.startswith((home, "data:", "blob:", "about:")):
                 complaints.append(f"request: {request.url}")
 
-        page.on("request", watch)  # without a route, which would switch off the cache
+        page.on("request", record)  # not page.route, which disables the cache
         yield page, complaints
     finally:
         context.close()

@@ -17,6 +17,7 @@ from tinyclf import (
     Logistic,
     Loss,
     Optimizer,
+    OptimizerState,
     ReLU,
     SigmoidCrossEntropy,
     SoftmaxCrossEntropy,
@@ -106,10 +107,10 @@ class RMSprop(Optimizer):
     learning_rate: float = 1e-2
     rho: float = 0.9
 
-    def vectors(self):
-        return ("v",)
+    def init(self, theta):
+        return OptimizerState(v=np.zeros_like(theta))
 
-    def update(self, g, s, t, rate):
+    def update(self, g, s, rate):
         s.v = self.rho * s.v + (1 - self.rho) * g**2
         g *= rate / (np.sqrt(s.v) + 1e-8)
 

@@ -92,7 +92,12 @@ def test_what_is_no_array_of_numbers_is_named_and_what_is_too_large_is_inf():
     for key, value, error, match in [
         (slice(None), 5, TypeError, "^there are 2 arrays to set here, got 5$"),
         (0, ["a", "b"], TypeError, "^array 0 must hold real numbers, got dtype <U1$"),
-        (1, [[1.0], [1.0, 2.0]], ValueError, "^array 1 is no array: its parts differ in length$"),
+        (
+            1,
+            [[1.0], [1.0, 2.0]],
+            ValueError,
+            "^array 1 cannot be converted to an array: its parts differ in length$",
+        ),
     ]:
         with pytest.raises(error, match=match):
             views[key] = value

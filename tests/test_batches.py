@@ -163,7 +163,9 @@ def test_weights_that_do_not_fit_are_named(weights, error, match):
 
 
 def test_rows_that_differ_in_length_are_named():
-    with pytest.raises(ValueError, match="^the input is no array: its parts differ in length$"):
+    with pytest.raises(
+        ValueError, match="^the input cannot be converted to an array: its parts differ in length$"
+    ):
         as_rows([[1.0], [1.0, 2.0]], np.dtype(np.float64), 2)
 
 

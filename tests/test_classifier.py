@@ -747,7 +747,7 @@ def test_weights_that_are_not_finite_are_named():
     [
         (np.full((4, 8), "x"), "array 0 must hold real numbers, got dtype <U1"),
         (np.full((4, 8), 1j), "array 0 must hold real numbers, got dtype complex128"),
-        ([[1.0], [1.0, 2.0]], "array 0 is no array: its parts differ in length"),
+        ([[1.0], [1.0, 2.0]], "array 0 cannot be converted to an array: its parts differ in length"),
         (np.ones((8, 4)), r"array 0 has shape \(4, 8\), got an array of shape \(8, 4\)"),
     ],
 )

@@ -58,7 +58,7 @@ def test_a_column_that_is_called_like_a_mask_is_none():
         (with_entry({}), r"X: float.. argument must be .* not 'dict'"),
         (pd.DataFrame(with_entry("a")), "X: could not convert string to float: 'a'"),
         (X + 1j, "X: Complex data not supported"),
-        ([[1.0, 2.0], [3.0]], "X is no array: its parts differ in length"),
+        ([[1.0, 2.0], [3.0]], "X cannot be converted to an array: its parts differ in length"),
         (None, r"X must be an array of shape \(n_samples, n_features\), got None"),
         ({"a": X}, r"X must be an array of shape .*, got \{'a'"),
         (iter(X.tolist()), "X must be an array of shape .*, got <list_iterator"),
@@ -101,7 +101,7 @@ def test_targets_that_are_none_are_named():
     nested = np.array([None] * 12)
     nested[:] = [[1], [2, 3], []] * 4
     for y, match in (
-        ([[1, 2], [1]] * 6, "y is no array: its parts differ in length"),
+        ([[1, 2], [1]] * 6, "y cannot be converted to an array: its parts differ in length"),
         (nested, "y has .* as a label; if a row may have several, give columns of 0 and 1"),
         (Y[1:], r"X and y: Found input variables with inconsistent numbers of samples: \[12, 11\]"),
         (5, "y: Input should have at least 1 dimension"),
@@ -115,7 +115,7 @@ def test_targets_that_are_none_are_named():
 
 def test_classes_that_are_none_are_named():
     for classes, match in (
-        ([[1], [2, 3]], "classes is no array: its parts differ in length"),
+        ([[1], [2, 3]], "classes cannot be converted to an array: its parts differ in length"),
         ([None, 1], "classes has a missing label, None, at row 0"),
         (
             np.array([1, "a"], object),
@@ -134,7 +134,7 @@ def test_balanced_classes_whose_factor_is_beyond_the_range_are_named():
 
 def test_weights_that_are_none_are_named():
     for weight, match in (
-        ([[1, 2], *[1] * 11], "sample_weight is no array: its parts differ in length"),
+        ([[1, 2], *[1] * 11], "sample_weight cannot be converted to an array: its parts differ in length"),
         ([10**400] * 12, "sample_weight is beyond the range of float64"),
         ({0: 1.0}, r"sample_weight must hold real numbers, got \[\{0: 1.0\}\]"),
         (np.full(12, 1e308), "the sum of sample_weight is beyond the range of float64"),
@@ -165,7 +165,7 @@ def test_containers_of_other_libraries_may_fail_in_their_own_way():
         def __array__(self, dtype=None, copy=None):
             raise RuntimeError("the file is closed")
 
-    with pytest.raises(ValueError, match="X is no array: the file is closed"):
+    with pytest.raises(ValueError, match="X cannot be converted to an array: the file is closed"):
         quick().fit(Broken(), Y)
     with pytest.raises(ValueError, match="y: the file is closed"):
         quick().fit(X, Broken())

@@ -216,7 +216,7 @@ def test_an_estimator_that_is_not_fitted_is_an_error(clf):
 
 def test_an_estimator_without_a_loss_curve_is_named():
     with pytest.raises(
-        ValueError, match="LogisticRegression has no loss_curve_; fit an estimator that keeps"
+        ValueError, match="LogisticRegression has no loss_curve_; fit an estimator that records"
     ):
         LossCurveDisplay.from_estimator(LogisticRegression().fit(DIGITS[:50], LABELS[:50]))
     with pytest.raises(ValueError, match="Trained has an empty loss_curve_"):

@@ -7,7 +7,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from ulps import LIMITS, softmax_truth, ulp_error
 
-from tinyclf import functional as F
+from tinyclf.nn import functional as F
 from tinyclf.nn.layers import Dense
 from tinyclf.nn.logsumexp import row_sums
 from tinyclf.nn.losses import SigmoidCrossEntropy, SoftmaxCrossEntropy

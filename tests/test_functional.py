@@ -10,7 +10,7 @@ import pytest
 import scipy.special
 from ulps import LIMITS, ulp_error
 
-from tinyclf import functional as F
+from tinyclf.nn import functional as F
 
 HARD = json.loads((Path(__file__).parents[1] / "data" / "hard_logits.json").read_text())
 NAN, INF = np.nan, np.inf

@@ -1,4 +1,4 @@
-"""The lesson measures what it says, its page holds what was measured, and nothing in it is typed in."""
+"""The measurements of the lesson, and the page that shows them without any number typed by hand."""
 
 import dataclasses
 import html

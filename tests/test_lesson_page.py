@@ -1,4 +1,4 @@
-"""The page of the lesson in a browser, offline: it computes as tinyclf does, and obeys mouse and keys."""
+"""The page of the lesson in an offline browser: results equal to those of tinyclf, mouse and keyboard."""
 
 import itertools
 

@@ -108,13 +108,13 @@ def test_a_link_is_asked_block_by_block_and_tells_the_shape():
         sizes.append(len(z))
         return z.argmax(axis=1)
 
-    np.testing.assert_array_equal(network.outputs(X, link=best), network.logits(X).argmax(axis=1))
+    np.testing.assert_array_equal(network.outputs(X, function=best), network.logits(X).argmax(axis=1))
     assert len(sizes) > 1
     assert sum(sizes) == 1500
-    assert network.outputs(X[:0], link=best).shape == (0,)
-    assert network.outputs(X, link=lambda z: z.tolist()).shape == (1500, 3)
+    assert network.outputs(X[:0], function=best).shape == (0,)
+    assert network.outputs(X, function=lambda z: z.tolist()).shape == (1500, 3)
     with pytest.raises(ValueError, match=r"one entry per row, 1024, got shape \(1, 3\)"):
-        network.outputs(X, link=lambda z: z[:1])
+        network.outputs(X, function=lambda z: z[:1])
 
 
 def test_prediction_memory_does_not_grow_with_rows():

@@ -199,7 +199,7 @@ def test_ties_and_what_rounds_to_them_get_the_same_label(y, loss, last):
 def test_where_float32_itself_is_not_exact_the_graph_is_as_close_to_the_truth(dtype):
     rows = X * 300
     fitted = model(scale_inputs=False, learning_rate_init=1e-3, dtype=dtype).fit(rows, CODES)
-    truth = fitted.network_.copy("float64").outputs(rows, link=fitted.plan_.loss.probabilities)
+    truth = fitted.network_.copy("float64").outputs(rows, function=fitted.plan_.loss.probabilities)
     ours = np.abs(fitted.predict_proba(rows) - truth).max()
     (found,) = run(to_onnx(fitted, rows), rows, "probabilities")
     assert np.abs(found - truth).max() <= max(1e-6, 4 * ours)

@@ -286,7 +286,7 @@ def test_what_is_no_label_is_named():
     nested[:] = [[1], [2, 3]]
     for y, match in [
         (nested, r"^y has \[1\] as a label; if a row may have several, give columns of 0 and 1$"),
-        ([[1], [2, 3]], "^y is no array: its parts differ in length$"),
+        ([[1], [2, 3]], "^y cannot be converted to an array: its parts differ in length$"),
         (np.array(["a", None]), "^y has a missing label, None, at row 1"),
     ]:
         with pytest.raises(ValueError, match=match):

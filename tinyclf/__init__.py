@@ -1,8 +1,8 @@
 """tinyclf: a minimal neural-network classifier whose loss is exact for any logits.
 
-The public names are listed once, in ``__init__.pyi``, where type checkers and editors find them. Each name is
-imported on first use, so that ``import tinyclf`` costs next to nothing, and scikit-learn is loaded with
-`TinyClassifier` only.
+The public names are listed once, in ``__init__.pyi``, where type checkers and editors find them.
+Each name is imported on first use, so that ``import tinyclf`` costs next to nothing, and
+scikit-learn is loaded with `TinyClassifier` only.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from ._version import __version__ as __version__
 _LIST = Path(__file__).with_suffix(".pyi").read_text(encoding="utf-8")
 _MODULE_OF = {name: module for module, name in re.findall(r"^from (\.[a-z][\w.]*) import (\w+)", _LIST, re.M)}
 
-__all__ = sorted(_MODULE_OF)  # noqa: PLE0605
+__all__ = sorted(_MODULE_OF)
 
 
 def __getattr__(name: str) -> Any:

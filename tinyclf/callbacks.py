@@ -47,32 +47,35 @@ class _Saving:
 class Checkpoint:
     """Save the model after every epoch, or every few epochs, so that a crash loses no more than these.
 
-    The file is one that `tinyclf.load` reads: the model after that epoch, without its callbacks. It is complete at
-    any moment: a new file replaces the old one in one step, and a save that fails leaves the old one. (A process
-    that is killed during a save can leave a second file beside it, which ends in ``.tmp`` and can be removed.)
+    The file is one that `tinyclf.load` reads: the model after that epoch, without its callbacks. It
+    is complete at any moment: a new file replaces the old one in one step, and a save that fails
+    leaves the old one. (A process that is killed during a save can leave a second file beside it,
+    which ends in ``.tmp`` and can be removed.)
 
-    With ``resume=True``, running the same program again continues a fit that was killed: `fit` starts from the
-    file and ends with the same weights, bit for bit on the same machine, as if it had never been killed. A fit
-    that was finished is not repeated. The work after the last epoch, ``refit`` and ``calibrate``, saves no files
-    of its own: it is repeated if it was killed. A fit that was ended by Ctrl-C can be continued, too. Delete the
-    file to start over.
+    With ``resume=True``, running the same program again continues a fit that was killed: `fit`
+    starts from the file and ends with the same weights, bit for bit on the same machine, as if it
+    had never been killed. A fit that was finished is not repeated. The work after the last epoch,
+    ``refit`` and ``calibrate``, saves no files of its own: it is repeated if it was killed. A fit
+    that was ended by Ctrl-C can be continued, too. Delete the file to start over.
 
-    Each fit needs a path of its own, also in a search. Fits that share a path replace each other's file, or are
-    refused with ``resume=True``.
+    Each fit needs a path of its own, also in a search. Fits that share a path replace each other's
+    file, or are refused with ``resume=True``.
 
     Parameters
     ----------
     path : str or Path
     every : int, default=1
-        Number of epochs from one file to the next. The model at the end of the fit is saved in any case.
+        Number of epochs from one file to the next. The model at the end of the fit is saved in any
+        case.
     best_only : bool, default=False
-        Whether to save only when the validation score, or without a validation set the training loss, is the
-        best so far.
+        Whether to save only when the validation score, or without a validation set the training
+        loss, is the best so far.
     resume : bool, default=False
-        Whether `fit` continues from the file, if there is one. The parameters and the data must be those of the
-        fit that saved it, including ``max_iter``, which schedules depend on: to train a finished model for
-        longer, load it and fit it with ``warm_start=True``. Not possible with "lbfgs", and not for a fit that
-        continues an earlier one by ``warm_start``. The state of other callbacks is not saved.
+        Whether `fit` continues from the file, if there is one. The parameters and the data must be
+        those of the fit that saved it, including ``max_iter``, which schedules depend on: to train
+        a finished model for longer, load it and fit it with ``warm_start=True``. Not possible with
+        "lbfgs", and not for a fit that continues an earlier one by ``warm_start``. The state of
+        other callbacks is not saved.
     custom : mapping of str to class or function, optional
         Parts of the model that are not tinyclf's own, as for `TinyClassifier.save`.
 
@@ -112,7 +115,8 @@ class Checkpoint:
         """Begin a fit: check that its model can be saved, and that the folder takes files."""
         if not isinstance(estimator, TinyClassifier):
             raise TypeError(
-                f"Checkpoint is for a TinyClassifier, got a {type(estimator).__name__}; set it on that step, as in "
+                f"Checkpoint is for a TinyClassifier, got a {type(estimator).__name__}; set "
+                "it on that step, as in "
                 "pipeline[-1].set_callbacks(...)"
             )
         model_file.check_parameters(estimator, Registry(model_file.OWN, self.custom))
@@ -145,13 +149,15 @@ class Checkpoint:
         model, found = model_file.load_checkpoint(TinyClassifier, saving.path, self.custom)
         if found is None:
             raise ValueError(
-                f"{str(saving.path)!r} was not saved with resume=True, so no fit can continue from it; delete it "
+                f"{str(saving.path)!r} was not saved with resume=True, so no fit can continue "
+                "from it; delete it "
                 "to start over"
             )
         others = [name for name in {**saving.fit, **found} if saving.fit.get(name) != found.get(name)]
         if others:
             raise ValueError(
-                f"{str(saving.path)!r} was saved by another fit, which differs in {', '.join(others)}. Use the same "
+                f"{str(saving.path)!r} was saved by another fit, which differs in "
+                f"{', '.join(others)}. Use the same "
                 "parameters and data, or delete the file to start over"
             )
         state: FitState = model._state

@@ -1,7 +1,8 @@
 """Plots of the loss curves and the calibration of a classifier, on scikit-learn's Display convention.
 
-A display stores the values. Its method ``plot`` draws them with matplotlib (``pip install tinyclf[plot]``),
-which is imported on first use. ``from_estimator`` and ``from_predictions`` compute the values and plot them.
+A display stores the values. Its method ``plot`` draws them with matplotlib (``pip install
+tinyclf[plot]``), which is imported on first use. ``from_estimator`` and ``from_predictions``
+compute the values and plot them.
 """
 
 from __future__ import annotations
@@ -143,9 +144,9 @@ class LossCurveDisplay:
         Parameters
         ----------
         estimator : TinyClassifier, or Pipeline that ends in one
-            A fitted estimator. Any estimator with the attribute ``loss_curve_`` is accepted, for example
-            scikit-learn's ``MLPClassifier``. The best epoch is ``best_epoch_`` or, without that attribute,
-            the first epoch with the highest of the ``validation_scores_``.
+            A fitted estimator. Any estimator with the attribute ``loss_curve_`` is accepted, for
+            example scikit-learn's ``MLPClassifier``. The best epoch is ``best_epoch_`` or, without
+            that attribute, the first epoch with the highest of the ``validation_scores_``.
         ax, log, **kwargs
             See `plot`.
 
@@ -192,9 +193,9 @@ class LossCurveDisplay:
 class ConfidenceDisplay:
     """Reliability diagram: accuracy against confidence, in bins of confidence.
 
-    The confidence is the probability of the predicted class: the largest probability of the row. For
-    multilabel targets, each label is a separate prediction with the confidence max(p, 1 - p). Whiskers show
-    the Wilson interval of one standard error for the accuracy of each bin [2]_.
+    The confidence is the probability of the predicted class: the largest probability of the row.
+    For multilabel targets, each label is a separate prediction with the confidence max(p, 1 - p).
+    Whiskers show the Wilson interval of one standard error for the accuracy of each bin [2]_.
 
     Parameters
     ----------
@@ -210,7 +211,8 @@ class ConfidenceDisplay:
     accuracy, confidence : float
         Accuracy and mean confidence of all predictions.
     calibration_error : float
-        The expected calibration error [1]_: the weighted mean of abs(accuracy - confidence) over the bins.
+        The expected calibration error [1]_: the weighted mean of abs(accuracy - confidence) over
+        the bins.
     ax_, figure_ : matplotlib Axes and Figure
         Set by `plot`, as are the attributes below.
     line_ : Line2D
@@ -386,13 +388,13 @@ class ConfidenceDisplay:
         y_proba : array_like of shape (n_samples, n_classes) or (n_samples, n_labels)
             Predicted probability of each class, or of each label.
         classes : array_like of shape (n_classes,), optional
-            The class of each column of ``y_proba``; by default the sorted labels in ``y_true``. Ignored for
-            multilabel targets.
+            The class of each column of ``y_proba``; by default the sorted labels in ``y_true``.
+            Ignored for multilabel targets.
         sample_weight : array_like of shape (n_samples,), optional
             A weight of 2 is equivalent to repeating the row, also for the whiskers.
         n_bins : int, default=10
-            Number of bins of equal width, at least 1, from the lowest possible confidence (1 / n_classes; 0.5
-            for multilabel targets) to 1.
+            Number of bins of equal width, at least 1, from the lowest possible confidence (1 /
+            n_classes; 0.5 for multilabel targets) to 1.
         ax, **kwargs
             See `plot`.
 
@@ -404,7 +406,8 @@ class ConfidenceDisplay:
         ------
         ValueError
             If lengths differ, a label is not in ``classes``, a probability is outside [0, 1], the
-            probabilities of a row do not sum to 1, a weight is negative, or ``n_bins`` is less than 1.
+            probabilities of a row do not sum to 1, a weight is negative, or ``n_bins`` is less than
+            1.
         ImportError
             If matplotlib is not installed.
         """

@@ -1,10 +1,11 @@
 """Export to ONNX: what a fitted model predicts, as a graph that other runtimes compute without Python.
 
-The graph repeats what `TinyClassifier.predict_proba` does, in the same types: entries are scaled as
-`Scaling.read` does it, which is in float64 unless nothing is lost by float32, and the network computes in its
-own type. Labels come from the logits, which still differ where probabilities are rounded to 1.
+The graph computes what `TinyClassifier.predict_proba` does, in the same types: scaling as in
+`Scaling.transform`, the network in its own type, and calibration of the logits. Labels come from
+the logits, which still differ where probabilities round to 1.
 
-It needs onnx, and skl2onnx for pipelines (``pip install tinyclf[onnx]``), which are imported only then.
+Export needs onnx, and skl2onnx for pipelines (``pip install tinyclf[onnx]``); both are imported
+only then.
 """
 
 from __future__ import annotations
@@ -31,35 +32,37 @@ from .nn.losses import Loss, SigmoidCrossEntropy, SoftmaxCrossEntropy
 if TYPE_CHECKING:
     from onnx import ModelProto
 
-# Versions of the operators, of those for machine learning, and of the file: of 2020, for all runtimes since.
+# Versions of the operators, of those for machine learning, and of the file: those of 2020, which
+# all runtimes since then support.
 OPSET, OPSET_ML, IR = 13, 2, 7
 
 ACTIVATIONS: dict[type[Layer], str] = {ReLU: "Relu", Tanh: "Tanh", Logistic: "Sigmoid"}
-SILENT: tuple[type[Layer], ...] = (Identity, Dropout)  # in prediction
+NO_OPERATION: tuple[type[Layer], ...] = (Identity, Dropout)  # in prediction
 LOSSES: tuple[type[Loss], ...] = (SoftmaxCrossEntropy, SigmoidCrossEntropy)
 
 
 def to_onnx(model: TinyClassifier | Pipeline, X: Any = None) -> ModelProto:
     """Return a fitted classifier, or a pipeline that ends in one, as an ONNX graph.
 
-    Its input is ``X``, any number of rows. Its outputs are ``label`` and ``probabilities``, which are what
-    `predict` and `predict_proba` return, with labels as int64 or strings: a boolean is 0 or 1, and several
-    labels per row are a matrix of these. The metadata have the classes, under ``classes``, as JSON.
+    Its input is ``X``, any number of rows. Its outputs are ``label`` and ``probabilities``, which
+    are what `predict` and `predict_proba` return, with labels as int64 or strings: a boolean is 0
+    or 1, and several labels per row are a matrix of these. The metadata have the classes, under
+    ``classes``, as JSON.
 
-    The probabilities differ from those of `predict_proba` by rounding: less than 1e-12 in float64, and less
-    than 1e-6 in float32, unless a network reads large numbers as they are, so that its logits are not known
-    to that. A graph cannot refuse rows: for those that `predict` refuses, such as rows with nan, its answers
-    mean nothing.
+    The probabilities differ from those of `predict_proba` by rounding: less than 1e-12 in float64,
+    and less than 1e-6 in float32, unless the network reads large unscaled numbers, so that its
+    logits have fewer digits. A graph cannot refuse rows: for rows that `predict` refuses, such as
+    rows with NaN, its output is undefined.
 
     Parameters
     ----------
     model : TinyClassifier or Pipeline
         The other steps of a pipeline are exported by skl2onnx.
     X : array_like or data frame of shape (n_samples, n_features), optional
-        Rows like those that the graph will read, of which the first is looked at. They tell the type of the
-        input: float64 if they are, so that no digit is lost where small differences have a large offset. By
-        default it has the type that the network computes in, mostly float32. For a pipeline a data frame
-        gives an input for each column, with its name and type, as skl2onnx does it.
+        Rows like those that the graph will read; the first one determines the type of the input:
+        float64 rows give float64, so that small differences with a large offset keep their digits.
+        The default is the type of the network, usually float32. For a pipeline, a data frame gives
+        one input per column, with its name and type, as in skl2onnx.
 
     Returns
     -------
@@ -69,7 +72,7 @@ def to_onnx(model: TinyClassifier | Pipeline, X: Any = None) -> ModelProto:
     Raises
     ------
     TypeError
-        If the model is neither of these, or has a layer or a loss of one's own.
+        If the model is neither of these, or has a user-defined layer or loss.
     ValueError
         If a label is neither a whole number nor a string.
     NotFittedError
@@ -177,8 +180,8 @@ def _add_network(graph: _Graph, state: FitState, x: str, given: DTypeLike) -> st
             x = graph.add("Gemm", x, p.W, p.b)
         elif type(layer) in ACTIVATIONS:
             x = graph.add(ACTIVATIONS[type(layer)], x)
-        elif type(layer) not in SILENT:
-            raise _unknown("layers", (Dense, *ACTIVATIONS, *SILENT), layer)
+        elif type(layer) not in NO_OPERATION:
+            raise _unknown("layers", (Dense, *ACTIVATIONS, *NO_OPERATION), layer)
     if state.calibration is not None:
         factor, offset = state.calibration.terms(network.dtype)
         x = graph.add("Add", graph.add("Mul", x, factor), offset)

@@ -1,1 +1,1 @@
-"""`TinyClassifier`: scikit-learn's interface around the network of `nn`. `classifier` has the phases of a fit."""
+"""`TinyClassifier`: scikit-learn's interface around the network of `nn`."""

@@ -1,13 +1,14 @@
 """Calibration of the logits, the door on the way out: how sure the model may be.
 
-With the network's logits z, and c those of the class frequencies (the prior), the logits of the model are
+With the network's logits z, and c those of the class frequencies (the prior), the logits of the
+model are
 
     z <- c + a (z - c),    0 <= a <= 1.
 
-The shrinkage a is at least 0.01 where it minimizes the loss of rows that were not trained on. a = 1 is the network
-as it is; a near 0 is a model that has learned nothing, which remains a candidate in this way. Both cross-entropies
-are convex in a, so there is one minimum. Then a is lowered, down to 0, if the training rows ask for it: no model is
-worse on them than the class frequencies.
+The shrinkage a is at least 0.01 where it minimizes the loss of rows that were not trained on. a = 1
+is the network as it is; a near 0 is a model that has learned nothing, which remains a candidate in
+this way. Both cross-entropies are convex in a, so there is one minimum. Then a is lowered, down to
+0, if the training rows ask for it: no model is worse on them than the class frequencies.
 
 Calibration is never written into the weights: training that continues starts from what was trained.
 """
@@ -21,18 +22,15 @@ import numpy as np
 from numpy.typing import DTypeLike
 from scipy.optimize import brentq
 
-from ..nn.arrays import Array, Views
+from ..nn.arrays import ROW_BLOCK, Array, Views
 from ..nn.losses import Loss
-
-# Rows per block.
-_BLOCK = 1024
 
 # The lowest shrinkage that a validation set leads to: the order of the predictions stays visible.
 LEAST = 0.01
 
-# The price of a shrinkage of 1, as the loss of so many rows, where the best one gains less than that: a few rows
-# are often kind to a network that has learned nothing. With 4, noise of ten rows and more costs less than 5 % of
-# the prior's loss, without it up to 26 %.
+# The price of a shrinkage of 1, as the loss of so many rows, where the best one gains less than
+# that: a few rows are often kind to a network that has learned nothing. With 4, noise of ten rows
+# and more costs less than 5 % of the prior's loss, without it up to 26 %.
 COST = 4.0
 
 # The tolerance of the shrinkage, relative to its upper limit.
@@ -117,14 +115,15 @@ def best_shrinkage(
     z : ndarray of shape (n, n_outputs)
         Logits of the network.
     y, w : ndarray
-        Targets, as ``loss.targets`` returns them, and weights, or None. Rows of weight 0 are left out.
+        Targets, as ``loss.targets`` returns them, and weights, or None. Rows of weight 0 are left
+        out.
     loss : Loss
     prior : ndarray of shape (n_outputs,)
         See `prior_logits`.
     least, most : float
     cost : float, default=0.0
-        The price of a shrinkage of 1, as the loss of so many rows, where all rows gain less than that by the
-        best shrinkage, compared with the prior.
+        The price of a shrinkage of 1, as the loss of so many rows, where all rows gain less than
+        that by the best shrinkage, compared with the prior.
 
     Returns
     -------
@@ -139,8 +138,8 @@ def best_shrinkage(
     def at(a: float) -> tuple[float, float]:
         """Return the mean loss and its slope."""
         total, slope = 0.0, 0.0
-        for start in range(0, len(z), _BLOCK):
-            rows = slice(start, start + _BLOCK)
+        for start in range(0, len(z), ROW_BLOCK):
+            rows = slice(start, start + ROW_BLOCK)
             d = z[rows] - prior  # in float64, as the prior is
             dz, (n, k) = np.empty_like(d), d.shape
             t = Views(**{name: b.array(n, d.dtype) for name, b in loss.buffers(k, d.dtype).items()})

@@ -7,14 +7,14 @@ from typing import Any
 _EPOCH = "epoch"
 
 TEARDOWN_ATTRIBUTES = ("_callback_fit_ctx", "_skl_callbacks_to_teardown")
-"""Attributes of an estimator during a fit, which scikit-learn needs to call the callbacks' teardown after it."""
+"""What scikit-learn needs in order to call the callbacks' teardown after a fit."""
 
 
 class CallbackContext:
     """The tasks of one fit as scikit-learn's callbacks see them: the fit, and in it one for each epoch.
 
-    Without callbacks, its methods do nothing. The fit must be decorated by scikit-learn's ``_fit_context``, which
-    calls the callbacks' teardown whatever happens.
+    Without callbacks, its methods do nothing. The fit must be decorated by scikit-learn's
+    ``_fit_context``, which calls the callbacks' teardown whatever happens.
 
     Parameters
     ----------
@@ -82,12 +82,12 @@ class CallbackContext:
             self._fit.call_on_fit_task_end(**self._task, reconstruction_attributes=self._fitted)
 
     def _ours(self, name: str) -> list[Any]:
-        """Return the callbacks that have a method of this name, which scikit-learn's protocol does not have."""
+        """Return the callbacks with a method that is not part of scikit-learn's protocol."""
         callbacks = self.estimator._skl_callbacks if self.listening else ()
         return [callback for callback in callbacks if hasattr(callback, name)]
 
     def _fitted(self) -> dict[str, Any]:
-        """Return what makes a fitted estimator for callbacks: a copy of the state, as training goes on in place."""
+        """Return a copy of the state, from which scikit-learn builds a fitted estimator."""
         return {"_state": self.estimator._state.copy()}
 
 

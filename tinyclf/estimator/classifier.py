@@ -80,156 +80,172 @@ def _is_stochastic(estimator: Any) -> bool:
 class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     """Neural-network classifier whose loss is exact for any logits.
 
-    It has every parameter, method and attribute of scikit-learn's ``MLPClassifier``, with the same names and
-    meanings; further parameters follow ``max_fun``. Pass raw features: the defaults are a recipe for tabular
-    data, measured by ``benchmarks/defaults.py``. `SKLEARN_DEFAULTS` has scikit-learn's defaults.
+    It has every parameter, method and attribute of scikit-learn's ``MLPClassifier``, with the same
+    names and meanings; further parameters follow ``max_fun``. Pass raw features: the defaults are a
+    recipe for tabular data, measured by ``benchmarks/defaults.py``. `SKLEARN_DEFAULTS` has
+    scikit-learn's defaults.
 
     Parameters
     ----------
     hidden_layer_sizes : int or array_like of int, default=(100,)
-        Widths of the hidden layers, each at least 1. A number is one layer; ``()`` is softmax regression.
-        Wider and more layers fit more, and train more slowly.
+        Widths of the hidden layers, each at least 1. A number is one layer; ``()`` is softmax
+        regression. Wider and more layers fit more, and train more slowly.
     activation : {"identity", "logistic", "tanh", "relu"}, Layer, Layer class, or list, default="relu"
-        The activation after each hidden layer. A list has one entry per hidden layer; an entry may be a list of
-        layers.
+        The activation after each hidden layer. A list has one entry per hidden layer; an entry may
+        be a list of layers.
     solver : {"adam", "sgd", "lbfgs"} or Optimizer, default="adam"
-        "adam" and "sgd" are built from the parameters below. An Optimizer has its own learning rate and momentum;
-        those parameters are ignored. "lbfgs" suits small data: it uses all rows in each iteration, has no learning
-        rate, and computes in float64.
+        "adam" and "sgd" are built from the parameters below. An Optimizer has its own learning rate
+        and momentum; those parameters are ignored. "lbfgs" suits small data: it uses all rows in
+        each iteration, has no learning rate, and computes in float64.
     alpha : float, default=1e-4
-        Strength of the L2 penalty on the weights, at least 0. A larger value makes the model smoother. The penalty
-        is divided by the sum of a batch's weights, so it is weaker for larger batches; see ``weight_decay``.
+        Strength of the L2 penalty on the weights, at least 0. A larger value makes the model
+        smoother. The penalty is divided by the sum of a batch's weights, so it is weaker for larger
+        batches; see ``weight_decay``.
     batch_size : int, "auto" or "proportional", default="proportional"
-        Rows per step, at least 1. "auto" is min(200, n_samples). "proportional" is 1/16 of the training rows, but
-        at least 64 and at most 200. Smaller batches are noisier, and slower per epoch. Not used by "lbfgs".
+        Rows per step, at least 1. "auto" is min(200, n_samples). "proportional" is 1/16 of the
+        training rows, but at least 64 and at most 200. Smaller batches are noisier, and slower per
+        epoch. Not used by "lbfgs".
     learning_rate : str or callable, default="flat_cosine"
-        How the learning rate changes. "constant" keeps it. "invscaling" is learning_rate_init / (rows seen +
-        1) ** power_t, updated after each epoch. "adaptive" divides it by 5 whenever training would have stopped,
-        until 1e-6. These two need the solver "sgd", as in scikit-learn. "linear" and "cosine" decrease it to 0 over
-        ``max_iter`` epochs, "flat_cosine" over the second half of them. A callable maps the fraction of the epochs
-        done, in [0, 1), to a factor, at least 0. ``partial_fit`` has no budget of epochs, so these four are constant
+        How the learning rate changes. "constant" keeps it. "invscaling" is learning_rate_init /
+        (rows seen + 1) ** power_t, updated after each epoch. "adaptive" divides it by 5 whenever
+        training would have stopped, until 1e-6. These two need the solver "sgd", as in
+        scikit-learn. "linear" and "cosine" decrease it to 0 over ``max_iter`` epochs, "flat_cosine"
+        over the second half of them. A callable maps the fraction of the epochs done, in [0, 1), to
+        a factor, at least 0. ``partial_fit`` has no budget of epochs, so these four are constant
         there.
     learning_rate_init : float, default=0.01
-        Initial learning rate, greater than 0. A larger rate learns faster, until it diverges. Not used by "lbfgs".
+        Initial learning rate, greater than 0. A larger rate learns faster, until it diverges. Not
+        used by "lbfgs".
     power_t : float, default=0.5
         Exponent of "invscaling", at least 0. A larger value decreases the rate faster.
     max_iter : int or "auto", default="auto"
-        Maximum number of epochs, or of iterations of "lbfgs", at least 1. "auto" is 40 epochs or 200 iterations.
+        Maximum number of epochs, or of iterations of "lbfgs", at least 1. "auto" is 40 epochs or
+        200 iterations.
     shuffle : bool, default=True
         Whether to shuffle the rows in each epoch.
     random_state : int, RandomState or None, default=None
-        Seed of the initial weights, the order of the rows, the rows held out, and dropout. With an int, a fit
-        gives the same bits on the same machine with the same number of BLAS threads.
+        Seed of the initial weights, the order of the rows, the rows held out, and dropout. With an
+        int, a fit gives the same bits on the same machine with the same number of BLAS threads.
     tol : float, default=1e-4
-        Training stops when the loss, or the validation score, has not improved by more than this for
-        ``n_iter_no_change`` epochs; at least 0. "lbfgs" stops when no entry of the gradient exceeds it, or when
-        the loss decreases by less than 2e-9 of itself.
+        Training stops when the loss, or the validation score, has not improved by more than this
+        for ``n_iter_no_change`` epochs; at least 0. "lbfgs" stops when no entry of the gradient
+        exceeds it, or when the loss decreases by less than 2e-9 of itself.
     verbose : bool or int, default=False
         Whether to print the loss and the validation score of each epoch, and why training stops.
     warm_start : bool, default=False
-        Whether ``fit`` continues training the network of the last one. The classes must be the same. The curves
-        continue; the optimizer starts from scratch.
+        Whether ``fit`` continues training the network of the last one. The classes must be the
+        same. The curves continue; the optimizer starts from scratch.
     momentum : float, default=0.9
         Momentum of "sgd", from 0 to 1: the fraction of the last step that is added to the next one.
     nesterovs_momentum : bool, default=True
         Whether "sgd" uses Nesterov's momentum, which looks one step ahead and overshoots less.
     early_stopping : bool or "auto", default="auto"
-        Whether to hold rows out, score them after each epoch, stop when the score stops improving, and keep the
-        best weights. "auto" does so with at least 500 rows, and scores by the loss. With fewer than 500 rows,
-        training runs for the full budget, and rows are held out only for calibration (if ``refit=True``). Nothing
-        is held out with fewer than ten distinct rows or a single class. The only row of a class is never held out.
-        False holds nothing out, and stops by the training loss. If X_val is passed, no rows are held out, and every
-        value except False stops by X_val. "lbfgs" holds nothing out.
+        Whether to hold rows out, score them after each epoch, stop when the score stops improving,
+        and keep the best weights. "auto" does so with at least 500 rows, and scores by the loss.
+        With fewer than 500 rows, training runs for the full budget, and rows are held out only for
+        calibration (if ``refit=True``). Nothing is held out with fewer than ten distinct rows or a
+        single class. The only row of a class is never held out. False holds nothing out, and stops
+        by the training loss. If X_val is passed, no rows are held out, and every value except False
+        stops by X_val. "lbfgs" holds nothing out.
     validation_fraction : float or "auto", default="auto"
-        Fraction of the rows to hold out, greater than 0 and less than 1, the same in each class if a row has one
-        label. "auto" is 1/5; with fewer than 500 rows it is 100 rows, or half of them if that is less.
+        Fraction of the rows to hold out, greater than 0 and less than 1, the same in each class if
+        a row has one label. "auto" is 1/5; with fewer than 500 rows it is 100 rows, or half of them
+        if that is less.
     beta_1 : float, default=0.9
-        Decay rate of the mean of the gradient in "adam", at least 0 and less than 1. A larger value averages over
-        more steps.
+        Decay rate of the mean of the gradient in "adam", at least 0 and less than 1. A larger value
+        averages over more steps.
     beta_2 : float, default=0.999
         Decay rate of the mean of the squared gradient in "adam", at least 0 and less than 1.
     epsilon : float, default=1e-8
-        Term in the denominator of "adam", greater than 0. A larger value makes steps of small gradients smaller.
+        Term in the denominator of "adam", greater than 0. A larger value makes steps of small
+        gradients smaller.
     n_iter_no_change : int or inf, default=10
-        Number of epochs without an improvement by ``tol`` after which the next one stops training; at least 1.
-        inf never stops.
+        Number of epochs without an improvement by ``tol`` after which the next one stops training;
+        at least 1. inf never stops.
     max_fun : int, default=15000
         Maximum number of evaluations of the loss by "lbfgs", at least 1.
     loss : {"log_loss", "softmax_cross_entropy", "sigmoid_cross_entropy"} or Loss, default="log_loss"
-        "log_loss" is the logistic loss on one logit for two classes, or on one logit for each of several labels,
-        and the softmax cross-entropy otherwise. For two classes both describe the same probabilities.
+        "log_loss" is the logistic loss on one logit for two classes, or on one logit for each of
+        several labels, and the softmax cross-entropy otherwise. For two classes both describe the
+        same probabilities.
     dtype : {"float32", "float64"} or None, default="float32"
-        The type of the computation and of the probabilities. None uses the type of X, as scikit-learn does.
+        The type of the computation and of the probabilities. None uses the type of X, as
+        scikit-learn does.
     class_weight : dict, list of dict, "balanced" or None, default=None
-        Factor of the weights of the rows of each class, at least 0; a class that a dict does not name has 1.
-        "balanced" gives all classes the same total weight. For several labels per row, a list with one dict per
-        label. It multiplies ``sample_weight``.
+        Factor of the weights of the rows of each class, at least 0; a class that a dict does not
+        name has 1. "balanced" gives all classes the same total weight. For several labels per row,
+        a list with one dict per label. It multiplies ``sample_weight``.
     dropout : float or array_like of float, default=0.0
-        Fraction of the hidden units that are dropped in each step, at least 0 and less than 1, for all hidden
-        layers or one for each. A larger value regularizes more. Not for "lbfgs".
+        Fraction of the hidden units that are dropped in each step, at least 0 and less than 1, for
+        all hidden layers or one for each. A larger value regularizes more. Not for "lbfgs".
     label_smoothing : float, default=0.0
-        Fraction of each target that is spread evenly over all classes, from 0 to 1. A larger value makes the model
-        less confident.
+        Fraction of each target that is spread evenly over all classes, from 0 to 1. A larger value
+        makes the model less confident.
     weight_decay : float, default=0.0
-        Decoupled weight decay (AdamW): each step multiplies the weights by 1 - learning rate * weight_decay; at
-        least 0. Unlike ``alpha`` it depends neither on the batch size nor on the gradient. Not for "lbfgs".
+        Decoupled weight decay (AdamW): each step multiplies the weights by 1 - learning rate *
+        weight_decay; at least 0. Unlike ``alpha`` it depends neither on the batch size nor on the
+        gradient. Not for "lbfgs".
     max_grad_norm : float or None, default=None
-        Gradients with a larger Euclidean norm are scaled down to this norm, greater than 0. None does not clip.
-        Not used by "lbfgs".
+        Gradients with a larger Euclidean norm are scaled down to this norm, greater than 0. None
+        does not clip. Not used by "lbfgs".
     scoring : str, callable or None, default=None
         How epochs are compared on the validation set: "loss", the name of a scorer, or a callable
-        ``scorer(estimator, X, y)``; a higher score is better. None is accuracy with ``early_stopping=True``, as
-        in scikit-learn, and "loss" otherwise.
+        ``scorer(estimator, X, y)``; a higher score is better. None is accuracy with
+        ``early_stopping=True``, as in scikit-learn, and "loss" otherwise.
     soft_targets : bool, default=False
-        Whether y holds probabilities (n_samples, n_classes) instead of labels; each row sums to 1. The classes
-        are the column names if y is a data frame, and 0, 1, ... otherwise.
+        Whether y holds probabilities (n_samples, n_classes) instead of labels; each row sums to 1.
+        The classes are the column names if y is a data frame, and 0, 1, ... otherwise.
     scale_inputs : bool, default=True
-        Whether to standardize the columns: subtract the mean and divide by the standard deviation of the rows
-        passed to ``fit``, weighted. A constant column becomes 0. Sparse rows are not centered; they are divided by
-        the root mean square of the nonzero entries of the column. Values are clipped to five standard deviations.
-        ``partial_fit`` updates the statistics and adjusts the first layer so that predictions do not change, except
-        for values that an earlier ``fit`` clipped. The first rows should be typical: if a column is a thousand
-        times larger later, its weights are a thousand times too large.
+        Whether to standardize the columns: subtract the mean and divide by the standard deviation
+        of the rows passed to ``fit``, weighted. A constant column becomes 0. Sparse rows are not
+        centered; they are divided by the root mean square of the nonzero entries of the column.
+        Values are clipped to five standard deviations. ``partial_fit`` updates the statistics and
+        adjusts the first layer so that predictions do not change, except for values that an earlier
+        ``fit`` clipped. The first rows should be typical: if a column is a thousand times larger
+        later, its weights are a thousand times too large.
     calibrate : bool, default=True
-        Whether to calibrate on the validation set, passed or held out: logits z are shrunk toward the
-        class-frequency logits c, z <- c + a (z - c), with the a from 0.01 to 1 that minimizes the validation loss.
-        a is lowered further, down to 0, if the model would otherwise be worse on the training rows than the class
-        frequencies. The weights do not change. Only in ``fit``, for the two cross-entropies, and not for "lbfgs".
-        See ``calibration_``.
+        Whether to calibrate on the validation set, passed or held out: logits z are shrunk toward
+        the class-frequency logits c, z <- c + a (z - c), with the a from 0.01 to 1 that minimizes
+        the validation loss. a is lowered further, down to 0, if the model would otherwise be worse
+        on the training rows than the class frequencies. The weights do not change. Only in ``fit``,
+        for the two cross-entropies, and not for "lbfgs". See ``calibration_``.
     refit : bool, default=True
         Whether to train again on all rows if some were held out, for the best number of epochs.
 
     Attributes
     ----------
     plan_ : FitPlan
-        The parameters as the last fit used them: what each "auto" meant for its data. ``print(model.plan_)``.
+        The parameters as the last fit used them: what each "auto" meant for its data.
+        ``print(model.plan_)``.
     classes_ : ndarray of shape (n_classes,)
         The labels, sorted; for several labels per row, the column numbers.
     network_ : Network
         The trained network, without scaling and calibration.
     coefs_ : list of ndarray
-        Trained weights (n_in, n_out) of the dense layers, as views: assigning to the list or to one of its items
-        changes the model.
+        Trained weights (n_in, n_out) of the dense layers, as views: assigning to the list or to one
+        of its items changes the model.
     intercepts_ : list of ndarray
         Trained biases (n_out,) of the dense layers, likewise.
     loss_curve_ : list of float
-        Mean training loss of each epoch, penalty included, or of each iteration of "lbfgs". Curves and counts
-        describe the training in which rows were held out, not the refit.
+        Mean training loss of each epoch, penalty included, or of each iteration of "lbfgs". Curves
+        and counts describe the training in which rows were held out, not the refit.
     loss_ : float
         The last entry of ``loss_curve_``.
     best_loss_ : float or None
         The lowest training loss; None with ``early_stopping=True``, as in scikit-learn.
     validation_scores_ : list of float or None
-        Score of the validation set after each epoch, higher is better; None without a validation set. With scoring
-        "loss" and ``calibrate`` it is minus the loss after calibration.
+        Score of the validation set after each epoch, higher is better; None without a validation
+        set. With scoring "loss" and ``calibrate`` it is minus the loss after calibration.
     validation_loss_curve_ : list of float or None
         Loss of the validation set after each epoch; None without a validation set.
     best_validation_score_ : float or None
-        The highest score of the last ``fit``, that of the weights that were kept; after ``partial_fit``, the
-        highest so far. None without a validation set, -inf if no score was a number.
+        The highest score of the last ``fit``, that of the weights that were kept; after
+        ``partial_fit``, the highest so far. None without a validation set, -inf if no score was a
+        number.
     best_epoch_ : int or None
-        The epoch whose weights ``fit`` kept, counted in ``loss_curve_`` from 1; a refit trains for as many
-        epochs. None if no validation set was scored after each epoch, and after ``partial_fit``.
+        The epoch whose weights ``fit`` kept, counted in ``loss_curve_`` from 1; a refit trains for
+        as many epochs. None if no validation set was scored after each epoch, and after
+        ``partial_fit``.
     calibration_ : float
         The shrinkage a of the logits, see ``calibrate``; 1 leaves them as they are.
     input_mean_ : ndarray of shape (n_features_in_,) or None
@@ -302,7 +318,7 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         "refit": ["boolean"],
     }
 
-    # There is no website: the page is this docstring, in the file that is installed.
+    # Links lead to this docstring in the installed file, as there is no website yet.
     _doc_link_module = "tinyclf"
     _doc_link_template = Path(__file__).resolve().as_uri()
 
@@ -400,14 +416,14 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         ----------
         X : array_like or sparse matrix of shape (n_samples, n_features)
         y : array_like of shape (n_samples,), or (n_samples, n_labels)
-            Labels of one kind: strings, integers or booleans. Or columns of 0 and 1, for several labels per row.
-            Or probabilities, with ``soft_targets=True``.
+            Labels of one kind: strings, integers or booleans. Or columns of 0 and 1, for several
+            labels per row. Or probabilities, with ``soft_targets=True``.
         sample_weight : array_like of shape (n_samples,), optional
-            Non-negative weights. A row of weight 0 is left out. The L2 penalty is divided by the sum of a batch's
-            weights, so very small weights make it very strong.
+            Non-negative weights. A row of weight 0 is left out. The L2 penalty is divided by the
+            sum of a batch's weights, so very small weights make it very strong.
         X_val, y_val : like X and y, optional
-            A validation set. It is scored after each epoch, and the best weights are kept. Training stops by its
-            score unless ``early_stopping=False``.
+            A validation set. It is scored after each epoch, and the best weights are kept. Training
+            stops by its score unless ``early_stopping=False``.
         sample_weight_val : array_like of shape (n_val,), optional
             Weights of its rows.
 
@@ -418,17 +434,19 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         Raises
         ------
         ValueError, TypeError
-            If a parameter or the data are invalid; the message names the value. An earlier fit is kept.
+            If a parameter or the data are invalid; the message names the value. An earlier fit is
+            kept.
         DivergenceError
             If the loss is not finite; the message names the epoch, the batch and the fix.
 
         Warns
         -----
         ConvergenceWarning
-            If training reached ``max_iter`` without a schedule that ends there. The model can be used.
+            If training reached ``max_iter`` without a schedule that ends there. The model can be
+            used.
         TrainingWarning
-            If the fit ended badly: a `DivergenceWarning`, `CollapseWarning` or `FeatureScaleWarning`, with
-            the numbers and the fix.
+            If the fit ended badly: a `DivergenceWarning`, `CollapseWarning` or
+            `FeatureScaleWarning`, with the numbers and the fix.
         """
         first = self._earlier is None
         with self._unchanged_on_error():
@@ -459,16 +477,18 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
     ) -> Self:
         """Train for one epoch on these rows, starting from the last ``fit`` or ``partial_fit``.
 
-        The first call creates the network; its layers and dtype are fixed from then on. All other parameters may
-        change from call to call; the state of another solver starts from zero. No rows are held out, the weights
-        are those of the last epoch, the calibration of an earlier ``fit`` is dropped, and callbacks are not called.
+        The first call creates the network; its layers and dtype are fixed from then on. All other
+        parameters may change from call to call; the state of another solver starts from zero. No
+        rows are held out, the weights are those of the last epoch, the calibration of an earlier
+        ``fit`` is dropped, and callbacks are not called.
 
         Parameters
         ----------
         X, y, sample_weight
             As in `fit`.
         classes : array_like of shape (n_classes,), optional
-            All labels that will occur in any call; required in the first call, unless ``soft_targets=True``.
+            All labels that will occur in any call; required in the first call, unless
+            ``soft_targets=True``.
         X_val, y_val, sample_weight_val : optional
             A validation set, scored after the epoch: see ``validation_scores_``.
 
@@ -493,7 +513,7 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         return self
 
     def predict(self, X: Any) -> Any:
-        """Return the most probable label of each row; for several labels, whether each has a probability above 1/2.
+        """Return the most probable label of each row; of several labels, those with probability above 1/2.
 
         Parameters
         ----------
@@ -526,7 +546,7 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         return self._outputs(X, self._fitted.plan.loss.probabilities)
 
     def predict_log_proba(self, X: Any) -> Array:
-        """Return the logarithms of the probabilities, computed from the logits: finite where a probability is 0.
+        """Return the log-probabilities, computed from the logits: finite where a probability is 0.
 
         Only a difference of logits that is beyond the range of the type gives -inf.
 
@@ -555,7 +575,7 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         return self._outputs(X, self._fitted.labels.scores)
 
     def score(self, X: Any, y: Any, sample_weight: ArrayLike | None = None) -> float:
-        """Return the accuracy: the fraction of rows that are predicted right, with all labels if there are several.
+        """Return the accuracy: the fraction of rows whose labels are all predicted right.
 
         Parameters
         ----------
@@ -611,16 +631,17 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
     def save(self, path: str | Path, custom: Mapping[str, Any] | None = None) -> None:
         """Save the fitted model as one file, which `tinyclf.load` reads without running any code.
 
-        The file is complete at any moment: a save that fails leaves the old file. It is a NumPy ``.npz``; its
-        format is described in `tinyclf.persistence`. Callbacks and metadata requests are not saved.
+        The file is complete at any moment: a save that fails leaves the old file. It is a NumPy
+        ``.npz``; its format is described in `tinyclf.persistence`. Callbacks and metadata requests
+        are not saved.
 
         Parameters
         ----------
         path : str or Path
         custom : mapping of str to class or function, optional
-            Layers, losses, optimizers and functions that are not tinyclf's own, under the names by which the
-            file refers to them; `load` needs the same. The attributes of objects are saved; they must be numbers,
-            strings, arrays, or containers of these.
+            Layers, losses, optimizers and functions that are not tinyclf's own, under the names by
+            which the file refers to them; `load` needs the same. The attributes of objects are
+            saved; they must be numbers, strings, arrays, or containers of these.
 
         Raises
         ------
@@ -643,7 +664,7 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         model_file.save(self, path, custom)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return what is pickled: of a fitted model the encoded state of `save`, so that no other class is in it.
+        """Return what is pickled: a fitted model as `save` encodes it, so that no other class is in it.
 
         With parts that only pickle can find, such as a user's own layers, it is pickled as it is.
         """
@@ -673,11 +694,11 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
 
     def __copy__(self) -> Self:
         """Return a shallow copy, which shares what was fitted."""
-        twin = type(self).__new__(type(self))
-        twin.__dict__.update(vars(self))
-        return twin
+        made = type(self).__new__(type(self))
+        made.__dict__.update(vars(self))
+        return made
 
-    # --- what was fitted: views of the state ----------------------------------------------------------------
+    # --- what was fitted: views of the state ------------------------------------------------------
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "_state")
@@ -687,8 +708,8 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         """The state of the last fit."""
         if (state := self._earlier) is None:
             raise NotFittedError(
-                f"This {type(self).__name__} instance is not fitted yet. Call 'fit' with appropriate arguments "
-                "before using this estimator."
+                f"This {type(self).__name__} instance is not fitted yet. Call 'fit' with appropriate "
+                "arguments before using this estimator."
             )
         return state
 
@@ -811,7 +832,7 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         tags.classifier_tags.multi_label = True
         return tags
 
-    # --- parts of a fit -------------------------------------------------------------------------------------
+    # --- parts of a fit ---------------------------------------------------------------------------
 
     def _check_changed_parameters(self) -> None:
         """Check the parameters again, which scikit-learn does in the first call of partial_fit only."""
@@ -849,7 +870,7 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         seed: Array = check_random_state(self.random_state).randint(2**32, size=4, dtype=np.uint32)
         return seed
 
-    # --- predictions ----------------------------------------------------------------------------------------
+    # --- predictions ------------------------------------------------------------------------------
 
     def _outputs(self, X: Any, function: Callable[[Array], Array], n_layers: int | None = None) -> Array:
         """Return a function of the calibrated logits, or of the outputs of an earlier layer, for each row."""
@@ -865,7 +886,7 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
                 z = calibration.apply(z)
             return function(z)
 
-        return network.outputs(inputs, n_layers, link=of_finite)
+        return network.outputs(inputs, n_layers, function=of_finite)
 
     def _out_of_range(self, X: Any, inputs: Any, n_layers: int | None) -> ValueError:
         """Return the error that says why the outputs of a row are not finite."""
@@ -903,20 +924,22 @@ def load(path: str | Path, custom: Mapping[str, Any] | None = None) -> TinyClass
     ----------
     path : str or Path
     custom : mapping of str to class or function, optional
-        Parts of the model that are not tinyclf's own, by the names under which they were saved. They are called.
+        Parts of the model that are not tinyclf's own, by the names under which they were saved.
+        They are called.
 
     Returns
     -------
     TinyClassifier
-        Its predictions are bit for bit those of the saved model, and training continues in the same way.
+        Its predictions are bit for bit those of the saved model, and training continues in the same
+        way.
 
     Raises
     ------
     OSError
         If the file cannot be read.
     ArchiveError
-        If the file was not written by `save`, or by another version of the format; if it is damaged; or if it
-        needs something that is not in ``custom``. It is a ValueError.
+        If the file was not written by `save`, or by another version of the format; if it is
+        damaged; or if it needs something that is not in ``custom``. It is a ValueError.
     """
     model: TinyClassifier = model_file.load(TinyClassifier, path, custom)
     return model

@@ -76,8 +76,8 @@ class Dataset:
         Parameters
         ----------
         estimator : TinyClassifier
-            Learns the number and the names of the features, unless the fit continues an earlier one. Then X and y
-            must have the same features and classes.
+            Learns the number and the names of the features, unless the fit continues an earlier
+            one. Then X and y must have the same features and classes.
         X, y, sample_weight, X_val, y_val, sample_weight_val
             As those of ``fit``.
         """
@@ -121,7 +121,7 @@ class Dataset:
     def _with_weights_and_validation(
         self, estimator: Any, X_val: Any, y_val: Any, sample_weight_val: Any
     ) -> Self:
-        """Return these rows with their class weights, and with the validation set, whose classes weigh alike."""
+        """Return these rows with class weights, and with the validation set, which has the same ones."""
         factors = self.labels.factors(estimator.class_weight, self.targets, self.sample_weight)
         data = self._weighted(factors)
         if X_val is None and y_val is None and sample_weight_val is None:
@@ -136,8 +136,8 @@ class Dataset:
             validation = validation._weighted(factors)
             if len(validation.rows) == 0:
                 raise ValueError(
-                    f"there are {checked.shape[0]} rows, none of them with a weight above 0; at least one must "
-                    "count"
+                    f"there are {checked.shape[0]} rows, none of them with a weight above 0; at least one "
+                    "must count"
                 )
         return replace(data, validation=validation)
 
@@ -216,7 +216,8 @@ def read_features(estimator: Any, X: Any, *, reset: bool) -> Any:
     Parameters
     ----------
     estimator : estimator
-        Learns the number of features and their names if ``reset``; otherwise X is checked against them.
+        Learns the number of features and their names if ``reset``; otherwise X is checked against
+        them.
     X : array_like or sparse matrix of shape (n_samples, n_features)
     reset : bool
     """
@@ -242,7 +243,7 @@ def read_targets(estimator: Any, y: Any, X: Any) -> Any:
         y = as_array("y", y)
     elif not (issparse(y) or hasattr(y, "__array__") or np.isscalar(y)):
         raise TypeError(f"y must be an array of shape (n_samples,), got {y!r}")
-    if getattr(y, "dtype", None) == object:
+    if getattr(y, "dtype", None) == np.dtype(object):
         as_labels(as_array("y", y))  # names a missing label, and kinds that do not sort
     with _naming("y"):
         y = check_array(y, accept_sparse="csr", ensure_2d=False, dtype=None, input_name="y")

@@ -24,14 +24,15 @@ _FIRST_ROWS = 16
 # Before that many epochs a loss says little.
 _EPOCHS = 10
 
-# Largest magnitudes of two features that differ by more than this are a warning; what is below _NOISE of the
-# largest is the rounding error of a constant.
+# Largest magnitudes of two features that differ by more than this are a warning; what is below
+# _NOISE of the largest is the rounding error of a constant.
 _SCALES, _NOISE = 1000.0, 1e-7
 
 # A loss above this many times the prior's, and this much above it, is no accident of the last step.
 _TIMES, _MORE = 1.25, 0.1
 
-# A feature is informative if it predicts better than the most frequent class by so many standard errors.
+# A feature is informative if it predicts better than the most frequent class by so many standard
+# errors.
 _SIGMAS = 4.0
 
 # Bins of a feature: enough to see more than a trend.
@@ -51,8 +52,8 @@ def diagnose(plan: FitPlan, data: Dataset, state: FitState, outcome: Outcome) ->
     state : FitState
         After the fit.
     outcome : Outcome
-        If training has not stopped by itself, and the loss was still falling, only dead layers and feature scales
-        are examined.
+        If training has not stopped by itself, and the loss was still falling, only dead layers and
+        feature scales are examined.
     """
     rows = outcome.rows
     if len(rows) == 0:  # the fit was finished, and examined, before
@@ -70,8 +71,8 @@ def diagnose(plan: FitPlan, data: Dataset, state: FitState, outcome: Outcome) ->
 def has_settled(curve: list[float], n: int, converged: bool) -> bool:
     """Return whether the last n epochs of a loss curve can be judged.
 
-    That is if training stopped by itself, or if the mean loss of the last quarter is not below that of the second
-    quarter.
+    That is if training stopped by itself, or if the mean loss of the last quarter is not below that
+    of the second quarter.
     """
     if converged or n < _EPOCHS:
         return converged
@@ -89,9 +90,9 @@ class TrainingRows:
         As the network reads them.
     weight : ndarray of shape (n,)
     prior : float
-        The log-loss of the best prediction that does not depend on X: -sum_c p_c log q_c, with p_c the weighted
-        fraction of class c, and q_c the same with label smoothing: without smoothing, the entropy of the classes.
-        For several labels per row it is the sum over them.
+        The log-loss of the best prediction that does not depend on X: -sum_c p_c log q_c, with p_c
+        the weighted fraction of class c, and q_c the same with label smoothing: without smoothing,
+        the entropy of the classes. For several labels per row it is the sum over them.
     """
 
     def __init__(self, plan: FitPlan, data: Dataset, state: FitState) -> None:
@@ -114,8 +115,10 @@ class TrainingRows:
     def informative(self) -> bool:
         """Return whether a single feature predicts the targets better than the most frequent class does.
 
-        The distance of a row from the mean counts as a feature, too. On one half of the rows, the classes are counted in
-        quantile bins of each feature, and the best feature is chosen; on the other half, its most frequent class of each bin is compared with the most frequent class of all.
+        The distance of a row from the mean counts as a feature, too. On one half of the rows, the
+        classes are counted in quantile bins of each feature, and the best feature is chosen; on the
+        other half, its most frequent class of each bin is compared with the most frequent class of
+        all.
         """
         X = self.data.X.toarray() if hasattr(self.data.X, "toarray") else self.data.X
         order = np.random.default_rng(0).permutation(len(X))  # neighboring rows may be alike
@@ -183,7 +186,8 @@ def nothing_learned(few: TrainingRows) -> list[Warning]:
     targets = exact.targets(labels.for_loss(few.data.targets, k), n, k)
     loss = exact.mean(z, targets, few.weight)
     numbers = f"the log-loss is {loss:.4g}, where the class frequencies alone give {few.prior:.4g}"
-    # Weights that were kept by a score other than the loss may have a high loss although training went well.
+    # Weights that were kept by a score other than the loss may have a high loss although training
+    # went well.
     if min(loss, state.history.loss) > max(_TIMES * few.prior, few.prior + _MORE):
         clip = "" if plan.solver == "lbfgs" else ", or set max_grad_norm"
         return [

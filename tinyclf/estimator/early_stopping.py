@@ -13,15 +13,16 @@ from ..nn.errors import check_interval
 class Patience:
     """Stop once the loss has not fallen by more than ``tol`` for more than ``n_iter_no_change`` epochs.
 
-    Each loss is compared with the lowest one so far, as in scikit-learn. A score is passed as a loss with the
-    opposite sign.
+    Each loss is compared with the lowest one so far, as in scikit-learn. A score is passed as a
+    loss with the opposite sign.
 
     Parameters
     ----------
     tol : float
         The smallest fall of the loss that counts as an improvement, at least 0.
     n_iter_no_change : float
-        Number of epochs without an improvement after which the next one exceeds the patience; at least 1.
+        Number of epochs without an improvement after which the next one exceeds the patience; at
+        least 1.
     best_loss : float, default=inf
         The lowest loss so far.
     epochs_without_improvement : int, default=0

@@ -17,8 +17,8 @@ Measured = tuple[float, float] | None
 class History:
     """Curves over all epochs of a model, and the counts of its last fit.
 
-    An epoch here is an iteration for L-BFGS. Each ``fit`` or ``partial_fit`` calls `begin` once and `record` after
-    each epoch; a warm-started one continues the curves.
+    An epoch here is an iteration for L-BFGS. Each ``fit`` or ``partial_fit`` calls `begin` once and
+    `record` after each epoch; a warm-started one continues the curves.
 
     Attributes
     ----------
@@ -122,8 +122,8 @@ class History:
 
     def copy(self) -> Self:
         """Return an independent history."""
-        twin = copy.copy(self)
+        made = copy.copy(self)
         for f in fields(self):
             value: Any = getattr(self, f.name)
-            setattr(twin, f.name, list(value) if isinstance(value, list) else value)
-        return twin
+            setattr(made, f.name, list(value) if isinstance(value, list) else value)
+        return made

@@ -122,7 +122,7 @@ def decoded(text: str, arrays: list[Array]) -> tuple[dict[str, Any], FitState]:
 
 
 def check_parameters(model: Any, registry: Registry) -> None:
-    """Raise an error that names the parameter which cannot be saved, or the subclass that holds more than a file."""
+    """Raise an error that names a parameter or a class that cannot be saved."""
     if type(model).__module__ != f"{__package__}.classifier":
         raise ValueError(
             f"a file holds a TinyClassifier, but not what the subclass {type(model).__name__} adds to it; "

@@ -37,8 +37,8 @@ _FRACTION, _LARGEST_FRACTION, _AIM = 0.2, 0.5, 100
 class FitPlan:
     """How a fit trains: the parameters of a `TinyClassifier`, with every "auto" resolved for its data.
 
-    ``model.plan_`` is the plan of the last ``fit`` or ``partial_fit``; ``print(model.plan_)`` shows it, one
-    line per item.
+    ``model.plan_`` is the plan of the last ``fit`` or ``partial_fit``; ``print(model.plan_)`` shows
+    it, one line per item.
 
     Attributes
     ----------
@@ -60,8 +60,8 @@ class FitPlan:
     schedule : callable
         From the fraction of the epochs done to the factor of the learning rate.
     ends_by_schedule : bool
-        Whether the learning rate follows a schedule over ``max_iter`` epochs, so that reaching ``max_iter``
-        is no reason for a ConvergenceWarning.
+        Whether the learning rate follows a schedule over ``max_iter`` epochs, so that reaching
+        ``max_iter`` is no reason for a ConvergenceWarning.
     learning_rate_rule : {"constant", "invscaling", "adaptive"}
         What else changes the learning rate, with "sgd" only.
     power_t : float
@@ -77,7 +77,8 @@ class FitPlan:
     shuffle : bool
     max_grad_norm : float or None
     tol, n_iter_no_change : float
-        When training has stopped to improve; ``n_iter_no_change`` is inf where it never stops early.
+        When training has stopped to improve; ``n_iter_no_change`` is inf where it never stops
+        early.
     early_stopping : bool
         Whether training stops by the validation score; otherwise by the training loss.
     monitor : bool
@@ -85,12 +86,13 @@ class FitPlan:
     track_best_loss : bool
         Whether ``best_loss_`` is kept; not with ``early_stopping=True``, as in scikit-learn.
     validation : {"none", "given", "stratified", "even"}
-        Where the validation set comes from: X_val, or rows held out, "stratified" as in scikit-learn's MLP or
-        "even", at equal distances in the order of the classes.
+        Where the validation set comes from: X_val, or rows held out, "stratified" as in
+        scikit-learn's MLP or "even", at equal distances in the order of the classes.
     validation_fraction : float
         Fraction of the rows to hold out; 0 if none are.
     n_train, n_validation : int
-        Numbers of rows with a positive weight to train on before a refit, and of the validation set.
+        Numbers of rows with a positive weight to train on before a refit, and of the validation
+        set.
     scoring : str or callable
         How a validation set is scored.
     scale_inputs, calibrate, refit : bool
@@ -139,8 +141,8 @@ class FitPlan:
         Raises
         ------
         ValueError
-            If parameters contradict each other, or the network of the fit that is continued; the message names
-            them with their values.
+            If parameters contradict each other, or the network of the fit that is continued; the
+            message names them with their values.
         """
         continued = estimator._continued
         parts = _parts_of(estimator, data, None if continued is None else continued.network)
@@ -185,9 +187,9 @@ class FitPlan:
     def resolve_partial(cls, estimator: Any, data: Dataset) -> Self:
         """Resolve the parameters of an estimator for one epoch of ``partial_fit`` on these data.
 
-        No rows are held out, calibrated on or refitted; schedules over a budget of epochs are constant. An
-        adaptive learning rate goes by the training loss, since a validation set may be given in some calls
-        only.
+        No rows are held out, calibrated on or refitted; schedules over a budget of epochs are
+        constant. An adaptive learning rate goes by the training loss, since a validation set may be
+        given in some calls only.
         """
         earlier = estimator._earlier
         parts = _parts_of(estimator, data, None if earlier is None else earlier.network)
@@ -343,7 +345,8 @@ def _check_continues(network: Network, layers: list[Layer], dtype: DTypeLike | N
     """Raise an error unless a network has these layers and this type; a dtype of None is any."""
     if dtype is not None and computation_dtype(dtype, dtype) != network.dtype:
         raise ValueError(
-            f"the fitted network computes in {network.dtype}, the parameters ask for dtype={dtype!r}; its type "
+            f"the fitted network computes in {network.dtype}, the parameters ask for "
+            f"dtype={dtype!r}; its type "
             "cannot change, so set dtype back, or fit with warm_start=False"
         )
     if list(map(_kind_of, network.layers)) != list(map(_kind_of, layers)):
@@ -368,8 +371,8 @@ def _budget(estimator: Any) -> int:
 def _batch_sizes(wanted: int | str, n_train: int, n_refit: int, n_given: int) -> dict[str, Any]:
     """Return the rows per step: "auto" is scikit-learn's, "proportional" a 16th of the rows.
 
-    That is between 64 and 200: few rows need small batches for enough steps, and with many rows large batches
-    are faster. A number is clipped to the number of rows.
+    That is between 64 and 200: few rows need small batches for enough steps, and with many rows
+    large batches are faster. A number is clipped to the number of rows.
     """
 
     def size(n: int) -> int:
@@ -451,7 +454,7 @@ def hidden_layers(
 
 
 def output_layer(n_outputs: int, hidden: list[list[Layer]], activation: Activation) -> Dense:
-    """Return the dense layer of the logits, initialised as the one below it."""
+    """Return the dense layer of the logits, initialized like the layer below it."""
     below = hidden[-1] if hidden else [] if isinstance(activation, (list, tuple)) else [_layer(activation)]
     return Dense(n_outputs, _initializer(below))
 
@@ -559,7 +562,7 @@ def computation_dtype(dtype: DTypeLike | None, of_X: DTypeLike) -> np.dtype[Any]
         found = None
     if found == np.float16:
         raise ValueError(
-            'dtype="float16" is no type to compute in: its largest number is 65504 and sums lose their '
+            'dtype="float16" is too narrow to compute in: its largest number is 65504 and sums lose their '
             'digits; use "float32"'
         )
     if found not in (np.float32, np.float64):

@@ -1,7 +1,7 @@
 """Scaling of the features, the door on the way in: each column gets mean 0 and standard deviation 1.
 
-The scale is kept beside the network, not folded into its weights: with a column offset of 1e6, float32
-weights would lose five of their seven digits.
+The scale is kept beside the network, not folded into its weights: with a column offset of 1e6,
+float32 weights would lose five of their seven digits.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from ..nn.arrays import Array, all_finite
+from ..nn.arrays import ROW_BLOCK, Array, all_finite
 from ..nn.batches import (
     ENTRY_BLOCK,
     CsrRows,
@@ -23,9 +23,6 @@ from ..nn.batches import (
     entry_blocks,
     not_finite,
 )
-
-# Rows per block of the statistics.
-_BLOCK = 1024
 
 # A smaller deviation, relative to the mean, is a rounding error.
 _NOISE = 4.0 * np.finfo(np.float64).eps
@@ -38,17 +35,19 @@ _LIMIT = 5.0
 class Scaling:
     """Statistics of the columns over all rows so far, and the transform that they define.
 
-    An entry x becomes (min(max(x, low), high) - center) / scale, or 0 if its column has been constant. For dense rows
-    the center is the mean, and the scale is the standard deviation. For sparse rows the center is 0, so that zeros stay
-    zeros, and the scale is the root mean square of the nonzero entries. (With their standard deviation, a word that
-    occurs in one text of a hundred would become 10.)
+    An entry x becomes (min(max(x, low), high) - center) / scale, or 0 if its column has been
+    constant. For dense rows the center is the mean, and the scale is the standard deviation. For
+    sparse rows the center is 0, so that zeros stay zeros, and the scale is the root mean square of
+    the nonzero entries. (With their standard deviation, a word that occurs in one text of a hundred
+    would become 10.)
 
     Attributes
     ----------
     total_weight : float
         Sum of the weights of the rows.
     mean, deviation : ndarray of shape (n_in,)
-        Weighted mean and standard deviation of each column; the deviation of a constant is exactly 0.
+        Weighted mean and standard deviation of each column; the deviation of a constant is exactly
+        0.
     nonzero_weight, nonzero_rms : ndarray of shape (n_in,)
         For sparse rows: sum of the weights of the nonzero entries, and their root mean square.
     low, high : ndarray of shape (n_in,)
@@ -109,9 +108,9 @@ class Scaling:
         check_rows(X)
         grown = self
         with np.errstate(all="ignore"):
-            for start in range(0, X.shape[0], _BLOCK):
-                part = X[start : start + _BLOCK]
-                w = np.ones(part.shape[0]) if weight is None else weight[start : start + _BLOCK]
+            for start in range(0, X.shape[0], ROW_BLOCK):
+                part = X[start : start + ROW_BLOCK]
+                w = np.ones(part.shape[0]) if weight is None else weight[start : start + ROW_BLOCK]
                 if weight is not None:
                     part, w = part[w > 0.0], w[w > 0.0]
                 if len(w):
@@ -122,21 +121,21 @@ class Scaling:
             column = np.ravel(column.toarray() if hasattr(column, "toarray") else column)
             row = int(np.abs(column).argmax())
             raise ValueError(
-                f"the input is {column[row]} at row {row}, column {wide[0]}, whose difference from the others "
-                "is beyond the range of float64; divide the column by a large number"
+                f"the input is {column[row]} at row {row}, column {wide[0]}, whose difference from the "
+                "others is beyond the range of float64; divide the column by a large number"
             )
         return grown
 
     def _merged(self, v: float, mean: Array, deviation: Array, weight: Array, rms: Array) -> Scaling:
         """Return the statistics of these rows and more rows together.
 
-        Two parts with weights w and v, means m and m + d, and standard deviations s and r have together the mean and
-        standard deviation
+        Two parts with weights w and v, means m and m + d, and standard deviations s and r have
+        together the mean and standard deviation
 
             m + d v / (w + v),    sqrt((w s^2 + v r^2) / (w + v) + w v d^2 / (w + v)^2)
 
-        Source: Chan, Golub and LeVeque, "Updating formulae and a pairwise algorithm for computing sample
-        variances" (1979).
+        Source: Chan, Golub and LeVeque, "Updating formulae and a pairwise algorithm for computing
+        sample variances" (1979).
         """
         total, d = self.total_weight + v, mean - self.mean
         if not self.total_weight:
@@ -169,8 +168,8 @@ class Scaling:
     def limited(self) -> Scaling:
         """Return the scaling with limits that are 5 scales from the center; a constant column has none.
 
-        Entries are clipped to the limits: real data have heavy tails, and the few ones of a rare category would become
-        large numbers.
+        Entries are clipped to the limits: real data have heavy tails, and the few ones of a rare
+        category would become large numbers.
         """
         with np.errstate(over="ignore"):
             reach = np.where(self.scale > 0.0, _LIMIT * self.scale, np.inf)
@@ -218,7 +217,8 @@ class Scaling:
     def terms(self, given: DTypeLike, dtype: DTypeLike) -> tuple[Array, Array, Array, Array]:
         """Return low, high, center and factor, (n_in,), with which `transform` scales rows of a type.
 
-        The result is (min(max(X, low), high) - center) * factor, computed in the type of these arrays.
+        The result is (min(max(X, low), high) - center) * factor, computed in the type of these
+        arrays.
         """
         low, high, center, factor = (rows[0] for rows in self._terms(given, dtype))
         return low, high, center, factor
@@ -237,7 +237,7 @@ class Scaling:
 
     @cached_property
     def _wide(self) -> tuple[Array, Array, Array, Array]:
-        """The terms of `transform`, repeated for each row of a block: 9 instead of 18 microseconds for 256 x 64."""
+        """The terms of `transform` for each row of a block: 9 instead of 18 microseconds for 256 x 64."""
         factor = np.minimum(1.0 / self.divisor, np.finfo(np.float64).max)
         rows = (max(1, ENTRY_BLOCK // max(1, len(factor))), 1)
         low, high, center, factor = (np.tile(a, rows) for a in (self.low, self.high, self.center, factor))
@@ -259,8 +259,8 @@ class Scaling:
         Raises
         ------
         ValueError
-            If an entry of X, or its scaled value, is not a finite number of that type; row and column are
-            named.
+            If an entry of X, or its scaled value, is not a finite number of that type; row and
+            column are named.
         """
         kind = np.dtype(dtype)
         if hasattr(X, "tocsr") and self.centered:
@@ -283,11 +283,12 @@ class Scaling:
         return type(self), tuple(getattr(self, field.name) for field in fields(self))  # not what is cached
 
     def carry_over(self, W: Array, b: Array, new: Scaling) -> None:
-        """Rewrite the first layer x W + b, so that it computes under a new scaling what it did under this one.
+        """Rewrite the first layer x W + b for a new scaling, so that its output does not change.
 
-        From (x - m) / s to (x - n) / r, each row of W becomes W r / s, and b becomes b + sum (n - m) / s W. A column
-        that has been constant had no influence; its row of W becomes 0, and learns from there. If all columns have been
-        constant, as after a single row, W stays, so that the units still differ, and so does the output for that row.
+        From (x - m) / s to (x - n) / r, each row of W becomes W r / s, and b becomes b + sum (n -
+        m) / s W. A column that has been constant had no influence; its row of W becomes 0, and
+        learns from there. If all columns have been constant, as after a single row, W stays, so
+        that the units still differ, and so does the output for that row.
         """
         with np.errstate(all="ignore"):
             if self.scale.any():
@@ -349,8 +350,8 @@ def _statistics(X: Any, w: Array, centered: bool) -> tuple[float, Array, Array, 
 def _of_dense(X: Array, fraction: Array) -> tuple[Array, Array]:
     """Return mean and standard deviation of rows, with the fractions of their total weight.
 
-    The first row is subtracted, so that a constant leaves zeros only; the differences are divided by their largest
-    magnitude, since squares of 1e300 overflow.
+    The first row is subtracted, so that a constant leaves zeros only; the differences are divided
+    by their largest magnitude, since squares of 1e300 overflow.
     """
     first = X[0].astype(np.float64)
     d = np.subtract(X, first, order="C")  # whatever the order of X, so that sums round alike
@@ -363,7 +364,7 @@ def _of_dense(X: Array, fraction: Array) -> tuple[Array, Array]:
 
 
 def _of_sparse(X: Any, fraction: Array) -> tuple[Array, Array, Array, Array]:
-    """Return mean and standard deviation of CSR rows, and weight and root mean square of their nonzero entries."""
+    """Return mean and deviation of CSR rows, and weight and root mean square of nonzero entries."""
     n_in = X.shape[1]
     fraction, column = np.repeat(fraction, np.diff(X.indptr)), X.indices
     top, bottom = (np.ravel(X.max(axis=0).toarray()), np.ravel(X.min(axis=0).toarray()))

@@ -37,7 +37,8 @@ class FitState:
     scaling : Scaling or None
         How features are scaled on the way in.
     calibration : Calibration or None
-        How logits are calibrated on the way out; None before the end of a fit, or without calibration.
+        How logits are calibrated on the way out; None before the end of a fit, or without
+        calibration.
     history : History
     patience : Patience or None
         None between fits.
@@ -46,7 +47,8 @@ class FitState:
     seed : ndarray of 4 uint32
         Seed of the fit, stored so that it can be resumed.
     stopped, finished : bool
-        Whether the search for the best epoch has stopped before its budget, and whether the fit is complete.
+        Whether the search for the best epoch has stopped before its budget, and whether the fit is
+        complete.
     initial : dict or None
         Snapshot of the training state before the first epoch, if the plan has a refit; not saved.
     """
@@ -86,8 +88,8 @@ class FitState:
         data : Dataset
         seed : ndarray of 4 uint32
         previous : FitState, optional
-            The state of the fit that this one continues (warm start). Its network computes what it did: its first
-            layer is rewritten for the new scaling.
+            The state of the fit that this one continues (warm start). Its network computes what it
+            did: its first layer is rewritten for the new scaling.
         saved : FitState, optional
             The state of this same fit when it was interrupted, or finished.
         """
@@ -146,7 +148,7 @@ class FitState:
         return cls(plan, data.labels, training, scaling, seed, previous.history.copy())
 
     def finish(self, *, complete: bool) -> None:
-        """Forget what only the search for the best epoch needs; an incomplete fit can be resumed from a file."""
+        """Forget what only the search for the best epoch needs."""
         self.patience, self.best, self.initial = None, BestWeights(), None
         self.stopped, self.finished = False, complete
 
@@ -233,7 +235,8 @@ class FitState:
             raise ValueError(f"a fit of {history.n_iter} epochs with monitor={monitor} has {n_scores} scores")
         if len(history.loss_curve) != history.n_iter or history.n_iter > plan.max_iter:
             raise ValueError(
-                f"a fit of {history.n_iter} epochs, of at most {plan.max_iter}, has {len(history.loss_curve)} "
+                f"a fit of {history.n_iter} epochs, of at most {plan.max_iter}, has "
+                f"{len(history.loss_curve)} "
                 "losses"
             )
         if monitor == (history.best_validation_score is None):
@@ -246,7 +249,7 @@ def random_streams(seed: Array) -> dict[str, np.random.Generator]:
 
 
 def _rescale(network: Network, old: Scaling | None, new: Scaling | None) -> None:
-    """Rewrite the first layer of a network so that it computes under a new scaling what it did under the old."""
+    """Rewrite the first layer of a network for a new scaling, so that its output does not change."""
     p, n_in = network.parameters[0], network.widths[0]
     (old or Scaling.none(n_in)).carry_over(p.W, p.b, new or Scaling.none(n_in))
 

@@ -1,7 +1,7 @@
 """Targets: y is encoded for the loss, and logits are decoded to labels.
 
-There are three kinds. `Labels`: one label per row, encoded as codes (n,). `LabelSets`: several labels per row, as
-columns of 0 and 1, (n, k). `Probabilities`: a probability of each class, (n, k).
+There are three kinds. `Labels`: one label per row, encoded as codes (n,). `LabelSets`: several
+labels per row, as columns of 0 and 1, (n, k). `Probabilities`: a probability of each class, (n, k).
 """
 
 from __future__ import annotations
@@ -137,8 +137,9 @@ class Labels:
     def factors(self, class_weight: ClassWeight, targets: Array, weight: Array | None) -> Array | None:
         """Return the factor of the weights of each class, (k,), or None without class weights.
 
-        "balanced" gives all classes that occur the same total weight: the factors are n / (k n_class) if all rows
-        have weight 1. ``weight`` counts, so that a weight of 2 is the same as the row twice.
+        "balanced" gives all classes that occur the same total weight: the factors are n / (k
+        n_class) if all rows have weight 1. ``weight`` counts, so that a weight of 2 is the same as
+        the row twice.
         """
         if class_weight is None:
             return None
@@ -329,7 +330,7 @@ def kind_of_targets(y: Any, *, soft: bool) -> Labels:
 
 
 def labels_in_part(y: Any, classes: ArrayLike | None, known: Labels | None, *, soft: bool) -> Labels:
-    """Return all labels, of which y may hold a part: the known ones, those named in classes, or its columns."""
+    """Return all labels, of which y may hold a part: known ones, those in classes, or its columns."""
     named = None if classes is None else _named_classes(classes)
     if known is not None:
         labels = known

@@ -77,7 +77,7 @@ class Trainer:
         if plan.rows_dtype != plan.dtype:
             data.inputs(state.scaling, plan.dtype, sparse)  # names what the network's type cannot hold
 
-    # --- the phases of a fit ------------------------------------------------------------------------------
+    # --- the phases of a fit ----------------------------------------------------------------------
 
     def run(self, callbacks: CallbackContext, *, first_fit: bool) -> Outcome:
         """Train until training has stopped to improve or the budget is used up, and finish the model.
@@ -86,8 +86,8 @@ class Trainer:
         ----------
         callbacks : CallbackContext
         first_fit : bool
-            Whether Ctrl-C before the end of the first epoch ends the training; if not, it is passed on, and the
-            earlier model stays.
+            Whether Ctrl-C before the end of the first epoch ends the training; if not, it is passed
+            on, and the earlier model stays.
         """
         with self.limited_blas():
             return self._run(callbacks, first_fit)
@@ -221,7 +221,7 @@ class Trainer:
         rows = ROW_BLOCK if plan.solver == "lbfgs" else plan.refit_batch_size
         return limit_blas(min(rows, n) * self.state.network.largest_product)
 
-    # --- the parts of a phase -----------------------------------------------------------------------------
+    # --- the parts of a phase ---------------------------------------------------------------------
 
     def _epochs(self, rows: Array, batch_size: int, done: int = 0) -> Iterator[Epoch]:
         """Train on these rows, an epoch at a time; so many epochs are done already."""

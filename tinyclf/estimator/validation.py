@@ -40,7 +40,8 @@ class Validation:
         self._scorer = as_scorer(plan.scoring)
         if self._scorer is not None and data.sample_weight is not None and not _takes_weights(self._scorer):
             raise ValueError(
-                f"scoring={plan.scoring!r} takes no sample_weight, but the validation rows have weights; use a "
+                f"scoring={plan.scoring!r} takes no sample_weight, but the validation rows "
+                "have weights; use a "
                 'scorer that does, or "loss"'
             )
         with in_validation_set():
@@ -73,7 +74,7 @@ class Validation:
             raise TypeError(f"scoring must return a number, got {found!r} from {scoring!r}") from None
 
     def shrinkage(self, state: FitState) -> float:
-        """Return the shrinkage of the logits toward the prior that is best for the loss; 1 without a prior."""
+        """Return the shrinkage toward the prior that minimizes the loss; 1 without a prior."""
         return 1.0 if self.prior is None else self._best_shrinkage(state.network.logits(self.inputs))[0]
 
     def _best_shrinkage(self, z: Array) -> tuple[float, float]:
@@ -133,8 +134,8 @@ def hold_out(data: Dataset, plan: FitPlan, rng: np.random.Generator) -> tuple[Ar
     Raises
     ------
     ValueError
-        If the split is stratified and fewer than two rows would be held out, or one of two classes is too
-        small to be split.
+        If the split is stratified and fewer than two rows would be held out, or one of two classes
+        is too small to be split.
     """
     if plan.validation == "stratified":
         return _stratified(data, plan.validation_fraction, rng)
@@ -146,8 +147,8 @@ def hold_out(data: Dataset, plan: FitPlan, rng: np.random.Generator) -> tuple[Ar
 def _stratified(data: Dataset, fraction: float, rng: np.random.Generator) -> tuple[Array, Array]:
     """Split as scikit-learn's MLP does: each class has the same fraction on both sides.
 
-    With more than two classes, one may be too rare for that: then the split is random, as in scikit-learn.
-    With two classes that is an error, as in scikit-learn.
+    With more than two classes, one may be too rare for that: then the split is random, as in
+    scikit-learn. With two classes that is an error, as in scikit-learn.
     """
     rows, labels = data.rows, data.labels
     held_out = f"validation_fraction={fraction} of {len(rows)} rows"
@@ -177,7 +178,8 @@ def _stratified(data: Dataset, fraction: float, rng: np.random.Generator) -> tup
 def _even(data: Dataset, fraction: float, n_held: int, rng: np.random.Generator) -> tuple[Array, Array]:
     """Split at equal distances in the order of the classes, whatever the classes.
 
-    Each class has the same fraction on both sides, up to one row; the only row of a class is trained on.
+    Each class has the same fraction on both sides, up to one row; the only row of a class is
+    trained on.
     """
     order = rng.permutation(data.rows)
     if data.labels.stratified:

@@ -1,1 +1,1 @@
-"""A network, its loss and its training, on NumPy alone. The README has the order in which to read the modules."""
+"""A network, its loss and its training, on NumPy alone; the README has the reading order."""

@@ -1,7 +1,7 @@
 """Loops that numba compiles, for the extra ``[fast]``: `kernels` decides when they run.
 
-Each loop computes the NumPy formula of the function of the same name in `kernels`, which documents it. The
-results agree but for rounding. A loop saves passes over memory and calls.
+Each loop computes the NumPy formula of the function of the same name in `kernels`, which documents
+it. The results agree but for rounding. A loop saves passes over memory and calls.
 """
 
 from __future__ import annotations

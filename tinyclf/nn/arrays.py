@@ -20,8 +20,8 @@ PARAMETER_BLOCK = 2**16
 class Views:
     """Arrays by name, where assignment writes into the array instead of replacing it.
 
-    ``p.W = W0`` copies W0 into the memory that the network uses, as ``p.W[...] = W0`` does. An array that is
-    not needed is None; assigning to it does nothing.
+    ``p.W = W0`` copies W0 into the memory that the network uses, as ``p.W[...] = W0`` does. An
+    array that is not needed is None; assigning to it does nothing.
 
     Examples
     --------
@@ -117,7 +117,8 @@ def as_array(name: str, values: Any) -> Array:
         return np.asarray(values)
     except Exception as error:  # containers of other libraries have errors of their own
         ragged = "inhomogeneous" in str(error)
-        raise ValueError(f"{name} is no array: {'its parts differ in length' if ragged else error}") from None
+        reason = "its parts differ in length" if ragged else error
+        raise ValueError(f"{name} cannot be converted to an array: {reason}") from None
 
 
 def _write(name: str, array: Array, value: Any) -> None:
@@ -136,8 +137,8 @@ def _check_shape(name: str, array: Array, value: Any) -> None:
 class Buffer(NamedTuple):
     """A buffer that a layer or loss needs: ``shape`` per row of the batch, and the type of an entry.
 
-    One number per row has the shape (), a vector of 5 the shape 5 or (5,). A dtype of None is the type that
-    the network computes in. With ``fill``, the array is constant and read-only.
+    One number per row has the shape (), a vector of 5 the shape 5 or (5,). A dtype of None is the
+    type that the network computes in. With ``fill``, the array is constant and read-only.
     """
 
     shape: int | tuple[int, ...]

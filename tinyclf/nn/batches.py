@@ -12,13 +12,13 @@ from .arrays import Array, all_finite, as_array
 # Entries per block of a conversion: 128 KB of float64, which stay in the cache.
 ENTRY_BLOCK = 16384
 
-# The largest fraction of nonzero entries at which sparse products beat dense ones: measured with 1,000
-# to 20,000 columns and 10 to 512 units.
+# The largest fraction of nonzero entries at which sparse products beat dense ones: measured with
+# 1,000 to 20,000 columns and 10 to 512 units.
 _SPARSE_PAYS = 0.05
 
 
 class Rows:
-    """Rows (n, n_in) that a network can read: whatever their source, each batch arrives ready for the first layer.
+    """Rows (n, n_in) that a network can read: each batch arrives ready for the first layer.
 
     Training gathers batches of any rows; prediction reads blocks of consecutive rows.
     """
@@ -116,7 +116,8 @@ def as_rows(X: Any, dtype: DTypeLike, n_in: int, first_row: int = 0, stays_spars
     Raises
     ------
     ValueError
-        If the shape does not fit, or an entry is not a finite number of that type; row and column are named.
+        If the shape does not fit, or an entry is not a finite number of that type; row and column
+        are named.
     TypeError
         If the entries are not real numbers.
     """
@@ -204,8 +205,8 @@ def entry_blocks(X: Array, *more: Array) -> Any:
 def converted(X: Array, dtype: np.dtype[Any]) -> Array | None:
     """Return X in C order and this type, itself if it is, or None if an entry is not finite in it.
 
-    One pass over memory for all, in blocks that stay in the cache: for 12,000 x 784 float64 entries 8
-    milliseconds instead of 12.
+    One pass over memory for all, in blocks that stay in the cache: for 12,000 x 784 float64 entries
+    8 milliseconds instead of 12.
     """
     done = X.dtype == dtype and X.flags.c_contiguous
     out = X if done else np.empty(X.shape, dtype)
@@ -228,7 +229,8 @@ def not_finite(X: Any, dtype: DTypeLike, first_row: int = 0, values: Any = None)
     first_row : int, default=0
         Number of the first row.
     values : ndarray, optional
-        What is to be represented in that type instead of the entries of X, or of ``X.tocoo().data``.
+        What is to be represented in that type instead of the entries of X, or of
+        ``X.tocoo().data``.
     """
     kind = np.dtype(dtype)
     with np.errstate(all="ignore"):

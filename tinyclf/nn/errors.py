@@ -18,8 +18,8 @@ class DivergenceError(ValueError):
     largest_input, largest_logit : float
         The largest magnitudes in that batch (nan if one of them is nan).
     learning_rate : float
-        The learning rate of that step; nan for L-BFGS, which has none, and whose iterations count as epochs
-        of one batch.
+        The learning rate of that step; nan for L-BFGS, which has none, and whose iterations count
+        as epochs of one batch.
     scaled : bool, default=False
         Whether the network scales its inputs, so that this is no remedy.
     """

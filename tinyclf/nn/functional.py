@@ -1,8 +1,9 @@
 """Softmax, log-softmax, log-sum-exp and cross-entropy, right for any logits.
 
-`_logsumexp` has the computation and its mathematics; here are the public functions, with their checks. With
-targets, logits are (n, k), one row per sample; otherwise they have any number of axes. float64 and integer
-logits give float64, float32 and float16 give float32. Inputs are never changed; no warning is emitted.
+`_logsumexp` has the computation and its mathematics; here are the public functions, with their
+checks. With targets, logits are (n, k), one row per sample; otherwise they have any number of axes.
+float64 and integer logits give float64, float32 and float16 give float32. Inputs are never changed;
+no warning is emitted.
 """
 
 from __future__ import annotations
@@ -121,12 +122,12 @@ def cross_entropy(logits: ArrayLike, targets: ArrayLike, *, label_smoothing: flo
     ----------
     logits : array_like of shape (n, k)
     targets : array_like
-        Integer codes from 0 to k - 1, shape (n,), or a row of non-negative numbers y per row of logits,
-        shape (n, k), usually probabilities; their sum need not be 1.
+        Integer codes from 0 to k - 1, shape (n,), or a row of non-negative numbers y per row of
+        logits, shape (n, k), usually probabilities; their sum need not be 1.
     label_smoothing : float, default=0.0
-        Between 0 and 1: the fraction of each target that is spread evenly over all classes, also over masked
-        ones, whose logit of -inf then makes the loss inf
-        (Szegedy et al., "Rethinking the Inception architecture for computer vision", 2016).
+        Between 0 and 1: the fraction of each target that is spread evenly over all classes, also
+        over masked ones, whose logit of -inf then makes the loss inf (Szegedy et al., "Rethinking
+        the Inception architecture for computer vision", 2016).
 
     Returns
     -------
@@ -135,7 +136,8 @@ def cross_entropy(logits: ArrayLike, targets: ArrayLike, *, label_smoothing: flo
     Raises
     ------
     ValueError, TypeError
-        If shapes do not fit, a code is out of range, or the targets are neither codes nor probabilities.
+        If shapes do not fit, a code is out of range, or the targets are neither codes nor
+        probabilities.
 
     Examples
     --------

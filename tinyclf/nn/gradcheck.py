@@ -1,13 +1,13 @@
 """Gradient checks: compare a gradient with finite differences along random directions.
 
-For a scalar function f with gradient g and any direction v, the derivative of f along v is g . v. Values of f
-approximate it: with a small h,
+For a scalar function f with gradient g and any direction v, the derivative of f along v is g . v.
+Values of f approximate it: with a small h,
 
     f'(x; v) = (8 (f(x + h v) - f(x - h v)) - (f(x + 2 h v) - f(x - 2 h v))) / (12 h) + O(h^4).
 
-A layer has many outputs; a random cotangent c turns them into the scalar f = sum c y. (A cotangent of ones is
-a bad choice: the sum of a softmax is constant, so that a backward that returns zeros would pass.) All checks
-run in float64; relative errors below 1e-7 are rounding errors.
+A layer has many outputs; a random cotangent c turns them into the scalar f = sum c y. (A cotangent
+of ones is a bad choice: the sum of a softmax is constant, so that a backward that returns zeros
+would pass.) All checks run in float64; relative errors below 1e-7 are rounding errors.
 """
 
 from __future__ import annotations
@@ -80,12 +80,13 @@ def gradient_error(
 def check_layer(layer: Layer, n_in: int, *, batch_size: int = 7, seed: int = 0) -> float:
     """Return the largest relative error of a layer's backward, for its parameters and for its input.
 
-    The layer is checked on top of a Dense layer, whose gradient is right only if dx is. It is also checked
-    between two Tanh layers, which read their outputs in backward, to find a layer that writes where it must
-    not. Buffers are filled with NaN before each run, to find entries that backward does not write.
+    The layer is checked on top of a Dense layer, whose gradient is right only if dx is. It is also
+    checked between two Tanh layers, which read their outputs in backward, to find a layer that
+    writes where it must not. Buffers are filled with NaN before each run, to find entries that
+    backward does not write.
 
-    The kink of an activation may, rarely, lie between the points of the finite difference. If a check fails,
-    try another seed first.
+    The kink of an activation may, rarely, lie between the points of the finite difference. If a
+    check fails, try another seed first.
 
     Examples
     --------

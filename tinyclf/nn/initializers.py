@@ -16,8 +16,8 @@ Initializer = Callable[["np.random.Generator", int, int], tuple[Array, Array]]
 def glorot_uniform(rng: np.random.Generator, n_in: int, n_out: int, gain: float = 1.0) -> tuple[Array, Array]:
     """Weights and biases uniform in [-r, r] with r = gain sqrt(6 / (n_in + n_out)).
 
-    Source: Glorot and Bengio, "Understanding the difficulty of training deep feedforward neural networks"
-    (2010), equation 16.
+    Source: Glorot and Bengio, "Understanding the difficulty of training deep feedforward neural
+    networks" (2010), equation 16.
     """
     r = gain * np.sqrt(6.0 / (n_in + n_out))
     return rng.uniform(-r, r, (n_in, n_out)), rng.uniform(-r, r, n_out)

@@ -1,9 +1,9 @@
 """Kernels: the hot formulas of layers, losses, optimizers and the penalty, one function each.
 
-A kernel computes in NumPy. If numba, the extra ``[fast]``, is installed and not switched off, it runs a
-compiled loop from `_loops` where that fits its arrays. The results agree but for rounding. A loop saves
-passes over memory and calls: in microseconds, in a fit of digits by the network 64-100-10 in batches of 32
-and 200 rows (`python benchmarks/step_profile.py`),
+A kernel computes in NumPy. If numba, the extra ``[fast]``, is installed and not switched off, it
+runs a compiled loop from `_loops` where that fits its arrays. The results agree but for rounding. A
+loop saves passes over memory and calls: in microseconds, in a fit of digits by the network
+64-100-10 in batches of 32 and 200 rows (`python benchmarks/step_profile.py`),
 
     part of a step              NumPy         compiled
     Adam                        11.9, 12.8    2.7, 3.0
@@ -11,12 +11,13 @@ and 200 rows (`python benchmarks/step_profile.py`),
     dense layers forward         8.2, 33.2    6.5, 28.7
     ReLU backward                2.6,  7.2    0.9, 2.3
 
-`load` makes the choice, before the first workspace of a fit: it imports numba and compiles the loops for the
-type that the network computes in. The machine code is kept on disk, so that compiling, which takes a few
-seconds, happens once.
+`load` makes the choice, before the first workspace of a fit: it imports numba and compiles the
+loops for the type that the network computes in. The machine code is kept on disk, so that
+compiling, which takes a few seconds, happens once.
 
-No lock is held during compilation, since a process may be forked at any time. A child that is forked while
-another thread compiles uses NumPy: that thread does not exist in the child, and would never finish.
+No lock is held during compilation, since a process may be forked at any time. A child that is
+forked while another thread compiles uses NumPy: that thread does not exist in the child, and would
+never finish.
 """
 
 from __future__ import annotations
@@ -35,11 +36,13 @@ from . import _loops
 from .arrays import PARAMETER_BLOCK, Array
 from .logsumexp import cross_entropy_rows
 
-# Above this length, vectors do not fit into the cache, and Adam's ten passes over them go by blocks, which
-# do: for 2 million parameters 2.5 instead of 4.2 milliseconds. Below, blocks cost more than they save.
+# Above this length, vectors do not fit into the cache, and Adam's ten passes over them go by
+# blocks, which do: for 2 million parameters 2.5 instead of 4.2 milliseconds. Below, blocks cost
+# more than they save.
 _LARGE = 2**19
 
-# What LLVM may do with the arithmetic of _loops.APPROXIMATE: not assume that inf and nan do not exist.
+# What LLVM may do with the arithmetic of _loops.APPROXIMATE: not assume that inf and nan do not
+# exist.
 _FREEDOM = {"contract", "reassoc", "arcp", "nsz"}
 
 _SETTINGS: dict[str, bool | None] = {"": None, "0": False, "1": True}
@@ -56,8 +59,8 @@ _forked_while_compiling = False
 def use_fast(on: bool | None = True) -> None:
     """Switch the compiled loops on or off, in this process.
 
-    Without a call they are used where numba is installed. The environment variable ``TINYCLF_FAST`` does the
-    same as this function, with 1 and 0, also for processes that are started later.
+    Without a call they are used where numba is installed. The environment variable ``TINYCLF_FAST``
+    does the same as this function, with 1 and 0, also for processes that are started later.
 
     Parameters
     ----------

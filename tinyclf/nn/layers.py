@@ -1,17 +1,18 @@
 """Layers: forward and backward side by side.
 
-A layer maps the rows x (B, n_in) of a batch to y (B, n_out). It holds hyperparameters only. Its arrays are
-arguments, so that one layer object can serve many networks and threads at once:
+A layer maps the rows x (B, n_in) of a batch to y (B, n_out). It holds hyperparameters only. Its
+arrays are arguments, so that one layer object can serve many networks and threads at once:
 
 - ``p``: its parameters, views of the network's flat vector;
 - ``g``: its part of the gradient, laid out like p, overwritten in each step;
 - ``t``: the tape of this batch. ``t.x`` and ``t.y`` are input and output, ``t.dy`` and ``t.dx`` the gradients
-  of the loss with respect to them. ``t.dx`` is None where no layer below needs it. ``t.training`` is False
-  in predictions, ``t.rng`` is a random generator, ``t.ones`` holds a 1 for each row. The layer's own buffers
-  have the names that `Layer.buffers` gave them. All arrays hold B rows. Assigning to one, ``t.y = ...``,
-  writes into the buffer. A layer must not change t.x.
+  of the loss with respect to them. ``t.dx`` is None where no layer below needs it. ``t.training``
+  is False in predictions, ``t.rng`` is a random generator, ``t.ones`` holds a 1 for each row. The
+  layer's own buffers have the names that `Layer.buffers` gave them. All arrays hold B rows.
+  Assigning to one, ``t.y = ...``, writes into the buffer. A layer must not change t.x.
 
-Backward applies the chain rule: given dy = dL/dy, compute dx = dL/dx and, for each parameter, dL/dp.
+Backward applies the chain rule: given dy = dL/dy, compute dx = dL/dx and, for each parameter,
+dL/dp.
 
 A user-defined layer overrides what differs from `Layer`:
 
@@ -96,8 +97,9 @@ class Layer:
 class Dense(Layer):
     """Affine map y = x W + b, with W (n_in, units) and b (units,).
 
-    For scalars, y = w x + b has dy/dw = x, dy/db = 1 and dy/dx = w. For a batch, the sums over rows and
-    units become matrix products: dL/dW = x' dy, dL/db = the sum of dy over the rows, dL/dx = dy W'.
+    For scalars, y = w x + b has dy/dw = x, dy/db = 1 and dy/dx = w. For a batch, the sums over rows
+    and units become matrix products: dL/dW = x' dy, dL/db = the sum of dy over the rows, dL/dx = dy
+    W'.
 
     Parameters
     ----------
@@ -218,11 +220,13 @@ class Logistic(Layer):
 class Dropout(Layer):
     """In training y = x m / (1 - rate), where m is 0 with probability ``rate``, else 1; y = x in prediction.
 
-    Dividing by 1 - rate keeps the expectation of y, so that prediction needs no correction. Each batch draws
-    a new m; dy/dx = m / (1 - rate). One random word of 64 bits serves four units, with 16 bits each, to which
-    the rate is rounded: this takes a third of the time of four random floats.
+    Dividing by 1 - rate keeps the expectation of y, so that prediction needs no correction. Each
+    batch draws a new m; dy/dx = m / (1 - rate). One random word of 64 bits serves four units, with
+    16 bits each, to which the rate is rounded: this takes a third of the time of four random
+    floats.
 
-    Source: Srivastava et al., "Dropout: a simple way to prevent neural networks from overfitting" (2014).
+    Source: Srivastava et al., "Dropout: a simple way to prevent neural networks from overfitting"
+    (2014).
 
     Parameters
     ----------

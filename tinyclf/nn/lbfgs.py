@@ -72,10 +72,11 @@ def minimize(
 ) -> Ending:
     """Train a network in place by L-BFGS, which suits small data.
 
-    It is computed in float64, since a line search in float32 ends in rounding errors; the network has the
-    parameters of the last iteration, rounded to its type, whenever ``after`` is called.
+    It is computed in float64, since a line search in float32 ends in rounding errors; the network
+    has the parameters of the last iteration, rounded to its type, whenever ``after`` is called.
 
-    Source: Byrd, Lu, Nocedal and Zhu, "A limited memory algorithm for bound constrained optimization" (1995).
+    Source: Byrd, Lu, Nocedal and Zhu, "A limited memory algorithm for bound constrained
+    optimization" (1995).
 
     Parameters
     ----------
@@ -95,8 +96,8 @@ def minimize(
     Raises
     ------
     DivergenceError
-        If the objective is not finite at the start or at the end, or the parameters are beyond the network's
-        type.
+        If the objective is not finite at the start or at the end, or the parameters are beyond the
+        network's type.
     ValueError, TypeError
         If an argument or the data do not fit.
 

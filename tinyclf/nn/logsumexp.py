@@ -4,8 +4,9 @@ Logits are rows of real numbers x of k classes; every function below computes a 
 
     p_i = exp(x_i) / sum_j exp(x_j).
 
-Computed literally, exp overflows at 88.7 in float32 and at 709.8 in float64, and the quotient is nan.
-Relative to its largest entry, a row has no such limit. With a = argmax x, m = x_a and d_i = x_i - m <= 0,
+Computed literally, exp overflows at 88.7 in float32 and at 709.8 in float64, and the quotient is
+nan. Relative to its largest entry, a row has no such limit. With a = argmax x, m = x_a and d_i =
+x_i - m <= 0,
 
     E_i = exp(d_i),    S = sum of E_i over i != a,    T = 1 + S,    L = log1p(S),
 
@@ -48,9 +49,9 @@ inf [104.]
 0.0 [[-4.24835426e-18  4.24835426e-18]]
 
 6. float64 in, float64 out: d itself is rounded, by half a unit of a number as large as 745, which is up to
-   512 units of exp(d). Knuth's TwoSum finds what the rounding took, e, and exp(d + e) = exp(d) (1 + e) puts
-   it back; without it the second probability is 363 units off. (float16 and float32 logits are computed in
-   float64 and rounded once, which is right without it.)
+   512 units of exp(d). Knuth's TwoSum finds what the rounding took, e, and exp(d + e) = exp(d) (1 +
+   e) puts it back; without it the second probability is 363 units off. (float16 and float32 logits
+   are computed in float64 and rounded once, which is right without it.)
 
 >>> x = np.float64([0.3, -699.9])
 >>> truth = 8.0724204017779341826e-305
@@ -65,7 +66,8 @@ inf [104.]
 4.94e-321 [3.45e-321]
 
 8. The classes lie next to each other in memory when they are summed; only then does NumPy sum pairwise, and
-   even then equal terms may round the same way 16 times. Many float64 classes are therefore summed by halves.
+   even then equal terms may round the same way 16 times. Many float64 classes are therefore summed
+   by halves.
 
 >>> x = np.full((2, 1_000_000), 0.1)
 >>> sums = [np.exp(x).sum(axis=1)[0], np.exp(np.asfortranarray(x)).sum(axis=1)[0]]
@@ -74,11 +76,12 @@ inf [104.]
 >>> np.seterr(**errors)["over"]
 'ignore'
 
-Rows that are not a distribution give nan: rows with nan or +inf, and rows of -inf only. A -inf logit among
-finite ones is a class of probability 0.
+Rows that are not a distribution give nan: rows with nan or +inf, and rows of -inf only. A -inf
+logit among finite ones is a class of probability 0.
 
-Shapes: x is (..., k) with any axis for the classes, or (n, k) where targets take part. float64 and integer
-logits give float64, float32 and float16 give float32. Inputs are never changed; no warning is emitted.
+Shapes: x is (..., k) with any axis for the classes, or (n, k) where targets take part. float64 and
+integer logits give float64, float32 and float16 give float32. Inputs are never changed; no warning
+is emitted.
 
 References
 ----------
@@ -155,8 +158,8 @@ def exponentials(x: Array, scratch: Any = None) -> Exponentials:
 def row_sums(terms: Array, dtype: DTypeLike, scratch: Array | None = None) -> Array:
     """Sum float64 terms over the classes, for logits of this type: many float64 ones by halves.
 
-    For narrower logits any order is accurate, so BLAS may choose: 0.6 instead of 3.7 microseconds at
-    (200, 10).
+    For narrower logits any order is accurate, so BLAS may choose: 0.6 instead of 3.7 microseconds
+    at (200, 10).
     """
     k = terms.shape[1]
     if dtype != np.float64 or k <= _MANY:
@@ -227,8 +230,8 @@ def softmax_rows(x: Array) -> Array:
 def cross_entropy_rows(x: Array, y: Array, gradient: Array | None = None, scratch: Any = None) -> Array:
     """Losses of the rows in float64 and, where ``gradient`` is given, their gradient written into it.
 
-    This is the one computation behind `cross_entropy`, `cross_entropy_grad` and the training loss. It
-    checks nothing; y are codes or probabilities as `as_targets` returns them, in C order.
+    This is the one computation behind `cross_entropy`, `cross_entropy_grad` and the training loss.
+    It checks nothing; y are codes or probabilities as `as_targets` returns them, in C order.
     """
     parts = exponentials(x, scratch)
     if y.ndim == 1:
@@ -257,8 +260,8 @@ def _hard_rows(parts: Exponentials, t: Array, gradient: Array | None) -> Array:
 def _soft_rows(parts: Exponentials, x: Array, y: Array, gradient: Array | None) -> Array:
     """Loss sum of -y_i d_i over y_i > 0, plus Y L; gradient Y p_i - y_i.
 
-    At the largest logit that is (Y - y_a) - Y S / T, with Y - y_a as the sum of the others: the better form
-    where p_a is near 1 and S small. Where p_a is small it is the other way round.
+    At the largest logit that is (Y - y_a) - Y S / T, with Y - y_a as the sum of the others: the
+    better form where p_a is near 1 and S small. Where p_a is small it is the other way round.
     """
     _, top, m, d, e, E, S = parts
     others = y.copy()

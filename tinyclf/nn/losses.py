@@ -1,11 +1,11 @@
 """Losses: from logits and targets to one number and its gradient, and from logits to probabilities.
 
-Letters: z (B, n_outputs) are the logits of a batch, y its targets (codes (B,) or probabilities (B, k)),
-w (B,) the weights of its rows, dz the gradient of the loss with respect to z. The loss of a batch is the
-weighted mean sum_i w_i loss_i / sum_i w_i.
+Letters: z (B, n_outputs) are the logits of a batch, y its targets (codes (B,) or probabilities (B,
+k)), w (B,) the weights of its rows, dz the gradient of the loss with respect to z. The loss of a
+batch is the weighted mean sum_i w_i loss_i / sum_i w_i.
 
-Cross-entropy as in a textbook: shift by the largest logit, so that exp does not overflow; the loss is
--log p_y, and its gradient p - y.
+Cross-entropy as in a textbook: shift by the largest logit, so that exp does not overflow; the loss
+is -log p_y, and its gradient p - y.
 
 >>> def cross_entropy(z, y):
 ...     rows = np.arange(len(z))
@@ -22,15 +22,15 @@ Cross-entropy as in a textbook: shift by the largest logit, so that exp does not
 >>> losses.round(4), gradient[0].round(4)
 (array([0.349, 0.   ]), array([-0.2946,  0.2595,  0.0351]))
 
-`SoftmaxCrossEntropy` computes the same, and is also right where this rounds to 0 or loses digits: for losses
-below the rounding unit, as in the second row, and for logits with a large offset; `_logsumexp` has its
-mathematics.
+`SoftmaxCrossEntropy` computes the same, and is also right where this rounds to 0 or loses digits:
+for losses below the rounding unit, as in the second row, and for logits with a large offset;
+`_logsumexp` has its mathematics.
 
 >>> print(functional.cross_entropy(z, y)[1], functional.cross_entropy_grad(z, y)[1, 0])
 8.496708510583178e-18 -8.496708510583178e-18
 
-A user-defined loss returns the loss of each row and writes its gradient; the base class adds weights and
-mean:
+A user-defined loss returns the loss of each row and writes its gradient; the base class adds
+weights and mean:
 
 >>> from tinyclf.functional import softmax
 >>> class Brier(Loss):  # |p - y|^2; with r = p - y, dL/dz = 2 p (r - sum(p r))
@@ -129,7 +129,8 @@ class Loss:
 class _CrossEntropy(Loss):
     """Label smoothing, common to both cross-entropies.
 
-    Source: Szegedy et al., "Rethinking the inception architecture for computer vision" (2016), section 7.
+    Source: Szegedy et al., "Rethinking the inception architecture for computer vision" (2016),
+    section 7.
     """
 
     label_smoothing: float = 0.0
@@ -167,8 +168,9 @@ class SoftmaxCrossEntropy(_CrossEntropy):
 class SigmoidCrossEntropy(_CrossEntropy):
     """Cross-entropy of independent logistic outputs, summed over them.
 
-    For two classes one logit z is enough: softmax of [0, z] is [s(-z), s(z)] with the logistic s. Targets
-    are then codes 0 and 1, shape (n,); in general they are probabilities of shape (n, n_outputs).
+    For two classes one logit z is enough: softmax of [0, z] is [s(-z), s(z)] with the logistic s.
+    Targets are then codes 0 and 1, shape (n,); in general they are probabilities of shape (n,
+    n_outputs).
 
     With e = exp(-|z|), {s(z), s(-z)} = {1, e} / (1 + e), the loss and gradient of one output are
 
@@ -176,7 +178,8 @@ class SigmoidCrossEntropy(_CrossEntropy):
 
         s(z) - y = (1 - y) s(z) - y s(-z),
 
-    where for y = 0 and y = 1 only one term is left: no small loss is lost next to 1, and nothing cancels.
+    where for y = 0 and y = 1 only one term is left: no small loss is lost next to 1, and nothing
+    cancels.
 
     Parameters
     ----------

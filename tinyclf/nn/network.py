@@ -42,7 +42,8 @@ class Network:
     widths : list of int
         Width of the input and of each layer's output.
     largest_product : int
-        Multiplications per row of the largest matrix product in a layer: the size of the largest parameter.
+        Multiplications per row of the largest matrix product in a layer: the size of the largest
+        parameter.
 
     Examples
     --------
@@ -153,27 +154,28 @@ class Network:
         return self.outputs(X)
 
     def outputs(
-        self, X: Any, n_layers: int | None = None, link: Callable[[Array], Array] = np.asarray
+        self, X: Any, n_layers: int | None = None, function: Callable[[Array], Array] = np.asarray
     ) -> Array:
-        """Output of the first layers, or what ``link`` makes of it; extra memory does not grow with the rows.
+        """Return the output of the first layers, or a function of it, computed block by block.
 
         Parameters
         ----------
         X : array_like or SciPy sparse matrix of shape (n, n_in), or Rows
         n_layers : int, optional
             How many layers, at least 1; all by default.
-        link : callable, optional
-            From the outputs of a block of rows to an array with as many rows; it is called block by block.
+        function : callable, optional
+            From the outputs of a block of rows to an array with as many rows; it is called block by
+            block.
 
         Returns
         -------
-        ndarray of shape (n, width of the last of these layers), or (n, ...) as link has it
+        ndarray of shape (n, width of the last of these layers), or (n, ...) as ``function`` returns
 
         Raises
         ------
         ValueError
-            If X has another width, or an entry that is not a finite number of the computation's type, or
-            link returns another number of rows.
+            If X has another width, or an entry that is not a finite number of the computation's
+            type, or ``function`` returns another number of rows.
         """
         sparse = self.layers[0].reads_sparse
         rows = X if isinstance(X, Rows) else UncheckedRows(X, self.dtype, self.widths[0], sparse)
@@ -184,10 +186,10 @@ class Network:
             for start in range(0, max(n, 1), ROW_BLOCK):
                 x = rows.block(start, start + ROW_BLOCK)
                 m = x.shape[0]
-                y = np.asarray(link(self.forward(workspace.tapes(m).layers, x, n_layers)))
+                y = np.asarray(function(self.forward(workspace.tapes(m).layers, x, n_layers)))
                 if y.shape[:1] != (m,):
                     raise ValueError(
-                        f"link must return an array with one entry per row, {m}, got shape {y.shape}"
+                        f"function must return an array with one entry per row, {m}, got shape {y.shape}"
                     )
                 if result is None:
                     result = np.empty((n, *y.shape[1:]), y.dtype)
@@ -197,11 +199,11 @@ class Network:
 
     def copy(self, dtype: DTypeLike | None = None) -> Network:
         """Return an independent network with the same layers and parameters, of another type if asked."""
-        twin = copy.deepcopy(self)
+        made = copy.deepcopy(self)
         if dtype is not None:
-            twin.dtype = np.dtype(dtype)
-            twin._bind(twin.theta.astype(dtype))
-        return twin
+            made.dtype = np.dtype(dtype)
+            made._bind(made.theta.astype(dtype))
+        return made
 
     def __getstate__(self) -> dict[str, Any]:
         # The parameters are views of theta, which copies and pickles would tear apart.

@@ -19,8 +19,9 @@ from .network import Network
 class Objective:
     """The weighted mean loss over a batch of rows plus an L2 penalty.
 
-    loss + alpha / 2 |W|^2 / (sum of the weights of the batch's rows, by default their number), with |W|^2
-    over the regularized parameters. This is scikit-learn's penalty: it gets weaker as batches get larger.
+    loss + alpha / 2 |W|^2 / (sum of the weights of the batch's rows, by default their number), with
+    |W|^2 over the regularized parameters. This is scikit-learn's penalty: it gets weaker as batches
+    get larger.
 
     It owns the buffers of a training, so that each training needs its own objective.
 
@@ -131,7 +132,8 @@ def as_objective(
             f"there must be at least one row to train on, got an input of {len(inputs)} rows"
             + ("" if rows is None else f", {np.size(rows)} of them chosen, with a weight of 0 or none")
         )
-    # After all checks: they import lazily what numba imports too, which a child forked meanwhile could not.
+    # After all checks: they import lazily what numba imports too, which a child forked meanwhile
+    # could not.
     kernels.load(network.dtype)
     batch_size = min(batch_size, len(order))
     return Objective(

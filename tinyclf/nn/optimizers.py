@@ -1,8 +1,9 @@
 """Optimizers: rules that turn a gradient into a step, on one flat vector.
 
-Letters as in the papers: theta are the parameters, g is the gradient, eta (`rate`) the learning rate of this
-step and t its number, counted from 1. The state ``s`` of an optimizer holds t and the arrays that it carries
-from step to step. `update` overwrites g with the step, and `step` subtracts it: theta <- theta - g.
+Letters as in the papers: theta are the parameters, g is the gradient, eta (`rate`) the learning
+rate of this step and t its number, counted from 1. The state ``s`` of an optimizer holds t and the
+arrays that it carries from step to step. `update` overwrites g with the step, and `step` subtracts
+it: theta <- theta - g.
 
 A user-defined optimizer creates its state and writes its update:
 
@@ -34,7 +35,8 @@ from . import kernels
 from .arrays import PARAMETER_BLOCK, Array, Views
 from .errors import check_interval
 
-# The smallest normal number of float32. A smaller epsilon would be 0 there, and a gradient of 0 over it nan.
+# The smallest normal number of float32. A smaller epsilon would be 0 there, and a gradient of 0
+# over it nan.
 _TINY = 2.0**-126
 
 # Steps from one `flush_subnormals` to the next.
@@ -84,8 +86,9 @@ class OptimizerState(Views):
 class Optimizer:
     """Base of all optimizers; holds hyperparameters only.
 
-    Before the update, `step` multiplies the weights by 1 - eta ``weight_decay``. This decay is decoupled: the
-    gradient and the update do not contain it, and it depends neither on alpha nor on the batch size.
+    Before the update, `step` multiplies the weights by 1 - eta ``weight_decay``. This decay is
+    decoupled: the gradient and the update do not contain it, and it depends neither on alpha nor on
+    the batch size.
 
     Source: Loshchilov and Hutter, "Decoupled weight decay regularization" (2019), algorithm 2.
     """
@@ -129,8 +132,8 @@ class Optimizer:
         rate : float
             Learning rate of this step.
         weights : ndarray, optional
-            The part of theta that decays, by ``weight_decay`` or by a penalty in the gradient. Like the
-            state's ``flushed`` arrays, it may fade to subnormal numbers, which are set to 0.
+            The part of theta that decays, by ``weight_decay`` or by a penalty in the gradient. Like
+            the state's ``flushed`` arrays, it may fade to subnormal numbers, which are set to 0.
         """
         s.t += 1
         if weights is not None and self.weight_decay:
@@ -151,11 +154,11 @@ class Optimizer:
 def flush_subnormals(vector: Array) -> None:
     """Set to 0 entries that are about to become subnormal, in place.
 
-    A dead unit has a gradient of 0, and its moments decay until they are subnormal numbers, where they stay.
-    With a penalty its weights follow. Arithmetic on subnormal numbers takes ten times as long and more: with
-    half the units of a digits network dead, an epoch took 27 milliseconds instead of 3. The limit, 8e-31 in
-    float32 and 1.5e-300 in float64, is so far above the subnormal numbers that 0.9^100 times the limit is
-    not yet one: a call every 100 steps is enough.
+    A dead unit has a gradient of 0, and its moments decay until they are subnormal numbers, where
+    they stay. With a penalty its weights follow. Arithmetic on subnormal numbers takes ten times as
+    long and more: with half the units of a digits network dead, an epoch took 27 milliseconds
+    instead of 3. The limit, 8e-31 in float32 and 1.5e-300 in float64, is so far above the subnormal
+    numbers that 0.9^100 times the limit is not yet one: a call every 100 steps is enough.
     """
     small = np.finfo(vector.dtype).tiny * 2.0**26
     for start in range(0, vector.size, PARAMETER_BLOCK):
@@ -169,7 +172,8 @@ class SGD(Optimizer):
 
     u <- mu u + eta g;  step = u, or mu u + eta g in Nesterov's form. With mu = 0 the step is eta g.
 
-    Source: Sutskever et al., "On the importance of initialization and momentum in deep learning" (2013).
+    Source: Sutskever et al., "On the importance of initialization and momentum in deep learning"
+    (2013).
 
     Parameters
     ----------
@@ -218,11 +222,13 @@ class Adam(Optimizer):
     m <- b1 m + (1 - b1) g;  v <- b2 v + (1 - b2) g^2;
     step = eta sqrt(1 - b2^t) / (1 - b1^t) m / (sqrt(v) + eps).
 
-    The state holds M = m / (1 - b1) and V = v / (1 - b2), with M <- b1 M + g and V <- b2 V + g^2. The missing
-    constants are in the rate and in eps. This saves two passes over the vectors in each step.
+    The state holds M = m / (1 - b1) and V = v / (1 - b2), with M <- b1 M + g and V <- b2 V + g^2.
+    The missing constants are in the rate and in eps. This saves two passes over the vectors in each
+    step.
 
-    Source: Kingma and Ba, "Adam: a method for stochastic optimization" (2015), algorithm 1 in the form at
-    the end of section 2, which is scikit-learn's (its eps is added before the bias correction of v).
+    Source: Kingma and Ba, "Adam: a method for stochastic optimization" (2015), algorithm 1 in the
+    form at the end of section 2, which is scikit-learn's (its eps is added before the bias
+    correction of v).
 
     Parameters
     ----------
@@ -274,8 +280,8 @@ class Adam(Optimizer):
 class AdamW(Adam):
     """`Adam` with decoupled weight decay, 0.01 by default.
 
-    W <- (1 - eta weight_decay) W, then Adam's step. With a learning-rate schedule, eta is the rate of the
-    step.
+    W <- (1 - eta weight_decay) W, then Adam's step. With a learning-rate schedule, eta is the rate
+    of the step.
     """
 
     weight_decay: float = 0.01

@@ -1,15 +1,16 @@
 """Learning-rate schedules: factors of the learning rate.
 
-A schedule is a function of progress, the fraction of the training that is done, in [0, 1). It is called at
-each step:
+A schedule is a function of progress, the fraction of the training that is done, in [0, 1). It is
+called at each step:
 
 >>> def triangle(progress):
 ...     return 1 - abs(2 * progress - 1)
 >>> [triangle(p) for p in (0.0, 0.25, 0.5, 0.75)]
 [0.0, 0.5, 1.0, 0.5]
 
-A factor that depends on the course of training is the ``scale`` of a `TrainState`: a second factor, which
-lasts until it is changed. `inverse_scaling` and `lowered` compute the scales of scikit-learn's rules.
+A factor that depends on the course of training is the ``scale`` of a `TrainState`: a second factor,
+which lasts until it is changed. `inverse_scaling` and `lowered` compute the scales of
+scikit-learn's rules.
 """
 
 from __future__ import annotations
@@ -34,8 +35,8 @@ def linear(progress: float) -> float:
 def cosine(progress: float) -> float:
     """Lower the learning rate to 0 along half a cosine: (1 + cos(pi progress)) / 2.
 
-    Source: Loshchilov and Hutter, "SGDR: stochastic gradient descent with warm restarts" (2017), equation 5
-    without restarts.
+    Source: Loshchilov and Hutter, "SGDR: stochastic gradient descent with warm restarts" (2017),
+    equation 5 without restarts.
     """
     return 0.5 * (1.0 + math.cos(math.pi * progress))
 

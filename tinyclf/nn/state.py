@@ -53,8 +53,8 @@ class TrainState:
     def use(self, optimizer: Optimizer, *, reset: bool = False) -> None:
         """Continue with another optimizer: arrays of the same name are kept, new ones start at zero.
 
-        If there are new ones, t is 0 again, as bias corrections depend on it. With ``reset`` all arrays start
-        at zero, and the scale of the learning rate is 1 again.
+        If there are new ones, t is 0 again, as bias corrections depend on it. With ``reset`` all
+        arrays start at zero, and the scale of the learning rate is 1 again.
         """
         old, new = self.optimizer_state, optimizer.init(self.network.theta)
         if reset:
@@ -75,7 +75,8 @@ class TrainState:
         Returns
         -------
         dict
-            ``optimizer``, its ``t`` and ``arrays`` by name, the two ``generators``, ``scale`` and ``epoch``.
+            ``optimizer``, its ``t`` and ``arrays`` by name, the two ``generators``, ``scale`` and
+            ``epoch``.
         """
         s = self.optimizer_state
         return {

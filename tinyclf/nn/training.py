@@ -33,16 +33,16 @@ class Epoch:
     index : int
         Number of the epoch, from 1.
     loss : float
-        Mean of the losses of the mini-batches, weighted by their numbers of rows, as in scikit-learn. The
-        loss of a mini-batch is a weighted mean plus the L2 penalty.
+        Mean of the losses of the mini-batches, weighted by their numbers of rows, as in
+        scikit-learn. The loss of a mini-batch is a weighted mean plus the L2 penalty.
     largest_logit : float
         The largest magnitude of a logit in any of its mini-batches; nan if one was nan.
     gradient_norm : float
-        Euclidean norm of the last mini-batch's gradient, with the L2 penalty and before clipping; nan if
-        training stopped before it.
+        Euclidean norm of the last mini-batch's gradient, with the L2 penalty and before clipping;
+        nan if training stopped before it.
     first_nonfinite : int or None
-        Number of the first mini-batch, from 1, with a loss or logit that is not finite; or of the last one,
-        if the parameters or the optimizer's state are not finite after its step.
+        Number of the first mini-batch, from 1, with a loss or logit that is not finite; or of the
+        last one, if the parameters or the optimizer's state are not finite after its step.
     seconds : float
         Wall-clock time.
     rows : int
@@ -89,8 +89,8 @@ class _EpochReport:
     def check_parameters(self) -> None:
         """Look at the parameters and the optimizer's arrays, once per epoch, after the last step.
 
-        Broken parameters show in the next loss, unless an activation hides them. Broken arrays may never
-        show: an overflow in Adam's V makes all later steps 0.
+        Broken parameters show in the next loss, unless an activation hides them. Broken arrays may
+        never show: an overflow in Adam's V makes all later steps 0.
         """
         arrays = (self.state.network.theta, *self.state.optimizer_state.arrays.values())
         if self.finite and not all(map(all_finite, arrays)):
@@ -208,10 +208,10 @@ def train(
 ) -> Iterator[Epoch]:
     """Train a network in place; return a generator that yields one report per epoch.
 
-    Arguments are checked at once. Each ``next`` of the generator trains for one epoch; the loop may be left
-    at any time, and the network keeps its parameters. With ``batch_size=len(X)`` and ``SGD`` this is plain
-    gradient descent. X must not change during training: it is copied only if it is not C-ordered or has
-    another type than the network.
+    Arguments are checked at once. Each ``next`` of the generator trains for one epoch; the loop may
+    be left at any time, and the network keeps its parameters. With ``batch_size=len(X)`` and
+    ``SGD`` this is plain gradient descent. X must not change during training: it is copied only if
+    it is not C-ordered or has another type than the network.
 
     Parameters
     ----------
@@ -233,22 +233,22 @@ def train(
     schedule : callable, default=constant
         Maps progress, the fraction of the steps done, in [0, 1), to a factor of the learning rate.
     max_grad_norm : float or None, default=None
-        A gradient, penalty included, with a larger Euclidean norm is scaled down to this one before the
-        optimizer's step. None disables clipping. Source: Pascanu et al., "On the difficulty of training
-        recurrent neural networks" (2013), algorithm 1.
+        A gradient, penalty included, with a larger Euclidean norm is scaled down to this one before
+        the optimizer's step. None disables clipping. Source: Pascanu et al., "On the difficulty of
+        training recurrent neural networks" (2013), algorithm 1.
     shuffle : bool, default=True
         Whether to draw a new order of the rows in each epoch.
     seed : int, numpy.random.Generator or None, default=None
         Seed of the order of the rows and of dropout.
     on_nonfinite : {"raise", "stop", "continue"}, default="raise"
-        What to do if a loss or logit is not finite: raise a DivergenceError, stop the epoch and the training,
-        or continue. The first two skip the step of that batch.
+        What to do if a loss or logit is not finite: raise a DivergenceError, stop the epoch and the
+        training, or continue. The first two skip the step of that batch.
     state : TrainState, optional
-        State of an earlier training of this network, to continue it. Its optimizer and random streams are
-        used instead of ``optimizer`` and ``seed``.
+        State of an earlier training of this network, to continue it. Its optimizer and random
+        streams are used instead of ``optimizer`` and ``seed``.
     done : int, default=0
-        How many of the ``epochs`` are done already: only the others are trained, and the schedule continues
-        from there.
+        How many of the ``epochs`` are done already: only the others are trained, and the schedule
+        continues from there.
 
     Yields
     ------

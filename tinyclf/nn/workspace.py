@@ -37,8 +37,8 @@ class Workspace:
     lowest : int, default=0
         Index of the first layer with parameters: backward ends there, and does not compute its dx.
     training : bool, default=True
-        Whether backward will run. If not, there are no gradients, and outputs are stored over inputs wherever
-        a layer allows it.
+        Whether backward will run. If not, there are no gradients, and outputs are stored over
+        inputs wherever a layer allows it.
     loss : Loss, optional
         The loss to keep buffers for.
     rng : numpy.random.Generator, optional

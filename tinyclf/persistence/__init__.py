@@ -1,14 +1,17 @@
 """Saved files, without pickle: no code from a file is run.
 
-A file is an archive (`archive`), a NumPy ``.npz`` with JSON and arrays, written in one step (`files`). Its JSON is
+A file is an archive (`archive`), a NumPy ``.npz`` with JSON and arrays, written in one step
+(`files`). Its JSON is
 
     {"format": "tinyclf.TinyClassifier", "version": 2, "made_by": "0.1.0", "content": ...}
 
-where the content is a value that `codec` encodes. This package knows no class of the estimator: the caller passes a
-`Registry` of the classes that a file may name, and each class checks what its instances are rebuilt from.
+where the content is a value that `codec` encodes. This package knows no class of the estimator: the
+caller passes a `Registry` of the classes that a file may name, and each class checks what its
+instances are rebuilt from.
 
-Why npz: NumPy, which is required anyway, maintains it; types, byte order and memory order survive; and any other program
-can read its arrays. safetensors, which is as safe, has no strings, and labels may be strings.
+Why npz: NumPy, which is required anyway, maintains it; types, byte order and memory order survive;
+and any other program can read its arrays. safetensors, which is as safe, has no strings, and labels
+may be strings.
 """
 
 from __future__ import annotations
@@ -73,8 +76,8 @@ def read_file(
     OSError
         If the file cannot be read.
     ArchiveError
-        If it was not written by `write_file`, or in another version of the format, or if it is damaged, or if its
-        content is invalid.
+        If it was not written by `write_file`, or in another version of the format, or if it is
+        damaged, or if its content is invalid.
     """
     plain, arrays = read_archive(path)
     try:
@@ -89,7 +92,7 @@ def with_head(plain: Any, format: str, version: int) -> dict[str, Any]:
 
 
 def without_head(plain: Any, format: str, version: int) -> Any:
-    """Return the content of JSON that has a head, or raise an error unless it has this format in this version."""
+    """Return the content of JSON with a head, or raise an error unless format and version match."""
     keys = {"format", "version", "made_by", "content"}
     if not isinstance(plain, dict) or plain.get("format") != format:
         raise ArchiveError("it is not a saved model, but in another format")
@@ -99,7 +102,8 @@ def without_head(plain: Any, format: str, version: int) -> Any:
     if found != version:
         newer = "a newer" if found > version else "an older"
         raise ArchiveError(
-            f"it was saved in version {found} of the format, by {newer} tinyclf, {made_by}; this one, {__version__}, "
+            f"it was saved in version {found} of the format, by {newer} tinyclf, {made_by}; "
+            f"this one, {__version__}, "
             f"reads version {version}. Load it with that version, or fit the model again"
         )
     if plain.keys() != keys:

@@ -1,12 +1,13 @@
 """Archives: one file of JSON and arrays, which is read without running any code from it.
 
-An archive is a NumPy ``.npz``: an uncompressed zip file of ``.npy`` members, so that other programs can read its arrays.
-``plain.npy`` holds UTF-8 JSON as bytes, the members ``0.npy``, ``1.npy``, ... are the arrays to which the JSON refers,
-and ``digest.npy`` is the SHA-256 of all these members, one after the other.
+An archive is a NumPy ``.npz``: an uncompressed zip file of ``.npy`` members, so that other programs
+can read its arrays. ``plain.npy`` holds UTF-8 JSON as bytes, the members ``0.npy``, ``1.npy``, ...
+are the arrays to which the JSON refers, and ``digest.npy`` is the SHA-256 of all these members, one
+after the other.
 
-Only what `write_archive` writes is read: each member must be identical, byte for byte, to what its contents are written
-as. Every invalid file is an `ArchiveError`, and the sizes of members are checked against the size of the file before
-memory is allocated for them.
+Only what `write_archive` writes is read: each member must be identical, byte for byte, to what its
+contents are written as. Every invalid file is an `ArchiveError`, and the sizes of members are
+checked against the size of the file before memory is allocated for them.
 """
 
 from __future__ import annotations

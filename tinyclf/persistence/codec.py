@@ -1,7 +1,7 @@
 """The codec: values, arrays and objects of registered classes as JSON and a list of arrays, and back.
 
-JSON has null, booleans, whole numbers, finite floats, strings and lists. Every other value is an object with
-the key "$", which names its kind:
+JSON has null, booleans, whole numbers, finite floats, strings and lists. Every other value is an
+object with the key "$", which names its kind:
 
     {"$": "dict", "items": [[key, value], ...]}
     {"$": "tuple", "items": [...]}
@@ -41,11 +41,11 @@ class Registry:
     Parameters
     ----------
     own : mapping of str to class or function
-        Instances of these classes are rebuilt by ``from_dict`` if they have it, and otherwise by their constructor:
-        both check what they are given.
+        Instances of these classes are rebuilt by ``from_dict`` if they have it, and otherwise by
+        their constructor: both check what they are given.
     custom : mapping of str to class or function, or None
-        The user's own. Instances of these classes are rebuilt by ``from_dict`` if they have it, and otherwise from
-        their attributes, without a call of the constructor.
+        The user's own. Instances of these classes are rebuilt by ``from_dict`` if they have it, and
+        otherwise from their attributes, without a call of the constructor.
 
     Raises
     ------
@@ -81,8 +81,9 @@ def encode(value: Any, registry: Registry) -> tuple[Any, list[Array]]:
     Parameters
     ----------
     value : object
-        Plain values, arrays, containers of these, and instances of registered classes. Of an instance, what
-        ``to_dict`` returns is encoded if its class has that method, and its attributes otherwise.
+        Plain values, arrays, containers of these, and instances of registered classes. Of an
+        instance, what ``to_dict`` returns is encoded if its class has that method, and its
+        attributes otherwise.
     registry : Registry
 
     Returns
@@ -158,7 +159,8 @@ class _Encoder:
     def _array(self, array: Array, path: str) -> int:
         if array.dtype.kind not in KINDS:
             raise ValueError(
-                f"{path or 'the value'} has dtype {array.dtype}, which cannot be saved; numbers, dates and strings "
+                f"{path or 'the value'} has dtype {array.dtype}, which cannot be saved; "
+                "numbers, dates and strings "
                 "can"
             )
         self.arrays.append(array)
@@ -170,7 +172,8 @@ class _Encoder:
         if name is None:
             missing = getattr(value, "__name__", cls.__name__)
             raise ValueError(
-                f"{path or 'the value'} is {value!r}, and a file cannot hold code: {missing} is not tinyclf's own. "
+                f"{path or 'the value'} is {value!r}, and a file cannot hold code: {missing} "
+                "is not tinyclf's own. "
                 f"Give it a name, custom={{{missing!r}: {missing}}}, and load with the same custom"
             )
         if hasattr(cls, "to_dict") and hasattr(cls, "from_dict"):
@@ -181,7 +184,8 @@ class _Encoder:
             held = vars(value)
         else:
             raise ValueError(
-                f"{path or 'the value'} is {value!r}, and only the attributes of an object can be saved, but not "
+                f"{path or 'the value'} is {value!r}, and only the attributes of an object "
+                "can be saved, but not "
                 f"what a {cls.__name__} holds beside them; give the object itself a name in custom"
             )
         encoded = {key: self(item, _joined(path, key)) for key, item in held.items()}

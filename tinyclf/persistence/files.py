@@ -12,7 +12,7 @@ from typing import BinaryIO
 
 
 def check_target(path: str | Path) -> Path:
-    """Return the absolute path of a file to be written, links followed, or raise an error that says why it cannot be."""
+    """Return the absolute path of a file to be written, or an error that says why it cannot be."""
     path = Path(path).resolve()
     if not path.parent.is_dir():
         raise FileNotFoundError(f"there is no folder {str(path.parent)!r} to save {path.name!r} in")
@@ -24,8 +24,9 @@ def check_target(path: str | Path) -> Path:
 def write_atomically(path: str | Path, write: Callable[[BinaryIO], object]) -> None:
     """Write a new file beside the path and rename it to the path when it is complete.
 
-    If writing fails, the new file is removed. Only a process that is killed leaves it, under the name of the path (or
-    the start of it) with a random number and ``.tmp``. The new file has the permissions of the old one.
+    If writing fails, the new file is removed. Only a process that is killed leaves it, under the
+    name of the path (or the start of it) with a random number and ``.tmp``. The new file has the
+    permissions of the old one.
 
     Parameters
     ----------

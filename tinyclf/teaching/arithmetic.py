@@ -36,8 +36,8 @@ def vector(x: Iterable[float]) -> dict[str, Any]:
     Returns
     -------
     dict
-        Arrays "x", "exp", "naive_softmax", "softmax", "log_of_softmax" (the logarithm of "softmax") and
-        "log_softmax" (computed from the logits); numbers "naive_lse" and "lse".
+        Arrays "x", "exp", "naive_softmax", "softmax", "log_of_softmax" (the logarithm of "softmax")
+        and "log_softmax" (computed from the logits); numbers "naive_lse" and "lse".
 
     Examples
     --------
@@ -95,8 +95,9 @@ def thresholds(dtype: DTypeLike) -> dict[str, float]:
     Returns
     -------
     dict
-        The largest x for which a condition holds. "exp": exp(x) is finite. "sum": the sum of ten exp(x) is
-        finite. "vanish": exp(-x) is greater than 0. "beside_one": log(1 + exp(-x)) is greater than 0.
+        The largest x for which a condition holds. "exp": exp(x) is finite. "sum": the sum of ten
+        exp(x) is finite. "vanish": exp(-x) is greater than 0. "beside_one": log(1 + exp(-x)) is
+        greater than 0.
 
     Examples
     --------
@@ -128,7 +129,8 @@ def wrong_row(scale: float, name: str, dtype: DTypeLike = "float32") -> tuple[fl
 def gradient_limit(name: str, dtype: DTypeLike = "float32") -> float:
     """Find the largest scale at which the gradient of `wrong_row` is finite and not 0.
 
-    The search ends at 4096, or at 512 in float16; that value is returned if the gradient is good there.
+    The search ends at 4096, or at 512 in float16; that value is returned if the gradient is good
+    there.
 
     Examples
     --------
@@ -152,7 +154,8 @@ def offset_losses(offset: float = OFFSET) -> tuple[float, float, float]:
     Returns
     -------
     tuple of float
-        With the offset, as log-sum-exp minus z; with the offset, by `tinyclf.cross_entropy`; without it.
+        With the offset, as log-sum-exp minus z; with the offset, by `tinyclf.cross_entropy`;
+        without it.
 
     Examples
     --------

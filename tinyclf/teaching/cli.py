@@ -1,7 +1,8 @@
 """The commands of ``python -m tinyclf``.
 
 ``demo`` cross-validates TinyClassifier on digits, then trains one network with three losses.
-``lesson`` runs the measurements of the lesson on numerical stability and writes them as an HTML page.
+``lesson`` runs the measurements of the lesson on numerical stability and writes them as an HTML
+page.
 """
 
 from __future__ import annotations

@@ -39,19 +39,22 @@ class Outcome:
     curve : list of float
         Mean training loss of each epoch, as reported by the loss that is trained with.
     no_gradient : list of float
-        For each epoch, the fraction of training rows that are misclassified but have a gradient of 0.
+        For each epoch, the fraction of training rows that are misclassified but have a gradient of
+        0.
     first_nonfinite_step : int or None
-        Index, from 1, of the first step whose loss or logits are not finite; the last step of an epoch counts
-        if the parameters are not finite after it. None if there is no such step.
+        Index, from 1, of the first step whose loss or logits are not finite; the last step of an
+        epoch counts if the parameters are not finite after it. None if there is no such step.
     true_loss : float
-        Exact mean cross-entropy of the trained network on the training rows; nan if its weights are nan.
+        Exact mean cross-entropy of the trained network on the training rows; nan if its weights are
+        nan.
     accuracy : float
         Test accuracy; nan if any logit is not finite.
     recall : ndarray of shape (10,)
-        Fraction of each digit's test rows that are classified correctly; nan if any logit is not finite.
+        Fraction of each digit's test rows that are classified correctly; nan if any logit is not
+        finite.
     stuck : ndarray of shape (10,)
-        Fraction of each digit's training rows that the trained network misclassifies and whose gradient
-        is 0, so that further training does not correct them.
+        Fraction of each digit's training rows that the trained network misclassifies and whose
+        gradient is 0, so that further training does not correct them.
     dead : float
         Fraction of dead hidden units: those that are 0 for every training row after training.
     """
@@ -97,8 +100,8 @@ def _wrong_without_gradient(z: Array, y: Array, dz: Array) -> Array:
 class Experiment:
     """A network for digits and its training settings: everything but the loss, the seed and the dtype.
 
-    The network has one hidden layer with ReLU and He-normal weights. Three quarters of the images are used
-    for training and one quarter for testing.
+    The network has one hidden layer with ReLU and He-normal weights. Three quarters of the images
+    are used for training and one quarter for testing.
 
     Parameters
     ----------
@@ -155,8 +158,8 @@ class Experiment:
         name : str
             Name of the loss.
         seed : int
-            Seed of the split, the initial weights and the order of the rows. All losses with the same seed
-            are trained on the same batches from the same weights.
+            Seed of the split, the initial weights and the order of the rows. All losses with the
+            same seed are trained on the same batches from the same weights.
         dtype : {"float32", "float64"}, default="float32"
         loss : Loss, optional
             The loss to train with; by default ``LOSSES[name]``.

@@ -163,8 +163,8 @@ class Lesson:
     ----------
     seeds : list of int
     arithmetic : dict
-        Measurements on single rows: "vectors", "offset", "thresholds", "cases", "soft", "gradient_limit" and
-        "tiny". Measurements on untrained networks: "report".
+        Measurements on single rows: "vectors", "offset", "thresholds", "cases", "soft",
+        "gradient_limit" and "tiny". Measurements on untrained networks: "report".
     runs : dict
         For each name in `RUNS`, a dict of the `Summary` of each loss by name.
     """
@@ -196,7 +196,8 @@ def measure(
     seeds : int, default=10
         Number of consecutive seeds.
     track : callable, optional
-        Called as ``track(outcomes, total, "training")``; returns the outcomes, and may show progress.
+        Called as ``track(outcomes, total, "training")``; returns the outcomes, and may show
+        progress.
 
     Returns
     -------

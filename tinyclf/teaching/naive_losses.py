@@ -1,14 +1,16 @@
 """Softmax cross-entropy computed in ways that lose accuracy or fail on large logits.
 
-All but the textbook loss compute probabilities first and then take their logarithm, in the dtype of the
-logits. Each returns the gradient of its own formula by the chain rule, as automatic differentiation would:
+All but the textbook loss compute probabilities first and then take their logarithm, in the dtype of
+the logits. Each returns the gradient of its own formula by the chain rule, as automatic
+differentiation would:
 
     p = softmax(z),  q = p, clip(p) or p + eps,  loss = -sum_i y_i log q_i,
     dq_i = -y_i / q_i,  dp_i = dq_i, but 0 where p_i was clipped,  dz = p (dp - sum_i p_i dp_i).
 
 With the gradient p - y of the stable loss instead, their effect on training would not be visible.
 
-Shapes: logits z (n, k); targets y (n,) as labels or (n, k) as distributions; losses (n,); gradients (n, k).
+Shapes: logits z (n, k); targets y (n,) as labels or (n, k) as distributions; losses (n,); gradients
+(n, k).
 """
 
 from __future__ import annotations
@@ -190,8 +192,8 @@ def evaluate(
     Parameters
     ----------
     loss : Loss
-        `SoftmaxCrossEntropy` is computed by `tinyclf.cross_entropy` and its gradient, which return float32
-        for float16 logits. All other losses are computed in the dtype of the logits.
+        `SoftmaxCrossEntropy` is computed by `tinyclf.cross_entropy` and its gradient, which return
+        float32 for float16 logits. All other losses are computed in the dtype of the logits.
     logits : array-like of shape (n, k)
         Integers are converted to float64.
     targets : array-like of shape (n,) or (n, k)
