@@ -15,7 +15,7 @@ from sklearn.utils import _safe_indexing, check_array, check_consistent_length, 
 from sklearn.utils.validation import validate_data
 
 from ..nn.arrays import Array, as_array, check_not_masked
-from ..nn.batches import Rows, as_rows, as_weights, canonical, check_rows
+from ..nn.batches import Rows, as_rows, as_weights, check_rows
 from ..nn.losses import Loss
 from .scaling import ScaledRows, Scaling
 from .targets import Labels, as_labels, kind_of_targets, labels_in_part
@@ -226,10 +226,13 @@ def read_features(estimator: Any, X: Any, *, reset: bool) -> Any:
         X = as_array("X", X)
     elif X is None or not (hasattr(X, "shape") or hasattr(X, "__array__") or hasattr(X, "__dataframe__")):
         raise TypeError(f"X must be an array of shape (n_samples, n_features), got {X!r}")
-    _check_kinds(X)
     with _naming("X"), np.errstate(over="ignore"):  # a long double may be beyond float64
+        _check_kinds(X)
         X = validate_data(estimator, X, reset=reset, **_CHECKS)
-    return canonical(X)
+    if issparse(X) and not X.has_canonical_format:
+        X = X.copy()
+        X.sum_duplicates()
+    return X
 
 
 def read_targets(estimator: Any, y: Any, X: Any) -> Any:
@@ -266,7 +269,7 @@ def _check_kinds(X: Any) -> None:
     dtypes = getattr(X, "dtype", None) if dtypes is None else dtypes
     kinds = list(dtypes) if isinstance(dtypes, Iterable) else [dtypes]
     if any(str(kind) in ("None", "object") for kind in kinds):  # the entries decide
-        entries = as_array("X", X)
+        entries = np.asarray(X)
         kinds += [entries.dtype]
         if entries.dtype == object:
             kinds += [t.__name__ for t in set(map(type, entries.ravel())) if issubclass(t, np.generic)]
