@@ -11,6 +11,7 @@ import pytest
 from sklearn.base import clone
 from sklearn.callback import FitCallback, ProgressBar, ScoringMonitor
 from sklearn.datasets import load_iris
+from sklearn.metrics import log_loss
 from sklearn.model_selection import GridSearchCV, cross_val_score, train_test_split
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -190,7 +191,7 @@ def test_progress_bars_and_monitors_work_alone_in_a_pipeline_and_in_a_search(cap
 
 
 class Stops(Recorder):
-    """Stops a fit after an epoch, and counts the epochs of each estimator."""
+    """Stops a fit after an epoch."""
 
     def on_fit_task_end(self, estimator, context):
         return context.task_name == "epoch" and context.task_id == self.stop_after
@@ -212,10 +213,29 @@ def test_one_callback_serves_many_fits_at_once():
 def test_a_scorer_on_a_validation_set_measures_what_callbacks_see():
     recorder = Recorder()
     w = np.linspace(0.5, 1, len(Y_VAL))
-    model = quick(early_stopping=False, scoring="accuracy").set_callbacks(recorder)
+    model = quick(early_stopping=False, scoring="accuracy", dtype="float64").set_callbacks(recorder)
     model.fit(X, Y, X_val=X_VAL, y_val=Y_VAL, sample_weight_val=w)
-    seen = [one.model.score(X_VAL, Y_VAL, w) for one in recorder.seen[:-1]]
-    assert model.validation_scores_ == pytest.approx(seen, rel=1e-12)
+    seen = [one.model for one in recorder.seen[:-1]]
+    scores = [model.score(X_VAL, Y_VAL, w) for model in seen]
+    losses = [log_loss(Y_VAL, model.predict_proba(X_VAL), sample_weight=w) for model in seen]
+    assert len(seen) == 6
+    assert model.validation_scores_ == pytest.approx(scores, rel=1e-12)
+    assert model.validation_loss_curve_ == pytest.approx(losses, rel=1e-12)
+
+
+@pytest.mark.parametrize("early_stopping", [True, "auto"])
+def test_a_scorer_with_weights_stops_the_training_and_callbacks_see_each_epoch(early_stopping):
+    w, seen, recorder = np.linspace(0, 1, len(Y_VAL)), [], Recorder()
+
+    def scorer(model, X, y, sample_weight):
+        seen.append(sample_weight)
+        return 0.0
+
+    model = quick(early_stopping=early_stopping, scoring=scorer, n_iter_no_change=1)
+    model.set_callbacks(recorder).fit(X, Y, X_val=X_VAL, y_val=Y_VAL, sample_weight_val=w)
+    assert model.n_iter_ == len(seen) == 3
+    assert seen[0].tolist() == w.tolist()
+    assert recorder.calls[2:-2] == epochs(0, 2)
 
 
 # --- Checkpoint --------------------------------------------------------------------------------------------
@@ -276,12 +296,24 @@ def test_callbacks_for_a_classifier_say_so_on_a_pipeline(tmp_path):
 
 
 def test_an_unfinished_epoch_is_not_measured():
-    seen = []
-    model = quick(batch_size=60, loss=Interrupts(at=7))
-    model.set_params(scoring=lambda model, X, y: seen.append(model.n_iter_) or 0.0)
+    seen, monitor = [], ScoringMonitor(scoring="accuracy")
+
+    def scorer(model, X, y):
+        seen.append(model.n_iter_)  # the epochs recorded before
+        return 0.0
+
+    def logged():
+        return [row["task_id"] for row in monitor.get_logs().data if row["task_name"] == "epoch"]
+
+    model = quick(batch_size=60, loss=Interrupts(at=7), scoring=scorer).set_callbacks(monitor)
     with pytest.warns(UserWarning, match="interrupted by user after 2 epochs"):
         model.fit(X, Y, X_val=X_VAL, y_val=Y_VAL)
-    assert seen == [0, 1]  # the epochs recorded before
+    assert seen == logged() == [0, 1]
+    seen.clear()
+    model = quick(solver="lbfgs", max_iter=500, scoring=scorer, early_stopping=False).set_callbacks(monitor)
+    model.fit(X, Y, X_val=X_VAL, y_val=Y_VAL)
+    assert model.n_iter_ < 500
+    assert seen == logged() == list(range(model.n_iter_))
 
 
 @pytest.mark.parametrize("broken", ["write_array", "fsync", "replace"])
@@ -335,17 +367,22 @@ def test_a_checkpoint_follows_the_protocol_and_can_be_copied():
     assert isinstance(copy.deepcopy(callback), type(callback))
 
 
-def test_callbacks_see_the_best_weights_at_the_end(tmp_path):
-    recorder = Recorder()
-    model = quick(scoring=Scores([0.1, 0.9, 0.5, 0.2, 0.3, 0.4])).set_callbacks(
-        Checkpoint(tmp_path / "model.npz", every=100, custom={"Scores": Scores}), recorder
-    )
+@pytest.mark.parametrize("order", [slice(None), slice(None, None, -1)], ids=["one order", "the other"])
+def test_callbacks_see_the_best_weights_at_the_end_in_whichever_order(tmp_path, order):
+    custom = {"Scores": Scores}
+    recorder, monitor = Recorder(), ScoringMonitor(scoring="neg_log_loss")
+    callbacks = [Checkpoint(tmp_path / "model.npz", every=100, custom=custom), recorder, monitor]
+    model = quick(scoring=Scores([0.1, 0.9, 0.5, 0.2, 0.3, 0.4])).set_callbacks(*callbacks[order])
     model.fit(X, Y, X_val=X_VAL, y_val=Y_VAL)
     best = quick(max_iter=2).fit(X, Y).network_.theta
     np.testing.assert_array_equal(model.network_.theta, best)
-    loaded = load(tmp_path / "model.npz", custom={"Scores": Scores})
+    loaded = load(tmp_path / "model.npz", custom)
     np.testing.assert_array_equal(loaded.network_.theta, best)
     np.testing.assert_array_equal(recorder.seen[-1].model.network_.theta, best)
+    logs = monitor.get_logs().data
+    *in_epochs, at_end = [row["neg_log_loss"] for row in sorted(logs, key=lambda row: row["task_name"])]
+    assert len(in_epochs) == len(set(in_epochs)) == 6
+    assert at_end == in_epochs[1]
 
 
 def test_a_checkpoint_follows_links_and_replaces_files_only(tmp_path):
@@ -387,17 +424,43 @@ def test_a_checkpoint_counts_the_epochs_of_its_fit(tmp_path):
     assert saved == [2, 4, 4]
 
 
+class Saved(Checkpoint):
+    """A checkpoint that also notes after how many epochs it has saved."""
+
+    def __init__(self, path, **parameters):
+        super().__init__(path, **parameters)
+        self.saved = []
+
+    def _save(self, estimator, saving):
+        self.saved.append(estimator.n_iter_)
+        super()._save(estimator, saving)
+
+
 def test_a_fit_within_a_fit_shares_its_callback_but_not_its_state(tmp_path):
-    stops = Stops(stop_after=3)
-    inner = []
+    custom = {"Scores": Scores}
+    checkpoint = Saved(tmp_path / "m.npz", best_only=True, custom=custom)
+    settings = {"early_stopping": False, "max_iter": 3}
 
     class FitsAnother(Recorder):
         def on_fit_task_end(self, estimator, context):
-            if context.task_name == "epoch" and context.task_id == 1:
-                inner.append(quick(max_iter=200).set_callbacks(stops).fit(X, Y))
+            if context.task_name == "epoch" and context.task_id == 0:
+                inner = quick(scoring=Scores([0.8, 0.9, 0.7]), **settings).set_callbacks(checkpoint)
+                inner.fit(X, Y, X_val=X_VAL, y_val=Y_VAL)
 
-    outer = quick(max_iter=200).set_callbacks(stops, FitsAnother()).fit(X, Y)
-    assert outer.n_iter_ == inner[0].n_iter_ == 4
-    saves = Checkpoint(tmp_path / "m.npz")
-    quick().set_callbacks(saves).fit(X, Y)
-    assert saves._fits == {}
+    outer = quick(scoring=Scores([0.1, 0.3, 0.2]), **settings).set_callbacks(checkpoint, FitsAnother())
+    outer.fit(X, Y, X_val=X_VAL, y_val=Y_VAL)
+    assert checkpoint.saved == [1, 1, 2, 2]  # of the outer, twice of the inner, and of the outer
+    assert load(tmp_path / "m.npz", custom).validation_scores_ == [0.1, 0.3]
+    assert checkpoint._fits == {}
+
+
+def test_a_checkpoint_of_the_best_keeps_the_fits_of_a_search_apart(tmp_path):
+    checkpoint = Saved(tmp_path / "m.npz", best_only=True)
+    model = quick(early_stopping=False).set_callbacks(checkpoint).fit(X, Y)
+    alone, checkpoint.saved = checkpoint.saved, []
+    assert alone == [1, 2, 3, 4, 5, 6]  # by the training loss
+    search = GridSearchCV(model, {"alpha": [1e-4, 1e-4]}, cv=[(np.arange(len(X)),) * 2] * 2, n_jobs=2)
+    with joblib.parallel_backend("threading"):
+        search.set_params(error_score="raise").fit(X, Y)
+    assert sorted(checkpoint.saved) == sorted(5 * alone)
+    assert checkpoint._fits == {}
