@@ -33,6 +33,7 @@ from tinyclf import (
     TinyClassifier,
     to_onnx,
 )
+from tinyclf.estimator.calibration import Calibration
 from tinyclf.nn.layers import ACTIVATIONS
 
 onnx = pytest.importorskip("onnx")
@@ -163,6 +164,62 @@ def test_statistics_that_run_on_and_a_second_fit_agree():
     check(fitted.set_params(scale_inputs=False).fit(X, CODES // 2), X)
 
 
+NOISE = np.random.default_rng(1)
+NOISES = {
+    "two": NOISE.integers(0, 2, N),
+    "three": NOISE.choice(3, N, p=[0.2, 0.3, 0.5]),
+    "several": (NOISE.random((N, 4)) < [0.2, 0.4, 0.5, 0.7]).astype(int),
+}
+"""Labels that do not depend on X: calibration moves far from them what a network answers."""
+
+
+def logits_of_frequencies(y):
+    """Log-odds for labels of two values, else centered logarithms."""
+    p = y.mean(axis=0, keepdims=True).ravel() if y.ndim == 2 or y.max() == 1 else np.bincount(y) / len(y)
+    return np.log(p / (1 - p)) if y.ndim == 2 or y.max() == 1 else np.log(p) - np.log(p).mean()
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("y", NOISES.values(), ids=NOISES)
+def test_calibration_is_two_nodes_behind_the_network_that_was_trained(y, dtype):
+    fitted, plain = (model(dtype=dtype, max_iter=40, calibrate=c).fit(X, y) for c in (True, False))
+    a, rows = fitted.calibration_, hard_rows(True, dtype)
+    assert 0 < a < 0.5
+    assert np.abs(fitted.predict_proba(rows) - plain.predict_proba(rows)).max() > 0.1
+    check(fitted, rows)
+    check(plain, rows)
+    exported, without = to_onnx(fitted), to_onnx(plain)
+    nodes, fewer = ([node.op_type for node in one.graph.node] for one in (exported, without))
+    end = len(fewer) - fewer[::-1].index("Gemm")  # behind the last layer
+    assert nodes == [*fewer[:end], "Mul", "Add", *fewer[end:]]
+    held, others = (
+        {array.name: onnx.numpy_helper.to_array(array) for array in one.graph.initializer}
+        for one in (exported, without)
+    )
+    gemms = [node for node in exported.graph.node if node.op_type == "Gemm"]
+    for node, W, b, trained in zip(gemms, fitted.coefs_, fitted.intercepts_, plain.coefs_, strict=True):
+        np.testing.assert_array_equal(held[node.input[1]], W)
+        np.testing.assert_array_equal(held[node.input[2]], b)
+        np.testing.assert_array_equal(W, trained)  # what calibration has not touched
+        np.testing.assert_array_equal(others[node.input[1]], W)
+    factor, offset = (held[node.input[1]] for node in exported.graph.node[end : end + 2])
+    rtol = 1e-6 if dtype == "float32" else 1e-12
+    assert (factor.dtype, offset.dtype) == (dtype, dtype)
+    np.testing.assert_allclose(factor, a, rtol=rtol)
+    np.testing.assert_allclose(offset, (1 - a) * logits_of_frequencies(y), rtol=rtol, atol=rtol)
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("y", NOISES.values(), ids=NOISES)
+def test_a_model_of_the_class_frequencies_alone_agrees(y, dtype):
+    fitted = model(dtype=dtype).fit(X, y)
+    fitted._state.calibration = Calibration(0.0, logits_of_frequencies(y))
+    rows = hard_rows(True, dtype)
+    check(fitted, rows)
+    p = y.mean(axis=0) if y.ndim == 2 else np.bincount(y) / N
+    np.testing.assert_allclose(run(to_onnx(fitted), rows)[1], np.tile(p, (len(rows), 1)), rtol=1e-6)
+
+
 @pytest.mark.parametrize("dtype", FLOATS)
 @pytest.mark.parametrize("y", [CODES // 2, CODES, MANY], ids=["two", "three", "several"])
 def test_a_small_probability_keeps_its_digits(y, dtype):
@@ -199,7 +256,9 @@ def test_ties_and_what_rounds_to_them_get_the_same_label(y, loss, last):
 def test_where_float32_itself_is_not_exact_the_graph_is_as_close_to_the_truth(dtype):
     rows = X * 300
     fitted = model(scale_inputs=False, learning_rate_init=1e-3, dtype=dtype).fit(rows, CODES)
-    truth = fitted.network_.copy("float64").outputs(rows, function=fitted.plan_.loss.probabilities)
+    z = fitted.network_.copy("float64").logits(rows)
+    assert fitted.calibration_ < 1
+    truth = fitted.plan_.loss.probabilities(fitted._state.calibration.apply(z))
     ours = np.abs(fitted.predict_proba(rows) - truth).max()
     (found,) = run(to_onnx(fitted, rows), rows, "probabilities")
     assert np.abs(found - truth).max() <= max(1e-6, 4 * ours)
@@ -308,6 +367,7 @@ def test_a_pipeline_agrees(y, dtype, given):
     if dtype == given:
         check(fitted, rows, to_onnx(fitted))
     exported = to_onnx(fitted)
+    assert fitted[-1].calibration_ < 1
     assert input_type(exported) == dtype
     assert [value.name for value in exported.graph.output] == ["label", "probabilities"]
     assert json.loads(exported.metadata_props[0].value) == fitted.classes_.tolist()
