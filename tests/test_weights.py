@@ -134,18 +134,23 @@ def test_a_class_without_weight_is_balanced_without_it():
     assert_same(model, fitted(X, NAMES, w))  # the other two are balanced as they are
 
 
-def test_a_weight_of_zero_is_no_row_in_the_hold_out_either():
+@pytest.mark.parametrize("early_stopping", [True, "auto"])
+def test_a_weight_of_zero_is_no_row_in_the_hold_out_either(early_stopping):
     w = np.where(np.arange(150) % 3 == 0, 0.0, 2.0)
-    labels = Labels.of(NAMES)
-    sample = Dataset(X, labels, labels.encode(NAMES), w, None, (X, NAMES))
-    plan = FitPlan.resolve(TinyClassifier(early_stopping=True, validation_fraction=0.2), sample)
-    train, held = hold_out(sample, plan, np.random.default_rng(0))
-    held = sample.take(held)
-    assert len(held.X) == plan.n_validation == 20
-    assert not {row.tobytes() for row in held.X} & {row.tobytes() for row in X[train]}
-    assert (w[train] > 0).all()
+    model = TinyClassifier(early_stopping=early_stopping, validation_fraction=0.2)
+    data = Dataset.read(model, X, NAMES, w, None, None, None)
+    plan = FitPlan.resolve(model, data)
+    train, rows = hold_out(data, plan, np.random.default_rng(0))
+    held = data.take(rows)
+    assert held.X.shape[0] == plan.n_validation == 20
+    assert len(train) == plan.n_train == 80
+    assert sorted([*train, *rows]) == np.flatnonzero(w).tolist()  # each of them once
+    np.testing.assert_array_equal(held.X, X[rows])
     assert (held.sample_weight > 0).all()
-    assert np.bincount(sample.targets[train]).tolist() == [26, 27, 27]
+    counts = np.bincount(data.targets[train])
+    assert (np.abs(counts - 0.8 * np.array([33, 33, 34])) < 1).all()
+    if early_stopping is True:
+        assert counts.tolist() == [26, 27, 27]
 
 
 def test_held_out_loss_is_weighted_by_both_and_accuracy_by_sample_weights_alone():
