@@ -380,6 +380,8 @@ def test_noise_is_no_reason_to_be_sure():
     assert model.calibration_ < 0.2
     assert abs(model.predict_proba(x_new)[:, 1] - 0.5).mean() < 0.1
     sure = TinyClassifier(calibrate=False, early_stopping=False, random_state=0).fit(x, y)
+    for trained, without in zip(model.coefs_, sure.coefs_, strict=True):
+        np.testing.assert_array_equal(trained, without)
     assert abs(sure.predict_proba(x_new)[:, 1] - 0.5).mean() > 0.3
 
 
