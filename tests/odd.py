@@ -107,7 +107,7 @@ class ArrayLike:
 
     def __array__(self, dtype=None, copy=None):
         if not self.willing:
-            raise ValueError("there cannot be converted to an array here")
+            raise ValueError("there is no array here")
         return np.asarray(self.held, dtype)
 
     def __len__(self):
