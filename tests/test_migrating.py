@@ -180,7 +180,7 @@ def test_what_mlp_classifier_does_not_have_is_mentioned():
 def test_the_defaults_that_differ_are_named():
     mine = TinyClassifier().get_params()
     changed = {name for name, value in SKLEARN_DEFAULTS.items() if mine[name] != value}
-    (sentence,) = re.findall(r"these differ, .*?: (.*?)\. Scikit-learn's", TEXT, re.DOTALL)
+    (sentence,) = re.findall(r"These have other defaults, .*?: (.*?)\. Scikit-learn's", TEXT, re.DOTALL)
     assert changed == set(re.findall(r"`(\w+)`", sentence))
 
 
@@ -397,7 +397,7 @@ def test_all_rows_are_trained_on_in_the_end():
     assert not np.array_equal(model.network_.theta, held.network_.theta)
 
 
-@deviation("hold-out")
+@deviation("held-out rows")
 def test_the_hold_out_is_stratified_for_more_than_two_classes():
     held = {}
 
@@ -624,7 +624,7 @@ def test_rows_of_weight_zero_are_left_out():
     assert theirs().fit(X, Y, w).t_ == 10 * 150
 
 
-@deviation("weights below 0")
+@deviation("negative weights")
 def test_weights_below_zero_are_an_error():
     w = np.r_[-1.0, np.ones(149)]
     assert [error_of(make().fit, X, Y, w) for make in (ours, theirs)] == [ValueError, None]
