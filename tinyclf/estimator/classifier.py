@@ -142,7 +142,7 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
     early_stopping : bool or "auto", default="auto"
         Whether to hold rows out, score them after each epoch, stop when the score stops improving,
         and keep the best weights. "auto" does so with at least 500 rows, and scores by the loss.
-        With fewer than 500 rows, training runs for the full budget, and rows are held out only for
+        With fewer than 500 rows, training stops by the training loss, and rows are held out only for
         calibration (if ``refit=True``). Nothing is held out with fewer than ten distinct rows or a
         single class. The only row of a class is never held out. False holds nothing out, and stops
         by the training loss. If X_val is passed, no rows are held out, and every value except False
