@@ -815,6 +815,24 @@ def test_names_of_features_are_asked_for_where_fit_saw_them():
         model.predict_proba(frame.to_numpy())
 
 
+@pytest.mark.parametrize("make", [np.asarray, np.asfortranarray, np.float32, scipy.sparse.csr_array])
+@pytest.mark.parametrize("n_columns", [9, 11])
+@pytest.mark.parametrize("method", ["predict", "predict_proba", "predict_log_proba", "decision_function"])
+def test_a_wrong_number_of_columns_is_refused_without_a_copy(method, n_columns, make):
+    model = quick(hidden_layer_sizes=5).fit(np.random.default_rng(0).normal(size=(60, 10)), np.arange(60) % 7)
+    X = make(np.ones((50_000, n_columns)))
+    size = sum(a.nbytes for a in (X.data, X.indices, X.indptr)) if scipy.sparse.issparse(X) else X.nbytes
+    tracemalloc.start()
+    try:
+        with pytest.raises(
+            ValueError, match=f"X has {n_columns} features, but TinyClassifier is expecting 10"
+        ):
+            getattr(model, method)(X)
+        assert tracemalloc.get_traced_memory()[1] < size / 10
+    finally:
+        tracemalloc.stop()
+
+
 @pytest.mark.parametrize("method", ["predict", "predict_proba", "predict_log_proba", "decision_function"])
 def test_memory_of_predictions_does_not_grow_with_the_rows(method):
     rng = np.random.default_rng(0)

@@ -179,6 +179,17 @@ def test_numbers_beyond_the_networks_type_are_named():
     assert wide.loss_ == pytest.approx(plain.loss_, rel=1e-6)
 
 
+@pytest.mark.parametrize("row", [0, 1, 2999])  # the diagnosis of a fit examines every third of 3,000 rows
+def test_a_number_beyond_the_networks_type_is_refused_before_the_training(row):
+    rows, species = np.tile(X, (20, 1)), np.tile(SPECIES, 20)
+    rows[row, 2] = 1e39
+    model = TinyClassifier((), solver="lbfgs", scale_inputs=False, random_state=0).fit(X, SPECIES)
+    before = model._state
+    with pytest.raises(ValueError, match=rf"1e\+39 at row {row}, column 2, which is not a finite float32"):
+        model.fit(rows, species)
+    assert model._state is before
+
+
 def test_a_gradient_that_is_not_finite_is_divergence_whatever_the_value():
     class Breaks(SoftmaxCrossEntropy):
         def rows(self, z, y, dz, t):
