@@ -123,7 +123,7 @@ def test_hundred_steps_of_adam_are_those_of_numpy(optimizer, dtype):
 def test_the_penalty_is_that_of_numpy(dtype):
     rng = np.random.default_rng(0)
     network = Network([Dense(50)], 30, dtype=dtype, seed=0)
-    objective = Objective(network, None, None, None, None, SoftmaxCrossEntropy(), 0.0, batch_size=2)
+    objective = Objective(network, np.ones((2, 30)), [0, 1], loss=SoftmaxCrossEntropy(), batch_size=2)
     results = []
     for evaluate in (objective.add_penalty, lambda strength: switched_off(objective.add_penalty, strength)):
         objective.gradient[...] = np.random.default_rng(0).normal(size=network.theta.size)

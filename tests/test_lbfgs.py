@@ -41,15 +41,8 @@ def test_value_and_gradient_do_not_depend_on_the_blocks(monkeypatch, block, w):
     # Against scikit-learn's objective, whose private function takes the same packed parameters.
     network = Network([Dense(5), Tanh(), Dense(3)], 4, dtype="float64", seed=0)
     monkeypatch.setattr(module, "ROW_BLOCK", block)
-    objective = module.as_objective(
-        network,
-        X,
-        SPECIES,
-        loss=SoftmaxCrossEntropy(),
-        rows=None,
-        sample_weight=w,
-        alpha=0.7,
-        batch_size=block,
+    objective = module.Objective(
+        network, X, SPECIES, loss=SoftmaxCrossEntropy(), sample_weight=w, alpha=0.7, batch_size=block
     )
     value, gradient = module._Sum(network, objective)(network.theta.copy())
     theirs = MLPClassifier(5, "tanh", solver="lbfgs", alpha=0.7, max_iter=1)

@@ -30,7 +30,7 @@ from tinyclf import (
     train,
 )
 from tinyclf.nn import optimizers
-from tinyclf.nn.objective import as_objective
+from tinyclf.nn.objective import Objective
 from tinyclf.nn.schedules import linear
 from tinyclf.nn.state import TrainState
 from tinyclf.nn.training import euclidean_norm
@@ -257,8 +257,8 @@ class Mixed(Mixin, Dense):
 
 def test_the_penalty_on_many_weights_is_the_formula():
     network = Network([Dense(300)], 300, dtype="float64", seed=0)
-    W, kinds = network.regularized, {"loss": SoftmaxCrossEntropy(), "rows": None, "sample_weight": None}
-    objective = as_objective(network, np.ones((1, 300)), [0], alpha=1.0, batch_size=1, **kinds)
+    W = network.regularized
+    objective = Objective(network, np.ones((1, 300)), [0], loss=SoftmaxCrossEntropy(), batch_size=1)
     objective.gradient[...] = 1.0
     assert objective.add_penalty(0.5) == pytest.approx(0.25 * np.sum(W**2), rel=1e-12)
     np.testing.assert_allclose(objective.gradient[: W.size], 1.0 + 0.5 * W, rtol=1e-15)

@@ -246,7 +246,8 @@ class Trainer:
         try:
             yield
         except DivergenceError as error:
-            raise DivergenceError(**{**vars(error), "scaled": self.state.scaling is not None}) from None
+            error.scaled = self.state.scaling is not None
+            raise
 
     def _problem(self, rows: Array) -> dict[str, Any]:
         return {

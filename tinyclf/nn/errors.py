@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import math
+from dataclasses import asdict, dataclass
+from functools import partial
 from numbers import Integral, Real
+from typing import Any
 
 
+@dataclass(kw_only=True, eq=False)
 class DivergenceError(ValueError):
     """Training met a number that is not finite.
 
@@ -24,42 +28,30 @@ class DivergenceError(ValueError):
         Whether the network scales its inputs, so that this is no remedy.
     """
 
-    def __init__(
-        self,
-        *,
-        epoch: int,
-        batch: int,
-        loss: float,
-        largest_input: float,
-        largest_logit: float,
-        learning_rate: float,
-        scaled: bool = False,
-    ) -> None:
-        self.epoch = epoch
-        self.batch = batch
-        self.loss = loss
-        self.largest_input = largest_input
-        self.largest_logit = largest_logit
-        self.learning_rate = learning_rate
-        self.scaled = scaled
-        step = "; the step after it is not" if math.isfinite(loss) and math.isfinite(largest_logit) else ""
-        remedies = [] if scaled else ["scale the inputs (StandardScaler)"]
-        if not math.isnan(learning_rate):
-            remedies.append(f"lower the learning rate (now {learning_rate:.3g})")
+    epoch: int
+    batch: int
+    loss: float
+    largest_input: float
+    largest_logit: float
+    learning_rate: float
+    scaled: bool = False
+
+    def __str__(self) -> str:
+        loss, logit, rate = self.loss, self.largest_logit, self.learning_rate
+        step = "; the step after it is not" if math.isfinite(loss) and math.isfinite(logit) else ""
+        remedies = [] if self.scaled else ["scale the inputs (StandardScaler)"]
+        if not math.isnan(rate):
+            remedies.append(f"lower the learning rate (now {rate:.3g})")
         remedy = " or ".join(remedies or ["lower the penalty, or the largest weights of rows"])
-        super().__init__(
-            f"training stopped being finite in epoch {epoch}, batch {batch}: the loss is {loss:.4g}, the "
-            f"largest input {largest_input:.4g}, the largest logit {largest_logit:.4g} in magnitude{step}. "
-            f"{remedy[0].upper()}{remedy[1:]}."
+        return (
+            f"training stopped being finite in epoch {self.epoch}, batch {self.batch}: the loss is "
+            f"{loss:.4g}, the largest input {self.largest_input:.4g}, the largest logit {logit:.4g} in "
+            f"magnitude{step}. {remedy[0].upper()}{remedy[1:]}."
         )
 
-    def __reduce__(self) -> tuple[object, ...]:
-        # Exceptions pickle their message only; a parallel search sends this one between processes.
-        return _rebuilt, (dict(vars(self)),)
-
-
-def _rebuilt(values: dict[str, float]) -> DivergenceError:
-    return DivergenceError(**values)  # type: ignore[arg-type]
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Exceptions pickle positional arguments only; a parallel search sends this one between processes.
+        return partial(type(self), **asdict(self)), ()
 
 
 class ArchiveError(ValueError):

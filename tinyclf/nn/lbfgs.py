@@ -15,7 +15,7 @@ from .batches import as_rows
 from .errors import DivergenceError
 from .losses import Loss
 from .network import Network
-from .objective import Objective, as_objective
+from .objective import Objective
 from .threads import limit_blas
 from .training import Epoch, euclidean_norm
 
@@ -116,7 +116,7 @@ def minimize(
     # What the network's type cannot hold is named.
     as_rows(X, network.dtype, network.widths[0])
     wide = network.copy("float64")
-    objective = as_objective(
+    objective = Objective(
         wide, X, y, loss=loss, rows=rows, sample_weight=sample_weight, alpha=alpha, batch_size=ROW_BLOCK
     )
     evaluate = _Sum(wide, objective)

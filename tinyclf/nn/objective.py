@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from . import kernels
 from .arrays import PARAMETER_BLOCK, Array
-from .batches import Rows, as_rows, as_weights
+from .batches import as_rows, as_weights
 from .errors import check_interval
 from .losses import Loss
 from .network import Network
@@ -28,42 +28,69 @@ class Objective:
     Parameters
     ----------
     network : Network
-    rows : DenseRows or CsrRows
-    targets : ndarray
-        As `Loss.targets` returns them.
-    weight : ndarray of shape (n,) or None
-    order : ndarray of int
-        Indices of the rows to train on; rows of weight 0 are left out.
+    X : array_like or SciPy sparse matrix of shape (n, n_in)
+    y : array_like
+        Targets, as `Loss.targets` takes them.
     loss : Loss
-    alpha : float
     batch_size : int
-        The largest number of rows of a batch.
+        The largest number of rows of a batch; a value above the number of rows means all.
+    rows : array_like of int, optional
+        Indices of the rows to train on, all by default.
+    sample_weight : array_like of shape (n,), optional
+        Rows of weight 0 are left out.
+    alpha : float, default=0.0
+        Strength of the penalty.
     rng : numpy.random.Generator, optional
         For layers that draw random numbers.
 
     Attributes
     ----------
+    order : ndarray of int
+        Indices of the rows to train on.
     gradient : ndarray like theta
-        That of the last batch.
+        The gradient of the last batch.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If an argument or the data are invalid.
     """
 
     def __init__(
         self,
         network: Network,
-        rows: Rows,
-        targets: Array,
-        weight: Array | None,
-        order: Array,
-        loss: Loss,
-        alpha: float,
+        X: Any,
+        y: ArrayLike,
         *,
+        loss: Loss,
         batch_size: int,
+        rows: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+        alpha: float = 0.0,
         rng: np.random.Generator | None = None,
     ) -> None:
-        self.network = network
-        self.rows, self.targets, self.weight, self.order = rows, targets, weight, order
-        self.loss, self.alpha = loss, alpha
-        self._workspace = network.workspace(batch_size, loss=loss, rng=rng)
+        if not isinstance(loss, Loss):
+            raise TypeError(f"loss must be an instance of Loss, got {loss!r}")
+        if network.theta.size == 0:
+            raise ValueError(f"there is nothing to train: no layer of {network} has parameters")
+        check_interval("alpha", alpha, 0.0, math.inf, open_high=True)
+        self.network, self.loss, self.alpha = network, loss, float(alpha)
+        self.rows = as_rows(X, network.dtype, network.widths[0], stays_sparse=network.layers[0].reads_sparse)
+        n = len(self.rows)
+        self.targets = loss.targets(y, n, network.widths[-1])
+        self.weight = as_weights(sample_weight, n)
+        self.order = _as_indices(rows, n)
+        if self.weight is not None:
+            self.order = self.order[self.weight[self.order] > 0]
+        if len(self.order) == 0:
+            raise ValueError(
+                f"there must be at least one row to train on, got an input of {n} rows"
+                + ("" if rows is None else f", {np.size(rows)} of them chosen, with a weight of 0 or none")
+            )
+        # After all checks: they import lazily what numba imports too, which a child forked meanwhile
+        # could not.
+        kernels.load(network.dtype)
+        self._workspace = network.workspace(min(batch_size, len(self.order)), loss=loss, rng=rng)
         self.gradient = np.empty_like(network.theta)
         self._gradients = network.split(self.gradient)
         size = max(1, min(network.regularized.size, PARAMETER_BLOCK))
@@ -100,45 +127,6 @@ class Objective:
     def largest_input(self, batch: Array) -> float:
         """Return the largest magnitude of an input of these rows."""
         return float(abs(self.rows.gather(batch, self._workspace.tapes(len(batch)).x)).max())
-
-
-def as_objective(
-    network: Network,
-    X: Any,
-    y: ArrayLike,
-    *,
-    loss: Loss,
-    rows: ArrayLike | None,
-    sample_weight: ArrayLike | None,
-    alpha: float,
-    batch_size: int,
-    rng: np.random.Generator | None = None,
-) -> Objective:
-    """Check the data and return the objective; arguments as those of `train` and of `Objective`."""
-    if not isinstance(loss, Loss):
-        raise TypeError(f"loss must be an instance of Loss, got {loss!r}")
-    if network.theta.size == 0:
-        raise ValueError(f"there is nothing to train: no layer of {network} has parameters")
-    check_interval("alpha", alpha, 0.0, math.inf, open_high=True)
-    sparse = network.layers[0].reads_sparse
-    inputs = as_rows(X, network.dtype, network.widths[0], stays_sparse=sparse)
-    targets = loss.targets(y, len(inputs), network.widths[-1])
-    weight = as_weights(sample_weight, len(inputs))
-    order = _as_indices(rows, len(inputs))
-    if weight is not None:
-        order = order[weight[order] > 0]
-    if len(order) == 0:
-        raise ValueError(
-            f"there must be at least one row to train on, got an input of {len(inputs)} rows"
-            + ("" if rows is None else f", {np.size(rows)} of them chosen, with a weight of 0 or none")
-        )
-    # After all checks: they import lazily what numba imports too, which a child forked meanwhile
-    # could not.
-    kernels.load(network.dtype)
-    batch_size = min(batch_size, len(order))
-    return Objective(
-        network, inputs, targets, weight, order, loss, float(alpha), batch_size=batch_size, rng=rng
-    )
 
 
 def _as_indices(rows: ArrayLike | None, n: int) -> Array:

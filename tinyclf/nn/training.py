@@ -15,7 +15,7 @@ from .arrays import Array, all_finite
 from .errors import DivergenceError, check_interval, whole_number
 from .losses import Loss, SoftmaxCrossEntropy
 from .network import Network
-from .objective import Objective, as_objective
+from .objective import Objective
 from .optimizers import SGD, Optimizer
 from .schedules import Schedule, constant
 from .state import TrainState
@@ -288,7 +288,7 @@ def train(
         check_interval("max_grad_norm", max_grad_norm, 0.0, math.inf, open_low=True)
     if on_nonfinite not in ("raise", "stop", "continue"):
         raise ValueError(f'on_nonfinite must be "raise", "stop" or "continue", got {on_nonfinite!r}')
-    objective = as_objective(
+    objective = Objective(
         network,
         X,
         y,
