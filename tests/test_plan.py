@@ -1,6 +1,7 @@
 """The plan of a fit: what every "auto" means for its data, and what the state of a fit shows."""
 
 import dataclasses
+import pickle
 
 import numpy as np
 import pytest
@@ -127,15 +128,28 @@ def test_a_fit_that_fails_puts_the_state_back_and_one_that_is_interrupted_keeps_
     np.testing.assert_array_equal(before.network.theta, theta)  # it trained a network of its own
 
 
-def test_a_copy_of_a_state_shares_no_array_that_training_changes():
-    model = TinyClassifier(random_state=0, max_iter=3).fit(IRIS, SPECIES)
-    copy = model._state.copy()
-    assert not np.shares_memory(copy.network.theta, model.network_.theta)
-    for name, array in copy.training.optimizer_state.arrays.items():
-        assert not np.shares_memory(array, model._state.training.optimizer_state.arrays[name])
-    curve = list(copy.history.loss_curve)
-    model.partial_fit(IRIS, SPECIES)
-    assert copy.history.loss_curve == curve == model.loss_curve_[:-1]
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {"early_stopping": True, "dropout": 0.3},
+        {"solver": "sgd", "learning_rate": "adaptive", "early_stopping": False, "tol": 0.5},
+    ],
+    ids=["Adam", "SGD"],
+)
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_a_copy_of_a_state_does_not_change_while_training_continues(parameters):
+    copies = []
+
+    class Copies(Ends):
+        def on_fit_task_end(self, estimator, context):
+            if context.task_name == "epoch":
+                copies.append((estimator._state.copy(), pickle.dumps(estimator._state.copy())))
+
+    model = TinyClassifier(5, max_iter=8, random_state=0, **parameters)
+    model.set_callbacks(Copies(0, Crash)).fit(DIGITS[:300], LABELS[:300])
+    assert len({held for _, held in copies}) == len(copies) >= 8
+    for copy, held in copies:
+        assert pickle.dumps(copy) == held
 
 
 def test_a_scorer_asks_the_network_of_its_epoch():

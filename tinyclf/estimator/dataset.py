@@ -226,6 +226,8 @@ def read_features(estimator: Any, X: Any, *, reset: bool) -> Any:
         X = as_array("X", X)
     elif X is None or not (hasattr(X, "shape") or hasattr(X, "__array__") or hasattr(X, "__dataframe__")):
         raise TypeError(f"X must be an array of shape (n_samples, n_features), got {X!r}")
+    if not reset and len(getattr(X, "shape", ())) == 2:  # before an entry is read or converted
+        validate_data(estimator, X, reset=False, skip_check_array=True)
     with _naming("X"), np.errstate(over="ignore"):  # a long double may be beyond float64
         _check_kinds(X)
         X = validate_data(estimator, X, reset=reset, **_CHECKS)
