@@ -885,7 +885,7 @@ def test_inputs_are_scaled_by_weights_inside_and_in_the_pipeline():
     np.testing.assert_array_equal(by_hand.predict_proba(pipeline[0].transform(X)), pipeline.predict_proba(X))
 
 
-@place("diagnosis")
+@place("diagnostics")
 def test_the_diagnosis_weighs_classes_but_not_magnitudes():
     sample = Dataset(X, Labels.of(Y), Y, W, BY_CLASS, (X, Y))
     p = np.bincount(Y, W * BY_CLASS) / np.sum(W * BY_CLASS)
