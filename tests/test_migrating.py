@@ -1,4 +1,4 @@
-"""What MIGRATING.md says holds: its code runs, its names exist, and each deviation is there, side by side."""
+"""MIGRATING.md is true: its code runs, its names exist, and each difference has a test of both classifiers."""
 
 import builtins
 import inspect
@@ -36,7 +36,7 @@ from tinyclf.estimator.dataset import Dataset
 from tinyclf.estimator.diagnostics import TrainingRows
 from tinyclf.estimator.targets import Labels
 
-# Fits that stop early are not the subject, but where they are.
+# ConvergenceWarnings do not matter here, except in the tests that expect them.
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
 ROOT = Path(__file__).parents[1]
@@ -72,13 +72,13 @@ def section(title):
 
 
 def rows(title):
-    """The cells of a section's table, without its head."""
+    """Return the cells of a section's table, without its head."""
     lines = [line for line in section(title).splitlines() if line.startswith("|")][2:]
     return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines]
 
 
 def spans():
-    """What is set in code outside of blocks; not what skorch and scikeras call their things."""
+    """Return the code spans outside of code blocks, without the names of skorch and scikeras."""
     prose, foreign = re.sub(r"```.*?```", "", TEXT, flags=re.DOTALL).split("## From skorch or scikeras")
     prose += " ".join(line.split(" | ", 1)[1] for line in foreign.splitlines() if line.startswith("| `"))
     return sorted(set(re.findall(r"`([^`]+)`", prose)))
@@ -252,7 +252,7 @@ DEVIATIONS = {}
 
 
 def deviation(head):
-    """The row of the table that starts with these words is what a test is about."""
+    """Mark a test as that of the row of the table that starts with these words."""
 
     def note(test):
         assert head not in DEVIATIONS
@@ -513,7 +513,7 @@ def test_a_failed_fit_leaves_the_model_as_it_was():
 
 
 class Interrupts(SoftmaxCrossEntropy):
-    """Ctrl-C in the batch with this number."""
+    """Raise KeyboardInterrupt in the batch with this number."""
 
     def __init__(self, at):
         object.__setattr__(self, "label_smoothing", 0.0)
@@ -526,7 +526,7 @@ class Interrupts(SoftmaxCrossEntropy):
 
 
 class Interrupted(MLPClassifier):
-    """MLPClassifier, likewise."""
+    """MLPClassifier that raises KeyboardInterrupt in the batch with the number ``batches``."""
 
     def _backprop(self, *arguments):
         self.batches -= 1
@@ -696,7 +696,7 @@ def test_the_network_has_what_was_learnt():
     assert hasattr(theirs().fit(X, Y), "_optimizer")
 
 
-# --- what is more ------------------------------------------------------------------------------------------
+# --- what is new ------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("early_stopping", [False, True, "auto"])
@@ -759,7 +759,7 @@ WEIGHTS = [
 
 
 def place(*heads):
-    """A row of the table of weights, or more, is what a test is about."""
+    """Mark a test as that of rows of the table of weights."""
 
     def note(test):
         PLACES.update(dict.fromkeys(heads, test))
@@ -769,13 +769,13 @@ def place(*heads):
 
 
 def weighed(**parameters):
-    """A model that hardly moves in its one epoch, so that its loss is that of the weights it ends with."""
+    """Return a model whose weights hardly change in its one epoch: loss_ is the loss of the last weights."""
     still = {"solver": "sgd", "learning_rate_init": 1e-300, "momentum": 0.0, "max_iter": 1, "shuffle": False}
     return ours(**{**still, "alpha": 5.0, **parameters})
 
 
 def objective(model, w, batches):
-    """What the page says is minimised: the loss of each batch with its penalty, and their mean."""
+    """Return the training loss as the page defines it: the mean over the batches of loss plus penalty."""
     losses = -model.predict_log_proba(X)[np.arange(150), Y]
     squares = sum(np.sum(coefs**2) for coefs in model.coefs_)
     total = 0.0
