@@ -1,4 +1,4 @@
-"""MIGRATING.md is true: its code runs, its names exist, and each difference has a test of both classifiers."""
+"""MIGRATING.md is true: its code runs, its names exist, each difference has a test of both classifiers."""
 
 import builtins
 import inspect
@@ -236,7 +236,7 @@ def test_the_same_is_printed(capsys):
     assert "did not improve more than tol=1000000000.000000 for 1 consecutive epochs. Stopping." in said[0]
 
 
-def test_books_go_on_with_a_warm_start_and_in_partial_fit():
+def test_curves_and_counts_continue_with_a_warm_start_and_in_partial_fit():
     for make in (ours, theirs):
         model = make(warm_start=True, max_iter=3).fit(X, Y).fit(X, Y)
         assert (model.n_iter_, model.t_, len(model.loss_curve_)) == (3, 900, 6)
@@ -373,7 +373,7 @@ def test_rows_are_held_out_and_tell_the_epoch_from_500_on():
 
 
 @deviation("`calibrate=True`")
-def test_noise_is_no_reason_to_be_sure():
+def test_a_model_fitted_to_noise_is_not_confident():
     rng = np.random.default_rng(0)
     x, y, x_new = rng.normal(size=(200, 20)), rng.integers(0, 2, 200), rng.normal(size=(1000, 20))
     model = TinyClassifier(random_state=0).fit(x, y)
@@ -431,7 +431,7 @@ def test_random_numbers_differ_and_each_use_has_its_own():
 
 
 @deviation("order of the rows")
-def test_the_order_of_the_rows_goes_on_from_call_to_call():
+def test_the_order_of_the_rows_continues_from_call_to_call():
     orders = []
 
     class Theirs(MLPClassifier):
@@ -451,7 +451,7 @@ def test_the_order_of_the_rows_goes_on_from_call_to_call():
 
 
 @deviation("patience")
-def test_patience_begins_anew_in_each_fit():
+def test_patience_restarts_in_each_fit():
     settings = {"warm_start": True, "tol": 0.01, "n_iter_no_change": 3, "learning_rate_init": 0.05}
     mine, other = (make(**settings, max_iter=500).fit(X, Y) for make in (ours, theirs))
     for _ in range(2):
@@ -642,7 +642,7 @@ def test_masked_entries_and_dates_are_errors():
 
 
 @deviation('"lbfgs"')
-def test_lbfgs_computes_in_float64_and_keeps_the_books():
+def test_lbfgs_computes_in_float64_and_keeps_the_loss_curve():
     x = X.astype("float32")
     mine, other = (make(solver="lbfgs").fit(x, Y) for make in (ours, theirs))
     assert mine.loss_curve_[-1] == mine.loss_ == mine.best_loss_
@@ -741,8 +741,8 @@ def test_weight_decay_depends_on_no_batch_size_and_alpha_does():
 def test_a_checkpoint_is_a_model(tmp_path):
     path = tmp_path / "model.npz"
     model = ours(max_iter=3).set_callbacks(tinyclf.Checkpoint(path)).fit(X, Y)
-    twin = tinyclf.load(path)
-    np.testing.assert_array_equal(twin.predict_proba(X), model.predict_proba(X))
+    loaded = tinyclf.load(path)
+    np.testing.assert_array_equal(loaded.predict_proba(X), model.predict_proba(X))
 
 
 # --- where weights go --------------------------------------------------------------------------------------
