@@ -1,7 +1,7 @@
 """Report modules, code lines and docstring lines per folder, and the change since a revision.
 
-Usage: python .ci/size.py [REVISION]. Without a revision it is the last tag, or the last commit
-before the package was divided into folders.
+Usage: python .ci/size.py [REVISION]. The default is the last tag, or the last commit before the
+package was divided into folders.
 """
 
 import ast
@@ -13,13 +13,13 @@ BEFORE_FOLDERS = "f690647"
 
 
 def git(*arguments: str) -> str:
-    """Return what git prints, or nothing if it fails."""
+    """Return the output of git, or an empty string if git fails."""
     found = subprocess.run(["git", *arguments], capture_output=True, text=True, check=False)
     return found.stdout if found.returncode == 0 else ""
 
 
 def count(source: str) -> tuple[int, int]:
-    """Return the numbers of code lines and of docstring lines; blank lines and comments are neither."""
+    """Return the numbers of code lines and of docstring lines, without blank lines and comments."""
     documented: set[int] = set()
     for node in ast.walk(ast.parse(source)):
         if (

@@ -1,13 +1,16 @@
-"""How right is a softmax cross-entropy? ``python benchmarks/accuracy.py [--rows N] [--picture PATH]``.
+"""Measure errors of the softmax cross-entropy: ``python benchmarks/accuracy.py [--rows N] [--picture FILE]``.
 
-tinyclf beside scipy, torch, jax and scikit-learn, as far as they are installed, on the same hard logits. Each
-row is computed by mpmath with 60 digits, and errors are in units in the last place of the result's type.
-"Zeros" are results that are 0 although the truth, rounded to the type, is not; "nan" are results that are nan
-or inf although the truth is neither, or finite although it is inf. The logits are those of
-data/hard_logits.json and others made here, from one seed.
+The script compares tinyclf with scipy, torch, jax and scikit-learn, if they are installed, on the same hard
+logits: those of data/hard_logits.json, and others generated from a fixed seed. The exact values are computed
+by mpmath with 60 digits. The columns of the table are
 
-Errors of logsumexp = m + L are relative to the larger of m and L, which may cancel; those of the gradient for
-soft targets y, with Y = sum y, are relative to Y p + y.
+- max, p99: the largest error and its 99th percentile, in units in the last place (ulps) of the result's type;
+- zeros: the number of results that are 0 where the exact value does not round to 0;
+- nan: the number of results that are nan or inf where the exact value is finite, or finite where it rounds to
+  inf.
+
+An error is relative to the exact value, with two exceptions: for logsumexp = m + L, whose terms may cancel,
+it is relative to the larger of m and L; for the gradient with soft targets y, with Y = sum y, to Y p + y.
 """
 
 import argparse
@@ -28,19 +31,19 @@ SOFT = ["soft cross_entropy", "soft gradient"]
 FUNCTIONS = HARD + SOFT
 WIDTHS = [2, 3, 10, 100, 10_000]
 DATA = Path(__file__).parents[1] / "data" / "hard_logits.json"
-# What tinyclf promises, in ulps, for the functions in their order.
+# The largest errors that tinyclf promises, in ulps, in the order of FUNCTIONS.
 PROMISED = {
     "float32": dict(zip(FUNCTIONS, [0.51, 0.51, 1.01, 0.51, 0.51, 0.51, 0.51], strict=True)),
     "float64": dict(zip(FUNCTIONS, [8, 6, 6, 6, 8, 6, 8], strict=True)),
 }
-END = {"float32": 1e14, "float64": 1e26}  # of the picture's axes
+END = {"float32": 1e14, "float64": 1e26}  # upper limit of the axes of the picture
 
 Pairs = list[tuple[mpmath.mpf, mpmath.mpf]]
 Function = Callable[[np.ndarray, np.ndarray], np.ndarray | None]
 
 
 def hard_logits(rng: np.random.Generator, n: int, k: int, dtype: str) -> np.ndarray:
-    """Rows of logits (n, k) on which simpler formulas fail, of nine kinds in turn."""
+    """Return logits (n, k) on which simpler formulas fail; the rows alternate between nine kinds."""
     deep = 104.0 if dtype == "float32" else 745.0  # exp(-deep) is the smallest float
     x = rng.normal(size=(n, k))
     kinds = np.arange(n) % 9
@@ -59,9 +62,9 @@ def hard_logits(rng: np.random.Generator, n: int, k: int, dtype: str) -> np.ndar
 
 @dataclass
 class Case:
-    """Logits (n, k), labels (n,) and soft targets (n, k), with the exact results of each function.
+    """Logits x (n, k), labels t (n,) and soft targets y (n, k), with the exact results of each function.
 
-    Each result comes with the number that its error is relative to.
+    Each exact result is paired with the number that an error is relative to.
     """
 
     x: np.ndarray
@@ -71,7 +74,11 @@ class Case:
 
 
 def cases(n: int, dtype: str, widths: list[int]) -> list[Case]:
-    """The hard logits of data/, and n generated rows of few classes, fewer of many, some in Fortran order."""
+    """Return the hard logits of data/, and generated ones for each number of classes.
+
+    Up to 10 classes there are n rows, and fewer with more classes. With 100 classes or more, the logits are
+    in Fortran order.
+    """
     rng = np.random.default_rng(0)
     named = [case for case in json.loads(DATA.read_text()) if case["dtype"] == dtype]
     batches = [(np.array([case["logits"]], dtype), np.array([case["label"]])) for case in named]
@@ -91,7 +98,7 @@ def cases(n: int, dtype: str, widths: list[int]) -> list[Case]:
 
 
 def exact(row: list[float], label: int, target: list[float]) -> dict[str, Pairs]:
-    """All functions of one row, each number with the one that its error is relative to."""
+    """Return the exact results of one row, each paired with the number that an error is relative to."""
     x = [mpmath.mpf(v) for v in row]
     y = [mpmath.mpf(v) for v in target]
     top = x.index(max(x))
@@ -114,7 +121,7 @@ def exact(row: list[float], label: int, target: list[float]) -> dict[str, Pairs]
 
 
 def libraries() -> dict[str, dict[str, Function]]:
-    """The functions of each library that is installed; a library need not have all of them."""
+    """Return the functions of each installed library; a library may lack some of them."""
     found: dict[str, dict[str, Function]] = {
         "tinyclf": {
             "softmax": lambda x, t: softmax(x),
@@ -128,7 +135,7 @@ def libraries() -> dict[str, dict[str, Function]]:
     }
     for name, make in [("scipy", _scipy), ("torch", _torch), ("jax", _jax), ("sklearn", _sklearn)]:
         if find_spec(name) is None:
-            print(f"{name} is not installed and left out")
+            print(f"skipped, not installed: {name}")
         else:
             found |= make()
     return found
@@ -205,7 +212,7 @@ def _sklearn() -> dict[str, dict[str, Function]]:
     def half(method):
         def compute(x, t):
             if x.shape[1] == 1:
-                return None  # is not offered
+                return None  # not supported
             loss = HalfMultinomialLoss(n_classes=x.shape[1])
             return getattr(loss, method)(
                 y_true=t.astype(x.dtype), raw_prediction=np.ascontiguousarray(x), n_threads=1
@@ -234,7 +241,7 @@ def _sklearn() -> dict[str, dict[str, Function]]:
 
 @dataclass
 class Errors:
-    """Errors in ulps of all results of one function, and what is worse than an error."""
+    """Errors in ulps of the finite results of a function, and the numbers of wrong zeros, nan and inf."""
 
     ulps: np.ndarray
     zeros: int
@@ -255,7 +262,7 @@ def errors(function: Function, name: str, made: list[Case]) -> Errors:
         got = np.asarray(result).reshape(len(case.x), -1)
         limit = np.finfo(got.dtype)
         smallest, largest = mpmath.mpf(float(limit.smallest_subnormal)), mpmath.mpf(float(limit.max))
-        below = mpmath.mpf(float(np.nextafter(limit.max, 0)))  # the spacing of the largest float overflows
+        below = mpmath.mpf(float(np.nextafter(limit.max, 0)))  # np.spacing of the largest float overflows
         for row, exact_row in zip(got.tolist(), case.truth[name], strict=True):
             for g, (truth, scale) in zip(row, exact_row, strict=True):
                 if abs(truth) > largest:  # rounds to inf
@@ -271,9 +278,14 @@ def errors(function: Function, name: str, made: list[Case]) -> Errors:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rows", type=int, default=900, help="rows of logits for each number of classes")
+    parser.add_argument(
+        "--rows",
+        type=int,
+        default=900,
+        help="rows of logits for each number of classes up to 10, fewer for more",
+    )
     parser.add_argument("--widths", type=int, nargs="+", default=WIDTHS, help="numbers of classes")
-    parser.add_argument("--picture", type=Path, help="where to save the picture")
+    parser.add_argument("--picture", type=Path, help="file for the picture")
     options = parser.parse_args()
     found = libraries()
     table: dict[tuple[str, str], dict[str, Errors]] = {}
@@ -296,13 +308,15 @@ def main() -> None:
                 print(f"{name:18} {library:20} {result}{promise}")
     if options.picture:
         save_picture(table, options.picture)
-        print(f"\nThe picture is in {options.picture.resolve()}")
+        print(f"\nSaved the picture {options.picture.resolve()}")
     if not met:
-        raise SystemExit("tinyclf misses what it promises")
+        raise SystemExit(
+            "an error of tinyclf exceeds the promised bound, or a result is a wrong 0, nan or inf"
+        )
 
 
 def save_picture(table: dict[tuple[str, str], dict[str, Errors]], path: Path) -> None:
-    """Worst error of each library as a bar on a logarithmic axis, with its number of zeros beside it."""
+    """Draw the largest error of each library as a bar on a logarithmic axis, with its number of zeros."""
     from matplotlib.figure import Figure
 
     names = list(dict.fromkeys(library for results in table.values() for library in results))
@@ -312,13 +326,13 @@ def save_picture(table: dict[tuple[str, str], dict[str, Errors]], path: Path) ->
         for ax, name in zip(row, HARD, strict=True):
             results = table[dtype, name]
             for y, library in enumerate(names):
-                colour = "#1a7f5a" if library == "tinyclf" else "#8a8f98"
+                color = "#1a7f5a" if library == "tinyclf" else "#8a8f98"
                 if library not in results:
                     ax.text(0.12, y, "not offered", va="center", fontsize=7, color="#8a8f98")
                     continue
                 result = results[library]
                 end = min(result.ulps.max(), END[dtype] / 1e4)
-                ax.barh(y, end - 0.1, left=0.1, color=colour, height=0.6)
+                ax.barh(y, end - 0.1, left=0.1, color=color, height=0.6)
                 label = f"{result.ulps.max():.3g}"
                 label += f", {result.zeros} zeros" if result.zeros else ""
                 label += f", {result.broken} wrong nan or inf" if result.broken else ""

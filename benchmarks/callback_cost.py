@@ -1,8 +1,8 @@
-"""What callbacks and diagnosis cost a fit: ``python benchmarks/callback_cost.py``.
+"""Measure the time that callbacks and diagnostics add to a fit: ``python benchmarks/callback_cost.py``.
 
-A fit of digits without a callback set and with callbacks is compared with the same fit without any call of
-the callback context, and with a fit without the diagnostics at its end. The output is the ratio of the times
-to the fit without callback context. All take the same steps from the same weights.
+The script fits digits without callbacks, with a callback that does nothing, with a ``ScoringMonitor``, and
+without the callback context and the diagnostics. It prints the times divided by that of a fit without the
+callback context. All fits take the same steps from the same weights.
 """
 
 from timing import pin_to_one_core, side_by_side
@@ -20,7 +20,7 @@ from tinyclf.estimator import classifier  # noqa: E402
 
 
 class NoContext:
-    """Replaces the callback context, to measure its cost."""
+    """Replace the callback context by methods that do nothing."""
 
     def __init__(self, *arguments):
         pass
@@ -32,7 +32,7 @@ class NoContext:
 
 
 class Nothing:
-    """A callback that does nothing after an epoch."""
+    """A callback that does nothing."""
 
     def setup(self, estimator, context):
         pass
@@ -49,7 +49,7 @@ def fit(
     context=classifier.CallbackContext,
     diagnose=classifier.diagnose,
 ):
-    """Return a function that fits, with this callback context and these diagnostics."""
+    """Return a function that fits a model with this callback context and these diagnostics."""
     model = TinyClassifier(**{**SKLEARN_DEFAULTS, "dtype": "float32"})
     model.set_params(batch_size=batch_size, max_iter=epochs, tol=0.0, random_state=0)
     model.set_callbacks(*callbacks)
@@ -63,10 +63,10 @@ def fit(
 
 def main(repeats: int = 30) -> None:
     use_fast(False)
-    warnings.simplefilter("ignore")  # 20 epochs are not enough, and are not meant to be
+    warnings.simplefilter("ignore")  # too few epochs to converge, on purpose
     X, y = load_digits(return_X_y=True)
     X = X.astype(np.float32)
-    columns = ("no callback", "a callback", "ScoringMonitor", "no diagnosis")
+    columns = ("no callback", "a callback", "ScoringMonitor", "no diagnostics")
     print(f"{'digits, 64-100-10':22}", *(f"{name:>15}" for name in columns))
     for batch_size, epochs in ((200, 20), (32, 10)):
         monitor = ScoringMonitor(scoring="accuracy")
@@ -75,7 +75,7 @@ def main(repeats: int = 30) -> None:
             "no callback": fit(X, y, batch_size, epochs),
             "a callback": fit(X, y, batch_size, epochs, [Nothing()]),
             "ScoringMonitor": fit(X, y, batch_size, epochs, [monitor]),
-            "no diagnosis": fit(X, y, batch_size, epochs, context=NoContext, diagnose=lambda *_, **__: []),
+            "no diagnostics": fit(X, y, batch_size, epochs, context=NoContext, diagnose=lambda *_, **__: []),
         }
         curves = {name: run().loss_curve_ for name, run in runs.items()}
         assert all(curve == curves["without"] for curve in curves.values())

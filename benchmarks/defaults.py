@@ -1,17 +1,24 @@
-"""How good are the defaults? ``python benchmarks/defaults.py [FOLDER] [--ablation] [--picture FILE]``.
+"""Compare default parameters: ``python benchmarks/defaults.py [FOLDER] [--ablation] [--picture FILE]``.
 
-TinyClassifier() on raw features beside MLPClassifier, raw and with scaled features, logistic regression with
-scaled features, and HistGradientBoostingClassifier, all with their defaults, on repeated stratified splits
-(a quarter of the rows is asked about) of scikit-learn's digits, wine, iris and breast_cancer, and of the sets
-in a folder: files ``NAME.npz`` with arrays X (n, n_features) and y (n,). One pinned core.
+The classifiers are TinyClassifier on raw features, MLPClassifier on raw and on scaled features, logistic
+regression on scaled features, and HistGradientBoostingClassifier, all with their default parameters. The data
+sets are scikit-learn's digits, wine, iris and breast_cancer, and those in a folder: files ``NAME.npz`` with
+arrays X (n, n_features) and y (n,). Each data set is split several times, stratified, with a quarter of the
+rows as test set. The process uses one pinned core.
 
-All is told against MLPClassifier with scaled features, and again against boosting: geometric means over the
-sets of the ratios of log-losses, Brier scores and fit times, whose values are means over the splits, with
-95 % intervals over the sets; the mean difference of accuracy; on how many sets the log-loss is lower, the
-same within 2 %, and higher; the mean rank by log-loss; and the share of fits with a warning. Log-losses are
-of probabilities in float64, clipped at 2e-16.
+The first table compares with MLPClassifier on scaled features, the second one with boosting. Its columns are
 
-``--ablation`` sets TinyClassifier() beside itself with one default at a time as scikit-learn has it.
+- log-loss ratio, Brier, time: geometric means over the data sets of the ratios of log-losses, Brier scores
+  and fit times, which are means over the splits; the log-loss ratio has a 95 % interval over the data sets;
+- accuracy: the mean difference in percentage points, with a 95 % interval;
+- win, tie, loss: the numbers of data sets with a lower log-loss, the same within 2 %, and a higher one;
+- rank: the mean rank by log-loss;
+- warned: the fraction of fits with a warning.
+
+Log-losses are computed in float64; probabilities are clipped at 2e-16.
+
+``--ablation`` compares TinyClassifier() with copies that have one parameter at a time at scikit-learn's
+default.
 """
 
 import argparse
@@ -48,12 +55,12 @@ CONTENDERS: dict[str, Contender] = {
     BOOSTING: lambda seed: HistGradientBoostingClassifier(random_state=seed),
 }
 
-# A log-loss within this factor is the same: less than what another split changes.
+# Log-losses within this factor count as equal: another split changes them by more.
 TIE = 1.02
 
 
 def ablations() -> dict[str, Contender]:
-    """TinyClassifier(), and with one default after the other as scikit-learn has it."""
+    """Return TinyClassifier(), and copies with one parameter at a time at scikit-learn's default."""
     ours = TinyClassifier().get_params()
     made: dict[str, Contender] = {OURS: CONTENDERS[OURS]}
     for name, value in SKLEARN_DEFAULTS.items():
@@ -69,7 +76,7 @@ def data_sets(folder: Path | None, only: list[str]) -> dict[str, tuple[np.ndarra
     toys = {"digits": load_digits, "wine": load_wine, "iris": load_iris, "breast_cancer": load_breast_cancer}
     found = {name: load(return_X_y=True) for name, load in toys.items()}
     if folder is not None and not (files := sorted(folder.glob("*.npz"))):
-        raise SystemExit(f"there are no .npz files in {folder}")
+        raise SystemExit(f"FOLDER must contain .npz files with arrays X and y, got {folder}, which has none")
     for file in files if folder is not None else []:
         with np.load(file) as arrays:
             found[file.stem] = arrays["X"], arrays["y"]
@@ -77,7 +84,7 @@ def data_sets(folder: Path | None, only: list[str]) -> dict[str, tuple[np.ndarra
 
 
 def measure(make: Contender, X: np.ndarray, y: np.ndarray, splits: list, first: int) -> dict[str, list]:
-    """Log-loss, accuracy, Brier score, seconds and warnings of a contender on each split."""
+    """Return log-loss, accuracy, Brier score, fit time and warnings of a classifier on each split."""
     values: dict[str, list] = {"log_loss": [], "accuracy": [], "brier": [], "seconds": [], "warned": []}
     for seed, (train, test) in enumerate(splits, first):
         with warnings.catch_warnings(record=True) as caught:
@@ -97,12 +104,12 @@ def measure(make: Contender, X: np.ndarray, y: np.ndarray, splits: list, first: 
 
 
 def means(results: dict, name: str, what: str) -> np.ndarray:
-    """The mean over the splits for each set."""
+    """Return the mean over the splits of each data set."""
     return np.array([np.mean(row[name][what]) for row in results.values()])
 
 
 def interval(values: np.ndarray) -> tuple[float, float, float]:
-    """Mean and 95 % interval of it, over the sets."""
+    """Return the mean over the data sets and the ends of its 95 % interval."""
     half = scipy.stats.sem(values) * scipy.stats.t.ppf(0.975, len(values) - 1) if len(values) > 1 else np.nan
     return values.mean(), values.mean() - half, values.mean() + half
 
@@ -111,7 +118,7 @@ def table(results: dict, names: list[str], base: str) -> None:
     losses = np.array([means(results, name, "log_loss") for name in names])
     ranks = scipy.stats.rankdata(losses, axis=0).mean(axis=1)
     reference = {what: means(results, base, what) for what in ("log_loss", "accuracy", "brier", "seconds")}
-    print(f"\nagainst {base}, over {len(results)} sets:")
+    print(f"\ncompared with {base}, over {len(results)} data sets:")
     print(f"{'':34}{'log-loss ratio':>24}{'accuracy':>20}{'Brier':>7}{'time':>7}", end="")
     print(f"{'win tie loss':>14}{'rank':>6}{'warned':>8}")
     for name, rank in zip(names, ranks, strict=True):
@@ -128,13 +135,13 @@ def table(results: dict, names: list[str], base: str) -> None:
 
 
 def spread(results: dict, name: str) -> float:
-    """The standard deviation of the log-loss over the splits, as a share of its mean: the median set's."""
+    """Return the relative standard deviation of the log-loss over the splits: the median of the data sets."""
     losses = [row[name]["log_loss"] for row in results.values()]
     return float(np.median([np.std(loss, ddof=1) / np.mean(loss) for loss in losses]))
 
 
 def picture(results: dict, names: list[str], base: str, file: Path) -> None:
-    """The log-loss ratio of each set as a dot, and the geometric mean with its interval."""
+    """Draw the log-loss ratio of each data set as a dot, and the geometric mean with its interval."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -145,12 +152,12 @@ def picture(results: dict, names: list[str], base: str, file: Path) -> None:
     others = [name for name in names if name != base]
     for at, name in enumerate(reversed(others)):
         logs = np.log(means(results, name, "log_loss") / means(results, base, "log_loss"))
-        colour = "#0072B2" if name.startswith(OURS) and at == len(others) - 1 else "#767676"
+        color = "#0072B2" if name.startswith(OURS) and at == len(others) - 1 else "#767676"
         below = at - 0.28 + rng.uniform(-0.1, 0.1, len(logs))
-        axes.plot(np.exp(logs), below, "o", ms=4, alpha=0.5, color=colour)
+        axes.plot(np.exp(logs), below, "o", ms=4, alpha=0.5, color=color)
         middle, low, high = np.exp(interval(logs))
-        axes.plot([low, high], [at, at], "-", lw=3, color=colour)
-        axes.plot(middle, at, "D", ms=8, color=colour)
+        axes.plot([low, high], [at, at], "-", lw=3, color=color)
+        axes.plot(middle, at, "D", ms=8, color=color)
         axes.annotate(f"{middle:.2f}", (middle, at), (0, 8), textcoords="offset points", ha="center")
     axes.axvline(1.0, color="black", lw=1)
     axes.set_yticks(range(len(others)), reversed(others))
@@ -164,13 +171,13 @@ def picture(results: dict, names: list[str], base: str, file: Path) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Defaults side by side.")
-    parser.add_argument("folder", type=Path, nargs="?", help="of .npz files with X and y")
+    parser = argparse.ArgumentParser(description="Compare default parameters.")
+    parser.add_argument("folder", type=Path, nargs="?", help="folder of .npz files with arrays X and y")
     parser.add_argument("--splits", type=int, default=5)
-    parser.add_argument("--only", nargs="*", default=[], help="parts of names of sets")
+    parser.add_argument("--only", nargs="*", default=[], help="parts of names of data sets")
     parser.add_argument("--ablation", action="store_true")
     parser.add_argument("--json", type=Path, help="file for the results")
-    parser.add_argument("--picture", type=Path, help="file for a picture of them")
+    parser.add_argument("--picture", type=Path, help="file for a picture of the results")
     options = parser.parse_args()
     use_fast(False)
     contenders = ablations() if options.ablation else CONTENDERS
@@ -179,17 +186,19 @@ def main() -> None:
     for name, (X, y) in data_sets(options.folder, options.only).items():
         splits = list(StratifiedShuffleSplit(options.splits, test_size=0.25, random_state=0).split(X, y))
         rows: dict = {contender: {} for contender in contenders}
-        for seed, split in enumerate(splits):  # in turns, so that all meet the same noise of the machine
+        for seed, split in enumerate(splits):  # in turn, so that noise affects all
             for contender, make in contenders.items():
                 for what, value in measure(make, X, y, [split], seed).items():
                     rows[contender].setdefault(what, []).extend(value)
         results[name] = rows
-        told = ", ".join(f"{key} {np.mean(row['log_loss']):.4f}" for key, row in rows.items())
-        print(f"{name} ({len(X)} x {X.shape[1]}, {len(np.unique(y))} classes): {told}", flush=True)
-    for beside in (base,) if options.ablation else (base, BOOSTING):
-        table(results, list(contenders), beside)
+        losses = ", ".join(f"{key} {np.mean(row['log_loss']):.4f}" for key, row in rows.items())
+        print(f"{name} ({len(X)} x {X.shape[1]}, {len(np.unique(y))} classes): {losses}", flush=True)
+    for reference in (base,) if options.ablation else (base, BOOSTING):
+        table(results, list(contenders), reference)
     if options.splits > 1:
-        print(f"\nfrom split to split the log-loss of {OURS} varies by {spread(results, OURS):.0%} (median)")
+        print(
+            f"\nstandard deviation of {OURS}'s log-loss over the splits: {spread(results, OURS):.0%} (median)"
+        )
     if options.json:
         options.json.write_text(json.dumps(results))
     if options.picture:

@@ -1,14 +1,15 @@
-"""How fast is a fit? ``python benchmarks/fit.py [--cores all] [--busy] [--json FILE] [--picture FILE]``.
+"""Compare the time of a fit: ``python benchmarks/fit.py [--cores all] [--busy] [--picture FILE]``.
 
-TinyClassifier, with NumPy alone and with the extra [fast], beside scikit-learn's MLPClassifier, torch
-(eager, with Adam as it is and fused), skorch, a jit-compiled jax epoch, and the matrix products alone,
-which are the limit. All train the same network from the same weights, on the same rows in the same order,
-by Adam in float32; the losses of the last epoch are printed, and agree. They take turns, and the minimum of
-several runs counts. What is not installed is skipped by name; compiling is not counted.
+The script compares TinyClassifier, with NumPy alone and with the extra [fast], with scikit-learn's
+MLPClassifier, torch (eager, with the default and the fused Adam), skorch, a jit-compiled jax epoch, and the
+matrix products alone, which are a lower bound. All train the same network from the same weights, on the same
+rows in the same order, by Adam in float32. The losses of the last epoch are printed to show that they agree.
+The libraries run in turn, and each time is the minimum of several runs, without compilation. A library that
+is not installed is named and skipped.
 
-With ``--cores all`` nothing is pinned and every library uses its own number of threads; with ``--busy``
-another process keeps one core busy meanwhile. ``--alpha`` is the L2 penalty (skorch has none).
-``--variants`` sets other networks on digits beside their own matrix products instead.
+With ``--cores all`` the process is not pinned, and each library uses its own number of threads. With
+``--busy`` another process keeps one core busy. ``--alpha`` is the strength of the L2 penalty, which skorch
+ignores. ``--variants`` instead compares other networks on digits with their own matrix products.
 """
 
 import argparse
@@ -22,29 +23,29 @@ from pathlib import Path
 from timing import pin_to_one_core, side_by_side
 
 TINY, FAST = "tinyclf", "tinyclf [fast]"
-BESIDE = "matrix products"
+PRODUCTS = "matrix products"
 
 
 def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="Fits side by side.")
+    parser = argparse.ArgumentParser(description="Compare the time of a fit.")
     parser.add_argument("--cores", choices=["one", "all"], default="one")
-    parser.add_argument("--busy", action="store_true", help="keep one core busy by another process")
+    parser.add_argument("--busy", action="store_true", help="run another process that keeps one core busy")
     parser.add_argument("--alpha", type=float, default=0.0, help="strength of the L2 penalty")
     parser.add_argument("--repeats", type=int, default=9)
-    parser.add_argument("--only", nargs="*", default=[], help="parts of names of workloads and contenders")
-    parser.add_argument("--variants", action="store_true")
+    parser.add_argument("--only", nargs="*", default=[], help="parts of names of workloads and libraries")
+    parser.add_argument("--variants", action="store_true", help="compare other networks on digits")
     parser.add_argument("--json", type=Path, help="file for the results")
-    parser.add_argument("--picture", type=Path, help="file for a picture of them")
+    parser.add_argument("--picture", type=Path, help="file for a picture of the results")
     return parser.parse_args()
 
 
 def contenders() -> dict:
-    """Name to a function that makes a run of a task; only what is installed."""
+    """Return the installed contenders: by name, a function from a task to a run of it."""
     import peers
 
     has = {name: find_spec(name) is not None for name in ("numba", "torch", "skorch", "jax")}
     made = {
-        BESIDE: peers.products,
+        PRODUCTS: peers.products,
         TINY: peers.tinyclf,
         f"{TINY}, float64 input": lambda task: peers.tinyclf(task, "float64"),
         "MLPClassifier": peers.mlp,
@@ -66,7 +67,7 @@ def contenders() -> dict:
 
 
 def machine() -> dict:
-    """What the times depend on."""
+    """Return the properties of the machine and the libraries on which the times depend."""
     import numpy as np
     from threadpoolctl import threadpool_info
 
@@ -89,7 +90,7 @@ def machine() -> dict:
 
 
 def measured(task, makers: dict, repeats: int) -> dict[str, dict[str, float]]:
-    """Seconds and final loss of each contender; what fails is skipped by name."""
+    """Return seconds and final loss of each contender; one that fails is named and skipped."""
     runs, losses = {}, {}
     for name, make in makers.items():
         try:
@@ -103,7 +104,7 @@ def measured(task, makers: dict, repeats: int) -> dict[str, dict[str, float]]:
 
 
 def show(results: dict[str, dict[str, dict[str, float]]]) -> None:
-    """Print times, losses, and the ratios that count."""
+    """Print times, losses and ratios of times."""
     print(f"\n{'milliseconds':32}", *(f"{name:>18}" for name in results))
     names = list(dict.fromkeys(name for row in results.values() for name in row))
     for name in names:
@@ -111,13 +112,13 @@ def show(results: dict[str, dict[str, dict[str, float]]]) -> None:
         print(f"{name:32}", *(f"{cell:18.1f}" for cell in cells))
     print(f"\n{'loss of the last epoch':32}")
     for name in names:
-        if name != BESIDE:
+        if name != PRODUCTS:
             cells = [row[name]["loss"] if name in row else float("nan") for row in results.values()]
             print(f"{name:32}", *(f"{cell:18.5f}" for cell in cells))
     for ours in (name for name in (TINY, FAST) if name in names):
         print(f"\n{ours}: times faster than")
         for name in names:
-            if name.startswith("tinyclf") or name == BESIDE:
+            if name.startswith("tinyclf") or name == PRODUCTS:
                 continue
             mine = f"{ours}, float64 input" if "float64" in name else ours
             cells = [
@@ -125,18 +126,18 @@ def show(results: dict[str, dict[str, dict[str, float]]]) -> None:
                 for row in results.values()
             ]
             print(f"{name:32}", *(f"{cell:18.2f}" for cell in cells))
-        cells = [row[ours]["seconds"] / row[BESIDE]["seconds"] for row in results.values()]
+        cells = [row[ours]["seconds"] / row[PRODUCTS]["seconds"] for row in results.values()]
         print(f"{'times the matrix products':32}", *(f"{cell:18.2f}" for cell in cells))
 
 
 def draw(results: dict, where: str, path: Path) -> None:
-    """Bars: time of each contender as a multiple of the matrix products."""
+    """Draw bars: the time of each contender as a multiple of that of the matrix products."""
     import matplotlib
 
     matplotlib.use("agg")
     from matplotlib import pyplot as plt
 
-    colours = {
+    colors = {
         FAST: "#08519c",
         TINY: "#3182bd",
         "jax, jit": "#fdae6b",
@@ -148,10 +149,10 @@ def draw(results: dict, where: str, path: Path) -> None:
     figure, axes = plt.subplots(
         1, len(results), figsize=(2.6 * len(results), 3.4), sharey=True, layout="constrained"
     )
-    names = [name for name in colours if all(name in row for row in results.values())]
+    names = [name for name in colors if all(name in row for row in results.values())]
     for ax, (title, row) in zip(axes, results.items(), strict=True):
-        times = [row[name]["seconds"] / row[BESIDE]["seconds"] for name in names]
-        bars = ax.barh(names, times, color=[colours[name] for name in names])
+        times = [row[name]["seconds"] / row[PRODUCTS]["seconds"] for name in names]
+        bars = ax.barh(names, times, color=[colors[name] for name in names])
         ax.bar_label(bars, fmt="%.1f", padding=2, fontsize=8)
         ax.axvline(1.0, color="black", linewidth=1)
         ax.set_title(title, fontsize=9)
@@ -164,7 +165,7 @@ def draw(results: dict, where: str, path: Path) -> None:
 
 
 def variants(repeats: int) -> None:
-    """Other networks on digits, each beside its own matrix products."""
+    """Compare other networks on digits with their own matrix products."""
     from dataclasses import replace
 
     import numpy as np
@@ -189,8 +190,8 @@ def variants(repeats: int) -> None:
         print(base.name)
         first = {}
         for name, change in changes.items():
-            task = peers.equalised(replace(base, **change))
-            runs = {BESIDE: peers.products(task), TINY: peers.tinyclf(task)}
+            task = peers.equalized(replace(base, **change))
+            runs = {PRODUCTS: peers.products(task), TINY: peers.tinyclf(task)}
             if find_spec("numba"):
                 runs[FAST] = peers.tinyclf(task, fast=True)
             for run in runs.values():
@@ -198,7 +199,7 @@ def variants(repeats: int) -> None:
             seconds = side_by_side(runs, repeats)
             cells = []
             for ours in (TINY, FAST):
-                ratio = seconds.get(ours, float("nan")) / seconds[BESIDE]
+                ratio = seconds.get(ours, float("nan")) / seconds[PRODUCTS]
                 cells.append(f"{ratio:16.2f} ({ratio / first.setdefault(ours, ratio):.2f})")
             print(f"  {name:20}", *cells, flush=True)
 
@@ -219,12 +220,14 @@ def main() -> None:
 
         makers = contenders()
         wanted = [part for part in options.only if any(part in name for name in makers)]
-        makers = {n: m for n, m in makers.items() if n == BESIDE or not wanted or any(p in n for p in wanted)}
+        makers = {
+            n: m for n, m in makers.items() if n == PRODUCTS or not wanted or any(p in n for p in wanted)
+        }
         results = {}
         for task in peers.tasks(options.alpha):
             parts = [part for part in options.only if part not in wanted]
             if not parts or any(part in task.name for part in parts):
-                results[task.name] = measured(peers.equalised(task), makers, options.repeats)
+                results[task.name] = measured(peers.equalized(task), makers, options.repeats)
                 print(f"done: {task.name}", flush=True)
     finally:
         if other is not None:

@@ -1,9 +1,10 @@
-"""What the exact loss costs in training, beside the textbook's: ``python benchmarks/loss_cost.py``.
+"""Compare the training time with the exact and the textbook loss: ``python benchmarks/loss_cost.py``.
 
-The textbook's stable loss shifts by the maximum, divides exp by its sum and takes p - y for the gradient, in
-the type of the logits, in place, with buffers that exist: as fast as NumPy lets it be, and wrong in the ways
-that `benchmarks/accuracy.py` shows. Both train the same network from the same weights in the same order. The
-output is the ratio of the times of an epoch, the times of the loss alone, and the training losses.
+The textbook's stable loss subtracts the maximum, divides exp by its sum and uses p - y as the gradient. Here
+it is as fast as NumPy allows: in the type of the logits, in place, with preallocated buffers. It has the
+errors that ``benchmarks/accuracy.py`` shows. Both losses train the same network from the same weights with
+the same order of rows. The script prints the ratio of the times of an epoch, the times of the loss alone, and
+the training losses.
 """
 
 from timing import pin_to_one_core, side_by_side
@@ -46,7 +47,7 @@ LOSSES = {"textbook": Textbook(), "exact": SoftmaxCrossEntropy()}
 
 
 def epoch(X, y, n_hidden, n_classes, batch_size, loss):
-    """Something to call that trains for one epoch and returns its report."""
+    """Return a function that trains for one epoch and returns its report."""
 
     def run():
         network = Network([Dense(n_hidden), ReLU(), Dense(n_classes)], X.shape[1], seed=0)
@@ -56,7 +57,7 @@ def epoch(X, y, n_hidden, n_classes, batch_size, loss):
 
 
 def alone(n_classes, batch_size, loss, times=200):
-    """Something to call that computes the loss of one batch so many times."""
+    """Return a function that computes the loss of one batch ``times`` times."""
     rng = np.random.default_rng(0)
     z = rng.normal(size=(batch_size, n_classes)).astype("float32")
     y, dz = rng.integers(n_classes, size=batch_size), np.empty_like(z)
@@ -71,7 +72,7 @@ def alone(n_classes, batch_size, loss, times=200):
 
 
 def main(repeats: int = 15) -> None:
-    use_fast(False)  # the textbook loss has no compiled twin
+    use_fast(False)  # the textbook loss has no compiled kernel
     print(f"{'':34} {'epoch, exact : textbook':>24} {'loss alone, us':>20} {'training losses':>24}")
     for name, (n, n_in, n_hidden, n_classes, batch_size) in WORKLOADS.items():
         rng = np.random.default_rng(0)

@@ -1,8 +1,8 @@
-"""How much memory does it take beyond the data? ``python benchmarks/memory.py [--quick]``.
+"""Measure the peak memory of ``fit`` and ``predict_proba``: ``python benchmarks/memory.py [--quick]``.
 
-Peak of what Python and NumPy allocate (tracemalloc) during fit and predict_proba, less the result, for
-TinyClassifier and MLPClassifier; and the number of floats that TinyClassifier may need for a fit: batch x
-width and parameters.
+The script prints the peak of what Python and NumPy allocate (by tracemalloc) during the call, without the
+data and the result, for TinyClassifier and MLPClassifier. TinyClassifier neither scales, holds rows out nor
+calibrates, as MLPClassifier.
 """
 
 import argparse
@@ -20,7 +20,7 @@ FEATURES = 30
 
 
 def peak(call) -> int:
-    """Largest number of bytes during a call beyond what was there before and what it returns."""
+    """Return the largest number of bytes allocated during a call, without the array that it returns."""
     tracemalloc.start()
     result = call()
     most = tracemalloc.get_traced_memory()[1]
@@ -32,7 +32,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--quick", action="store_true", help="few rows")
     sizes = (10_000, 100_000, 1_000_000)[: 1 if parser.parse_args().quick else None]
-    warnings.simplefilter("ignore", ConvergenceWarning)  # a few epochs are not enough, and not meant to be
+    warnings.simplefilter("ignore", ConvergenceWarning)  # too few epochs to converge, on purpose
     use_fast(False)
     rng = np.random.default_rng(0)
     digits, digit = load_digits(return_X_y=True)
@@ -47,7 +47,7 @@ def main() -> None:
         for kind in (TinyClassifier, MLPClassifier):
             ours = {"scale_inputs": False, "calibrate": False} if kind is TinyClassifier else {}
             model = kind(max_iter=2, early_stopping=False, random_state=0, batch_size=200, **ours)
-            model.fit(X[:500], y[:500])  # what is imported and cached on first use does not count
+            model.fit(X[:500], y[:500])  # do not count imports and caches of the first use
             row.append(peak(lambda model=model, X=X, y=y: model.fit(X, y) and None))
             models.append(model)
         row += [peak(lambda model=model, X=X: model.predict_proba(X)) for model in models]

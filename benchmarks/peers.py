@@ -1,8 +1,8 @@
-"""The same training by different libraries: what `fit.py` sets side by side.
+"""The same training by different libraries, for ``fit.py`` and ``step_profile.py``.
 
-Each contender takes a `Task` and returns a function that trains once, from the task's initial weights, with
-its rows in the task's order, and returns the training loss of the last epoch. What can be prepared before,
-such as compiling, is prepared before.
+Each contender takes a `Task` and returns a function that trains once, from the initial weights and with the
+order of rows of the task, and returns the training loss of the last epoch. Preparation such as compiling is
+done before.
 """
 
 import warnings
@@ -23,7 +23,7 @@ RATE, BETA_1, BETA_2, EPSILON = 1e-3, 0.9, 0.999, 1e-8
 
 @dataclass(frozen=True)
 class Task:
-    """A training: data, network, budget, and what makes the runs of all contenders equal."""
+    """A training: data, network, budget, and the initial weights and order of rows of all contenders."""
 
     name: str
     X: np.ndarray  # float32
@@ -44,12 +44,12 @@ class Task:
         return [self.X.shape[1], *self.hidden, int(self.y.max()) + 1]
 
     def batches(self, epoch: int) -> list[np.ndarray]:
-        """Indices of the rows of each batch; the last one may be shorter."""
+        """Return the indices of the rows of each batch; the last batch may be shorter."""
         return np.split(self.order[epoch], range(self.batch_size, len(self.X), self.batch_size))
 
     @property
     def parameters(self) -> dict:
-        """Of the estimators, by scikit-learn's names."""
+        """Parameters of the estimators."""
         return {
             "hidden_layer_sizes": self.hidden,
             "activation": self.activation,
@@ -65,7 +65,7 @@ class Task:
 
 
 def made(n: int, n_features: int, n_classes: int) -> tuple[np.ndarray, np.ndarray]:
-    """Rows with something to learn, in float32 and of unit scale."""
+    """Return random rows in float32 with a standard deviation of 1, and labels that depend on them."""
     X, y = make_classification(
         n,
         n_features,
@@ -79,7 +79,7 @@ def made(n: int, n_features: int, n_classes: int) -> tuple[np.ndarray, np.ndarra
 
 
 def tasks(alpha: float) -> list[Task]:
-    """The workloads: the first four, one wide and one long."""
+    """Return the workloads: two of digits, two of many pixels, one of wide layers, one of many rows."""
     digits, digit = load_digits(return_X_y=True)
     digits = (digits / 16).astype(np.float32)
     images = made(12_000, 784, 10)
@@ -93,8 +93,8 @@ def tasks(alpha: float) -> list[Task]:
     ]
 
 
-def equalised(task: Task) -> Task:
-    """Return the task with the initial weights and the order of the rows that TinyClassifier takes."""
+def equalized(task: Task) -> Task:
+    """Return the task with the initial weights and the order of rows of TinyClassifier."""
     initial, batches = [], []
     original = Objective.value_and_grad
 
@@ -120,7 +120,7 @@ def equalised(task: Task) -> Task:
 
 def quietly(fit: Callable, X: np.ndarray, y: np.ndarray):
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # a few epochs are not meant to be enough
+        warnings.simplefilter("ignore", ConvergenceWarning)  # too few epochs to converge, on purpose
         return fit(X, y)
 
 
@@ -137,13 +137,13 @@ def tinyclf(task: Task, dtype: str = "float32", fast: bool = False) -> Run:
 
 
 def mlp(task: Task, dtype: str = "float32") -> Run:
-    class Equalised(MLPClassifier):
+    class Equalized(MLPClassifier):
         def _init_coef(self, fan_in, fan_out, dtype):
             i = len(self.coefs_)
             return task.coefs[i].astype(dtype), task.intercepts[i].astype(dtype)
 
     X = task.X.astype(dtype)
-    model = Equalised(**task.parameters, tol=0.0)
+    model = Equalized(**task.parameters, tol=0.0)
 
     def run() -> float:
         orders, original = iter(task.order), _multilayer_perceptron.shuffle
@@ -157,14 +157,14 @@ def mlp(task: Task, dtype: str = "float32") -> Run:
 
 
 def products(task: Task) -> Run:
-    """The matrix products of the training alone: forward, dW and dx, into buffers that exist."""
+    """Compute only the matrix products of the training: forward, dW and dx, into preallocated buffers."""
     matmul, sizes = np.matmul, [len(batch) for batch in task.batches(0)]
     widths, n_layers = task.widths, len(task.hidden) + 1
     widths[-1] = task.coefs[-1].shape[1]  # one logit for two classes
     W, dW = task.coefs, [np.empty_like(w) for w in task.coefs]
     x = [np.ones((task.batch_size, width), np.float32) for width in widths]
     dx = [np.ones_like(a) for a in x]
-    dx[-1][0, 0] = 1e-30  # no row is special, and nothing overflows
+    dx[-1][0, 0] = 1e-30  # an arbitrary small value; no product overflows
     slices = {n: ([a[:n] for a in x], [a[:n] for a in dx]) for n in sizes}
 
     def run() -> float:
@@ -183,7 +183,7 @@ def products(task: Task) -> Run:
 
 
 def torch_layers(task: Task) -> list:
-    """Layers of torch with the task's initial weights."""
+    """Return torch layers with the initial weights of the task."""
     import torch
 
     layers = []

@@ -1,8 +1,8 @@
-"""How fast is a prediction? ``python benchmarks/predict.py [--quick]``.
+"""Compare the time of predictions: ``python benchmarks/predict.py [--quick] [--scaled]``.
 
-predict_proba of TinyClassifier and MLPClassifier side by side on one pinned core: 100,000 rows, and one
-row, which counts where a model is served. With ``--scaled`` the former scales its input, as by default, and
-the latter still does not.
+The script compares ``predict_proba`` of TinyClassifier and MLPClassifier on one pinned core, for 100,000 rows
+and for one row, as when a model is served. With ``--scaled``, TinyClassifier scales its input, as by default;
+MLPClassifier does not.
 """
 
 import argparse

@@ -1,8 +1,9 @@
-"""How does the time grow? ``python benchmarks/scaling.py [--quick]``.
+"""Measure the time of an epoch by the size of the data: ``python benchmarks/scaling.py [--quick]``.
 
-The time of an epoch in batches of 200 on one pinned core: per row with more rows, per class with more
-classes, and on sparse rows with more entries that are not zero, where MLPClassifier stands beside. A fit has
-as many epochs as make 20,000 rows, at least one, and three on sparse rows. Last, what dead units cost.
+The script prints the time of an epoch in batches of 200 on one pinned core: by the number of rows, by the
+number of classes, and by the fraction of nonzero entries of sparse rows, there compared with MLPClassifier. A
+fit has as many epochs as add up to 20,000 rows, at least one; three on sparse rows. The last table shows the
+time of an epoch where units die.
 """
 
 import argparse
@@ -25,7 +26,7 @@ PARAMETERS = {"batch_size": 200, "tol": 0.0, "early_stopping": False, "random_st
 
 
 def seconds(X, y, epochs: int, repeats: int, kinds=(TinyClassifier,)) -> list[float]:
-    """Of an epoch of a fit by each kind of classifier."""
+    """Return the seconds of an epoch for each class of classifiers."""
     equal = {MLPClassifier: {}, TinyClassifier: {**SKLEARN_DEFAULTS, "dtype": "float32"}}
     models = [kind(**{**equal[kind], **PARAMETERS, "max_iter": epochs}) for kind in kinds]
     best = side_by_side({model: (lambda model=model: model.fit(X, y)) for model in models}, repeats)
@@ -36,7 +37,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--quick", action="store_true", help="small sizes only")
     quick = parser.parse_args().quick
-    warnings.simplefilter("ignore", ConvergenceWarning)  # an epoch is not enough, and is not meant to be
+    warnings.simplefilter("ignore", ConvergenceWarning)  # too few epochs to converge, on purpose
     warnings.simplefilter("ignore", UserWarning)
     rng = np.random.default_rng(0)
     for fast in (False, True):
@@ -58,16 +59,16 @@ def main() -> None:
             (time,) = seconds(X, rng.permutation(20_000) % k, 1, 3)
             print(f"{k:<32,}{1e3 * time:24.1f}{1e6 * time / k:20.1f}", flush=True)
         print(f"{'2,000 sparse rows x 20,000':32}{'milliseconds':>24}{'MLPClassifier':>20}{'ratio':>10}")
-        for share in (0.0005, 0.005, 0.02, 0.05, 0.2)[: 2 if quick else None]:
-            X = scipy.sparse.random(2_000, 20_000, share, format="csr", random_state=0)
+        for fraction in (0.0005, 0.005, 0.02, 0.05, 0.2)[: 2 if quick else None]:
+            X = scipy.sparse.random(2_000, 20_000, fraction, format="csr", random_state=0)
             ours, theirs = seconds(X, rng.permutation(2_000) % 20, 3, 3, (TinyClassifier, MLPClassifier))
-            title = f"{100 * share:g} % not zero"
+            title = f"{100 * fraction:g} % nonzero"
             print(f"{title:32}{1e3 * ours:24.1f}{1e3 * theirs:20.1f}{theirs / ours:10.2f}", flush=True)
         dead_units(40 if quick else 400)
 
 
 def dead_units(epochs: int) -> None:
-    """Milliseconds of an epoch, early and late, where units die; with and without `flush_subnormals`."""
+    """Print the time of early and late epochs where units die, with and without `flush_subnormals`."""
     X, y = load_digits(return_X_y=True)
     print(f"{'digits, unscaled, half dead':32}{'epochs 3 to 12: ms':>24}{f'last 10 of {epochs}':>20}")
     original = optimizers.flush_subnormals

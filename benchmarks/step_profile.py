@@ -1,9 +1,9 @@
-"""Where does the time of a step go? ``python benchmarks/step_profile.py [--repeats N]``.
+"""Measure the time of each part of a training step: ``python benchmarks/step_profile.py [--repeats N]``.
 
-Microseconds of the parts of a training step, in a fit as it is, on one pinned core: the functions that are
-named are timed one group after the other, so that a timer is never inside another of its group; the minimum
-of several fits counts. The last two lines are what is left: the loop between the parts, and per fit what is
-not training.
+The script prints microseconds per step of the parts of a fit, on one pinned core. The functions in `GROUPS`
+are timed one group after the other, so that timed functions do not call each other; each time is the minimum
+of several fits. The last two lines are differences: the training loop without its parts, and the fit without
+its epochs.
 """
 
 import argparse
@@ -39,7 +39,7 @@ GROUPS = [
 
 
 def profile(task, fast: bool, repeats: int) -> dict[str, float]:
-    """Microseconds per step of each part, and of the matrix products alone."""
+    """Return microseconds per step of each part, and of the matrix products alone."""
     steps = task.epochs * len(task.batches(0))
     run, products = peers.tinyclf(task, fast=fast), peers.products(task)
     run()
@@ -71,7 +71,7 @@ def profile(task, fast: bool, repeats: int) -> dict[str, float]:
     best["loop: order, schedule, checks"] = (
         best["epoch"] - best["value and gradient of a batch"] - best["optimizer"]
     )
-    best["around: data, books, diagnosis"] = best["fit"] - best["epoch"]
+    best["rest: data, history, diagnostics"] = best["fit"] - best["epoch"]
     return {part: 1e6 * value / steps for part, value in best.items()}
 
 
@@ -88,9 +88,9 @@ def timed(function, part: str, spent: dict[str, float]):
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("--repeats", type=int, default=9)
+    parser.add_argument("--repeats", type=int, default=9, help="number of fits")
     repeats = parser.parse_args().repeats
-    tasks = [peers.equalised(task) for task in peers.tasks(alpha=0.0)[:4]]
+    tasks = [peers.equalized(task) for task in peers.tasks(alpha=0.0)[:4]]
     for fast in (False, True) if find_spec("numba") else (False,):
         use_fast(fast)
         print(f"\n{'[fast]' if fast else 'NumPy alone':32}", *(f"{task.name:>18}" for task in tasks))

@@ -1,4 +1,4 @@
-"""Times of several functions side by side: one pinned core, taken in turns, the minimum of many."""
+"""Compare the times of functions: on one pinned core, called in turn, the minimum of several calls."""
 
 import os
 import time
@@ -8,15 +8,15 @@ THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 def pin_to_one_core() -> None:
-    """Keep this process to one core and BLAS to one thread; call it before NumPy is imported."""
+    """Pin this process to one core and limit BLAS to one thread; call it before NumPy is imported."""
     for name in THREADS:
         os.environ[name] = "1"
-    if hasattr(os, "sched_setaffinity"):  # not everywhere
+    if hasattr(os, "sched_setaffinity"):  # not on every system
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
 
 
 def side_by_side(functions: Mapping[str, Callable[[], object]], repeats: int) -> dict[str, float]:
-    """Seconds of each function: the minimum over the repeats, which go around all of them in turns."""
+    """Return the seconds of each function: the minimum over the repeats, each of which calls all in turn."""
     best = dict.fromkeys(functions, float("inf"))
     for _ in range(repeats):
         for name, function in functions.items():

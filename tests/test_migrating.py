@@ -1,4 +1,4 @@
-"""What MIGRATING.md says holds: its code runs, its names exist, and each deviation is there, side by side."""
+"""MIGRATING.md is true: its code runs, its names exist, each difference has a test of both classifiers."""
 
 import builtins
 import inspect
@@ -36,7 +36,7 @@ from tinyclf.estimator.dataset import Dataset
 from tinyclf.estimator.diagnostics import TrainingRows
 from tinyclf.estimator.targets import Labels
 
-# Fits that stop early are not the subject, but where they are.
+# ConvergenceWarnings do not matter here, except in the tests that expect them.
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
 ROOT = Path(__file__).parents[1]
@@ -72,13 +72,13 @@ def section(title):
 
 
 def rows(title):
-    """The cells of a section's table, without its head."""
+    """Return the cells of a section's table, without its head."""
     lines = [line for line in section(title).splitlines() if line.startswith("|")][2:]
     return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines]
 
 
 def spans():
-    """What is set in code outside of blocks; not what skorch and scikeras call their things."""
+    """Return the code spans outside of code blocks, without the names of skorch and scikeras."""
     prose, foreign = re.sub(r"```.*?```", "", TEXT, flags=re.DOTALL).split("## From skorch or scikeras")
     prose += " ".join(line.split(" | ", 1)[1] for line in foreign.splitlines() if line.startswith("| `"))
     return sorted(set(re.findall(r"`([^`]+)`", prose)))
@@ -236,7 +236,7 @@ def test_the_same_is_printed(capsys):
     assert "did not improve more than tol=1000000000.000000 for 1 consecutive epochs. Stopping." in said[0]
 
 
-def test_books_go_on_with_a_warm_start_and_in_partial_fit():
+def test_curves_and_counts_continue_with_a_warm_start_and_in_partial_fit():
     for make in (ours, theirs):
         model = make(warm_start=True, max_iter=3).fit(X, Y).fit(X, Y)
         assert (model.n_iter_, model.t_, len(model.loss_curve_)) == (3, 900, 6)
@@ -252,7 +252,7 @@ DEVIATIONS = {}
 
 
 def deviation(head):
-    """The row of the table that starts with these words is what a test is about."""
+    """Mark a test as that of the row of the table that starts with these words."""
 
     def note(test):
         assert head not in DEVIATIONS
@@ -373,7 +373,7 @@ def test_rows_are_held_out_and_tell_the_epoch_from_500_on():
 
 
 @deviation("`calibrate=True`")
-def test_noise_is_no_reason_to_be_sure():
+def test_a_model_fitted_to_noise_is_not_confident():
     rng = np.random.default_rng(0)
     x, y, x_new = rng.normal(size=(200, 20)), rng.integers(0, 2, 200), rng.normal(size=(1000, 20))
     model = TinyClassifier(random_state=0).fit(x, y)
@@ -431,7 +431,7 @@ def test_random_numbers_differ_and_each_use_has_its_own():
 
 
 @deviation("order of the rows")
-def test_the_order_of_the_rows_goes_on_from_call_to_call():
+def test_the_order_of_the_rows_continues_from_call_to_call():
     orders = []
 
     class Theirs(MLPClassifier):
@@ -451,7 +451,7 @@ def test_the_order_of_the_rows_goes_on_from_call_to_call():
 
 
 @deviation("patience")
-def test_patience_begins_anew_in_each_fit():
+def test_patience_restarts_in_each_fit():
     settings = {"warm_start": True, "tol": 0.01, "n_iter_no_change": 3, "learning_rate_init": 0.05}
     mine, other = (make(**settings, max_iter=500).fit(X, Y) for make in (ours, theirs))
     for _ in range(2):
@@ -513,7 +513,7 @@ def test_a_failed_fit_leaves_the_model_as_it_was():
 
 
 class Interrupts(SoftmaxCrossEntropy):
-    """Ctrl-C in the batch with this number."""
+    """Raise KeyboardInterrupt in the batch with this number."""
 
     def __init__(self, at):
         object.__setattr__(self, "label_smoothing", 0.0)
@@ -526,7 +526,7 @@ class Interrupts(SoftmaxCrossEntropy):
 
 
 class Interrupted(MLPClassifier):
-    """MLPClassifier, likewise."""
+    """MLPClassifier that raises KeyboardInterrupt in the batch with the number ``batches``."""
 
     def _backprop(self, *arguments):
         self.batches -= 1
@@ -642,7 +642,7 @@ def test_masked_entries_and_dates_are_errors():
 
 
 @deviation('"lbfgs"')
-def test_lbfgs_computes_in_float64_and_keeps_the_books():
+def test_lbfgs_computes_in_float64_and_keeps_the_loss_curve():
     x = X.astype("float32")
     mine, other = (make(solver="lbfgs").fit(x, Y) for make in (ours, theirs))
     assert mine.loss_curve_[-1] == mine.loss_ == mine.best_loss_
@@ -696,7 +696,7 @@ def test_the_network_has_what_was_learnt():
     assert hasattr(theirs().fit(X, Y), "_optimizer")
 
 
-# --- what is more ------------------------------------------------------------------------------------------
+# --- what is new ------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("early_stopping", [False, True, "auto"])
@@ -741,8 +741,8 @@ def test_weight_decay_depends_on_no_batch_size_and_alpha_does():
 def test_a_checkpoint_is_a_model(tmp_path):
     path = tmp_path / "model.npz"
     model = ours(max_iter=3).set_callbacks(tinyclf.Checkpoint(path)).fit(X, Y)
-    twin = tinyclf.load(path)
-    np.testing.assert_array_equal(twin.predict_proba(X), model.predict_proba(X))
+    loaded = tinyclf.load(path)
+    np.testing.assert_array_equal(loaded.predict_proba(X), model.predict_proba(X))
 
 
 # --- where weights go --------------------------------------------------------------------------------------
@@ -759,7 +759,7 @@ WEIGHTS = [
 
 
 def place(*heads):
-    """A row of the table of weights, or more, is what a test is about."""
+    """Mark a test as that of rows of the table of weights."""
 
     def note(test):
         PLACES.update(dict.fromkeys(heads, test))
@@ -769,13 +769,13 @@ def place(*heads):
 
 
 def weighed(**parameters):
-    """A model that hardly moves in its one epoch, so that its loss is that of the weights it ends with."""
+    """Return a model whose weights hardly change in its one epoch: loss_ is the loss of the last weights."""
     still = {"solver": "sgd", "learning_rate_init": 1e-300, "momentum": 0.0, "max_iter": 1, "shuffle": False}
     return ours(**{**still, "alpha": 5.0, **parameters})
 
 
 def objective(model, w, batches):
-    """What the page says is minimised: the loss of each batch with its penalty, and their mean."""
+    """Return the training loss as the page defines it: the mean over the batches of loss plus penalty."""
     losses = -model.predict_log_proba(X)[np.arange(150), Y]
     squares = sum(np.sum(coefs**2) for coefs in model.coefs_)
     total = 0.0
@@ -885,7 +885,7 @@ def test_inputs_are_scaled_by_weights_inside_and_in_the_pipeline():
     np.testing.assert_array_equal(by_hand.predict_proba(pipeline[0].transform(X)), pipeline.predict_proba(X))
 
 
-@place("diagnosis")
+@place("diagnostics")
 def test_the_diagnosis_weighs_classes_but_not_magnitudes():
     sample = Dataset(X, Labels.of(Y), Y, W, BY_CLASS, (X, Y))
     p = np.bincount(Y, W * BY_CLASS) / np.sum(W * BY_CLASS)

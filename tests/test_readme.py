@@ -1,4 +1,4 @@
-"""What the README says works: its code, its links, its commands."""
+"""The code, the links and the commands of the README work."""
 
 import re
 
