@@ -1,4 +1,4 @@
-"""The plan of a fit: what every "auto" means for its data, and what the state of a fit shows."""
+"""The plan of a fit: the values of all "auto" parameters for given data; and the state of a fit."""
 
 import dataclasses
 
@@ -65,7 +65,7 @@ def test_the_defaults_for_few_rows():
     ],
 )
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-def test_parameters_are_resolved(parameters, expected):
+def test_the_plan_has_the_resolved_parameters(parameters, expected):
     plan = plan_of(DIGITS[:600], LABELS[:600], **parameters)
     assert {name: getattr(plan, name) for name in expected} == expected
 
@@ -104,14 +104,14 @@ def test_a_plan_is_frozen_and_readable():
 
 
 @pytest.mark.parametrize("name", FITTED)
-def test_fitted_attributes_are_not_there_before_a_fit(name):
+def test_fitted_attributes_raise_not_fitted_error_before_a_fit(name):
     with pytest.raises(NotFittedError, match="TinyClassifier instance is not fitted yet"):
         getattr(TinyClassifier(), name)
     assert not hasattr(TinyClassifier(), name)
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-def test_a_fit_that_fails_puts_the_state_back_and_one_that_is_interrupted_keeps_it():
+def test_a_fit_that_fails_restores_the_old_state_and_an_interrupted_one_keeps_the_new_state():
     model = TinyClassifier(**{**PLAIN, "max_iter": 3, "random_state": 0, "warm_start": True}).fit(
         IRIS, SPECIES
     )
@@ -124,10 +124,10 @@ def test_a_fit_that_fails_puts_the_state_back_and_one_that_is_interrupted_keeps_
         model.set_callbacks(Ends(2, KeyboardInterrupt)).fit(IRIS, SPECIES)
     assert model._state is not before
     assert len(model.loss_curve_) == 5
-    np.testing.assert_array_equal(before.network.theta, theta)  # it trained a network of its own
+    np.testing.assert_array_equal(before.network.theta, theta)  # the fit trained a copy of the network
 
 
-def test_a_copy_of_a_state_shares_no_array_that_training_changes():
+def test_training_does_not_change_a_copy_of_the_state():
     model = TinyClassifier(random_state=0, max_iter=3).fit(IRIS, SPECIES)
     copy = model._state.copy()
     assert not np.shares_memory(copy.network.theta, model.network_.theta)
@@ -138,7 +138,7 @@ def test_a_copy_of_a_state_shares_no_array_that_training_changes():
     assert copy.history.loss_curve == curve == model.loss_curve_[:-1]
 
 
-def test_a_scorer_asks_the_network_of_its_epoch():
+def test_a_scorer_gets_the_network_of_its_epoch():
     asked = []
     model = TinyClassifier(4, max_iter=3, early_stopping=True, random_state=0, refit=False, calibrate=False)
     model.set_params(scoring=lambda m, X, y: asked.append(m.network_.theta.copy()) or -len(asked))
