@@ -794,20 +794,20 @@ def test_predictions_for_plain_arrays_equal_those_for_inputs_that_scikit_learn_c
     rng = np.random.default_rng(0)
     X = rng.normal(size=(1200, 4))
     model = quick(early_stopping=False).fit(X, X[:, :classes].argmax(axis=1))
-    ask = getattr(model, method)
-    expected = ask(X.tolist())
+    predict = getattr(model, method)
+    expected = predict(X.tolist())
     for kind in (X, np.asfortranarray(X), np.repeat(X, 2, axis=0)[::2], pd.DataFrame(X)):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # about feature names that fit did not see
-            np.testing.assert_array_equal(ask(kind), expected)
+            np.testing.assert_array_equal(predict(kind), expected)
     with pytest.raises(ValueError, match="X has 3 features, but TinyClassifier is expecting 4"):
-        ask(X[:, :3])
+        predict(X[:, :3])
     with pytest.raises(ValueError, match="minimum of 1 is required"):
-        ask(X[:0])
+        predict(X[:0])
     with pytest.raises(ValueError, match="Expected 2D array, got 1D"):
-        ask(X[0])
+        predict(X[0])
     with pytest.raises(ValueError, match="NaN at row 700, column 1"):
-        ask(np.where((np.arange(1200) == 700)[:, None] & (np.arange(4) == 1), np.nan, X))
+        predict(np.where((np.arange(1200) == 700)[:, None] & (np.arange(4) == 1), np.nan, X))
 
 
 def test_missing_feature_names_are_warned_of():

@@ -93,14 +93,14 @@ def test_one_model_gives_the_same_predictions_in_many_threads(kind):
     model = quick(**parameters).fit(X, y)
     assert kind != "wide" or 1024 * model.coefs_[1].size >= threads.LARGE
 
-    def answers(rows):
-        asked = (model.predict_proba, model.predict, model.predict_log_proba, model.decision_function)
-        found = [ask(X[rows]) for ask in (*asked, model.activations)]
+    def predictions(rows):
+        methods = (model.predict_proba, model.predict, model.predict_log_proba, model.decision_function)
+        found = [method(X[rows]) for method in (*methods, model.activations)]
         return shown([*found, model.score(X[rows], y[rows])])
 
-    alone = [answers(rows) for rows in ROWS]
+    alone = [predictions(rows) for rows in ROWS]
     for _ in range(2):
-        assert at_once([lambda rows=rows: answers(rows) for rows in ROWS]) == alone
+        assert at_once([lambda rows=rows: predictions(rows) for rows in ROWS]) == alone
 
 
 def test_a_prediction_does_not_use_catch_warnings(monkeypatch):

@@ -885,19 +885,19 @@ def test_scorers_get_the_frames_that_were_passed(frames):
 def test_mixed_columns_work_with_a_column_transformer(frames):
     rng = np.random.default_rng(0)
     size = np.where(rng.random(150) < 0.1, np.nan, IRIS[:, 2])
-    colour = np.where(rng.random(150) < 0.1, "grey", np.where(SPECIES == "setosa", "white", "blue"))
-    frame = frames.DataFrame({"size": size, "colour": colour, "width": IRIS[:, 3]})
+    color = np.where(rng.random(150) < 0.1, "grey", np.where(SPECIES == "setosa", "white", "blue"))
+    frame = frames.DataFrame({"size": size, "color": color, "width": IRIS[:, 3]})
     labels = frames.Series(SPECIES)
 
     def chain(output):
         numbers = make_pipeline(SimpleImputer(), StandardScaler())
         kinds = OneHotEncoder(sparse_output=False)
-        columns = ColumnTransformer([("numbers", numbers, ["size", "width"]), ("kinds", kinds, ["colour"])])
+        columns = ColumnTransformer([("numbers", numbers, ["size", "width"]), ("kinds", kinds, ["color"])])
         return make_pipeline(columns, quick()).set_output(transform=output)
 
     assert cross_val_score(chain(frames.__name__), frame, labels, cv=3).min() > GOOD
     framed, plain = (chain(output).fit(frame, labels) for output in (frames.__name__, "default"))
-    kinds = [f"kinds__colour_{name}" for name in ("blue", "grey", "white")]
+    kinds = [f"kinds__color_{name}" for name in ("blue", "grey", "white")]
     assert framed[-1].feature_names_in_.tolist() == ["numbers__size", "numbers__width", *kinds]
     assert not hasattr(plain[-1], "feature_names_in_")
     np.testing.assert_allclose(framed.predict_proba(frame), plain.predict_proba(frame), rtol=1e-4)

@@ -39,9 +39,9 @@ def test_masked_entries_are_refused_as_missing():
         model.fit(X, Y, np.ma.masked_array(Y + 1.0, Y == 2))
     with pytest.raises(ValueError, match=r"validation set.*X is masked at row 2"):
         model.fit(X, Y, X_val=np.ma.masked_array(X, MASK), y_val=Y)
-    for ask in (model.predict, model.predict_proba, model.activations):
+    for predict in (model.predict, model.predict_proba, model.activations):
         with pytest.raises(ValueError, match="X is masked at row 2, column 1"):
-            ask(np.ma.masked_array(X, MASK))
+            predict(np.ma.masked_array(X, MASK))
     with pytest.raises(ValueError, match="the input is masked at row 2, column 1"):
         Network([Dense(2)], 3).logits(np.ma.masked_array(X, MASK))
 

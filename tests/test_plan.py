@@ -139,9 +139,9 @@ def test_training_does_not_change_a_copy_of_the_state():
 
 
 def test_a_scorer_gets_the_network_of_its_epoch():
-    asked = []
+    thetas = []
     model = TinyClassifier(4, max_iter=3, early_stopping=True, random_state=0, refit=False, calibrate=False)
-    model.set_params(scoring=lambda m, X, y: asked.append(m.network_.theta.copy()) or -len(asked))
+    model.set_params(scoring=lambda m, X, y: thetas.append(m.network_.theta.copy()) or -len(thetas))
     model.fit(DIGITS, LABELS)
-    assert len({theta.tobytes() for theta in asked}) == 3
-    np.testing.assert_array_equal(model.network_.theta, asked[0])  # whose score was the best
+    assert len({theta.tobytes() for theta in thetas}) == 3
+    np.testing.assert_array_equal(model.network_.theta, thetas[0])  # whose score was the best
