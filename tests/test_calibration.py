@@ -94,7 +94,7 @@ def test_correct_logits_are_not_shrunk_and_are_evaluated_once():
     assert passes == [500]
 
 
-def test_wrong_logits_get_the_least_shrinkage_factor_as_do_few_rows_with_a_cost():
+def test_wrong_logits_and_few_rows_with_a_cost_get_the_smallest_shrinkage_factor():
     y = RNG.integers(0, 2, 400)
     loss, z = SigmoidCrossEntropy(), 5.0 * RNG.normal(size=(400, 1))
     targets = loss.targets(y, 400, 1)

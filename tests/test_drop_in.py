@@ -141,12 +141,12 @@ def test_warm_starts_begin_with_the_first_learning_rate():
 
 
 @pytest.mark.parametrize("patience", [2, 5, 10, np.inf])
-def test_training_stops_once_the_loss_has_not_fallen_for_more_epochs_than_asked(patience):
+def test_training_stops_after_more_than_n_iter_no_change_epochs_without_improvement(patience):
     model = MLPClassifier(tol=1e9, max_iter=50, solver="sgd", n_iter_no_change=patience).fit(X, Y)
     assert model.n_iter_ == min(patience + 2, 50)  # the first epoch counts as an improvement
 
 
-def test_probabilities_of_several_labels():
+def test_probabilities_of_several_labels_agree_with_the_logits():
     X, Y = make_multilabel_classification(n_samples=50, random_state=0, return_indicator=True)
     model = MLPClassifier(solver="lbfgs", hidden_layer_sizes=30, random_state=0).fit(X, Y)
     p = model.predict_proba(X)

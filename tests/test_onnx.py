@@ -361,7 +361,7 @@ def test_the_same_model_gives_the_same_bytes_in_each_process():
 @pytest.mark.parametrize(
     "y", [CODES // 2, np.array(["ää", "äb", "b"])[CODES], MANY], ids=["2", "3", "several"]
 )
-def test_a_pipeline_agrees(y, dtype, given):
+def test_the_graph_of_a_pipeline_agrees(y, dtype, given):
     pytest.importorskip("skl2onnx")
     fitted = make_pipeline(StandardScaler(), model(dtype=dtype)).fit(X, y)
     rows = np.concatenate([X, X + 3 * X.std(axis=0) * RNG.standard_normal(X.shape)]).astype(given)

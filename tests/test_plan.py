@@ -21,7 +21,7 @@ def plan_of(X, y, **parameters):
     return TinyClassifier(**{"max_iter": 1, "random_state": 0, **parameters}).fit(X, y).plan_
 
 
-def test_the_defaults_for_many_rows():
+def test_the_plan_of_the_defaults_for_many_rows():
     plan = TinyClassifier(random_state=0).fit(DIGITS, LABELS).plan_
     assert (plan.max_iter, plan.validation, plan.monitor, plan.early_stopping) == (40, "even", True, True)
     assert (plan.scoring, plan.calibrate, plan.refit, plan.ends_by_schedule) == ("loss", True, True, True)
@@ -30,7 +30,7 @@ def test_the_defaults_for_many_rows():
     assert (plan.batch_size, plan.refit_batch_size) == (plan.n_train // 16, 1797 // 16)
 
 
-def test_the_defaults_for_few_rows():
+def test_the_plan_of_the_defaults_for_few_rows():
     plan = plan_of(IRIS, SPECIES)
     assert (plan.validation, plan.n_validation, plan.monitor, plan.early_stopping) == (
         "even",
