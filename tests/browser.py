@@ -23,7 +23,7 @@ FLAGS = [
 def open_browser():
     """Yield a playwright browser; skip the test where playwright or Chromium is not installed.
 
-    Only one may be open at a time: give the fixture around it the scope of a module.
+    Only one may be open at a time: call it in a fixture with module scope.
     """
     sync_api = pytest.importorskip("playwright.sync_api")
     if CHROMIUM is None:

@@ -1,4 +1,4 @@
-"""Fixtures of more than one test file."""
+"""Fixtures that several test files use."""
 
 import json
 from importlib.util import find_spec
@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-# The same examples in every run; `pytest --hypothesis-profile=thorough` looks for new ones, and longer.
+# The same examples in every run; `pytest --hypothesis-profile=thorough` searches for new ones, and longer.
 settings.register_profile("default", max_examples=100, deadline=None, derandomize=True)
 settings.register_profile("thorough", max_examples=5000, deadline=None)
 settings.load_profile("default")
 
 
 def pytest_collection_modifyitems(items):
-    """Skip examples in docstrings that need what is not installed."""
+    """Skip doctests that need a package that is not installed."""
     for item in items:
         if item.name.startswith("tinyclf.onnx.") and find_spec("onnx") is None:
             item.add_marker(pytest.mark.skip(reason="onnx is not installed"))
@@ -28,13 +28,13 @@ def root():
 
 @pytest.fixture(scope="session")
 def article(root):
-    """The article's vectors with their truth."""
+    """The article's vectors with their exact results."""
     return json.loads((root / "data" / "article_vectors.json").read_text())
 
 
 @pytest.fixture(scope="session")
 def lesson():
-    """The measurements of the lesson with two seeds; some seconds."""
+    """The measurements of the lesson with two seeds; takes some seconds."""
     from tinyclf.teaching.lesson import measure
 
     return measure(0, 2)

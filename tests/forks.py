@@ -1,7 +1,8 @@
-"""Children that hang: ``python forks.py``, a script of tests/test_threads.py.
+"""Count child processes that hang after a fork. tests/test_threads.py runs this script.
 
-Each trial is a process in which one thread computes over and over while the main thread forks once; the child
-computes, too. Prints how many of the trials with bare products, and with predictions, did not end in time.
+Each trial is a process in which one thread computes repeatedly while the main thread forks once; the child
+computes, too. Prints the number of trials that did not end in time, with bare matrix products and with
+predictions, and the number of all trials of each kind.
 """
 
 import os
@@ -23,7 +24,7 @@ W = network.parameters[0].W
 
 
 def trial(work):
-    """Fork beside a thread that computes half of the time."""
+    """Fork while another thread computes half of the time."""
 
     def compute():
         while True:

@@ -1,7 +1,7 @@
-"""Odd input for an estimator, and what must be true of whatever becomes of it.
+"""Unusual inputs for an estimator, and checks of every possible outcome.
 
-Each strategy draws something usual and then, mostly, one or two oddities, so that about half of the examples
-should work: if all were refused, nothing else would be tested.
+Each strategy draws a usual input and then, in most cases, adds one or two oddities. About half of the
+examples should be accepted: if all were refused, nothing else would be tested.
 """
 
 import math
@@ -20,17 +20,17 @@ from sklearn.exceptions import ConvergenceWarning, DataConversionWarning, NotFit
 from tinyclf import TinyClassifier, TrainingWarning
 from tinyclf.estimator.targets import LabelSets
 
-MORE = settings(max_examples=max(200, settings().max_examples))  # of what is quick
+MORE = settings(max_examples=max(200, settings().max_examples))  # for tests that are quick
 
 COLUMNS = 3
 REFUSALS = (ValueError, TypeError)  # NotFittedError and DivergenceError are ValueErrors
 
-# Numbers at which something ends: of float32 and float64 the smallest, subnormal and largest, and beyond.
+# Boundary values: the smallest, subnormal and largest numbers of float32 and float64, and larger ones.
 EDGES = [0.0, -0.0, 5e-324, -1e-310, 2.3e-308, 1e-300, 1e-45, 1e-40, 1.2e-38, 1e-8, 1e8, 65520.0, 2.0**53]
 EDGES += [3e19, -1e38, 3.4028234e38, -3.5e38, 1e154, 1e200, 1e300, -1e300, 1e308, -1.7976931348623157e308]
-HOLES = [np.nan, np.inf, -np.inf]
+NON_FINITE = [np.nan, np.inf, -np.inf]
 
-# Warnings that say what was done with input that works; NumPy's RuntimeWarnings never do.
+# Warnings that accepted input may cause. NumPy's RuntimeWarnings are not among them.
 DECLARED = [
     ("", ConvergenceWarning),
     ("", DataConversionWarning),
@@ -40,7 +40,7 @@ DECLARED = [
     ("X (does not have|has) valid feature names|X has feature names", UserWarning),
 ]
 
-# Words of those who were handed what they were not made for.
+# Parts of messages that NumPy, pandas and others raise without naming the argument.
 INTERNAL = re.compile(
     "setting an array element|could not broadcast|operands could not be|too small depth|ufunc '|cannot "
     "reshape|only length-1|only 0-dimensional|inhomogeneous|out of bounds|object is not|has no attribute|"
@@ -55,7 +55,7 @@ CAUSES = re.compile(rf"\b({'|'.join(CAUSES.split())})\b|\barrays?\b|not fitted y
 
 
 class Unchanged:
-    """Holds on to what was given, and tells whether all of it is the same, byte for byte."""
+    """Keeps the arguments of a call, and checks that the call has not changed a byte of them."""
 
     def __init__(self, *given):
         self.given = given
@@ -67,7 +67,7 @@ class Unchanged:
 
 
 def frozen(value):
-    """Return all that a value holds, its memory included, as something that can be compared."""
+    """Return the contents of a value, its memory included, in a form that can be compared."""
     if isinstance(value, np.ndarray) and not isinstance(value, np.ma.MaskedArray):
         owner = value.base if isinstance(value.base, np.ndarray) else None
         held = [repr(one) for one in value.ravel()] if value.dtype.hasobject else value.tobytes()
@@ -99,7 +99,7 @@ def frozen(value):
 
 
 class ArrayLike:
-    """What NumPy can only ask for its array, or be refused."""
+    """An object with ``__array__``, which raises an error if ``willing`` is False."""
 
     def __init__(self, held, willing=True):
         self.held = held
@@ -125,11 +125,11 @@ def _silently(function, *arguments, **named):
 
 
 @st.composite
-def tables(draw, n, k=COLUMNS, holes=True):
-    """Return numbers (n, k) in float64: plain ones, or with something odd about rows, columns or entries."""
+def tables(draw, n, k=COLUMNS, non_finite=True):
+    """Return float64 numbers (n, k), plain or with unusual rows, columns or entries."""
     X = np.random.default_rng(draw(st.integers(0, 9))).normal(size=(n, k)).round(3)
     kinds = ["plain", "plain", "constant", "twice", "same rows", "scales", "far", "edges", "all edges"]
-    kind = draw(st.sampled_from(kinds + ["hole"] * holes))
+    kind = draw(st.sampled_from(kinds + ["non-finite"] * non_finite))
     if n and k:
         i, j = draw(st.integers(0, n - 1)), draw(st.integers(0, k - 1))
         if kind == "constant":
@@ -148,8 +148,8 @@ def tables(draw, n, k=COLUMNS, holes=True):
             X[:] = np.array(draw(st.lists(st.sampled_from(EDGES), min_size=n * k, max_size=n * k))).reshape(
                 n, k
             )
-        elif kind == "hole":
-            X[i, j] = draw(st.sampled_from(HOLES))
+        elif kind == "non-finite":
+            X[i, j] = draw(st.sampled_from(NON_FINITE))
     return X
 
 
@@ -169,7 +169,7 @@ OTHERS = [
 
 
 def in_type(X, dtype):
-    """Return numbers in another type, as near as it can hold them."""
+    """Return numbers converted to another type, as closely as it can hold them."""
     if isinstance(dtype, str) and dtype.startswith("O of"):
         words = np.vectorize(str, otypes=[object])(X) if X.size else X.astype(object)
         if X.size and dtype == "O of anything":
@@ -185,9 +185,9 @@ def in_type(X, dtype):
 
 
 def _spread(X):
-    room = np.zeros((2 * X.shape[0], *X.shape[1:]), X.dtype)
-    room[::2] = X
-    return room[::2]
+    larger = np.zeros((2 * X.shape[0], *X.shape[1:]), X.dtype)
+    larger[::2] = X
+    return larger[::2]
 
 
 def _misaligned(X):
@@ -216,10 +216,10 @@ LAYOUTS = {
 }
 
 
-def _csr(X, kind=scipy.sparse.csr_array, wide=False, muddled=False):
-    """Return CSR rows; muddled is with explicit zeros, entries in two parts, and columns out of order."""
+def _csr(X, kind=scipy.sparse.csr_array, wide=False, noncanonical=False):
+    """Return CSR rows; noncanonical ones have explicit zeros, duplicate entries and unsorted columns."""
     S = kind(X)
-    if muddled and S.nnz:
+    if noncanonical and S.nnz:
         coo = S.tocoo()
         row, col = np.r_[coo.row, coo.row, 0][::-1], np.r_[coo.col, coo.col, 0][::-1]
         data = np.r_[coo.data / 2, coo.data / 2, 0.0][::-1].astype(coo.data.dtype)
@@ -242,8 +242,8 @@ CONTAINERS = {
     "list": lambda X: X.tolist(),
     "tuple": lambda X: tuple(map(tuple, X.tolist())),
     "rows": list,
-    "asks": ArrayLike,
-    "masked, nothing": np.ma.masked_array,
+    "array-like": ArrayLike,
+    "masked array, nothing masked": np.ma.masked_array,
     "frame": _frame,
     "frame without names": pd.DataFrame,
     "frame with mixed names": lambda X: pd.DataFrame(X, columns=["a", 1, "b"][: X.shape[1]]),
@@ -254,8 +254,8 @@ CONTAINERS = {
     "csr_array": _csr,
     "csr_matrix": lambda X: _csr(X, scipy.sparse.csr_matrix),
     "csr, 64 bits": lambda X: _csr(X, wide=True),
-    "csr, muddled": lambda X: _csr(X, muddled=True),
-    "csr matrix, muddled": lambda X: _csr(X, scipy.sparse.csr_matrix, muddled=True),
+    "csr, noncanonical": lambda X: _csr(X, noncanonical=True),
+    "csr matrix, noncanonical": lambda X: _csr(X, scipy.sparse.csr_matrix, noncanonical=True),
     **{
         name: getattr(scipy.sparse, name)
         for name in (
@@ -277,7 +277,7 @@ NOT_ARRAYS = {
     "frame with words": lambda X: _frame(X, c0=lambda c: c.astype(str) + " km"),
     "frame with dates": lambda X: _frame(X, c0=lambda c: pd.Timestamp("2020-01-01")),
     "ragged": lambda X: [*X.tolist(), [1.0]],
-    "refuses": lambda X: ArrayLike(X, willing=False),
+    "array-like that fails": lambda X: ArrayLike(X, willing=False),
     "generator": lambda X: (row for row in X),
     "dict": lambda X: {"a": X},
     "set": lambda X: set(X.ravel().tolist()),
@@ -298,12 +298,12 @@ SHAPES = {
 
 @st.composite
 def features(draw, n, k=COLUMNS, odd=None):
-    """Return X of n rows, as anything that may be handed over as such.
+    """Return X of n rows, in any form that a caller may pass.
 
-    odd is the share of inputs, of ten, that are none: arrays of the wrong shape, or what holds no numbers.
+    Of ten inputs, ``odd`` are invalid: arrays of a wrong shape, or objects that hold no numbers.
     """
     odd = 2 if odd is None else odd
-    X = draw(tables(n, k, holes=odd > 0))
+    X = draw(tables(n, k, non_finite=odd > 0))
     wrong = draw(st.integers(0, 9)) < odd
     what = draw(st.sampled_from(["type", "shape", "container"])) if wrong else ""
     X = in_type(X, draw(st.sampled_from(OTHERS if what == "type" else NUMBERS)))
@@ -339,7 +339,7 @@ KINDS = {
     "one": [4, 4, 4],
     "two": ["no", "yes", "no"],
 }
-NO_KINDS = {
+INVALID_KINDS = {
     "fractions": [0.5, 1.25, 3.75],
     "larger": [2**70, 1, 2],
     "mixed": np.array([1, "a", 2.5], object),
@@ -353,7 +353,7 @@ NO_KINDS = {
     "lists": np.array([None, None, None], object),
     "tuples": [(1,), (2, 3), ()],
 }
-NO_KINDS["lists"][:] = [[1], [2, 3], []]
+INVALID_KINDS["lists"][:] = [[1], [2, 3], []]
 
 SERIES = {
     "array": np.asarray,
@@ -366,10 +366,10 @@ SERIES = {
     "category": lambda y: pd.Series(y).astype("category"),
     "frame": pd.DataFrame,
     "polars": pl.Series,
-    "masked, nothing": np.ma.masked_array,
-    "asks": lambda y: ArrayLike(np.asarray(y)),
+    "masked array, nothing masked": np.ma.masked_array,
+    "array-like": lambda y: ArrayLike(np.asarray(y)),
 }
-NO_SERIES = {
+INVALID_SERIES = {
     "short": lambda y: np.asarray(y)[1:],
     "long": lambda y: [*list(y), *list(y)],
     "nothing": lambda y: None,
@@ -382,7 +382,7 @@ NO_SERIES = {
     "ragged": lambda y: [*list(y)[1:], [1, 2]],
     "sparse": lambda y: scipy.sparse.csr_array(np.arange(len(y))[:, None] % 2),
     "Int64 with NA": lambda y: pd.Series([pd.NA, *range(len(y) - 1)], dtype="Int64"),
-    "refuses": lambda y: ArrayLike(np.asarray(y), willing=False),
+    "array-like that fails": lambda y: ArrayLike(np.asarray(y), willing=False),
 }
 SETS = {
     "columns": np.asarray,
@@ -397,17 +397,17 @@ SETS = {
 
 @st.composite
 def labels(draw, n, odd=2, sets=1, kind=None):
-    """Return y of n rows; odd and sets are the shares, of ten, of no labels, and of columns of 0 and 1."""
+    """Return y of n rows. Of ten, ``odd`` are invalid and ``sets`` are matrices of 0 and 1."""
     if draw(st.integers(0, 9)) < sets and kind is None:
         Y = (np.arange(3 * n).reshape(n, 3) * draw(st.integers(1, 7)) // 2) % 2
         return SETS[draw(st.sampled_from(list(SETS)))](Y)
     wrong = draw(st.integers(0, 9)) < odd
     what = draw(st.sampled_from(["kind", "series"])) if wrong else ""
-    kinds = NO_KINDS if what == "kind" else KINDS
+    kinds = INVALID_KINDS if what == "kind" else KINDS
     three = kinds[draw(st.sampled_from(list(kinds))) if kind is None or wrong else kind]
     order = np.arange(n) % 3 if draw(st.booleans()) else np.arange(n) // 2 % 3
     y = three[order] if isinstance(three, np.ndarray) else [three[i] for i in order]
-    series = NO_SERIES if what == "series" else SERIES
+    series = INVALID_SERIES if what == "series" else SERIES
     try:
         return _silently(series[draw(st.sampled_from(list(series)))], y)
     except (TypeError, ValueError, OverflowError):  # some labels fit in a list only
@@ -433,14 +433,14 @@ WEIGHTS = {
     "objects": lambda w: w.astype(object),
     "read-only": _read_only,
     "backwards": lambda w: w[::-1],
-    "masked, nothing": np.ma.masked_array,
+    "masked array, nothing masked": np.ma.masked_array,
 }
-NO_WEIGHTS = {
+INVALID_WEIGHTS = {
     "negative": lambda w: -w,
     "all zero": np.zeros_like,
     "nan": lambda w: w * np.nan,
     "inf": lambda w: w * np.inf,
-    "sum beyond": lambda w: np.full_like(w, 1e308),
+    "sum overflows": lambda w: np.full_like(w, 1e308),
     "short": lambda w: w[1:],
     "column": lambda w: w[:, None],
     "square": lambda w: np.ones((len(w), len(w))),
@@ -456,8 +456,8 @@ NO_WEIGHTS = {
 
 @st.composite
 def weights(draw, n, odd=1):
-    """Return sample_weight for n rows; odd is the share, of ten, of what holds no weights."""
-    kinds = NO_WEIGHTS if draw(st.integers(0, 9)) < odd else WEIGHTS
+    """Return sample_weight for n rows. Of ten, ``odd`` are invalid."""
+    kinds = INVALID_WEIGHTS if draw(st.integers(0, 9)) < odd else WEIGHTS
     kind = draw(st.sampled_from(["none"] * len(kinds) * (kinds is WEIGHTS) + list(kinds)))
     return kinds[kind](np.random.default_rng(0).uniform(0.5, 2.0, n))
 
@@ -465,10 +465,10 @@ def weights(draw, n, odd=1):
 # --- what must be true -------------------------------------------------------------------------------------
 
 
-def told(call, *given, **named):
-    """Call, and return its result and None, or None and the error that has told the cause.
+def checked_call(call, *given, **named):
+    """Return the result of a call and None, or None and its error, which must name the cause.
 
-    What was given is the same afterwards, whatever has happened, and no warning is raised but declared ones.
+    The call must not change its arguments, and may raise the declared warnings only.
     """
     unchanged = Unchanged(*given, *named.values())
     with warnings.catch_warnings():
@@ -494,7 +494,7 @@ def check_message(error):
 
 
 def check_probabilities(model, p, z):
-    """Check that probabilities are such, and those of the logits z."""
+    """Check the type, shape, range and row sums of the probabilities of the logits z."""
     kind = model.network_.dtype
     assert p.dtype == kind
     assert np.isfinite(p).all()
@@ -507,15 +507,15 @@ def check_probabilities(model, p, z):
         assert abs(math.fsum(row) - 1.0) <= 4 * float(np.finfo(kind).eps), row
 
 
-def check_answers(model, X):
-    """Ask a fitted model about X in each way: all answers are refused alike, or fit together.
+def check_predictions(model, X):
+    """Call each prediction method of a fitted model: all raise the same error, or their results agree.
 
     Returns the probabilities, or the error.
     """
-    p, error = told(model.predict_proba, X)
-    log_p, of_log = told(model.predict_log_proba, X)
-    codes, of_codes = told(model.predict, X)
-    z, of_z = told(model.decision_function, X)
+    p, error = checked_call(model.predict_proba, X)
+    log_p, of_log = checked_call(model.predict_log_proba, X)
+    codes, of_codes = checked_call(model.predict, X)
+    z, of_z = checked_call(model.decision_function, X)
     assert (error is None) == (of_log is None) == (of_codes is None) == (of_z is None)
     if error is not None:
         assert str(error) == str(of_log) == str(of_codes) == str(of_z)
@@ -534,15 +534,15 @@ def check_answers(model, X):
         chosen = p[np.arange(len(p)), np.searchsorted(model.classes_, codes)]
         assert (chosen == p.max(axis=1)).all()
     if model.plan_.hidden_ends:
-        hidden, error = told(model.activations, X)
+        hidden, error = checked_call(model.activations, X)
         assert error is None
         assert hidden.dtype == p.dtype
         assert np.isfinite(hidden).all()
     return p
 
 
-class Shares(Counter):
-    """Counts outcomes, so that a test can tell whether it has looked at each kind often enough."""
+class Outcomes(Counter):
+    """Counts outcomes, so that a test can check that each kind occurs often enough."""
 
-    def of(self, outcome):
+    def fraction(self, outcome):
         return self[outcome] / self.total()

@@ -1,4 +1,4 @@
-"""What the tests of files share: everything a classifier takes, and when two things are the same."""
+"""Helpers for tests of saved files: all accepted parameters and data, and an exact comparison of values."""
 
 import copy
 import hashlib
@@ -43,11 +43,11 @@ def quick(**parameters):
 
 
 class Crash(Exception):
-    """Something that nobody catches."""
+    """An error that no code catches."""
 
 
 class Ends:
-    """A callback that ends the fit after an epoch: by an error, by Ctrl-C, or as callbacks do."""
+    """A callback that ends the fit after an epoch: by an error, by Ctrl-C, or by returning True."""
 
     def __init__(self, after, how):
         self.after = after
@@ -70,22 +70,22 @@ class Ends:
 
 
 def half(progress):
-    """A schedule of one's own."""
+    """A custom schedule."""
     return 0.5
 
 
 class Warmup:
-    """One with a parameter."""
+    """A custom schedule with a parameter."""
 
-    def __init__(self, share):
-        self.share = share
+    def __init__(self, fraction):
+        self.fraction = fraction
 
     def __call__(self, progress):
-        return min(1.0, progress / self.share)
+        return min(1.0, progress / self.fraction)
 
 
 def negative_entropy(model, X, y):
-    """A scorer of one's own."""
+    """A custom scorer."""
     p = model.predict_proba(X)
     return np.sum(p * np.log(p + 1e-9))
 
@@ -142,7 +142,7 @@ PARAMETERS = [
     {"batch_size": 7, "validation_fraction": 0.3, "scale_inputs": False, "calibrate": False, "refit": False},
     PLAIN,
 ]
-"""Parameters of every kind that is taken."""
+"""Parameters of every accepted kind."""
 
 
 def names_of(kind):
@@ -212,37 +212,37 @@ def npy(array):
 
 
 def members_of(path):
-    """The members of an archive, but for the digest: JSON and arrays."""
+    """The members of an archive except the digest: JSON and arrays."""
     with zipfile.ZipFile(path) as file:
         names = [name for name in file.namelist() if name != "digest.npy"]
         return {name: file.read(name) for name in names}
 
 
 def sealed(members):
-    """Members with their digest, as who knows the format can make it."""
+    """Members with their digest, which anyone who knows the format can compute."""
     digest = hashlib.sha256(b"".join(members.values())).digest()
     return {**members, "digest.npy": npy(np.frombuffer(digest, np.uint8))}
 
 
 def zipped(members, compression=zipfile.ZIP_STORED):
-    """A zip file of these members, whose checksums are right; pairs may repeat a name."""
+    """A zip file of these members with correct checksums; given as pairs, they may repeat a name."""
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w", compression) as archive, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of repeated names
+        warnings.simplefilter("ignore")  # about repeated names
         for name, member in members.items() if isinstance(members, dict) else members:
             archive.writestr(zipfile.ZipInfo(name), member, compression)
     return file.getvalue()
 
 
 def json_member(text):
-    """JSON, or what is to pass for it, as a member."""
+    """JSON text, valid or not, as a member."""
     return npy(np.frombuffer(text if isinstance(text, bytes) else text.encode(), np.uint8))
 
 
 def replaced(node, place, value):
-    """JSON with another value in a place, or without one if the value is ``...``.
+    """JSON with another value at a path, or without that entry if the value is ``...``.
 
-    Names in the place are those of JSON, of what a dict holds, or of the fields of an object.
+    The path holds keys and indices of the JSON, keys of an encoded dict, and fields of an encoded object.
     """
     node, (key, *rest) = copy.copy(node), place
     kind = node.get("$") if isinstance(node, dict) and key not in node else None
@@ -258,7 +258,7 @@ def replaced(node, place, value):
 
 
 def shown(value):
-    """A value as plain data that is equal only if the values are the same: in type, bit for bit."""
+    """A value as plain data. Two results are equal only if the values have the same types and bits."""
     kind = f"{type(value).__module__}.{type(value).__qualname__}"
     if isinstance(value, np.ndarray) and value.dtype != object:
         return kind, value.dtype.str, value.shape, value.flags.c_contiguous, value.tobytes()
@@ -284,12 +284,14 @@ def shown(value):
         held = (
             {field.name: getattr(value, field.name) for field in fields(value)} if is_dataclass(value) else {}
         )
-        state = {name: item for name, item in {**held, **vars(value)}.items() if not is_aside(value, name)}
+        state = {
+            name: item for name, item in {**held, **vars(value)}.items() if not is_transient(value, name)
+        }
         return kind, [(name, shown(item)) for name, item in sorted(state.items())]
     return kind, value
 
 
-def is_aside(value, name):
-    """Whether an attribute is made of others when it is needed, or of the last call."""
+def is_transient(value, name):
+    """Whether an attribute is a cache, or belongs to the last call only."""
     of_the_last_call = ("_checked", "_skl_callbacks", "_callback_fit_ctx")
     return name in of_the_last_call or isinstance(getattr(type(value), name, None), cached_property)

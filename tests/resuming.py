@@ -1,4 +1,4 @@
-"""Fits that are to be killed and gone on with, in processes of their own."""
+"""Fits that are killed and resumed, in separate processes."""
 
 import pickle
 
@@ -28,7 +28,7 @@ FITS = {
         (X, NAMES),
         {},
     ),
-    "adaptive, by the loss": (
+    "adaptive, by the training loss": (
         {
             "solver": "sgd",
             "learning_rate": "adaptive",
@@ -63,17 +63,17 @@ FITS = {
     "CSR": ({"learning_rate": "linear"}, (SPARSE, NAMES), {}),
     "no seed": ({"random_state": None, "dropout": 0.2}, (X, NAMES), {}),
     "without shuffling": ({"shuffle": False, "batch_size": 50, "learning_rate": "constant"}, (X, NAMES), {}),
-    "own parts": (
+    "custom parts": (
         {"activation": LayerNorm(), "loss": Brier(), "solver": RMSprop(), "learning_rate": Warmup(0.3)},
         (X, NAMES),
         {},
     ),
 }
-"""Parameters, what is fitted, and the validation set."""
+"""For each name: parameters, training data, and the validation set."""
 
 
 def fit_of(name, *callbacks, **parameters):
-    """Fit one of these."""
+    """Fit one of FITS."""
     chosen, data, validation = FITS[name]
     settings = {"hidden_layer_sizes": 10, "max_iter": 12, "random_state": 7}
     model = TinyClassifier(**{**settings, **chosen, **parameters})
@@ -95,9 +95,9 @@ class Counts(Ends):
             self.epochs.value += 1
 
 
-def fit_and_tell(name, path, outcome, begun, epochs, parameters, settings):
-    """Go on with a fit, in a process that may be killed, and tell what came of it."""
-    fit_of("few rows", max_iter=1)  # what is loaded at first is loaded now
+def fit_and_report(name, path, outcome, begun, epochs, parameters, settings):
+    """Run or resume a fit in a process that may be killed, and write the fitted model to a file."""
+    fit_of("few rows", max_iter=1)  # loads everything that is imported on first use
     begun.set()
     model = fit_of(name, checkpoint(path, **settings), Counts(epochs), **parameters)
     outcome.write_bytes(pickle.dumps(shown(model.set_callbacks())))

@@ -1,4 +1,4 @@
-"""The table of all layers, losses and optimizers: what stands here is tested by every generic test."""
+"""The table of all layers, losses and optimizers; every generic test runs over it."""
 
 from dataclasses import dataclass
 
@@ -25,7 +25,7 @@ from tinyclf import (
     softmax,
 )
 from tinyclf.nn.initializers import he_normal
-from tinyclf.teaching.naive_losses import LOSSES as OF_THE_LESSON
+from tinyclf.teaching.naive_losses import LOSSES as LESSON_LOSSES
 
 PLAIN = {
     name: SKLEARN_DEFAULTS[name]
@@ -41,7 +41,7 @@ PLAIN = {
         "refit",
     )
 }
-"""One plain training: what the defaults add to it (scaling, schedule, calibration, refit) is off."""
+"""Plain training: what the defaults add (scaling, schedule, calibration, refit) is switched off."""
 
 
 class Swish(Layer):
@@ -56,7 +56,7 @@ class Swish(Layer):
 
 
 class PReLU(Layer):
-    """A student's layer: a parameter that is not decayed."""
+    """A student's layer: a parameter that is not regularized."""
 
     def parameters(self, n_in, rng):
         return {"a": np.full(n_in, 0.25)}
@@ -134,7 +134,7 @@ LOSSES = [
     SoftmaxCrossEntropy(label_smoothing=0.2),
     SigmoidCrossEntropy(),
     SigmoidCrossEntropy(label_smoothing=0.2),
-    *(loss for name, loss in OF_THE_LESSON.items() if name != "stable"),
+    *(loss for name, loss in LESSON_LOSSES.items() if name != "stable"),
     Brier(),
 ]
 
@@ -149,5 +149,5 @@ OPTIMIZERS = [
 
 
 def n_classes(loss):
-    """A number of classes that the loss takes."""
+    """A number of classes that the loss accepts."""
     return 2 if isinstance(loss, SigmoidCrossEntropy) else 4

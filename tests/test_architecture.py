@@ -1,4 +1,4 @@
-"""The structure of the package: who imports whom, in which order it is read, and what an import costs."""
+"""The structure of the package: which modules import which, the reading order, and what an import loads."""
 
 import ast
 import os
@@ -25,7 +25,7 @@ ORDER = [
 ]
 LEVEL = {name: level for level, names in enumerate(ORDER) for name in names}
 
-# Imported inside of functions, where they are installed.
+# Optional packages, imported inside of functions if they are installed.
 OPTIONAL = {
     "nn.kernels": {"numba"},
     "nn.threads": {"threadpoolctl"},
@@ -34,7 +34,7 @@ OPTIONAL = {
 
 
 def module_names():
-    """The modules of the package, such as "nn.layers", and their files; that of a folder is its name."""
+    """Yield the modules of the package, such as "nn.layers", and their files; a folder has its own name."""
     for path in sorted(PACKAGE.rglob("*.py")):
         parts = path.relative_to(PACKAGE).with_suffix("").parts
         yield ".".join(parts[:-1] if parts[-1] == "__init__" and len(parts) > 1 else parts), path
@@ -44,9 +44,9 @@ MODULES = dict(module_names())
 
 
 def imported(name, path):
-    """The modules that a module imports: in functions and under TYPE_CHECKING, too.
+    """Yield the modules that a module imports, also in functions and under TYPE_CHECKING.
 
-    Those of the package come without its name; what a package exports counts as the package.
+    An imported name that is not a module counts as the package that exports it.
     """
     package = path.relative_to(PACKAGE).parts[:-1]
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -64,7 +64,7 @@ def imported(name, path):
 
 
 def within(name):
-    """The modules of the package that a module imports, itself excluded."""
+    """The other modules of the package that a module imports."""
     found = {
         other.removeprefix("tinyclf.")
         for other in imported(name, MODULES[name])
@@ -87,7 +87,7 @@ def test_a_module_imports_from_its_own_folder_and_from_lower_ones_only(name):
         assert top(other) == top(name) or LEVEL[top(other)] < LEVEL[top(name)], f"{name} imports {other}"
 
 
-def test_no_circle_of_imports():
+def test_imports_are_not_circular():
     done, path = set(), []
 
     def visit(name):
@@ -129,9 +129,9 @@ def test_readme_names_only_files_that_exist(root):
 def loaded_after(code):
     names = ("numpy", "scipy", "sklearn", "numba")
     script = f"import sys\n{code}\nprint(*(m for m in {names} if m in sys.modules))"
-    alone = {**os.environ, "TINYCLF_FAST": "0"}  # numba would load SciPy
+    environment = {**os.environ, "TINYCLF_FAST": "0"}  # numba would load SciPy
     return subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=True, env=alone
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, env=environment
     ).stdout.split()
 
 
@@ -143,7 +143,7 @@ def test_the_core_loads_numpy_only():
     assert loaded_after("import tinyclf; tinyclf.TinyClassifier") == ["numpy", "scipy", "sklearn"]
 
 
-def test_an_import_loads_nothing_and_the_core_no_optional_package():
+def test_importing_tinyclf_loads_nothing_and_its_core_loads_numpy_only():
     assert loaded_after("import tinyclf") == []
     core = "from tinyclf import Adam, Dense, Network, ReLU, SoftmaxCrossEntropy, train"
     assert loaded_after(f"import os; del os.environ['TINYCLF_FAST']; {core}") == ["numpy"]

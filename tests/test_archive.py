@@ -1,4 +1,4 @@
-"""Archives: what is written is read, and nothing else: no other file, no damage, no code, no blow-up."""
+"""Archives: contents are read back exactly; foreign, damaged and hostile files are refused at little cost."""
 
 import contextlib
 import json
@@ -40,7 +40,7 @@ def path(tmp_path):
 
 @contextlib.contextmanager
 def cheaply(seconds=5.0, megabytes=8):
-    """Neither long nor large."""
+    """Check that the block takes little time and memory."""
     started = time.perf_counter()
     tracemalloc.start()
     try:
@@ -76,7 +76,7 @@ PLAIN_VALUES = st.recursive(
 
 
 @given(PLAIN_VALUES, st.lists(NUMBERS, max_size=3))
-def test_what_is_written_is_read_bit_for_bit(tmp_path_factory, plain, arrays):
+def test_contents_are_read_back_bit_for_bit(tmp_path_factory, plain, arrays):
     path = tmp_path_factory.getbasetemp() / "archive.npz"
     for order in (
         arrays,
@@ -102,19 +102,19 @@ def test_other_programs_can_read_the_arrays(path):
             assert file[str(i)].dtype == array.dtype
 
 
-def test_the_same_contents_are_the_same_file(path, tmp_path):
+def test_the_same_contents_make_the_same_file(path, tmp_path):
     write_archive(tmp_path / "again.npz", PLAIN, ARRAYS)
     assert (tmp_path / "again.npz").read_bytes() == path.read_bytes() == zipped(sealed(members_of(path)))
 
 
 @pytest.mark.parametrize("array", [np.array([None]), np.array([1, "a"], object), np.zeros(2, "f4,O")])
-def test_objects_are_not_written(array, tmp_path):
+def test_object_arrays_are_refused(array, tmp_path):
     with pytest.raises(ValueError, match="Object arrays cannot be saved"):
         write_archive(tmp_path / "archive.npz", {}, [array])
     assert os.listdir(tmp_path) == []
 
 
-# --- in one step -------------------------------------------------------------------------------------------
+# --- atomic writes -----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError, OSError(28, "No space left on device")])
@@ -138,7 +138,7 @@ def test_a_write_that_fails_leaves_the_old_file_and_no_other(path, tmp_path, mon
     assert os.listdir(tmp_path) == [path.name]
 
 
-def test_a_disk_that_is_full_leaves_the_old_file_and_no_other(path, tmp_path):
+def test_a_full_disk_leaves_the_old_file_and_no_other(path, tmp_path):
     before = path.read_bytes()
     code = f"""
 import resource, numpy as np
@@ -155,7 +155,7 @@ except OSError as error:
     assert os.listdir(tmp_path) == [path.name]
 
 
-def test_a_path_that_cannot_be_written_is_named(path, tmp_path):
+def test_errors_name_a_path_that_cannot_be_written(path, tmp_path):
     with pytest.raises(FileNotFoundError, match=r"there is no folder '.*missing' to save 'a.npz' in"):
         write_archive(tmp_path / "missing" / "a.npz", {}, [])
     for taken in (tmp_path, "/dev/full"):
@@ -164,7 +164,7 @@ def test_a_path_that_cannot_be_written_is_named(path, tmp_path):
     assert os.listdir(tmp_path) == [path.name]
 
 
-def test_a_link_stays_a_link(path, tmp_path):
+def test_a_symbolic_link_stays_a_link(path, tmp_path):
     link = tmp_path / "link"
     link.symlink_to(path)
     write_archive(link, [1], [])
@@ -172,10 +172,10 @@ def test_a_link_stays_a_link(path, tmp_path):
     assert read_archive(path) == ([1], [])
 
 
-# --- files that are none -----------------------------------------------------------------------------------
+# --- files that are not archives ---------------------------------------------------------------------------
 
 
-def test_what_the_file_system_refuses_is_its_own_error(tmp_path):
+def test_errors_of_the_file_system_are_passed_on(tmp_path):
     with pytest.raises(FileNotFoundError):
         read_archive(tmp_path / "missing.npz")
     with pytest.raises(IsADirectoryError):
@@ -183,8 +183,8 @@ def test_what_the_file_system_refuses_is_its_own_error(tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["pipe", "device"])
-def test_what_may_never_end_is_refused_unread(kind, tmp_path):
-    """In a process that can be ended, and has no room for all zeros of a device."""
+def test_pipes_and_devices_are_refused_without_reading(kind, tmp_path):
+    """The reading process has a timeout, and too little memory for the zeros of a device."""
     path = "/dev/zero" if kind == "device" else tmp_path / "pipe"
     if kind == "pipe":
         os.mkfifo(path)
@@ -222,7 +222,7 @@ def test_foreign_files_are_refused(name, contents, tmp_path):
     assert_refused(tmp_path / name, contents)
 
 
-def test_a_file_that_is_cut_off_anywhere_is_refused(path):
+def test_a_truncated_file_is_refused(path):
     whole = path.read_bytes()
     for length in range(len(whole)):
         path.write_bytes(whole[:length])
@@ -230,7 +230,7 @@ def test_a_file_that_is_cut_off_anywhere_is_refused(path):
             read_archive(path)
 
 
-def test_a_file_with_a_changed_byte_is_equal_or_refused(path):
+def test_a_file_with_a_changed_byte_is_refused_or_has_the_same_contents(path):
     whole = path.read_bytes()
     before, equal = shown(read_archive(path)), 0
     for i in range(len(whole)):
@@ -241,13 +241,13 @@ def test_a_file_with_a_changed_byte_is_equal_or_refused(path):
                 equal += 1
             except ArchiveError:
                 pass
-    assert 0 < equal < len(whole)  # dates and other things that zip files tell
+    assert 0 < equal < len(whole)  # bytes that are not part of the contents, such as dates
 
 
 # --- members -----------------------------------------------------------------------------------------------
 
 
-def test_members_must_be_those_that_were_written(path):
+def test_an_archive_with_other_members_is_refused(path):
     members = sealed(members_of(path))
     names = list(members)
     for name in names:
@@ -267,7 +267,7 @@ def test_members_must_be_those_that_were_written(path):
     assert shown(read_archive(path)) == shown((PLAIN, read_archive(path)[1]))
 
 
-def test_a_digest_is_asked_for(path):
+def test_an_invalid_digest_is_refused(path):
     members = members_of(path)
     whole = sealed(members)
     for digest in (b"", npy(np.zeros(32, np.uint8)), whole["digest.npy"][:-1], whole["digest.npy"] + b"\0"):
@@ -276,17 +276,17 @@ def test_a_digest_is_asked_for(path):
         )
 
 
-def test_sizes_are_checked_before_memory_is_taken(path):
+def test_sizes_are_checked_before_memory_is_allocated(path):
     bomb = zipped({"plain.npy": bytes(2**26), "digest.npy": b""}, zipfile.ZIP_DEFLATED)
     assert len(bomb) < 2**17
-    lies = bytearray(path.read_bytes())
+    forged = bytearray(path.read_bytes())
     assert_refused(path, bomb, "claim to be larger than the file")
-    at = lies.index(b"PK\x01\x02")  # the first entry of the directory
+    at = forged.index(b"PK\x01\x02")  # the first entry of the directory
     for sizes in ((2**31, 2**31), (100, 2**31), (2**31, 100), (2**32 - 1, 2**32 - 1)):
-        lies[at + 20 : at + 28] = b"".join(size.to_bytes(4, "little") for size in sizes)
-        assert_refused(path, bytes(lies))
-    lies[at + 20 : at + 28] = 2 * len(lies).to_bytes(4, "little")
-    assert_refused(path, bytes(lies), "claim to be larger than the file")
+        forged[at + 20 : at + 28] = b"".join(size.to_bytes(4, "little") for size in sizes)
+        assert_refused(path, bytes(forged))
+    forged[at + 20 : at + 28] = 2 * len(forged).to_bytes(4, "little")
+    assert_refused(path, bytes(forged), "claim to be larger than the file")
 
 
 HEADERS = [
@@ -333,10 +333,12 @@ HEADERS = [
 
 
 @pytest.mark.parametrize("header", HEADERS, ids=lambda header: header[:60])
-@pytest.mark.filterwarnings("ignore:Reading `.npy` or `.npz` file required")  # says NumPy of 5L
+@pytest.mark.filterwarnings("ignore:Reading `.npy` or `.npz` file required")  # NumPy's warning about 5L
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 @pytest.mark.filterwarnings("ignore:invalid decimal literal:SyntaxWarning")
-def test_headers_of_arrays_are_read_only_as_they_are_written(header, path, monkeypatch, tmp_path):
+def test_array_headers_in_any_other_form_than_the_written_one_are_refused(
+    header, path, monkeypatch, tmp_path
+):
     monkeypatch.chdir(tmp_path)
     members = members_of(path)
     padded = header.encode() + b" " * (-(len(header) + 11) % 64) + b"\n"
@@ -356,8 +358,8 @@ def test_other_versions_of_the_array_format_are_refused(version, path):
     member = members["0.npy"]
     length = member[8:10] if version[0] == 1 else member[8:10] + bytes(2)
     members["0.npy"] = member[:6] + bytes(version) + length + member[10:]
-    said = rf"an array is in version {version[0]}.{version[1]} of NumPy's format, not in 1.0"
-    assert_refused(path, zipped(sealed(members)), said)
+    message = rf"an array is in version {version[0]}.{version[1]} of NumPy's format, not in 1.0"
+    assert_refused(path, zipped(sealed(members)), message)
 
 
 def test_arrays_must_end_where_their_members_end(path):
@@ -367,7 +369,7 @@ def test_arrays_must_end_where_their_members_end(path):
 
 
 class Runs:
-    """A pickle of it makes a file when it is loaded."""
+    """An object whose pickle creates a file when it is loaded."""
 
     def __reduce__(self):
         return open, ("ran", "w")
@@ -399,20 +401,20 @@ JSON = [
 
 
 @pytest.mark.parametrize("text", JSON, ids=lambda text: repr(text[:30]))
-def test_json_is_read_only_as_it_is_written(text, path):
+def test_json_in_any_other_form_than_the_written_one_is_refused(text, path):
     contents = {**members_of(path), "plain.npy": json_member(text)}
     assert_refused(path, zipped(sealed(contents)))
 
 
-def test_json_must_be_a_row_of_bytes(path):
+def test_json_must_be_a_one_dimensional_array_of_bytes(path):
     members = members_of(path)
     text = json.dumps(PLAIN).encode()
     for array in (np.array(text.decode()), np.frombuffer(text, np.int8), np.frombuffer(text, np.uint8)[None]):
         assert_refused(path, zipped(sealed({**members, "plain.npy": npy(array)})))
 
 
-def test_a_small_memory_is_enough_for_what_is_refused(path):
-    """No more address space than what is needed to refuse a bomb."""
+def test_an_array_of_a_forged_size_is_refused_in_little_memory(path):
+    """The reading process has little more address space than it uses already."""
     members = members_of(path)
     header = HEADERS[1].encode() + b" " * 10 + b"\n"
     member = b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header

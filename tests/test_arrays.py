@@ -16,13 +16,13 @@ def test_assignment_writes_into_the_array():
     assert theta.tolist() == [1.0, 2.0, 5.0, 5.0]
 
 
-def test_what_is_assigned_to_an_unwanted_array_is_dropped():
+def test_assignment_to_an_array_that_is_none_does_nothing():
     t = Views(dx=None)
     t.dx = np.ones(3)
     assert t.dx is None
 
 
-def test_wrong_names_and_shapes_are_named():
+def test_errors_name_unknown_arrays_and_wrong_shapes():
     p = Views(W=np.zeros((2, 3)), b=np.zeros(3))
     with pytest.raises(AttributeError, match="no array 'w' here; there are W, b"):
         p.w = 1.0
@@ -49,7 +49,7 @@ def test_unpickled_views_can_be_written_to():
     assert repr(q) == "Views(a: float64(3,), flag)"
 
 
-def test_items_of_a_list_of_views_are_written_to():
+def test_assignment_to_an_item_of_a_list_of_views_writes_into_the_array():
     theta = np.zeros(3)
     views = ViewList([theta[:2], theta[2:]])
     views[0] = [1.0, 2.0]
@@ -65,7 +65,7 @@ def test_items_of_a_list_of_views_are_written_to():
     assert theta.tolist() == [4.0, 5.0, 6.0]
 
 
-def test_a_buffer_that_is_filled_is_constant():
+def test_a_buffer_with_a_fill_value_is_read_only():
     plain, filled = Buffer(2, "int8").array(3, "float32"), Buffer((), fill=1.0).array(3, "float32")
     assert (plain.shape, plain.dtype, plain.flags.writeable) == ((3, 2), "int8", True)
     assert (filled.tolist(), filled.dtype) == ([1.0, 1.0, 1.0], "float32")
@@ -75,7 +75,7 @@ def test_a_buffer_that_is_filled_is_constant():
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_numbers_are_finite_also_where_their_squares_are_not(dtype):
+def test_numbers_whose_squares_overflow_count_as_finite(dtype):
     values = np.full((2, 3), np.finfo(dtype).max, dtype)
     with np.errstate(over="ignore"):
         assert all_finite(values)
@@ -86,7 +86,7 @@ def test_numbers_are_finite_also_where_their_squares_are_not(dtype):
             assert not all_finite(np.array([0.0, bad], dtype))
 
 
-def test_what_is_no_array_of_numbers_is_named_and_what_is_too_large_is_inf():
+def test_errors_name_the_array_that_is_set_to_invalid_values_and_too_large_numbers_become_inf():
     theta = np.zeros(3, np.float32)
     views = ViewList([theta[:2], theta[2:]])
     for key, value, error, match in [

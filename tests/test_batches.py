@@ -29,7 +29,7 @@ def whole(rows):
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("kind", KINDS)
-def test_rows_are_gathered_in_the_computations_type(kind, dtype):
+def test_rows_are_gathered_in_the_dtype_of_the_computation(kind, dtype):
     rows = as_rows(KINDS[kind], dtype, n_in=3)
     expected = (X > 0 if kind == "bool" else X).astype(dtype)
     out = np.full((4, 3), np.nan, dtype)
@@ -40,12 +40,12 @@ def test_rows_are_gathered_in_the_computations_type(kind, dtype):
     assert len(rows) == 3
 
 
-def test_columns_and_rows_without_entries_stay():
+def test_empty_rows_and_columns_are_kept():
     empty = np.pad(X, ((0, 2), (0, 2)))
     np.testing.assert_array_equal(whole(as_rows(scipy.sparse.csr_array(empty), "float32", 5)), empty)
 
 
-def test_rows_that_fit_are_not_copied():
+def test_rows_of_the_right_dtype_are_not_copied():
     data = X.astype("float32")
     assert np.shares_memory(whole(as_rows(data, "float32", 3)), data)
 
@@ -68,7 +68,7 @@ def test_rows_that_fit_are_not_copied():
         ),
     ],
 )
-def test_a_value_that_the_type_cannot_hold_is_named(value, dtype, match, sparse):
+def test_the_error_names_a_value_that_the_dtype_cannot_hold(value, dtype, match, sparse):
     bad = X.copy()
     bad[2, 2] = value
     with pytest.raises(ValueError, match=match):
@@ -83,18 +83,18 @@ def test_a_value_that_the_type_cannot_hold_is_named(value, dtype, match, sparse)
         ("float64", 1e-300, "scale the column"),
     ],
 )
-def test_a_value_that_the_type_cannot_hold_once_it_is_scaled_is_named(kind, dtype, scale, fix):
+def test_the_error_names_a_value_that_the_dtype_cannot_hold_after_scaling(kind, dtype, scale, fix):
     limit = float(np.finfo(dtype).max)
     scaling = Scaling.of(kind(scale * X))
     small = kind(np.array([[scale, 1.0, scale], [scale, 0.0, 1e10]]))
     with pytest.raises(ValueError, match=rf"10000000000\.0 at row 1, column 2, .* {dtype} number; {fix}$"):
         scaling.rows(small, dtype)
-    # The largest number of the type is none of those.
+    # The largest number of the type is accepted.
     with pytest.raises(ValueError, match="NaN at row 0, column 1"):
         as_rows(kind(np.array([[limit, np.nan]])), dtype, 2)
 
 
-def test_tall_rows_stay_sparse_where_few_entries_are_not_zero():
+def test_many_rows_with_few_nonzero_entries_stay_sparse():
     X = scipy.sparse.csr_array(np.eye(10)[np.arange(1000) % 20 % 10] * (np.arange(1000) % 20 < 10)[:, None])
     assert X.nnz == 0.05 * 1000 * 10
     assert scipy.sparse.issparse(whole(as_rows(X, "float32", 10, stays_sparse=True)))
@@ -102,7 +102,7 @@ def test_tall_rows_stay_sparse_where_few_entries_are_not_zero():
     assert isinstance(whole(as_rows(X[:11], "float32", 10, stays_sparse=True)), np.ndarray)
 
 
-def test_entries_of_one_place_are_added_before_the_check():
+def test_duplicate_sparse_entries_are_summed_before_the_check():
     twice = scipy.sparse.csr_array(([3e38, 3e38, 1.0], [0, 0, 1], [0, 3]), shape=(1, 2))
     with pytest.raises(ValueError, match=r"6e\+38 at row 0, column 0"):
         as_rows(twice, "float32", 2)
@@ -130,11 +130,11 @@ def test_input_of_another_shape_or_kind_is_refused(bad, error, match):
         as_rows(bad, "float32", 3)
 
 
-def test_no_rows_are_no_error():
+def test_zero_rows_are_accepted():
     assert len(as_rows(np.empty((0, 3)), "float32", 3)) == 0
 
 
-def test_weights():
+def test_weights_become_one_float64_number_per_row():
     assert as_weights(None, 3) is None
     assert as_weights([1, 0, 2], 3).dtype == np.float64
     assert as_weights(2.0, 3).tolist() == [2.0, 2.0, 2.0]
@@ -157,19 +157,19 @@ def test_weights():
     ],
 )
 @pytest.mark.filterwarnings("ignore:overflow encountered in reduce")
-def test_weights_that_do_not_fit_are_named(weights, error, match):
+def test_invalid_weights_are_refused(weights, error, match):
     with pytest.raises(error, match=match):
         as_weights(weights, 3)
 
 
-def test_rows_that_differ_in_length_are_named():
+def test_rows_of_different_lengths_are_refused():
     with pytest.raises(
         ValueError, match="^the input cannot be converted to an array: its parts differ in length$"
     ):
         as_rows([[1.0], [1.0, 2.0]], np.dtype(np.float64), 2)
 
 
-def test_dates_are_no_weights_as_objects_either():
+def test_dates_in_an_object_array_are_refused_as_weights():
     for date in (np.datetime64("2020-01-01"), np.timedelta64(3, "D")):
         with pytest.raises(TypeError, match=r"^sample_weight must hold real numbers, got np\.\w+64\("):
             as_weights(np.array([1.0, date], object), 2)

@@ -1,4 +1,4 @@
-"""Calibration: logits drawn to those of the class frequencies, as far as rows not trained on want it."""
+"""Calibration: logits are shrunk toward the class-frequency logits so as to minimize the validation loss."""
 
 import numpy as np
 import pytest
@@ -22,13 +22,13 @@ CASES = {
     "several labels": (SigmoidCrossEntropy(), 3, RNG.integers(0, 2, (N, 3)).astype(float)),
     "smoothed": (SoftmaxCrossEntropy(0.2), 4, RNG.integers(0, 4, N)),
     "soft": (SoftmaxCrossEntropy(), 3, RNG.dirichlet(np.ones(3), N)),
-    "own": (Brier(), 3, RNG.integers(0, 3, N)),
+    "custom": (Brier(), 3, RNG.integers(0, 3, N)),
 }
 
 
 def case(name):
-    """Logits that know a little and say it too loudly, their targets and some weights."""
-    rng = np.random.default_rng(1)  # of its own: the same whatever was run before
+    """Overconfident logits of low accuracy, their targets, and weights."""
+    rng = np.random.default_rng(1)  # not RNG: the same data in any order of the tests
     loss, k, y = CASES[name]
     y = loss.targets(y, N, k)
     hint = np.eye(k)[y] if y.ndim == 1 else y
@@ -40,7 +40,9 @@ def mean_loss(loss, z, y, w):
 
 
 @pytest.mark.parametrize("weighted", [False, True])
-@pytest.mark.parametrize("name", [name for name in CASES if name != "own"])  # which is no cross-entropy
+@pytest.mark.parametrize(
+    "name", [name for name in CASES if name != "custom"]
+)  # Brier's loss is not a cross-entropy
 def test_no_constant_logits_are_better_than_the_priors(name, weighted):
     loss, z, y, w = case(name)
     w = w if weighted else None
@@ -61,14 +63,14 @@ def test_a_class_without_weight_has_a_finite_logit():
 
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("name", CASES)
-def test_the_shrinkage_is_the_best_one(name, weighted):
+def test_the_shrinkage_minimizes_the_loss(name, weighted):
     loss, z, y, w = case(name)
     w = w if weighted else None
     prior = prior_logits(loss, y, w, z.shape[1])
     found, value = best_shrinkage(z, y, w, loss, prior, least=0.0, most=1.0)
 
-    def at(share):
-        return mean_loss(loss, prior + share * (z - prior), y, w)
+    def at(shrinkage):
+        return mean_loss(loss, prior + shrinkage * (z - prior), y, w)
 
     truth = minimize_scalar(at, bounds=(0, 1), method="bounded", options={"xatol": 1e-6})
     assert found == pytest.approx(truth.x, abs=0.011)
@@ -76,7 +78,7 @@ def test_the_shrinkage_is_the_best_one(name, weighted):
     assert value <= truth.fun + 1e-3
 
 
-def test_a_network_that_is_right_keeps_its_logits_and_one_pass_is_enough():
+def test_correct_logits_are_not_shrunk_and_are_evaluated_once():
     y = RNG.integers(0, 3, 500)
 
     class Counts(SoftmaxCrossEntropy):
@@ -92,7 +94,7 @@ def test_a_network_that_is_right_keeps_its_logits_and_one_pass_is_enough():
     assert passes == [500]
 
 
-def test_noise_is_drawn_to_the_least_and_costs_decide_in_doubt():
+def test_wrong_logits_and_few_rows_with_a_cost_get_the_smallest_shrinkage_factor():
     y = RNG.integers(0, 2, 400)
     loss, z = SigmoidCrossEntropy(), 5.0 * RNG.normal(size=(400, 1))
     targets = loss.targets(y, 400, 1)
@@ -100,23 +102,23 @@ def test_noise_is_drawn_to_the_least_and_costs_decide_in_doubt():
     z = np.where(targets > 0.5, -np.abs(z), np.abs(z))  # wrong wherever it can be
     assert best_shrinkage(z, targets, None, loss, prior, least=0.01, most=1.0)[0] == 0.01
     few = 0.3 * np.where(targets > 0.5, 1.0, -1.0)[:3], targets[:3], None
-    free, _ = best_shrinkage(*few, loss, prior, least=0.01, most=1.0)
-    dear, _ = best_shrinkage(*few, loss, prior, least=0.01, most=1.0, cost=2.0)
-    assert free == 1.0
-    assert dear == 0.01
+    without_cost, _ = best_shrinkage(*few, loss, prior, least=0.01, most=1.0)
+    with_cost, _ = best_shrinkage(*few, loss, prior, least=0.01, most=1.0, cost=2.0)
+    assert without_cost == 1.0
+    assert with_cost == 0.01
 
 
 @pytest.mark.parametrize("name", ["softmax", "one logit", "several labels"])
-def test_costs_do_not_count_where_much_is_gained(name):
+def test_a_cost_changes_nothing_where_the_gain_is_large(name):
     loss, z, y, w = case(name)
     prior = prior_logits(loss, y, w, z.shape[1])
-    free, dear = (
+    without_cost, with_cost = (
         best_shrinkage(z, y, w, loss, prior, least=0.01, most=1.0, cost=cost) for cost in (0.0, 4.0)
     )
-    assert free == dear
+    assert without_cost == with_cost
 
 
-def test_rows_of_no_weight_do_not_count():
+def test_rows_of_zero_weight_are_ignored():
     loss, z, y, w = case("softmax")
     w[::2] = 0.0
     z[::2] = np.inf
@@ -125,7 +127,7 @@ def test_rows_of_no_weight_do_not_count():
     assert best_shrinkage(z, y, w, loss, prior, least=0.01, most=1.0) == some
 
 
-def test_logits_that_are_not_finite_stay():
+def test_logits_with_nan_are_not_shrunk():
     loss, z, y, _ = case("softmax")
     z[5, 1] = np.nan
     prior = prior_logits(loss, y, None, 4)
@@ -157,7 +159,7 @@ def test_calibrated_logits_are_shrunk_to_the_prior(shrinkage, dtype):
         (0.5, np.zeros((1, 2))),
     ],
 )
-def test_a_calibration_that_cannot_be_is_refused(shrinkage, prior):
+def test_an_invalid_calibration_is_refused(shrinkage, prior):
     with pytest.raises(ValueError, match="shrinkage|logits of the class frequencies"):
         Calibration(shrinkage, prior)
 
@@ -166,12 +168,12 @@ def test_a_calibration_that_cannot_be_is_refused(shrinkage, prior):
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-def test_the_model_is_the_network_drawn_to_the_prior():
+def test_the_model_shrinks_the_logits_of_its_network_toward_the_prior():
     x, y = load_breast_cancer(return_X_y=True)
     y_noisy = np.where(np.random.default_rng(0).random(569) < 0.3, 1 - y, y)
     x, x_val, y, y_val = x[:300], x[300:], y_noisy[:300], y_noisy[300:]
     plain = {**PLAIN, "scale_inputs": True, "max_iter": 60, "learning_rate_init": 0.01}
-    raw, drawn, by_loss = (
+    raw, calibrated, by_loss = (
         TinyClassifier(
             **{**plain, "early_stopping": False, "calibrate": calibrate, "scoring": scoring},
             dtype="float64",
@@ -179,17 +181,17 @@ def test_the_model_is_the_network_drawn_to_the_prior():
         ).fit(x, y, X_val=x_val, y_val=y_val)
         for calibrate, scoring in ((False, "accuracy"), (True, "accuracy"), (True, "loss"))
     )
-    assert raw.best_epoch_ == drawn.best_epoch_  # accuracy is measured before
-    a, prior, z = drawn.calibration_, np.log(y.mean() / (1 - y.mean())), raw.decision_function(x_val)
+    assert raw.best_epoch_ == calibrated.best_epoch_  # accuracy is measured before calibration
+    a, prior, z = calibrated.calibration_, np.log(y.mean() / (1 - y.mean())), raw.decision_function(x_val)
     assert raw.calibration_ == 1.0
     assert 0.01 <= a < 0.9
-    assert_allclose(drawn.decision_function(x_val), prior + a * (z - prior), rtol=1e-9)
-    losses = [log_loss(y_val, model.predict_proba(x_val)) for model in (raw, drawn, by_loss)]
+    assert_allclose(calibrated.decision_function(x_val), prior + a * (z - prior), rtol=1e-9)
+    losses = [log_loss(y_val, model.predict_proba(x_val)) for model in (raw, calibrated, by_loss)]
     assert losses[1] < losses[0]
     assert by_loss.best_validation_score_ == pytest.approx(-losses[2], rel=1e-6)
 
 
-def test_calibration_is_beside_the_network_and_never_in_its_weights():
+def test_calibration_does_not_change_the_weights():
     noisy = IRIS + 3 * RNG.normal(size=IRIS.shape)
     plain, calibrated = (
         TinyClassifier(random_state=0, calibrate=calibrate, dtype="float64", warm_start=True).fit(
@@ -202,13 +204,13 @@ def test_calibration_is_beside_the_network_and_never_in_its_weights():
     prior = np.log(np.full(3, 1 / 3)) - np.log(1 / 3)
     expected = prior + calibrated.calibration_ * (plain.decision_function(IRIS) - prior)
     assert_allclose(calibrated.decision_function(IRIS), expected, rtol=1e-12, atol=1e-12)
-    for model in (plain, calibrated):  # training continues from what was trained
+    for model in (plain, calibrated):  # training continues from the uncalibrated weights
         model.set_params(calibrate=False, max_iter=2).fit(noisy, SPECIES)
     assert_array_equal(calibrated.network_.theta, plain.network_.theta)
     assert calibrated.calibration_ == 1.0
 
 
-def test_partial_fit_goes_on_uncalibrated():
+def test_partial_fit_removes_the_calibration():
     model = TinyClassifier(random_state=0).fit(IRIS + 3 * RNG.normal(size=IRIS.shape), SPECIES)
     assert model.calibration_ < 1.0
     assert model.partial_fit(IRIS, SPECIES).calibration_ == 1.0
@@ -216,13 +218,13 @@ def test_partial_fit_goes_on_uncalibrated():
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.parametrize("parameters", [{"calibrate": False}, {"solver": "lbfgs"}])
-def test_it_can_be_switched_off_and_is_not_for_lbfgs(parameters):
+def test_fits_with_calibrate_false_and_with_lbfgs_are_not_calibrated(parameters):
     noise = RNG.normal(size=(60, 3))
     model = TinyClassifier(random_state=0, **parameters).fit(noise, RNG.integers(0, 2, 60))
     assert model.calibration_ == 1.0
 
 
-def test_logits_that_are_not_finite_leave_the_shrinkage_at_the_most():
+def test_logits_that_are_not_finite_get_the_largest_shrinkage_factor():
     y, prior = np.array([0, 1]), np.zeros(2)
     for z in ([[np.inf, 0.0], [0.0, 1.0]], [[np.nan, 0.0], [0.0, 1.0]], [[-3e38, 3e38], [np.inf, 0.0]]):
         z = np.array(z, np.float32)

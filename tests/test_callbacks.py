@@ -1,4 +1,4 @@
-"""Callbacks on scikit-learn's protocol, in whatever the classifier is wrapped."""
+"""Callbacks by scikit-learn's protocol: on a classifier, in a pipeline and in a search."""
 
 import copy
 import os
@@ -36,7 +36,7 @@ def quick(**parameters):
 
 
 class Recorder:
-    """Notes what it is told, and stops after an epoch if it is asked to."""
+    """Records its calls, and stops the fit or fails after the given epoch."""
 
     def __init__(self, stop_after=None, fails_after=None):
         self.calls = []
@@ -57,7 +57,7 @@ class Recorder:
         self.calls.append(f"{context.task_name} {context.task_id} ends")
         self.seen.append(SimpleNamespace(X=X, y=y, metadata=metadata, model=fitted_estimator))
         if self.fails_after == context.task_id and context.task_name == "epoch":
-            raise RuntimeError("a callback of one's own")
+            raise RuntimeError("a custom callback")
         return context.task_name == "epoch" and context.task_id == self.stop_after
 
 
@@ -84,7 +84,7 @@ def test_a_callback_that_returns_true_stops_the_training_silently(solver):
     assert recorder.calls[2:-2] == epochs(0, 2)
 
 
-def test_an_iteration_that_lbfgs_does_not_need_ends_as_an_empty_task():
+def test_lbfgs_ends_an_iteration_that_it_does_not_need_as_an_empty_task():
     recorder = Recorder()
     model = quick(solver="lbfgs", max_iter=500).set_callbacks(recorder).fit(X, Y)
     assert model.n_iter_ < 500
@@ -92,7 +92,7 @@ def test_an_iteration_that_lbfgs_does_not_need_ends_as_an_empty_task():
     assert recorder.seen[-2].model is None
 
 
-def test_callbacks_get_the_data_as_given_and_a_model_that_training_does_not_change():
+def test_callbacks_get_the_data_as_passed_to_fit_and_a_model_that_training_does_not_change():
     recorder = Recorder()
     w = np.linspace(1, 2, len(Y))
     model = quick().set_callbacks(recorder).fit(X, Y, w)
@@ -104,11 +104,11 @@ def test_callbacks_get_the_data_as_given_and_a_model_that_training_does_not_chan
         alone = quick(max_iter=epoch).fit(X, Y, w)
         np.testing.assert_array_equal(seen.model.predict_proba(IRIS), alone.predict_proba(IRIS))
         assert seen.model.loss_curve_ == alone.loss_curve_
-        seen.model.partial_fit(X, Y)  # goes on by itself
+        seen.model.partial_fit(X, Y)  # does not affect the fit
     np.testing.assert_array_equal(recorder.seen[-1].model.network_.theta, model.network_.theta)
 
 
-def test_callbacks_change_no_step():
+def test_callbacks_do_not_change_the_training():
     with_them = quick().set_callbacks(Recorder(), ScoringMonitor(scoring="accuracy")).fit(X, Y)
     np.testing.assert_array_equal(with_them.network_.theta, quick().fit(X, Y).network_.theta)
 
@@ -127,7 +127,9 @@ def test_callbacks_change_no_step():
     ],
     ids=["parameter", "dtype", "divergence", "callback"],
 )
-def test_a_fit_that_fails_tears_its_callbacks_down_and_leaves_the_model(parameters, recorder, error):
+def test_a_fit_that_fails_tears_its_callbacks_down_and_leaves_the_model_unchanged(
+    parameters, recorder, error
+):
     model = quick().fit(X, Y)
     before = vars(model).copy()
     model.set_params(**parameters).set_callbacks(recorder)
@@ -147,7 +149,7 @@ def test_an_interrupted_fit_ends_its_tasks():
     assert recorder.seen[-2].model is None
 
 
-def test_without_callbacks_nothing_of_them_is_called(monkeypatch):
+def test_a_fit_without_callbacks_creates_no_callback_context(monkeypatch):
     def called(*_, **__):
         raise AssertionError("a context was made")
 
@@ -177,9 +179,9 @@ def test_progress_bars_and_monitors_work_alone_in_a_pipeline_and_in_a_search(cap
     monitor = ScoringMonitor(scoring="accuracy")
     pipeline = make_pipeline(StandardScaler(), quick().set_callbacks(monitor))
     pipeline.set_callbacks(ProgressBar()).fit(X, Y)
-    said = capsys.readouterr().out
-    assert "Pipeline - fit" in said
-    assert "TinyClassifier - fit" in said
+    output = capsys.readouterr().out
+    assert "Pipeline - fit" in output
+    assert "TinyClassifier - fit" in output
     assert len(monitor.get_logs().data) == 7
     pipeline.set_callbacks()
     search = GridSearchCV(pipeline, {"tinyclassifier__alpha": [1e-4, 1e-2]}, cv=2, n_jobs=2)
@@ -197,7 +199,7 @@ class Stops(Recorder):
         return context.task_name == "epoch" and context.task_id == self.stop_after
 
 
-def test_one_callback_serves_many_fits_at_once():
+def test_one_callback_works_in_several_fits_at_once():
     model = quick(max_iter=200).set_callbacks(Stops(stop_after=4))
     alone = clone(model).fit(X, Y)
     assert clone(model).fit(X, Y).n_iter_ == alone.n_iter_ == 5
@@ -210,7 +212,7 @@ def test_one_callback_serves_many_fits_at_once():
     assert cross_val_score(model.set_callbacks(Stops(stop_after=60)), X, Y, error_score="raise").min() > 0.8
 
 
-def test_a_scorer_on_a_validation_set_measures_what_callbacks_see():
+def test_validation_scores_are_those_of_the_models_that_callbacks_get():
     recorder = Recorder()
     w = np.linspace(0.5, 1, len(Y_VAL))
     model = quick(early_stopping=False, scoring="accuracy", dtype="float64").set_callbacks(recorder)
@@ -241,7 +243,7 @@ def test_a_scorer_with_weights_stops_the_training_and_callbacks_see_each_epoch(e
 # --- Checkpoint --------------------------------------------------------------------------------------------
 
 
-def test_a_checkpoint_is_the_model_and_goes_on_as_the_model(tmp_path):
+def test_a_loaded_checkpoint_predicts_and_trains_as_the_model(tmp_path):
     path = tmp_path / "model.npz"
     monitor = ScoringMonitor(scoring="accuracy")
     model = quick().set_callbacks(Checkpoint(path), monitor).fit(X, Y)
@@ -257,7 +259,7 @@ def test_a_checkpoint_is_the_model_and_goes_on_as_the_model(tmp_path):
     assert os.listdir(tmp_path) == ["model.npz"]
 
 
-def test_a_checkpoint_is_there_after_a_crash(tmp_path):
+def test_the_last_checkpoint_remains_after_a_crash(tmp_path):
     path = tmp_path / "model.npz"
     with pytest.raises(RuntimeError):
         quick().set_callbacks(Checkpoint(path, every=2), Recorder(fails_after=4)).fit(X, Y)
@@ -266,7 +268,7 @@ def test_a_checkpoint_is_there_after_a_crash(tmp_path):
     np.testing.assert_array_equal(loaded.network_.theta, quick(max_iter=4).fit(X, Y).network_.theta)
 
 
-def test_only_the_best_is_saved_if_asked(tmp_path):
+def test_best_only_saves_only_improvements(tmp_path):
     path = tmp_path / "model.npz"
     model = quick(scoring=Scores([0.1, 0.7, 0.2, 0.7, 0.5, 0.6]), early_stopping=False)
     custom = {"Scores": Scores}
@@ -290,12 +292,12 @@ class Scores:
         return self.scores.pop(0)
 
 
-def test_callbacks_for_a_classifier_say_so_on_a_pipeline(tmp_path):
+def test_a_checkpoint_on_a_pipeline_is_refused(tmp_path):
     with pytest.raises(TypeError, match=r"is for a TinyClassifier, got a Pipeline; set it on that step"):
         make_pipeline(StandardScaler(), quick()).set_callbacks(Checkpoint(tmp_path / "model.npz")).fit(X, Y)
 
 
-def test_an_unfinished_epoch_is_not_measured():
+def test_an_unfinished_epoch_is_not_scored():
     seen, monitor = [], ScoringMonitor(scoring="accuracy")
 
     def scorer(model, X, y):
@@ -332,7 +334,7 @@ def test_a_save_that_fails_leaves_the_old_file_and_no_other(tmp_path, monkeypatc
     assert os.listdir(tmp_path) == ["model.npz"]
 
 
-def test_a_folder_that_is_missing_is_named_before_the_training(tmp_path):
+def test_a_missing_folder_is_refused_before_training(tmp_path):
     recorder = Recorder()
     model = quick().set_callbacks(recorder, Checkpoint(tmp_path / "missing" / "model.npz"))
     with pytest.raises(FileNotFoundError, match="no folder .*missing' to save 'model.npz' in"):
@@ -340,14 +342,14 @@ def test_a_folder_that_is_missing_is_named_before_the_training(tmp_path):
     assert recorder.calls == ["setup", "teardown"]
 
 
-def test_a_folder_that_takes_no_files_is_found_before_the_training():
+def test_a_folder_that_cannot_be_written_is_refused_before_training():
     recorder = Recorder()
-    with pytest.raises(OSError, match="/proc/"):  # which takes none of root either
+    with pytest.raises(OSError, match="/proc/"):  # in which root cannot create files either
         quick().set_callbacks(recorder, Checkpoint("/proc/model.npz")).fit(X, Y)
     assert recorder.calls == ["setup", "teardown"]
 
 
-def test_what_a_file_cannot_hold_is_named_before_the_training(tmp_path):
+def test_a_model_that_cannot_be_saved_is_refused_before_training(tmp_path):
     recorder = Recorder()
     model = quick(learning_rate=lambda progress: 1.0)
     with pytest.raises(ValueError, match="learning_rate is <function .* Give it a name, custom="):
@@ -355,7 +357,7 @@ def test_what_a_file_cannot_hold_is_named_before_the_training(tmp_path):
     assert recorder.calls == ["setup", "teardown"]
 
 
-def test_every_is_a_whole_number():
+def test_every_must_be_at_least_one():
     with pytest.raises(ValueError, match="every must be at least 1, got 0"):
         Checkpoint("model.npz", every=0)
 
@@ -368,7 +370,7 @@ def test_a_checkpoint_follows_the_protocol_and_can_be_copied():
 
 
 @pytest.mark.parametrize("order", [slice(None), slice(None, None, -1)], ids=["one order", "the other"])
-def test_callbacks_see_the_best_weights_at_the_end_in_whichever_order(tmp_path, order):
+def test_callbacks_get_the_best_weights_at_the_end_in_any_order(tmp_path, order):
     custom = {"Scores": Scores}
     recorder, monitor = Recorder(), ScoringMonitor(scoring="neg_log_loss")
     callbacks = [Checkpoint(tmp_path / "model.npz", every=100, custom=custom), recorder, monitor]
@@ -385,7 +387,7 @@ def test_callbacks_see_the_best_weights_at_the_end_in_whichever_order(tmp_path, 
     assert at_end == in_epochs[1]
 
 
-def test_a_checkpoint_follows_links_and_replaces_files_only(tmp_path):
+def test_a_checkpoint_follows_symbolic_links_and_replaces_files_only(tmp_path):
     (tmp_path / "folder").mkdir()
     link = tmp_path / "link.npz"
     link.symlink_to(tmp_path / "folder" / "target.npz")
@@ -397,7 +399,7 @@ def test_a_checkpoint_follows_links_and_replaces_files_only(tmp_path):
             quick().set_callbacks(Checkpoint(path)).fit(X, Y)
 
 
-def test_a_checkpoint_of_the_best_is_there_also_without_an_epoch(tmp_path):
+def test_best_only_saves_a_model_also_without_an_epoch(tmp_path):
     path = tmp_path / "model.npz"
     loss = Interrupts(at=1)
     checkpoint = Checkpoint(path, best_only=True, custom={"interrupts": loss})
@@ -425,7 +427,7 @@ def test_a_checkpoint_counts_the_epochs_of_its_fit(tmp_path):
 
 
 class Saved(Checkpoint):
-    """A checkpoint that also notes after how many epochs it has saved."""
+    """A checkpoint that records after how many epochs it has saved."""
 
     def __init__(self, path, **parameters):
         super().__init__(path, **parameters)
@@ -436,7 +438,7 @@ class Saved(Checkpoint):
         super()._save(estimator, saving)
 
 
-def test_a_fit_within_a_fit_shares_its_callback_but_not_its_state(tmp_path):
+def test_nested_fits_can_use_the_same_checkpoint_and_do_not_mix_their_state(tmp_path):
     custom = {"Scores": Scores}
     checkpoint = Saved(tmp_path / "m.npz", best_only=True, custom=custom)
     settings = {"early_stopping": False, "max_iter": 3}
@@ -449,12 +451,12 @@ def test_a_fit_within_a_fit_shares_its_callback_but_not_its_state(tmp_path):
 
     outer = quick(scoring=Scores([0.1, 0.3, 0.2]), **settings).set_callbacks(checkpoint, FitsAnother())
     outer.fit(X, Y, X_val=X_VAL, y_val=Y_VAL)
-    assert checkpoint.saved == [1, 1, 2, 2]  # of the outer, twice of the inner, and of the outer
+    assert checkpoint.saved == [1, 1, 2, 2]  # by the outer fit, twice by the inner, and by the outer
     assert load(tmp_path / "m.npz", custom).validation_scores_ == [0.1, 0.3]
     assert checkpoint._fits == {}
 
 
-def test_a_checkpoint_of_the_best_keeps_the_fits_of_a_search_apart(tmp_path):
+def test_best_only_keeps_the_fits_of_a_search_apart(tmp_path):
     checkpoint = Saved(tmp_path / "m.npz", best_only=True)
     model = quick(early_stopping=False).set_callbacks(checkpoint).fit(X, Y)
     alone, checkpoint.saved = checkpoint.saved, []

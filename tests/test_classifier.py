@@ -1,4 +1,4 @@
-"""The estimator: what it is used with, what it keeps, and what it says to bad input."""
+"""The estimator: choices of parts, scikit-learn's tools, copies, partial_fit, errors for invalid input."""
 
 import copy
 import pickle
@@ -42,7 +42,7 @@ from tinyclf import (
 )
 from tinyclf.teaching import ClippedSoftmaxCrossEntropy, NaiveSoftmaxCrossEntropy
 
-# A fit that stops early is the subject of its own test.
+# Fits that stop early are tested separately.
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
 DIGITS, LABELS = load_digits(return_X_y=True)
@@ -53,7 +53,7 @@ TUMOURS, BENIGN = load_breast_cancer(return_X_y=True)
 TUMOURS = StandardScaler().fit_transform(TUMOURS)
 
 FLOAT32_WEIGHTS = (
-    "in float32 the sums of weighted and of repeated rows round differently, and 1e-7 is asked for"
+    "in float32 the sums of weighted and of repeated rows round differently, and the check requires 1e-7"
 )
 
 
@@ -74,7 +74,7 @@ FLOAT32_WEIGHTS = (
         else {}
     ),
 )
-@pytest.mark.filterwarnings("ignore::tinyclf.TrainingWarning")  # its data are not scaled
+@pytest.mark.filterwarnings("ignore::tinyclf.TrainingWarning")  # the data of the checks are not scaled
 def test_scikit_learns_checks(estimator, check):
     check(estimator)
 
@@ -84,7 +84,7 @@ def quick(**parameters):
 
 
 def plainly(**parameters):
-    """Likewise, but one plain training on all rows."""
+    """The same with plain training on all rows."""
     return quick(**{**PLAIN, "max_iter": 30, **parameters})
 
 
@@ -131,13 +131,13 @@ def test_every_part_can_be_chosen_and_learns(parameters):
 
 
 def eval_repr(model):
-    """The estimator's repr names its parts well enough to make it again."""
+    """Build the estimator from its repr."""
     names = {**globals(), "array": np.array, "float32": np.float32, "numpy": np}
     return eval(re.sub(r"<class '(.*?)'>", r"\1", repr(model)), names)
 
 
 def test_log_probabilities_come_from_the_logits():
-    X = DIGITS * 50  # far from what it was trained on: logits in the thousands
+    X = DIGITS * 50  # far from the training rows: logits in the thousands
     model = plainly(max_iter=5).fit(DIGITS, LABELS)
     log_p = model.predict_log_proba(X)
     assert np.isfinite(log_p).all()
@@ -147,7 +147,7 @@ def test_log_probabilities_come_from_the_logits():
     np.testing.assert_array_equal(-log_p[np.arange(len(X)), LABELS], losses)
 
 
-def test_two_classes_are_one_logit():
+def test_two_classes_have_one_logit():
     model = quick().fit(TUMOURS, BENIGN)
     z = model.decision_function(TUMOURS)
     assert z.shape == (len(TUMOURS),)
@@ -176,7 +176,7 @@ def test_probabilities_are_scipys_softmax_of_the_logits(dtype):
 @pytest.mark.parametrize(
     "loss", ["log_loss", "softmax_cross_entropy", "sigmoid_cross_entropy", SigmoidCrossEntropy()], ids=str
 )
-def test_a_single_class_is_certain(loss):
+def test_a_single_class_has_probability_one(loss):
     model = quick(loss=loss).fit(IRIS, ["only"] * len(IRIS))
     assert model.predict_proba(IRIS[:3]).tolist() == [[1.0]] * 3
     assert model.predict_log_proba(IRIS[:3]).tolist() == [[0.0]] * 3
@@ -221,7 +221,7 @@ def test_fitted_attributes_are_those_of_mlp_classifier():
         ("sgd", "nesterovs_momentum", False),
     ],
 )
-def test_every_parameter_of_training_reaches_it(solver, name, value):
+def test_every_parameter_of_training_changes_the_weights(solver, name, value):
     plain, changed = (
         plainly(solver=solver, batch_size=40, **{}).set_params(**parameters).fit(IRIS, NAMES)
         for parameters in ({}, {name: value})
@@ -248,12 +248,12 @@ def test_the_best_loss_is_the_lowest():
     assert model.best_loss_ == min(model.loss_curve_) < model.loss_
 
 
-def test_no_patience_is_infinite_patience():
+def test_infinite_patience_trains_for_the_whole_budget():
     model = quick(n_iter_no_change=np.inf, tol=1e9, max_iter=40).fit(IRIS, NAMES)
     assert model.n_iter_ == 40
 
 
-def test_every_parameter_of_mlp_classifier_is_here_with_its_default_on_demand():
+def test_every_parameter_of_mlp_classifier_exists_and_sklearn_defaults_has_its_default():
     theirs = MLPClassifier().get_params()
     assert theirs.items() <= TinyClassifier(**SKLEARN_DEFAULTS).get_params().items()
     assert set(SKLEARN_DEFAULTS) == {*theirs, "dtype", "scale_inputs", "calibrate", "refit"}
@@ -268,10 +268,10 @@ def test_every_parameter_of_mlp_classifier_is_here_with_its_default_on_demand():
     }
 
 
-# --- what it is used with --------------------------------------------------------------------------------
+# --- scikit-learn's tools --------------------------------------------------------------------------------
 
 
-def test_works_in_pipelines_searches_and_ensembles():
+def test_the_estimator_works_in_pipelines_searches_and_ensembles():
     pipeline = make_pipeline(StandardScaler(), quick(max_iter=100, learning_rate_init=0.02))
     assert cross_val_score(pipeline, IRIS, NAMES).mean() > 0.9
     search = GridSearchCV(
@@ -309,7 +309,7 @@ def test_works_in_pipelines_searches_and_ensembles():
     ],
     ids=["str", "object", "int in object", "int", "negative", "float", "series", "list"],
 )
-def test_labels_of_any_kind_come_back(y):
+def test_labels_of_any_kind_are_predicted_as_given(y):
     model = quick(max_iter=60, learning_rate_init=0.02).fit(IRIS, y)
     predicted = model.predict(IRIS)
     assert set(predicted.tolist()) <= set(np.asarray(y).tolist())
@@ -323,7 +323,7 @@ def test_kinds_of_input_do_not_matter(make, dtype):
     frame = pd.DataFrame(X, columns=list("abcd"))
     dense = [X, np.asfortranarray(X), X.tolist(), frame, np.repeat(X, 2, axis=0)[::2]]
     sparse = [scipy.sparse.csr_array(X), scipy.sparse.csr_matrix(X), scipy.sparse.csc_array(X)]
-    # Sparse columns are scaled, but not centred: that is another model.
+    # Sparse columns are scaled but not centered, so the model differs.
     for kinds in [dense, sparse] if make().scale_inputs else [dense + sparse]:
         expected = make(dtype=dtype).fit(kinds[0], NAMES).predict_proba(kinds[0])
         for kind in kinds[1:]:
@@ -336,7 +336,7 @@ def test_kinds_of_input_do_not_matter(make, dtype):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64", None])
-def test_outputs_have_the_computations_type(dtype):
+def test_outputs_have_the_dtype_of_the_computation(dtype):
     for X in (IRIS, IRIS.astype("float32"), (IRIS * 10).astype("int8")):
         model = quick(dtype=dtype).fit(X, NAMES)
         expected = np.dtype(dtype or ("float32" if X.dtype == "float32" else "float64"))
@@ -378,27 +378,27 @@ def test_copies_predict_and_learn_like_the_original(tmp_path):
         joblib.load(path, mmap_mode="r"),
     ]
     later = model.partial_fit(IRIS, NAMES).predict_proba(IRIS)
-    for twin in copies:
-        np.testing.assert_array_equal(twin.predict_proba(IRIS), expected)
-        np.testing.assert_array_equal(twin.partial_fit(IRIS, NAMES).predict_proba(IRIS), later)
+    for loaded in copies:
+        np.testing.assert_array_equal(loaded.predict_proba(IRIS), expected)
+        np.testing.assert_array_equal(loaded.partial_fit(IRIS, NAMES).predict_proba(IRIS), later)
 
 
-def test_coefs_and_intercepts_write_through(tmp_path):
+def test_assignment_to_coefs_and_intercepts_changes_the_network(tmp_path):
     model = plainly(hidden_layer_sizes=(), dtype="float64").fit(IRIS, NAMES)
     W, b = np.arange(12.0).reshape(4, 3), np.array([1.0, 2.0, 3.0])
-    for twin in (model, pickle.loads(pickle.dumps(model))):
-        twin.coefs_[0] = W
-        twin.intercepts_ = [b]
-        np.testing.assert_allclose(twin.decision_function(IRIS), IRIS @ W + b)
-        twin.coefs_ = [2 * W]
-        twin.intercepts_[0] += 1.0
-        np.testing.assert_allclose(twin.decision_function(IRIS), 2 * IRIS @ W + b + 1)
+    for one in (model, pickle.loads(pickle.dumps(model))):
+        one.coefs_[0] = W
+        one.intercepts_ = [b]
+        np.testing.assert_allclose(one.decision_function(IRIS), IRIS @ W + b)
+        one.coefs_ = [2 * W]
+        one.intercepts_[0] += 1.0
+        np.testing.assert_allclose(one.decision_function(IRIS), 2 * IRIS @ W + b + 1)
     with pytest.raises(ValueError, match=r"array 0 has shape \(4, 3\), got an array of shape \(3, 4\)"):
         model.coefs_[0] = W.T
     assert not hasattr(TinyClassifier(), "coefs_")
 
 
-def test_weight_zero_leaves_a_row_out_whatever_its_label():
+def test_a_row_of_weight_zero_is_left_out_whatever_its_label():
     w = np.ones(len(IRIS))
     w[::3] = 0.0
     weighted = quick().fit(IRIS, NAMES, w)
@@ -406,11 +406,13 @@ def test_weight_zero_leaves_a_row_out_whatever_its_label():
     np.testing.assert_allclose(weighted.predict_proba(IRIS), without.predict_proba(IRIS), rtol=1e-4)
 
 
-def test_the_network_trained_by_hand_is_the_fitted_one():
-    # One path: what fit does is what train does with the same parts.
+def test_fit_equals_train_with_the_same_parts():
+    # fit and train run the same code.
     model = plainly(hidden_layer_sizes=(9,), activation="tanh", max_iter=6).fit(IRIS, NAMES)
     start = plainly(hidden_layer_sizes=(9,), activation="tanh", max_iter=1)
-    start.set_params(solver=SGD(1e-30)).fit(IRIS, NAMES)  # takes no step: the initial weights
+    start.set_params(solver=SGD(1e-30)).fit(
+        IRIS, NAMES
+    )  # a learning rate of about 0 keeps the initial weights
     network = start.network_
     assert list(map(type, network.layers)) == [Dense, Tanh, Dense]
     seed = np.random.RandomState(0).randint(2**32, size=4, dtype=np.uint32)
@@ -423,7 +425,7 @@ def test_the_network_trained_by_hand_is_the_fitted_one():
 
 
 class Interrupts(SoftmaxCrossEntropy):
-    """Somebody presses Ctrl-C in the batch with this number."""
+    """A loss that raises KeyboardInterrupt in the batch with this number."""
 
     def __init__(self, at):
         object.__setattr__(self, "label_smoothing", 0.0)
@@ -444,15 +446,15 @@ def test_fit_stops_on_a_plateau_and_warns_at_the_budget(capsys):
         warnings.simplefilter("error")
         model.fit(IRIS, NAMES)
     assert model.n_iter_ < 500
-    said = capsys.readouterr().out
-    assert said.startswith(f"Iteration 1, loss = {model.loss_curve_[0]:.8f}\n")
-    assert "did not improve more than tol=0.010000 for 2 consecutive epochs" in said
+    output = capsys.readouterr().out
+    assert output.startswith(f"Iteration 1, loss = {model.loss_curve_[0]:.8f}\n")
+    assert "did not improve more than tol=0.010000 for 2 consecutive epochs" in output
     with pytest.warns(ConvergenceWarning, match=r"Maximum iterations \(3\).*Increase max_iter"):
         plainly(max_iter=3).fit(IRIS, NAMES)
     assert capsys.readouterr().out == ""
 
 
-def test_a_warning_that_is_made_an_error_does_not_cost_the_model():
+def test_a_warning_turned_into_an_error_keeps_the_fitted_model():
     model = plainly(max_iter=3)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -462,7 +464,7 @@ def test_a_warning_that_is_made_an_error_does_not_cost_the_model():
     assert model.predict(IRIS).shape == (150,)
 
 
-def test_an_interrupted_fit_keeps_what_it_has_learnt():
+def test_an_interrupted_fit_keeps_the_last_finished_epoch():
     model = plainly(loss=Interrupts(at=8), batch_size=50)
     with pytest.warns(UserWarning, match="interrupted by user after 2 epochs"):
         model.fit(IRIS, NAMES)
@@ -470,7 +472,7 @@ def test_an_interrupted_fit_keeps_what_it_has_learnt():
     assert np.isfinite(model.predict_proba(IRIS)).all()
 
 
-def test_an_interrupted_refit_keeps_the_earlier_model_until_it_has_an_epoch():
+def test_a_second_fit_interrupted_in_its_first_epoch_keeps_the_earlier_model():
     model = plainly(batch_size=50).fit(IRIS, NAMES)
     before = model.predict_proba(IRIS)
 
@@ -480,8 +482,8 @@ def test_an_interrupted_refit_keeps_the_earlier_model_until_it_has_an_epoch():
     np.testing.assert_array_equal(model.predict_proba(IRIS), before)
 
 
-def test_partial_fit_does_not_wait_for_the_score_that_the_fit_before_it_had():
-    """It watches the training loss, which never falls below a score of -1 with the opposite sign."""
+def test_partial_fit_does_not_compare_the_training_loss_with_the_score_of_an_earlier_fit():
+    """The negative of an accuracy of 1 is -1; the training loss never falls below it."""
     model = plainly(solver="sgd", learning_rate="adaptive", learning_rate_init=0.1, max_iter=20, tol=0.0)
     model.set_params(early_stopping=True, n_iter_no_change=25).fit(IRIS, NAMES)
     model.set_params(early_stopping=False, n_iter_no_change=2, shuffle=False, batch_size=150)
@@ -503,26 +505,26 @@ def test_an_interrupted_partial_fit_changes_nothing():
 def test_a_partial_fit_that_fails_after_a_change_of_solver_changes_nothing():
     for first, second in [("adam", "sgd"), ("sgd", "adam")]:
         model = plainly(learning_rate_init=0.05, solver=first).fit(IRIS, NAMES)
-        twin = copy.deepcopy(model)
+        unchanged = copy.deepcopy(model)
         model.set_params(solver=second)
         with pytest.raises(DivergenceError):
             model.partial_fit(np.where(IRIS > 0, 3e38, -3e38), NAMES)
         with pytest.raises(ValueError, match="sample_weight"):
             model.partial_fit(IRIS, NAMES, -np.ones(150))
         model.set_params(solver=first)
-        for one in (model, twin):
+        for one in (model, unchanged):
             one.partial_fit(IRIS, NAMES)
-        np.testing.assert_array_equal(model.network_.theta, twin.network_.theta)
+        np.testing.assert_array_equal(model.network_.theta, unchanged.network_.theta)
 
 
-def test_partial_fit_does_not_doubt_that_many_labels_are_labels():
+def test_partial_fit_does_not_warn_of_many_classes():
     X, y = np.random.default_rng(0).normal(size=(30, 2)), np.arange(30)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         quick().partial_fit(X, y, classes=y).partial_fit(X, y)
 
 
-def test_partial_fit_takes_one_epoch_a_call_and_goes_on_from_fit():
+def test_partial_fit_trains_for_one_epoch_and_continues_a_fit():
     model = plainly(learning_rate_init=0.05)
     for call in range(40):
         model.partial_fit(IRIS, NAMES, classes=np.unique(NAMES) if call == 0 else None)
@@ -534,7 +536,7 @@ def test_partial_fit_takes_one_epoch_a_call_and_goes_on_from_fit():
     np.testing.assert_array_equal(fitted.network_.theta, resumed.network_.theta)
 
 
-def test_partial_fit_takes_parts_of_the_classes_and_later_learning_rates():
+def test_partial_fit_accepts_rows_of_some_classes_and_changed_learning_rates():
     model = plainly(solver="sgd").partial_fit(IRIS[:50], NAMES[:50], classes=np.unique(NAMES))
     before = model.network_.theta.copy()
     model.set_params(learning_rate_init=1e-30, momentum=0.0).partial_fit(IRIS[50:], NAMES[50:])
@@ -555,13 +557,13 @@ def test_partial_fit_takes_parts_of_the_classes_and_later_learning_rates():
 )
 def test_a_failed_partial_fit_changes_nothing(arguments, match):
     model = quick(batch_size=40).fit(IRIS, NAMES)
-    twin = copy.deepcopy(model)
+    unchanged = copy.deepcopy(model)
     with pytest.raises(ValueError, match=match):
         model.partial_fit(*arguments)
-    assert model.loss_curve_ == twin.loss_curve_
-    for one in (model, twin):
+    assert model.loss_curve_ == unchanged.loss_curve_
+    for one in (model, unchanged):
         one.partial_fit(IRIS, NAMES)
-    np.testing.assert_array_equal(model.network_.theta, twin.network_.theta)
+    np.testing.assert_array_equal(model.network_.theta, unchanged.network_.theta)
 
 
 def test_partial_fit_needs_classes_in_its_first_call():
@@ -594,7 +596,7 @@ def test_later_calls_of_partial_fit_check_the_parameters_too(parameter):
 # --- bad input ---------------------------------------------------------------------------------------------
 
 
-def test_a_refit_that_fails_for_its_type_leaves_a_model_that_predicts():
+def test_a_second_fit_that_fails_for_its_dtype_leaves_a_model_that_predicts():
     model = quick().fit(IRIS, NAMES)
     expected = model.predict_proba(IRIS)
     model.set_params(dtype="float16")
@@ -603,14 +605,14 @@ def test_a_refit_that_fails_for_its_type_leaves_a_model_that_predicts():
     np.testing.assert_array_equal(model.predict_proba(IRIS), expected)
 
 
-def test_a_first_fit_that_fails_leaves_nothing_behind():
+def test_a_first_fit_that_fails_leaves_no_attributes():
     model = quick()
     with pytest.raises(ValueError, match="NaN at row 7"):
         model.fit(with_value(np.nan), NAMES)
     assert vars(model) == vars(quick())
 
 
-def test_divergence_names_epoch_batch_numbers_and_fix_and_keeps_the_earlier_fit():
+def test_a_divergence_error_states_the_numbers_and_the_fix_and_keeps_the_earlier_fit():
     model = plainly().fit(IRIS, NAMES)
     before = vars(model).copy()
     model.set_params(solver=SGD(1e20), activation="identity")
@@ -650,7 +652,7 @@ def with_value(value):
         (IRIS, NAMES, np.ones(3), r"shape \(150,\), one weight per row, got \(3,\)"),
     ],
 )
-def test_bad_data_is_named(X, y, w, match):
+def test_errors_name_invalid_data(X, y, w, match):
     with pytest.raises(ValueError, match=match):
         plainly().fit(X, y, w)
 
@@ -685,12 +687,12 @@ def test_bad_data_is_named(X, y, w, match):
         ({"loss": "sigmoid_cross_entropy"}, "got 3 classes; use SoftmaxCrossEntropy"),
     ],
 )
-def test_bad_parameters_are_named_with_what_is_possible(parameters, match):
+def test_errors_name_invalid_parameters_and_the_possible_values(parameters, match):
     with pytest.raises(ValueError, match=match):
         quick(**parameters).fit(IRIS, NAMES)
 
 
-def test_prediction_beyond_the_type_is_an_error_not_nan():
+def test_a_prediction_beyond_the_dtype_is_an_error_not_nan():
     model = plainly(hidden_layer_sizes=(), max_iter=3).fit(IRIS, NAMES)
     for name in ("predict", "predict_proba", "predict_log_proba", "decision_function"):
         predict = getattr(model, name)
@@ -702,14 +704,14 @@ def test_prediction_beyond_the_type_is_an_error_not_nan():
             getattr(plainly(), name)(IRIS)
 
 
-def test_a_row_beyond_the_range_is_named_with_column_weights_and_what_helps():
+def test_the_error_for_logits_beyond_the_range_names_row_column_weights_and_the_fix():
     model = plainly(hidden_layer_sizes=(), max_iter=3).fit(IRIS, NAMES)
     model.coefs_[0] = np.full((4, 3), 1e37)
     X = np.where((np.arange(150) == 7)[:, None] & (np.arange(4) == 1), -99.0, IRIS)
-    told = r"logits of row 7 .* float32: X reaches 99 in that row, at column 1, and the weights 1e\+37"
+    message = r"logits of row 7 .* float32: X reaches 99 in that row, at column 1, and the weights 1e\+37"
     for given in (X, scipy.sparse.csr_matrix(X)):
         with pytest.raises(
-            ValueError, match=rf"{told}.*scale_inputs=True.*float64.*make the weights smaller"
+            ValueError, match=rf"{message}.*scale_inputs=True.*float64.*make the weights smaller"
         ):
             model.predict(given)
     scaled = quick(hidden_layer_sizes=(), dtype="float64").fit(IRIS, NAMES)
@@ -726,21 +728,21 @@ def test_activations_beyond_the_range_are_an_error_like_logits():
             model.activations([[1.0] * 4, [3e38] * 4], layer)
 
 
-def test_log_odds_beyond_the_range_are_silent():
+def test_log_odds_beyond_the_range_are_infinite_without_a_warning():
     model = quick(hidden_layer_sizes=(), loss="softmax_cross_entropy").fit(TUMOURS[:, :1], BENIGN)
     model.coefs_[0] = [[-3e38, 3e38]]
     assert np.isinf(model.decision_function([[1.0], [-1.0]])).all()
     assert model.predict([[1.0], [-1.0]]).tolist() == [1, 0]
 
 
-def test_weights_that_are_not_finite_are_named():
+def test_the_error_names_weights_that_are_not_finite():
     model = quick().fit(IRIS, NAMES)
     model.coefs_[0] = np.full((4, 8), np.nan)
     with pytest.raises(ValueError, match="coefs_ or intercepts_ hold numbers that are not finite"):
         model.predict(IRIS)
     with pytest.raises(ValueError, match="array 1 has shape"):
         model.coefs_ = [np.ones((4, 8)), np.ones((2, 2))]
-    assert np.isnan(model.coefs_[0]).all()  # none is written if one does not fit
+    assert np.isnan(model.coefs_[0]).all()  # nothing is written if one of the shapes is wrong
 
 
 @pytest.mark.parametrize(
@@ -752,7 +754,7 @@ def test_weights_that_are_not_finite_are_named():
         (np.ones((8, 4)), r"array 0 has shape \(4, 8\), got an array of shape \(8, 4\)"),
     ],
 )
-def test_weights_that_are_none_are_refused(value, match):
+def test_invalid_values_for_coefs_are_refused(value, match):
     model = quick().fit(IRIS, NAMES)
     before = model.network_.theta.copy()
     with pytest.raises((TypeError, ValueError), match=match):
@@ -764,7 +766,7 @@ def test_weights_that_are_none_are_refused(value, match):
     np.testing.assert_array_equal(model.network_.theta, before)
 
 
-def test_weights_beyond_the_type_are_named_when_they_are_used():
+def test_the_error_names_weights_beyond_the_dtype_at_prediction():
     model = quick().fit(IRIS, NAMES)
     model.coefs_[0] = np.full((4, 8), 1e300)
     with pytest.raises(ValueError, match="coefs_ or intercepts_ hold numbers that are not finite"):
@@ -789,27 +791,27 @@ def test_a_batch_larger_than_the_data_is_clipped_with_a_warning():
 
 @pytest.mark.parametrize("method", ["predict", "predict_proba", "predict_log_proba", "decision_function"])
 @pytest.mark.parametrize("classes", [2, 3])
-def test_plain_arrays_are_answered_like_what_scikit_learn_checks_first(method, classes):
+def test_predictions_for_plain_arrays_equal_those_for_inputs_that_scikit_learn_checks(method, classes):
     rng = np.random.default_rng(0)
     X = rng.normal(size=(1200, 4))
     model = quick(early_stopping=False).fit(X, X[:, :classes].argmax(axis=1))
-    ask = getattr(model, method)
-    expected = ask(X.tolist())
+    predict = getattr(model, method)
+    expected = predict(X.tolist())
     for kind in (X, np.asfortranarray(X), np.repeat(X, 2, axis=0)[::2], pd.DataFrame(X)):
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # names that were not there in fit
-            np.testing.assert_array_equal(ask(kind), expected)
+            warnings.simplefilter("ignore", UserWarning)  # about feature names that fit did not see
+            np.testing.assert_array_equal(predict(kind), expected)
     with pytest.raises(ValueError, match="X has 3 features, but TinyClassifier is expecting 4"):
-        ask(X[:, :3])
+        predict(X[:, :3])
     with pytest.raises(ValueError, match="minimum of 1 is required"):
-        ask(X[:0])
+        predict(X[:0])
     with pytest.raises(ValueError, match="Expected 2D array, got 1D"):
-        ask(X[0])
+        predict(X[0])
     with pytest.raises(ValueError, match="NaN at row 700, column 1"):
-        ask(np.where((np.arange(1200) == 700)[:, None] & (np.arange(4) == 1), np.nan, X))
+        predict(np.where((np.arange(1200) == 700)[:, None] & (np.arange(4) == 1), np.nan, X))
 
 
-def test_names_of_features_are_asked_for_where_fit_saw_them():
+def test_missing_feature_names_are_warned_of():
     frame = pd.DataFrame(np.random.default_rng(0).normal(size=(60, 2)), columns=["a", "b"])
     model = quick().fit(frame, frame["a"] > 0)
     with pytest.warns(UserWarning, match="X does not have valid feature names"):
@@ -862,6 +864,6 @@ def test_memory_of_predictions_does_not_grow_with_the_rows(method):
         tracemalloc.stop()
         return peak
 
-    # predict has the classes' numbers and the classes.
+    # predict allocates the indices of the classes besides the labels.
     allowed = 8 * 100_000 if method == "predict" else 100_000
     assert beyond_the_result(100_000) < beyond_the_result(2_000) + 1.1 * allowed

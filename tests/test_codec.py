@@ -1,4 +1,4 @@
-"""The codec: values come back bit for bit, and JSON and arrays that it does not write are refused."""
+"""The codec: values are restored bit for bit; JSON and arrays that it never writes are refused."""
 
 import enum
 import json
@@ -18,7 +18,7 @@ from tinyclf.persistence import Registry, decode, encode, read_file, write_file
 
 @dataclass(frozen=True)
 class Rate:
-    """A dataclass of its own, which checks itself."""
+    """A registered dataclass, which checks its fields."""
 
     rate: float
     kind: str = "constant"
@@ -37,7 +37,7 @@ class Solver:
 
 
 class Counts:
-    """A class that writes and checks itself."""
+    """A registered class with ``to_dict`` and ``from_dict``, which checks its contents."""
 
     def __init__(self, counts):
         self.counts = counts
@@ -61,7 +61,7 @@ REGISTRY = Registry(OWN, {"Solver": Solver, "halved": halved})
 
 
 def round_trip(value, registry=REGISTRY):
-    """A value that was JSON text and arrays in between."""
+    """A value encoded to JSON text and arrays, and decoded."""
     plain, arrays = encode(value, registry)
     text = json.dumps(plain, allow_nan=False)
     return decode(json.loads(text), [array.copy("K") for array in arrays], registry)
@@ -72,7 +72,7 @@ def round_trip(value, registry=REGISTRY):
 
 def random_state():
     state = np.random.RandomState(3)
-    state.standard_normal(7)  # an odd number, so that one is left over
+    state.standard_normal(7)  # an odd number, so that the state has a cached value
     return state
 
 
@@ -114,7 +114,7 @@ VALUES = [
 
 
 @pytest.mark.parametrize("value", VALUES, ids=range(len(VALUES)))
-def test_a_value_comes_back_as_it_was(value):
+def test_a_round_trip_restores_a_value(value):
     assert shown(round_trip(value)) == shown(value)
 
 
@@ -136,51 +136,51 @@ ANYTHING = st.recursive(
 
 
 @given(ANYTHING)
-def test_anything_comes_back_as_it_was_and_is_encoded_in_the_same_way_again(value):
-    there = round_trip(value)
-    assert shown(encode(there, REGISTRY)) == shown(encode(value, REGISTRY))
+def test_a_round_trip_restores_any_value_and_the_encoding_is_reproducible(value):
+    restored = round_trip(value)
+    assert shown(encode(restored, REGISTRY)) == shown(encode(value, REGISTRY))
     if "nan" not in repr(value):  # the sign of a Python nan is not kept
-        assert shown(there) == shown(value)
+        assert shown(restored) == shown(value)
 
 
-def test_random_generators_go_on_as_they_would_have():
+def test_restored_random_generators_draw_the_same_numbers():
     for rng, draw in ((random_state(), "standard_normal"), (np.random.default_rng(5), "random")):
-        twin = round_trip(rng)
-        assert twin is not rng
-        assert getattr(twin, draw)(700).tolist() == getattr(rng, draw)(700).tolist()
+        restored = round_trip(rng)
+        assert restored is not rng
+        assert getattr(restored, draw)(700).tolist() == getattr(rng, draw)(700).tolist()
 
 
-def test_an_object_of_the_users_is_rebuilt_without_a_call_of_its_constructor():
+def test_an_object_of_a_user_defined_class_is_restored_without_calling_its_constructor():
     solver = Solver(0.5)
     solver.calls = 7
-    twin = round_trip(solver)
-    assert vars(twin) == {"learning_rate": 0.5, "calls": 7}
+    restored = round_trip(solver)
+    assert vars(restored) == {"learning_rate": 0.5, "calls": 7}
 
 
-def test_a_memory_map_is_an_array(tmp_path):
+def test_a_memory_map_is_restored_as_an_array(tmp_path):
     np.save(tmp_path / "a.npy", np.arange(3.0))
     mapped = np.load(tmp_path / "a.npy", mmap_mode="r")
     write_file(tmp_path / "b.npz", *encode(mapped, REGISTRY), format="test", version=1)
-    there = read_file(tmp_path / "b.npz", REGISTRY, lambda content: content, format="test", version=1)
-    assert type(there) is np.ndarray
-    assert there.tolist() == [0.0, 1.0, 2.0]
+    restored = read_file(tmp_path / "b.npz", REGISTRY, lambda content: content, format="test", version=1)
+    assert type(restored) is np.ndarray
+    assert restored.tolist() == [0.0, 1.0, 2.0]
 
 
-def test_a_name_stands_for_the_thing_itself():
+def test_a_registered_object_is_restored_by_name_as_the_same_object():
     thing = object()
     registry = Registry({}, {"it": thing})
     assert round_trip([thing], registry)[0] is thing
 
 
-def test_a_file_holds_what_was_encoded(tmp_path):
+def test_a_file_holds_the_encoded_value_and_the_same_value_makes_the_same_file(tmp_path):
     value = {"a": np.arange(3), "b": Rate(0.5)}
     for name in ("one", "other"):
         write_file(tmp_path / name, *encode(value, REGISTRY), format="test", version=3)
     assert (tmp_path / "one").read_bytes() == (tmp_path / "other").read_bytes()
-    there = read_file(
+    restored = read_file(
         tmp_path / "one", REGISTRY, lambda content: ("built", content), format="test", version=3
     )
-    assert shown(there) == shown(("built", value))
+    assert shown(restored) == shown(("built", value))
 
 
 # --- what cannot be encoded --------------------------------------------------------------------------------
@@ -191,7 +191,7 @@ class Color(enum.IntEnum):
 
 
 class Mapped(dict):
-    """Its items are no attributes."""
+    """A class whose items are not attributes."""
 
 
 class Slotted:
@@ -199,7 +199,7 @@ class Slotted:
 
 
 class Derived(Slotted):
-    """Its base has a slot."""
+    """A class whose base class has a slot."""
 
 
 class Made:
@@ -234,16 +234,16 @@ class Stranger:
         ({"rate": np.ma.masked_array([1.0])}, "rate", "MaskedArray"),
     ],
 )
-def test_a_value_that_cannot_be_saved_is_named_by_its_path(value, path, name):
-    said = (
+def test_the_error_names_a_value_that_cannot_be_saved_by_its_path(value, path, name):
+    message = (
         rf"^{path} is (?s:.*), and a file cannot hold code: {name} is not tinyclf's own. Give it a name, cu"
     )
-    with pytest.raises(ValueError, match=said):
+    with pytest.raises(ValueError, match=message):
         encode(value, REGISTRY)
 
 
 @pytest.mark.parametrize("dtype", ["S3", "V4", [("a", "f4"), ("b", "i8")], [("a", "O")]])
-def test_arrays_of_other_kinds_are_named_with_their_type(dtype):
+def test_the_error_names_the_dtype_of_an_array_that_cannot_be_saved(dtype):
     array = np.zeros(2, dtype)
     for value in (array, array[0], array.dtype):
         if isinstance(value, (np.ndarray, np.generic, np.dtype)):
@@ -254,7 +254,7 @@ def test_arrays_of_other_kinds_are_named_with_their_type(dtype):
 
 
 @pytest.mark.parametrize("cls", [Mapped, Slotted, Derived, Made])
-def test_objects_that_are_more_than_their_attributes_are_refused(cls):
+def test_objects_with_contents_beside_their_attributes_are_refused(cls):
     registry = Registry({}, {cls.__name__: cls})
     with pytest.raises(
         ValueError, match=rf"^a is .*, and only the attributes .* what a {cls.__name__} holds beside"
@@ -265,11 +265,11 @@ def test_objects_that_are_more_than_their_attributes_are_refused(cls):
 # --- what cannot be decoded --------------------------------------------------------------------------------
 
 ARRAY, RNG, OLD = {"$": "array", "at": 0}, np.random.default_rng(0), np.random.RandomState(0)
-ENDLESS = np.empty((10**9, 0))  # of no bytes, but whoever goes through it makes an array of each row
+ENDLESS = np.empty((10**9, 0))  # it holds no bytes, but iterating over it creates an array for each row
 
 
 def generator(**changes):
-    """The JSON of a generator with changes in it."""
+    """The JSON of a random generator with some entries changed."""
     plain, _ = encode(RNG, REGISTRY)
     items = [[name, changes.get(name, item)] for name, item in plain["state"]["items"]]
     return {"$": "Generator", "state": {"$": "dict", "items": items}}
@@ -356,14 +356,14 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("plain", "arrays", "match"), REFUSED)
-def test_what_is_never_encoded_is_refused(plain, arrays, match):
+def test_json_and_arrays_that_are_never_written_are_refused(plain, arrays, match):
     with pytest.raises(ArchiveError, match=match) as caught:
         decode(plain, arrays, REGISTRY)
     assert len(str(caught.value)) < 1000
 
 
 @pytest.mark.parametrize("pos", [-1, 625, 2**31 - 1])
-def test_a_random_state_beyond_its_end_is_refused(pos):
+def test_a_random_state_with_an_invalid_position_is_refused(pos):
     plain, arrays = encode(OLD, REGISTRY)
     text = json.dumps(plain).replace('["pos", 624]', f'["pos", {pos}]')
     assert text != json.dumps(plain)
@@ -371,7 +371,7 @@ def test_a_random_state_beyond_its_end_is_refused(pos):
         decode(json.loads(text), arrays, REGISTRY)
 
 
-def test_json_that_is_nested_deeply_is_refused():
+def test_deeply_nested_json_is_refused():
     plain = []
     for _ in range(10_000):
         plain = [plain]
@@ -379,19 +379,19 @@ def test_json_that_is_nested_deeply_is_refused():
         decode(plain, [], REGISTRY)
 
 
-def test_no_constructor_of_a_users_class_is_called():
+def test_no_constructor_of_a_user_defined_class_is_called():
     class Runs:
         def __init__(self):
             raise AssertionError("it runs")
 
         __setstate__ = __setattr__ = __init__
 
-    twin = decode({"$": "object", "class": "Runs", "fields": {"a": 1}}, [], Registry({}, {"Runs": Runs}))
-    assert vars(twin) == {"a": 1}
+    restored = decode({"$": "object", "class": "Runs", "fields": {"a": 1}}, [], Registry({}, {"Runs": Runs}))
+    assert vars(restored) == {"a": 1}
 
 
 @pytest.mark.parametrize("error", [KeyError("a"), ZeroDivisionError("b"), MemoryError("c"), OSError("d")])
-def test_whatever_a_class_raises_is_an_error_of_the_file(error, tmp_path):
+def test_an_error_raised_by_a_class_becomes_an_archive_error(error, tmp_path):
     class Breaks:
         def to_dict(self):
             return {}
@@ -412,11 +412,11 @@ def test_whatever_a_class_raises_is_an_error_of_the_file(error, tmp_path):
 @pytest.mark.parametrize(("version", "age"), [(1, "an older"), (4, "a newer")])
 def test_another_version_is_refused_with_both_versions_and_the_fix(version, age, tmp_path):
     write_file(tmp_path / "a.npz", None, [], format="test", version=version)
-    said = (
+    message = (
         rf"^'.*a.npz' cannot be loaded: it was saved in version {version} of the format, by {age} "
         r"tinyclf, .*; this one, .*, reads version 3. Load it with that version, or fit the model again$"
     )
-    with pytest.raises(ArchiveError, match=said):
+    with pytest.raises(ArchiveError, match=message):
         read_file(tmp_path / "a.npz", REGISTRY, lambda content: content, format="test", version=3)
 
 
@@ -437,7 +437,7 @@ def test_custom_must_be_a_dict_with_names(custom):
         Registry(OWN, custom)
 
 
-def test_custom_cannot_rename_what_is_known():
+def test_custom_cannot_use_names_of_tinyclfs_classes():
     with pytest.raises(
         ValueError, match=r"uses names of tinyclf's own classes, \['Rate'\]; choose other names"
     ):
@@ -445,15 +445,15 @@ def test_custom_cannot_rename_what_is_known():
     assert Registry(OWN, {"Rate": Rate}).things == OWN
 
 
-def test_what_is_known_keeps_its_name_if_custom_has_it_under_another():
-    """Else a file would need that custom to be loaded."""
+def test_a_class_of_tinyclf_keeps_its_name_if_custom_gives_it_another():
+    """Otherwise a file could be loaded only with that custom."""
     registry = Registry(OWN, {"Alias": Rate})
     plain, arrays = encode([Rate, Rate(0.5)], registry)
     assert shown(decode(plain, arrays, Registry(OWN))) == shown([Rate, Rate(0.5)])
 
 
 @pytest.mark.parametrize("custom", [None, {}])
-def test_without_custom_only_what_is_known_has_a_name(custom):
+def test_without_custom_only_tinyclfs_classes_have_names(custom):
     registry = Registry(OWN, custom)
     assert registry.name_of(Rate) == "Rate"
     assert registry.name_of(Solver) is None

@@ -1,6 +1,6 @@
-"""Concurrency: threads and processes at work at once have the results that each has alone.
+"""Concurrency: threads and processes that run at the same time give the results that each gives alone.
 
-Predictions and processes have the same bits; fits in threads of one process have them if BLAS has one thread.
+Predictions and processes give the same bits; fits in threads of one process do if BLAS has one thread.
 """
 
 import ast
@@ -32,15 +32,17 @@ pytestmark = [
 ]
 
 DIGITS, LABELS = load_digits(return_X_y=True)
-SPARSE = scipy.sparse.csr_array(np.where(DIGITS > 14, DIGITS, 0.0))  # 5 % of it stay: CSR up to the products
+SPARSE = scipy.sparse.csr_array(
+    np.where(DIGITS > 14, DIGITS, 0.0)
+)  # 5 % of the entries: CSR up to the products
 SEVERAL = np.eye(10, dtype=int)[LABELS] | np.eye(10, dtype=int)[LABELS - 1]
 ROWS = [slice(0, n) for n in (1, 1797, 2, 1025, 17, 1024, 300)] + [slice(None, None, -3)]
-"""Parts of the digits, as many as threads: buffers of one would not fit another."""
+"""Rows for eight threads; with different numbers of rows a shared buffer would fail."""
 
 
 @pytest.fixture(autouse=True)
 def switch_often():
-    """A thread gives way after 50 microseconds, in the middle of anything; usually that is 5 milliseconds."""
+    """Switch between threads every 50 microseconds instead of every 5 milliseconds."""
     before = sys.getswitchinterval()
     sys.setswitchinterval(5e-5)
     yield
@@ -48,7 +50,7 @@ def switch_often():
 
 
 def at_once(calls):
-    """Return what the calls return, or raise, each in a thread of its own, which all begin together."""
+    """Run the calls in threads that start at the same time; return their results or exceptions."""
     barrier, results = threading.Barrier(len(calls)), [None] * len(calls)
 
     def run(i):
@@ -80,29 +82,30 @@ KINDS = {
     "CSR, float64": ({"dtype": "float64", "scale_inputs": False}, SPARSE, LABELS),
     "two classes": ({"activation": "tanh", "dtype": "float64"}, DIGITS, LABELS > 4),
     "columns": ({"activation": "logistic"}, DIGITS, SEVERAL),
-    "layers of one's own": ({"activation": [[LayerNorm(), PReLU()]], "dropout": 0.2}, DIGITS, LABELS),
+    "custom layers": ({"activation": [[LayerNorm(), PReLU()]], "dropout": 0.2}, DIGITS, LABELS),
     "wide": ({"hidden_layer_sizes": (100, 600), "max_iter": 1, "early_stopping": False}, DIGITS, LABELS),
 }
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_one_model_predicts_in_many_threads_as_in_one(kind):
+def test_one_model_gives_the_same_predictions_in_many_threads(kind):
     parameters, X, y = KINDS[kind]
     model = quick(**parameters).fit(X, y)
     assert kind != "wide" or 1024 * model.coefs_[1].size >= threads.LARGE
 
-    def answers(rows):
-        asked = (model.predict_proba, model.predict, model.predict_log_proba, model.decision_function)
-        found = [ask(X[rows]) for ask in (*asked, model.activations)]
+    def predictions(rows):
+        methods = (model.predict_proba, model.predict, model.predict_log_proba, model.decision_function)
+        found = [method(X[rows]) for method in (*methods, model.activations)]
         return shown([*found, model.score(X[rows], y[rows])])
 
-    alone = [answers(rows) for rows in ROWS]
+    alone = [predictions(rows) for rows in ROWS]
     for _ in range(2):
-        assert at_once([lambda rows=rows: answers(rows) for rows in ROWS]) == alone
+        assert at_once([lambda rows=rows: predictions(rows) for rows in ROWS]) == alone
 
 
-def test_a_prediction_leaves_the_state_of_warnings_alone(monkeypatch):
-    # `warnings.catch_warnings` sets the filters of all threads: two at once can leave each other's behind.
+def test_a_prediction_does_not_use_catch_warnings(monkeypatch):
+    # `warnings.catch_warnings` sets the filters of all threads: two threads in it at once can restore the
+    # filters in the wrong order.
     def used(*args, **kwargs):
         raise AssertionError("catch_warnings is used")
 
@@ -114,7 +117,7 @@ def test_a_prediction_leaves_the_state_of_warnings_alone(monkeypatch):
             model.predict(X)
 
 
-def test_no_room_changes_the_filters_of_warnings_or_the_error_state_for_good():
+def test_no_module_changes_warning_filters_or_the_error_state_of_numpy():
     package = Path(tinyclf.__file__).parent
     for path in package.rglob("*.py"):
         called = {
@@ -134,7 +137,7 @@ def stopped_by_a_callback():
     return model.set_callbacks(Ends(7, True)).fit(DIGITS, LABELS)
 
 
-def gone_on():
+def continued():
     model = quick(warm_start=True, dropout=0.3).fit(DIGITS, LABELS)
     return model.fit(DIGITS, LABELS).partial_fit(DIGITS[:100], LABELS[:100])
 
@@ -161,7 +164,7 @@ def wide():
 
 
 def with_the_global_error_state():
-    np.seterr(all="raise")  # of this thread
+    np.seterr(all="raise")  # in this thread only
     return quick(activation="logistic", loss=SoftmaxCrossEntropy(0.1)).fit(DIGITS, LABELS), np.geterr()
 
 
@@ -173,7 +176,7 @@ FITS = {
     "CSR": lambda: quick(class_weight="balanced").fit(SPARSE, SEVERAL[:, 0]),
     "columns": lambda: quick(activation="tanh").fit(DIGITS, SEVERAL),
     "callback": stopped_by_a_callback,
-    "going on": gone_on,
+    "continued": continued,
     "in parts": in_parts,
     "diverging": diverging,
     "wide": wide,
@@ -183,12 +186,12 @@ FITS = {
 
 @pytest.fixture
 def one_thread():
-    """The user has fixed the number of BLAS threads at one."""
+    """Limit BLAS to one thread, as a user may."""
     with threadpool_limits(1, user_api="blas"):
         yield
 
 
-def test_fits_and_predictions_at_once_do_not_disturb_each_other(one_thread):
+def test_fits_and_predictions_at_the_same_time_do_not_affect_each_other(one_thread):
     before, model = blas(), quick().fit(DIGITS, LABELS)
     calls = [lambda fit=fit: shown(fit()) for fit in FITS.values()]
     calls += [lambda rows=rows: shown(model.predict_proba(DIGITS[rows])) for rows in ROWS[:3]]
@@ -201,29 +204,29 @@ def test_fits_and_predictions_at_once_do_not_disturb_each_other(one_thread):
 
 
 @pytest.mark.parametrize("name", FITS)
-def test_a_fit_beside_itself_is_what_it_is_alone(name, one_thread):
+def test_the_same_fit_in_four_threads_gives_the_result_of_one(name, one_thread):
     with np.errstate():
         alone = shown(FITS[name]())
     assert at_once([lambda: shown(FITS[name]())] * 4) == [alone] * 4
 
 
 @pytest.mark.parametrize("name", [name for name in FITS if name not in ("diverging", "error state")])
-def test_a_fit_beside_itself_is_right_with_several_threads(name, two_threads):  # noqa: F811
+def test_the_same_fit_in_four_threads_is_correct_with_several_blas_threads(name, two_threads):  # noqa: F811
     # The last bits may differ: the number of BLAS threads belongs to the process.
-    def decided(model):
+    def log_probabilities(model):
         X = SPARSE if name in ("CSR", "in parts") else DIGITS
         return model.predict_log_proba(X)
 
-    before, alone = blas(), decided(FITS[name]())
+    before, alone = blas(), log_probabilities(FITS[name]())
     for model in at_once([FITS[name]] * 4):
         assert np.isfinite(model.network_.theta).all()
-        np.testing.assert_allclose(decided(model), alone, rtol=0.02, atol=0.02)
+        np.testing.assert_allclose(log_probabilities(model), alone, rtol=0.02, atol=0.02)
     assert blas() == before
 
 
 @pytest.mark.parametrize("n", [1, 2])
-def test_the_first_uses_of_a_process_may_be_at_once(n):
-    # Names, thread limits and compiled twins come on first use.
+def test_the_first_fits_of_a_process_may_run_at_the_same_time(n):
+    # Names, thread limits and compiled kernels are set up on first use.
     code = f"""
 import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})
 sys.setswitchinterval(5e-5)
@@ -269,7 +272,7 @@ def searched(n_jobs):
 
 
 def backend_of_one_thread(backend):
-    """BLAS has one thread, in this process and in those of joblib."""
+    """Limit BLAS to one thread in the processes of joblib."""
     options = {"inner_max_num_threads": 1} if backend == "loky" else {}
     return joblib.parallel_config(backend=backend, n_jobs=2, **options)
 
@@ -281,7 +284,7 @@ def alone():
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_a_search_finds_the_same_on_every_backend(backend, alone, one_thread):
+def test_a_search_gives_the_same_results_on_every_backend(backend, alone, one_thread):
     with backend_of_one_thread(backend):
         assert searched(n_jobs=2) == alone[0]
         predicted = cross_val_predict(quick(), DIGITS, LABELS, cv=2, method="predict_proba", n_jobs=2)
@@ -289,7 +292,7 @@ def test_a_search_finds_the_same_on_every_backend(backend, alone, one_thread):
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_models_from_memory_mapped_rows_are_the_same_and_can_be_written_to(backend, one_thread):
+def test_models_fitted_to_memory_mapped_rows_are_the_same_and_writable(backend, one_thread):
     def fitted(X, y, seed):
         assert backend != "loky" or (isinstance(X, np.memmap) and not X.flags.writeable)
         model = quick(random_state=seed).fit(X, y)
@@ -307,7 +310,7 @@ def test_models_from_memory_mapped_rows_are_the_same_and_can_be_written_to(backe
         model.partial_fit(DIGITS, LABELS)
 
 
-def test_a_model_in_a_memory_mapped_file_serves_many_processes(tmp_path, one_thread):
+def test_a_memory_mapped_model_predicts_in_many_processes(tmp_path, one_thread):
     model = quick(hidden_layer_sizes=300).fit(DIGITS, LABELS)
     joblib.dump(model, tmp_path / "model.joblib")
     mapped = joblib.load(tmp_path / "model.joblib", mmap_mode="r")

@@ -1,7 +1,7 @@
-"""What users of scikit-learn use an estimator with: tools around it, parameters, metadata, names, docs.
+"""Conventions of scikit-learn: meta-estimators, parameters, metadata, feature names, documentation.
 
-`USES` is the table: a function stands for one thing that the estimator is used with, and checks what comes
-out. One test runs all of them over several estimators and data sets.
+`USES` is the table: each of its functions uses the estimator with one tool and checks the result. One test
+runs all of them over several estimators and data sets.
 """
 
 import ast
@@ -67,7 +67,7 @@ from table import LayerNorm, Swish
 
 from tinyclf import SGD, Adam, Dropout, SigmoidCrossEntropy, SoftmaxCrossEntropy, Tanh, TinyClassifier
 
-# A fit that stops early is the subject of its own test.
+# Fits that stop early are tested separately.
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
 
@@ -97,12 +97,12 @@ CASES = {
     ),
 }
 
-# Where one class has most rows it has less than two thirds of them; a score above this is not chance.
+# No class has as many as two thirds of the rows, so a score above this is not chance.
 GOOD = 0.8
 
 
 def named(model, **values):
-    """The parameters under the names that they have in the model, which may be a pipeline."""
+    """The parameters with the names that they have in the model, which may be a pipeline."""
     prefix = "tinyclassifier__" if isinstance(model, Pipeline) else ""
     return {prefix + name: value for name, value in values.items()}
 
@@ -124,7 +124,7 @@ def use_for_two_classes(function):
 
 
 def log_loss_of(fitted, X, y):
-    """The log-loss of probabilities whose sums are 1 to float32, which is too little for log_loss."""
+    """The log-loss of float32 probabilities, normalized in float64 because log_loss requires it."""
     p = fitted.predict_proba(X)
     np.testing.assert_allclose(p.sum(axis=1), 1, rtol=1e-6)
     return log_loss(y, p / p.sum(axis=1, keepdims=True))
@@ -157,10 +157,10 @@ def decision_boundary_display_of_probabilities(model, X, y):
             model, X[:, :2], response_method=method, grid_resolution=7, ax=axes()
         )
         grid = np.stack([shown.xx0.ravel(), shown.xx1.ravel()], axis=1)
-        told = expected(grid)
+        outputs = expected(grid)
         if len(model.classes_) == 2:
-            told = told.reshape(49, -1)[:, -1]
-        np.testing.assert_array_equal(shown.response.reshape(told.shape), told)
+            outputs = outputs.reshape(49, -1)[:, -1]
+        np.testing.assert_array_equal(shown.response.reshape(outputs.shape), outputs)
 
 
 @use
@@ -320,7 +320,7 @@ def bagging(model, X, y):
 @use
 def boosting(model, X, y):
     if isinstance(model, Pipeline):
-        model = model[-1]  # a pipeline hands no weights on, whatever its steps
+        model = model[-1]  # a pipeline does not pass weights to its steps
     boosted = AdaBoostClassifier(model, n_estimators=4, random_state=0).fit(X, y)
     assert boosted.score(X, y) > GOOD
     assert (boosted.estimator_errors_ < 0.5).all()
@@ -351,7 +351,7 @@ def output_codes(model, X, y):
 def meta_estimators_that_learn_in_parts(model, X, y):
     if isinstance(model, Pipeline):
         model = model[-1]  # a pipeline has no partial_fit
-    codes = np.unique(y, return_inverse=True)[1]  # strings are too much for OneVsOneClassifier.partial_fit
+    codes = np.unique(y, return_inverse=True)[1]  # OneVsOneClassifier.partial_fit does not accept strings
     for meta in (OneVsRestClassifier(model), OneVsOneClassifier(model)):
         for _ in range(30):
             meta.partial_fit(X, codes, classes=np.unique(codes))
@@ -384,11 +384,11 @@ def classifier_chain(model, X, y):
 def fixed_threshold(model, X, y):
     p = model.fit(X, y).predict_proba(X)[:, 1]
     z = model.decision_function(X)
-    for method, told, threshold in [("predict_proba", p, 0.8), ("decision_function", z, -2.0)]:
+    for method, outputs, threshold in [("predict_proba", p, 0.8), ("decision_function", z, -2.0)]:
         moved = FixedThresholdClassifier(
             model, threshold=threshold, response_method=method, pos_label=model.classes_[1]
         ).fit(X, y)
-        expected = model.classes_[(told >= threshold).astype(int)]
+        expected = model.classes_[(outputs >= threshold).astype(int)]
         np.testing.assert_array_equal(moved.predict(X), expected)
         assert (expected != model.predict(X)).any()
 
@@ -419,7 +419,7 @@ def cross_val_predictions(model, X, y):
 def cross_validation_by_several_scorers(model, X, y):
     scorers = ["accuracy", "balanced_accuracy", "f1_macro", "roc_auc_ovr", "d2_log_loss_score"]
     losses = ["neg_log_loss", "neg_brier_score"]
-    codes = np.unique(y, return_inverse=True)[1]  # the Brier score does not know which of two strings is 1
+    codes = np.unique(y, return_inverse=True)[1]  # for strings the Brier score needs pos_label
     found = cross_validate(model, X, codes, cv=3, scoring=scorers + losses, return_train_score=True)
     for part in ("test", "train"):
         for name in scorers:
@@ -500,8 +500,8 @@ def copies(model, X, y):
     file = io.BytesIO()
     joblib.dump(model, file)
     file.seek(0)
-    for twin in (pickle.loads(pickle.dumps(model)), joblib.load(file), clone(model).fit(X, y)):
-        np.testing.assert_array_equal(twin.predict_proba(X), model.predict_proba(X))
+    for loaded in (pickle.loads(pickle.dumps(model)), joblib.load(file), clone(model).fit(X, y)):
+        np.testing.assert_array_equal(loaded.predict_proba(X), model.predict_proba(X))
 
 
 @use
@@ -516,7 +516,7 @@ def pandas_output_of_a_scaler(model, X, y):
 @use
 def sparse_rows(model, X, y):
     if isinstance(model, Pipeline):
-        model = model[-1]  # to centre sparse data would make them dense
+        model = model[-1]  # StandardScaler cannot center sparse data
     coder = OneHotEncoder(handle_unknown="ignore")
     chain = make_pipeline(coder, model).fit(X.round(0), y)
     assert chain.score(X.round(0), y) > 0.8
@@ -531,7 +531,7 @@ def sparse_rows(model, X, y):
         if len(np.unique(y)) == 2 or name not in FOR_TWO_CLASSES
     ],
 )
-def test_works_with(name, case):
+def test_the_estimator_works_with(name, case):
     model, X, y = CASES[case]
     USES[name](clone(model), X, y)
 
@@ -547,7 +547,7 @@ def falling(done):
     return 1 - done**2
 
 
-# Values that lead to different networks, and what else must be set for that.
+# Values that lead to different networks, and the other parameters that this requires.
 SEARCHED = {
     "hidden_layer_sizes": ([8, (6, 5), np.array([7]), ()], {}),
     "activation": (["tanh", Swish, LayerNorm(), ["relu"], [["logistic", Dropout(0.2)]]], {}),
@@ -586,12 +586,12 @@ SEARCHED = {
     "refit": ([False, True], {"early_stopping": True}),
 }
 
-# These are not to change the network.
+# These must not change the network.
 WITHOUT_EFFECT = {"verbose", "warm_start"}
 
 
-def shares(smoothing):
-    """Probabilities of the species."""
+def soft_labels(smoothing):
+    """Smoothed probabilities of the species."""
     return (1 - smoothing) * (np.unique(SPECIES) == SPECIES[:, None]) + smoothing / 3
 
 
@@ -600,18 +600,18 @@ def mean_log_probability(model, X, y):
     return np.mean(np.sum(y * model.predict_log_proba(X), axis=1))
 
 
-def test_every_parameter_is_searched():
+def test_the_table_of_searches_has_every_parameter():
     assert list(SEARCHED) == list(inspect.signature(TinyClassifier).parameters)
     assert SEARCHED.keys() == TinyClassifier().get_params().keys()
     assert SEARCHED.keys() == TinyClassifier._parameter_constraints.keys()
 
 
 @pytest.mark.parametrize("name", SEARCHED)
-def test_every_parameter_can_be_searched_and_matters(name):
+def test_every_parameter_can_be_searched_and_has_an_effect(name):
     values, others = SEARCHED[name]
     y, scoring = SPECIES, "neg_log_loss"
-    if name == "soft_targets":  # what can be read as labels as well as as probabilities
-        y, scoring = shares(0.0), mean_log_probability
+    if name == "soft_targets":  # one-hot rows, which are valid labels and valid probabilities
+        y, scoring = soft_labels(0.0), mean_log_probability
     model = quick(max_iter=20, learning_rate_init=0.1, **others)
     search = GridSearchCV(model, {name: values}, cv=2, scoring=scoring, error_score="raise").fit(IRIS, y)
     scores = search.cv_results_["mean_test_score"]
@@ -626,18 +626,18 @@ def text(value):
     return re.sub(r" at 0x\w+", "", repr(value))
 
 
-def test_a_search_takes_soft_targets():
+def test_a_search_accepts_soft_targets():
     model = quick(soft_targets=True, max_iter=20)
     grid = {"learning_rate_init": [1e-4, 0.05]}
     search = GridSearchCV(model, grid, cv=2, scoring=mean_log_probability, error_score="raise")
-    search.fit(IRIS, shares(0.1))
+    search.fit(IRIS, soft_labels(0.1))
     assert search.best_params_ == {"learning_rate_init": 0.05}
     assert search.best_score_ > -0.8  # chance is -log(3)
     assert search.best_estimator_.score(IRIS, np.unique(SPECIES, return_inverse=True)[1]) > GOOD
 
 
 @pytest.mark.parametrize("name", SEARCHED)
-def test_parameters_are_kept_as_they_were_given(name):
+def test_parameters_are_kept_unchanged(name):
     default = TinyClassifier()
     for value in SEARCHED[name][0]:
         model = TinyClassifier(**{name: value})
@@ -651,7 +651,7 @@ def test_parameters_are_kept_as_they_were_given(name):
     assert repr(default) == "TinyClassifier()"
 
 
-def test_a_parameter_that_does_not_exist_is_named():
+def test_an_unknown_parameter_is_refused():
     with pytest.raises(ValueError, match=r"Invalid parameter 'layers' .*'hidden_layer_sizes'"):
         TinyClassifier().set_params(layers=3)
 
@@ -661,9 +661,9 @@ def test_a_parameter_that_does_not_exist_is_named():
     "name",
     [name for name, kinds in TinyClassifier._parameter_constraints.items() if "boolean" in kinds],
 )
-def test_numpy_booleans_are_booleans(name, value):
-    # As they come from a grid such as {"early_stopping": np.array([True, False])}.
-    y = shares(0.0) if name == "soft_targets" else SPECIES
+def test_numpy_booleans_have_the_effect_of_booleans(name, value):
+    # A grid such as {"early_stopping": np.array([True, False])} passes NumPy booleans.
+    y = soft_labels(0.0) if name == "soft_targets" else SPECIES
     X_val, y_val = IRIS[20:60] + 0.5, y[20:60]
     ours, numpys = (
         quick(solver="sgd", n_iter_no_change=3, batch_size=16, **{name: kind(value)}).fit(
@@ -691,8 +691,8 @@ def test_numpy_booleans_are_booleans(name, value):
     ids=lambda meta: type(meta).__name__,
 )
 def test_mixtures_of_probabilities_can_be_scored_without_a_warning(meta):
-    # In the type of X, as MLPClassifier computes. Sums of float32 probabilities are 1 to float32 only, and
-    # log_loss warns of them once a mixture has made them float64.
+    # With dtype=None the type is that of X, as in MLPClassifier. The sums of float32 probabilities are 1
+    # within float32 rounding only; log_loss warns of them once a mixture has converted them to float64.
     meta = clone(meta).fit(IRIS, SPECIES)
     X = np.random.default_rng(0).normal(size=(5000, 4))
     assert log_loss(meta.predict(X), meta.predict_proba(X)) < 0.6
@@ -707,7 +707,7 @@ WEIGHTS = np.random.default_rng(0).integers(0, 4, 150) / 2.0
 
 # Every second row has the label of the next row, and no weight.
 WRONG = np.where(np.arange(150) % 2, SPECIES, np.roll(SPECIES, -1))
-TRUST = np.arange(150) % 2
+RELIABLE = np.arange(150) % 2
 
 
 @pytest.fixture
@@ -736,7 +736,7 @@ def assert_same_training(one, other):
     np.testing.assert_array_equal(one.network_.theta, other.network_.theta)
 
 
-def test_a_pipeline_hands_on_the_validation_set_transformed(routing):
+def test_a_pipeline_transforms_and_passes_on_the_validation_set(routing):
     metadata = {"sample_weight": WEIGHTS[:100], "sample_weight_val": WEIGHTS[100:]}
     chain = scaling(routed()).fit(X_FIT, Y_FIT, X_val=X_VAL, y_val=Y_VAL, **metadata)
     assert_same_training(chain[-1], fitted_by_hand(**metadata))
@@ -746,7 +746,7 @@ def test_a_pipeline_hands_on_the_validation_set_transformed(routing):
     assert without[-1].validation_loss_curve_ != chain[-1].validation_loss_curve_
 
 
-def test_a_pipeline_without_routing_hands_on_what_is_named_for_a_step():
+def test_a_pipeline_without_routing_passes_on_arguments_with_a_step_prefix():
     scaled = StandardScaler().fit(X_FIT).transform(X_VAL)
     chain = make_pipeline(StandardScaler(), quick()).fit(
         X_FIT,
@@ -760,7 +760,7 @@ def test_a_pipeline_without_routing_hands_on_what_is_named_for_a_step():
     assert_same_training(chain[-1], expected)
 
 
-def test_a_search_hands_on_the_validation_set(routing):
+def test_a_search_passes_on_the_validation_set(routing):
     search = GridSearchCV(scaling(routed()), {"net__alpha": [1e-4, 0.1]}, cv=3, error_score="raise")
     search.fit(X_FIT, Y_FIT, X_val=X_VAL, y_val=Y_VAL)
     best = quick(**{name.removeprefix("net__"): value for name, value in search.best_params_.items()})
@@ -769,28 +769,30 @@ def test_a_search_hands_on_the_validation_set(routing):
     assert_same_training(search.best_estimator_[-1], best)
 
 
-def test_searches_and_cross_validation_hand_on_weights(routing):
+def test_searches_and_cross_validation_pass_on_weights(routing):
     model = quick().set_fit_request(sample_weight=True).set_score_request(sample_weight=True)
     folds = list(KFold(3).split(IRIS))
-    expected = [quick().fit(IRIS[a], WRONG[a], TRUST[a]).score(IRIS[b], WRONG[b], TRUST[b]) for a, b in folds]
+    expected = [
+        quick().fit(IRIS[a], WRONG[a], RELIABLE[a]).score(IRIS[b], WRONG[b], RELIABLE[b]) for a, b in folds
+    ]
     assert np.mean(expected) > GOOD
     search = GridSearchCV(model, {"max_iter": [1, 50]}, cv=folds, error_score="raise")
-    search.fit(IRIS, WRONG, sample_weight=TRUST)
+    search.fit(IRIS, WRONG, sample_weight=RELIABLE)
     assert search.best_params_ == {"max_iter": 50}
     assert [search.cv_results_[f"split{i}_test_score"][1] for i in range(3)] == expected
-    found = cross_validate(model, IRIS, WRONG, cv=folds, params={"sample_weight": TRUST})
+    found = cross_validate(model, IRIS, WRONG, cv=folds, params={"sample_weight": RELIABLE})
     assert found["test_score"].tolist() == expected
     unweighted = cross_validate(quick(), IRIS, WRONG, cv=folds)["test_score"]
     assert unweighted.mean() < 0.8
 
 
-def test_metadata_that_was_not_asked_for_is_an_error(routing):
+def test_metadata_that_was_not_requested_is_an_error(routing):
     with pytest.raises(UnsetMetadataPassedError, match=r"\[X_val\] are passed but are not explicitly set"):
         scaling(quick()).fit(X_FIT, Y_FIT, X_val=X_VAL)
 
 
 @pytest.mark.parametrize("method", ["fit", "partial_fit", "score"])
-def test_every_argument_beside_the_data_can_be_routed(method):
+def test_every_argument_other_than_x_and_y_can_be_routed(method):
     arguments = inspect.signature(getattr(TinyClassifier, method)).parameters.keys() - {"self", "X", "y"}
     assert getattr(TinyClassifier().get_metadata_routing(), method).requests.keys() == arguments
 
@@ -811,7 +813,7 @@ def as_frame(frames, X, names=NAMES):
     return frames.DataFrame(dict(zip(names, X.T, strict=True)))
 
 
-def test_a_frame_is_read_as_its_numbers_and_names(frames):
+def test_a_frame_gives_its_numbers_and_its_feature_names(frames):
     frame, labels = as_frame(frames, IRIS), frames.Series(SPECIES)
     plain = quick().fit(IRIS, SPECIES)
     model = quick().fit(frame, labels)
@@ -832,7 +834,11 @@ def test_wrong_and_missing_names_are_errors(frames):
     model = quick(warm_start=True).fit(frame, SPECIES)
     before = model.network_.theta.copy()
     turned, short, renamed = frame[NAMES[::-1]], frame[NAMES[:3]], as_frame(frames, IRIS, list("abcd"))
-    for wrong, said in [(turned, "same order"), (short, "now missing:\n- sepal length"), (renamed, "unseen")]:
+    for wrong, message in [
+        (turned, "same order"),
+        (short, "now missing:\n- sepal length"),
+        (renamed, "unseen"),
+    ]:
         for call in (
             model.predict,
             model.predict_proba,
@@ -844,7 +850,7 @@ def test_wrong_and_missing_names_are_errors(frames):
             lambda X: model.partial_fit(X, SPECIES),
             lambda X: quick().fit(frame, SPECIES, X_val=X, y_val=SPECIES),
         ):
-            with pytest.raises(ValueError, match=said):
+            with pytest.raises(ValueError, match=message):
                 call(wrong)
     np.testing.assert_array_equal(model.network_.theta, before)
     with pytest.warns(UserWarning, match="does not have valid feature names, but TinyClassifier was fitted"):
@@ -855,13 +861,13 @@ def test_wrong_and_missing_names_are_errors(frames):
         quick().fit(IRIS, SPECIES).predict(IRIS[:, :3])
 
 
-def test_columns_that_are_numbered_have_no_names():
+def test_columns_numbered_by_integers_give_no_feature_names():
     assert not hasattr(quick().fit(pd.DataFrame(IRIS), SPECIES), "feature_names_in_")
     with pytest.raises(TypeError, match="only supported if all input features have string names"):
         quick().fit(pd.DataFrame(IRIS, columns=["a", 1, "b", 2]), SPECIES)
 
 
-def test_scorers_see_the_frames_that_were_given(frames):
+def test_scorers_get_the_frames_that_were_passed(frames):
     seen = []
 
     def scorer(model, X, y):
@@ -876,30 +882,30 @@ def test_scorers_see_the_frames_that_were_given(frames):
     assert model.feature_names_in_.tolist() == NAMES
 
 
-def test_mixed_columns_go_through_a_column_transformer(frames):
+def test_mixed_columns_work_with_a_column_transformer(frames):
     rng = np.random.default_rng(0)
     size = np.where(rng.random(150) < 0.1, np.nan, IRIS[:, 2])
-    colour = np.where(rng.random(150) < 0.1, "grey", np.where(SPECIES == "setosa", "white", "blue"))
-    frame = frames.DataFrame({"size": size, "colour": colour, "width": IRIS[:, 3]})
+    color = np.where(rng.random(150) < 0.1, "grey", np.where(SPECIES == "setosa", "white", "blue"))
+    frame = frames.DataFrame({"size": size, "color": color, "width": IRIS[:, 3]})
     labels = frames.Series(SPECIES)
 
     def chain(output):
         numbers = make_pipeline(SimpleImputer(), StandardScaler())
         kinds = OneHotEncoder(sparse_output=False)
-        columns = ColumnTransformer([("numbers", numbers, ["size", "width"]), ("kinds", kinds, ["colour"])])
+        columns = ColumnTransformer([("numbers", numbers, ["size", "width"]), ("kinds", kinds, ["color"])])
         return make_pipeline(columns, quick()).set_output(transform=output)
 
     assert cross_val_score(chain(frames.__name__), frame, labels, cv=3).min() > GOOD
     framed, plain = (chain(output).fit(frame, labels) for output in (frames.__name__, "default"))
-    kinds = [f"kinds__colour_{name}" for name in ("blue", "grey", "white")]
+    kinds = [f"kinds__color_{name}" for name in ("blue", "grey", "white")]
     assert framed[-1].feature_names_in_.tolist() == ["numbers__size", "numbers__width", *kinds]
     assert not hasattr(plain[-1], "feature_names_in_")
     np.testing.assert_allclose(framed.predict_proba(frame), plain.predict_proba(frame), rtol=1e-4)
 
 
-def test_probabilities_in_a_frame_name_the_classes(frames):
+def test_columns_of_a_frame_of_soft_targets_name_the_classes(frames):
     names = ["setosa", "versicolor", "virginica"]
-    y = as_frame(frames, shares(0.1), names)
+    y = as_frame(frames, soft_labels(0.1), names)
     model = quick(soft_targets=True).fit(as_frame(frames, IRIS), y)
     assert model.classes_.tolist() == names
     assert model.score(as_frame(frames, IRIS), SPECIES) > GOOD
@@ -974,17 +980,17 @@ def test_attributes_are_documented():
     [
         ({"early_stopping": True}, SPECIES),
         ({"solver": "lbfgs"}, SPECIES),
-        ({"soft_targets": True}, shares(0.1)),
-        ({}, shares(0.0)),
+        ({"soft_targets": True}, soft_labels(0.1)),
+        ({}, soft_labels(0.0)),
         ({}, SPECIES == "setosa"),
     ],
 )
-def test_every_kind_of_fit_leaves_the_same_attributes(parameters, y):
+def test_every_kind_of_fit_sets_the_same_attributes(parameters, y):
     frame = pd.DataFrame(IRIS, columns=NAMES)
     assert fitted_attributes(quick(**parameters).fit(frame, y)) == FITTED
 
 
-def test_partial_fit_leaves_the_same_attributes():
+def test_partial_fit_sets_the_same_attributes():
     model = quick().partial_fit(pd.DataFrame(IRIS, columns=NAMES), SPECIES, classes=np.unique(SPECIES))
     assert fitted_attributes(model) == FITTED
 
@@ -995,15 +1001,15 @@ METHODS = [name for name in dir(TinyClassifier) if not name.startswith("_") and 
 @pytest.mark.parametrize("name", METHODS)
 def test_methods_document_every_argument_in_order(name):
     method = getattr(TinyClassifier, name)
-    told = NumpyDocString(inspect.getdoc(method))
+    documented = NumpyDocString(inspect.getdoc(method))
     arguments = [argument for argument in inspect.signature(method).parameters if argument != "self"]
-    assert sorted(names_in(told["Parameters"])) == sorted(arguments)
+    assert sorted(names_in(documented["Parameters"])) == sorted(arguments)
     if name in vars(TinyClassifier):
-        assert names_in(told["Parameters"]) == arguments
-    assert told["Returns"] or name == "save"
+        assert names_in(documented["Parameters"]) == arguments
+    assert documented["Returns"] or name == "save"
 
 
-def test_the_link_leads_to_a_file_that_documents_every_parameter():
+def test_the_documentation_link_leads_to_a_file_that_documents_every_parameter():
     link = urlparse(TinyClassifier()._get_doc_link())
     assert link.scheme == "file"
     text = Path(url2pathname(link.path)).read_text(encoding="utf-8")
@@ -1024,7 +1030,7 @@ def test_the_html_has_a_link_for_every_parameter_and_attribute(name):
     assert links(MODEL._repr_html_())[name] == (MODEL._get_doc_link(), kinds[name])
 
 
-def test_the_html_tells_what_was_set():
+def test_the_html_shows_the_changed_parameters():
     model = quick(activation=[Tanh()], solver=SGD(0.1))
     page = model._repr_html_()
     changed = re.findall(r'<tr class="user-set">.*?<td class="value">(.*?)</td>', page, re.DOTALL)

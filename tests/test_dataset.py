@@ -1,4 +1,4 @@
-"""What is handed over as X, y or weights: what cannot be read is named, with its place."""
+"""X, y and weights that cannot be read: errors name the argument and the position."""
 
 import warnings
 
@@ -26,7 +26,7 @@ def with_entry(entry):
     return entries
 
 
-def test_what_is_masked_is_missing():
+def test_masked_entries_are_refused_as_missing():
     model = quick().fit(np.ma.masked_array(X), np.ma.masked_array(Y), np.ma.masked_array(Y + 1.0))
     with pytest.raises(ValueError, match="X is masked at row 2, column 1; remove or impute it"):
         model.fit(np.ma.masked_array(X, MASK), Y)
@@ -39,14 +39,14 @@ def test_what_is_masked_is_missing():
         model.fit(X, Y, np.ma.masked_array(Y + 1.0, Y == 2))
     with pytest.raises(ValueError, match=r"validation set.*X is masked at row 2"):
         model.fit(X, Y, X_val=np.ma.masked_array(X, MASK), y_val=Y)
-    for ask in (model.predict, model.predict_proba, model.activations):
+    for predict in (model.predict, model.predict_proba, model.activations):
         with pytest.raises(ValueError, match="X is masked at row 2, column 1"):
-            ask(np.ma.masked_array(X, MASK))
+            predict(np.ma.masked_array(X, MASK))
     with pytest.raises(ValueError, match="the input is masked at row 2, column 1"):
         Network([Dense(2)], 3).logits(np.ma.masked_array(X, MASK))
 
 
-def test_a_column_that_is_called_like_a_mask_is_none():
+def test_a_column_with_the_name_of_a_mask_is_not_a_mask():
     quick().fit(pd.DataFrame(X, columns=["_mask", "dtype", "tocsr"]), Y)
 
 
@@ -68,7 +68,7 @@ def test_a_column_that_is_called_like_a_mask_is_none():
         (X[:0], r"X: Found array with 0 sample"),
     ],
 )
-def test_features_that_are_no_numbers_are_named(given, match):
+def test_features_that_are_not_numbers_are_refused(given, match):
     model = quick().fit(X, Y)
     with pytest.raises((TypeError, ValueError), match=match):
         quick().fit(given, Y)
@@ -77,9 +77,9 @@ def test_features_that_are_no_numbers_are_named(given, match):
 
 
 @pytest.mark.parametrize("unit", ["datetime64[D]", "timedelta64[s]"])
-def test_dates_are_no_numbers(unit):
+def test_dates_are_refused_as_features(unit):
     dates = np.zeros((12, 3), unit)
-    dates[0, 0] = "NaT"  # which became -9.2e18
+    dates[0, 0] = "NaT"  # as a number it is -9.2e18
     for given in (dates, pd.DataFrame(dates), pl.DataFrame(dates.astype(f"{unit[:-3]}[ms]"))):
         with pytest.raises(TypeError, match="X must hold real numbers, got dates"):
             quick().fit(given, Y)
@@ -90,14 +90,14 @@ def test_dates_are_no_numbers(unit):
         quick().fit(pd.DataFrame(X).assign(day=pd.Timestamp("2020-01-01")), Y)
 
 
-def test_long_doubles_beyond_float64_are_named_without_a_warning():
+def test_long_doubles_beyond_float64_are_refused_without_a_warning():
     wide = X.astype(np.longdouble)
     wide[2, 1] = np.finfo(np.longdouble).max
     with pytest.raises(ValueError, match="inf at row 2, column 1"):
         quick().fit(wide, Y)
 
 
-def test_targets_that_are_none_are_named():
+def test_invalid_targets_are_refused():
     nested = np.array([None] * 12)
     nested[:] = [[1], [2, 3], []] * 4
     for y, match in (
@@ -113,7 +113,7 @@ def test_targets_that_are_none_are_named():
                 call(X, y)
 
 
-def test_classes_that_are_none_are_named():
+def test_invalid_classes_are_refused():
     for classes, match in (
         ([[1], [2, 3]], "classes cannot be converted to an array: its parts differ in length"),
         ([None, 1], "classes has a missing label, None, at row 0"),
@@ -126,13 +126,13 @@ def test_classes_that_are_none_are_named():
             quick().partial_fit(X, Y, classes=classes)
 
 
-def test_balanced_classes_whose_factor_is_beyond_the_range_are_named():
+def test_a_balanced_class_weight_beyond_the_range_is_refused():
     weight = np.where(Y == 0, 1e-310, 1.0)
     with pytest.raises(ValueError, match="class_weight times sample_weight, sum to"):
         quick(class_weight="balanced", early_stopping=False).fit(X, Y, weight)
 
 
-def test_weights_that_are_none_are_named():
+def test_invalid_weights_are_refused():
     for weight, match in (
         ([[1, 2], *[1] * 11], "sample_weight cannot be converted to an array: its parts differ in length"),
         ([10**400] * 12, "sample_weight is beyond the range of float64"),
@@ -147,7 +147,7 @@ def test_weights_that_are_none_are_named():
 @pytest.mark.parametrize(
     "weight", [np.zeros(12), -np.ones(12), np.full(12, np.nan), np.full(12, 1e308), [1, 2]]
 )
-def test_score_takes_the_weights_that_fit_takes(weight):
+def test_score_refuses_the_weights_that_fit_refuses(weight):
     with pytest.raises(ValueError, match="sample_weight") as of_fit:
         quick().fit(X, Y, weight)
     with pytest.raises(ValueError, match="sample_weight") as of_score:
@@ -155,7 +155,7 @@ def test_score_takes_the_weights_that_fit_takes(weight):
     assert str(of_fit.value) == str(of_score.value)
 
 
-def test_containers_of_other_libraries_may_fail_in_their_own_way():
+def test_errors_of_containers_of_other_libraries_name_the_argument():
     class Broken:
         shape = (12, 3)
 
@@ -173,7 +173,7 @@ def test_containers_of_other_libraries_may_fail_in_their_own_way():
         quick().fit(X[:2], pl.Series([2**70, 1]))
 
 
-def test_a_warning_that_is_made_an_error_stays_what_it_is():
+def test_a_warning_turned_into_an_error_keeps_its_type():
     model = quick().fit(pd.DataFrame(X, columns=["a", "b", "c"]), Y)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -182,7 +182,7 @@ def test_a_warning_that_is_made_an_error_stays_what_it_is():
 
 
 @pytest.mark.parametrize("kind", [scipy.sparse.csr_array, scipy.sparse.csr_matrix])
-def test_duplicates_are_added_in_a_copy(kind):
+def test_duplicate_sparse_entries_are_summed_in_a_copy(kind):
     data, columns, starts = np.array([1.0, 2.0, 4.0, 1.0]), np.array([2, 2, 0, 1]), np.array([0, 2, 4])
     given = kind((data.copy(), columns.copy(), starts.copy()), shape=(2, 3))
     model = quick().fit(X, Y)
@@ -193,6 +193,6 @@ def test_duplicates_are_added_in_a_copy(kind):
         np.testing.assert_array_equal(part, before)
 
 
-def test_score_names_y_if_its_labels_are_of_another_kind():
+def test_score_refuses_labels_of_another_kind():
     with pytest.raises(ValueError, match=r"^y must hold labels as in classes_, \[0 1 2\]: Mix of label"):
         quick().fit(X, Y).score(X, Y.astype(str))

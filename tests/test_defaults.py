@@ -1,4 +1,4 @@
-"""What a user gets without thinking: TinyClassifier() on small, rare, wide, noisy and broken data."""
+"""The defaults: TinyClassifier() on small, imbalanced, wide, noisy and degenerate data."""
 
 import tracemalloc
 import warnings
@@ -19,12 +19,12 @@ from tinyclf import SKLEARN_DEFAULTS, Loss, SigmoidCrossEntropy, TinyClassifier
 TOYS = {"iris": load_iris, "wine": load_wine, "breast_cancer": load_breast_cancer, "digits": load_digits}
 
 
-def prior_loss(y, asked=None):
+def prior_loss(y, y_new=None):
     """The log-loss of the class frequencies."""
     classes, codes = np.unique(y, return_inverse=True)
     p = np.bincount(codes) / len(y)
-    asked = y if asked is None else asked
-    return -np.log(p)[np.searchsorted(classes, asked)].mean()
+    y_new = y if y_new is None else y_new
+    return -np.log(p)[np.searchsorted(classes, y_new)].mean()
 
 
 def loss_of(model, X, y):
@@ -38,7 +38,7 @@ def loss_of(model, X, y):
 
 
 @pytest.mark.parametrize("name", TOYS)
-def test_raw_features_are_fitted_without_a_warning_and_better_than_by_mlp_classifier(name):
+def test_raw_features_need_no_warning_and_give_a_lower_loss_than_mlp_classifier(name):
     X, y = TOYS[name](return_X_y=True)
     ours, theirs = [], []
     for seed in range(3):
@@ -54,7 +54,7 @@ def test_raw_features_are_fitted_without_a_warning_and_better_than_by_mlp_classi
 
 
 @pytest.mark.parametrize("name", TOYS)
-def test_a_random_state_repeats_bit_for_bit(name):
+def test_a_fit_with_a_random_state_is_reproducible_bit_for_bit(name):
     X, y = TOYS[name](return_X_y=True)
     a, b = (TinyClassifier(random_state=5).fit(X, y) for _ in range(2))
     np.testing.assert_array_equal(a.network_.theta, b.network_.theta)
@@ -62,7 +62,7 @@ def test_a_random_state_repeats_bit_for_bit(name):
     assert not np.array_equal(TinyClassifier(random_state=6).fit(X, y).network_.theta, a.network_.theta)
 
 
-def test_scikit_learns_defaults_are_one_public_dict_and_its_way_of_training():
+def test_sklearn_defaults_train_as_scikit_learn_does():
     theirs = MLPClassifier().get_params()
     assert theirs.items() <= TinyClassifier(**SKLEARN_DEFAULTS).get_params().items()
     X, y = load_iris(return_X_y=True)
@@ -75,7 +75,7 @@ def test_scikit_learns_defaults_are_one_public_dict_and_its_way_of_training():
     assert model.network_.dtype == np.float64
 
 
-def test_refit_ends_on_all_rows_with_the_epochs_that_were_best():
+def test_refit_trains_on_all_rows_up_to_the_best_epoch():
     X, y = load_digits(return_X_y=True)
     model = TinyClassifier(random_state=0, calibrate=False).fit(X, y)
     assert model.best_epoch_ == 1 + int(np.argmax(model.validation_scores_))
@@ -96,7 +96,8 @@ def test_refit_ends_on_all_rows_with_the_epochs_that_were_best():
 
 def test_an_interrupted_refit_keeps_the_best_weights_of_the_search():
     X, y = load_digits(return_X_y=True)
-    # 1,437 rows in batches of 89: 17 steps an epoch. Three epochs of the search, one of the refit, and more.
+    # 1,437 rows in batches of 89: 17 steps an epoch. The interrupt comes after three epochs of the search and
+    # one of the refit.
     settings = {"max_iter": 3, "random_state": 0, "calibrate": False}
     model = TinyClassifier(loss=Interrupts(at=3 * 17 + 25), **settings)
     with pytest.warns(UserWarning, match="interrupted by user after 3 epochs"):
@@ -111,7 +112,7 @@ def test_an_interrupted_refit_keeps_the_best_weights_of_the_search():
 @pytest.mark.parametrize("n", [1, 2, 3, 4, 5, 8, 9, 10, 11, 19, 20, 33, 64, 100])
 @pytest.mark.parametrize("k", [2, 3, 12])
 @pytest.mark.filterwarnings("ignore::tinyclf.TrainingWarning")
-def test_few_rows_are_no_trouble_and_no_worse_than_the_prior(n, k):
+def test_few_rows_can_be_fitted_and_are_not_worse_than_the_prior(n, k):
     rng = np.random.default_rng(n)
     X, y = rng.normal(size=(n, 4)), rng.integers(0, k, n)
     model = TinyClassifier(random_state=0).fit(X, y)
@@ -138,21 +139,23 @@ def test_noise_costs_hardly_more_than_the_prior(n, p, k):
     assert np.mean(ours) <= 1.05 * np.mean(prior)
 
 
-def test_a_toy_of_less_than_ten_rows_is_learnt_by_heart():
+def test_a_toy_of_fewer_than_ten_rows_is_memorized():
     X, y = np.array([[0, 0], [0, 1], [1, 0], [1, 1]]), np.array([0, 1, 1, 0])
     for seed in range(5):
         model = TinyClassifier(random_state=seed).fit(X, y)
         assert model.predict_proba(X)[np.arange(4), y].min() > 0.8
-    again = TinyClassifier(random_state=0).fit(np.tile(X, (50, 1)), np.tile(y, 50))  # no more than four rows
+    again = TinyClassifier(random_state=0).fit(
+        np.tile(X, (50, 1)), np.tile(y, 50)
+    )  # still four distinct rows
     assert again.predict_proba(X)[np.arange(4), y].min() > 0.8
 
 
-# --- odd data ----------------------------------------------------------------------------------------------
+# --- unusual data ------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("rare", [1, 2, 3])
 @pytest.mark.parametrize("n", [40, 700])
-def test_rare_classes_are_trained_on(rare, n):
+def test_rare_classes_are_learned(rare, n):
     rng = np.random.default_rng(0)
     X, y = rng.normal(size=(n, 3)), (np.arange(n) % 2).astype(str)
     y[:rare] = "rare"
@@ -168,7 +171,7 @@ def test_rare_classes_are_trained_on(rare, n):
     assert far > 2 * near
 
 
-def test_a_hundred_classes():
+def test_a_hundred_classes_are_learned():
     rng = np.random.default_rng(0)
     X = rng.normal(size=(100, 8)).repeat(8, axis=0) + 0.2 * rng.normal(size=(800, 8))
     y = np.arange(100).repeat(8)
@@ -177,14 +180,14 @@ def test_a_hundred_classes():
 
 
 @pytest.mark.parametrize("n", [30, 1000])
-def test_one_feature(n):
+def test_one_feature_is_enough(n):
     X = np.random.default_rng(0).normal(size=(n, 1))
     y = (np.abs(X[:, 0]) > 0.7).astype(int)
     assert TinyClassifier(random_state=0).fit(X, y).score(X, y) > (0.9 if n == 1000 else 0.75)
 
 
 @pytest.mark.parametrize("kind", [np.asarray, scipy.sparse.csr_array], ids=["dense", "sparse"])
-def test_five_thousand_features(kind):
+def test_five_thousand_features_can_be_fitted(kind):
     rng = np.random.default_rng(0)
     X = np.where(rng.random((200, 5000)) < 0.02, 1.0, 0.0)
     y = rng.integers(0, 2, 200)
@@ -193,7 +196,7 @@ def test_five_thousand_features(kind):
     assert model.score(kind(X[150:]), y[150:]) > 0.9
 
 
-def test_heavy_imbalance():
+def test_a_heavily_imbalanced_class_is_learned():
     rng = np.random.default_rng(0)
     y = (np.arange(5000) % 1000 == 0).astype(int)
     X = rng.normal(size=(5000, 4)) + 5.0 * y[:, None]
@@ -205,7 +208,7 @@ def test_heavy_imbalance():
     assert p[y == 1].min() > 10 * p[y == 0].mean()
 
 
-def test_heavy_imbalance_of_noise_is_the_prior():
+def test_heavily_imbalanced_noise_is_not_worse_than_the_prior():
     y = (np.arange(4000) % 1000 == 0).astype(int)
     losses = []
     for seed in range(10):
@@ -215,7 +218,7 @@ def test_heavy_imbalance_of_noise_is_the_prior():
     assert np.mean(losses) <= 1.05 * prior_loss(y)
 
 
-def test_duplicated_rows():
+def test_duplicated_rows_can_be_fitted():
     X, y = load_iris(return_X_y=True)
     model = TinyClassifier(random_state=0).fit(np.tile(X, (5, 1)), np.tile(y, 5))
     assert model.score(X, y) > 0.95
@@ -225,21 +228,21 @@ def test_duplicated_rows():
 
 @pytest.mark.parametrize("n", [4, 40, 600])
 @pytest.mark.parametrize("value", [0.0, 3.7, 1e300])
-def test_features_that_are_all_constant_leave_the_prior(n, value):
+def test_constant_features_give_the_prior(n, value):
     X, y = np.full((n, 3), value), np.arange(n) % 4 == 0
     model = TinyClassifier(random_state=0).fit(X, y)
     np.testing.assert_allclose(model.predict_proba(X)[:, 1], np.full(n, 0.25), atol=0.03)
     assert model.predict_proba(np.zeros((1, 3)))[0, 1] == model.predict_proba(X[:1])[0, 1]
 
 
-def test_outliers_and_enormous_columns_do_no_harm():
+def test_outliers_and_columns_of_extreme_scales_do_not_matter():
     X, y = load_breast_cancer(return_X_y=True)
     X = X * np.geomspace(1e-300, 1e300, 30)
     X[::50, 3] *= 1e6
     assert TinyClassifier(random_state=0).fit(X, y).score(X, y) > 0.95
 
 
-def test_scaling_in_a_pipeline_as_well_changes_next_to_nothing():
+def test_an_additional_scaler_in_a_pipeline_hardly_changes_predictions():
     X, y = load_wine(return_X_y=True)
     alone = TinyClassifier(random_state=0, dtype="float64").fit(X, y).predict_proba(X)
     twice = make_pipeline(StandardScaler(), TinyClassifier(random_state=0, dtype="float64")).fit(X, y)
@@ -248,7 +251,7 @@ def test_scaling_in_a_pipeline_as_well_changes_next_to_nothing():
 
 @pytest.mark.parametrize("n", [30, 700])
 @pytest.mark.parametrize("kind", ["several labels", "soft"])
-def test_other_targets(n, kind):
+def test_several_labels_and_soft_targets_are_learned(n, kind):
     rng = np.random.default_rng(0)
     X = rng.normal(size=(n, 4))
     hot = (X[:, :3] > 0).astype(float)
@@ -264,7 +267,7 @@ def test_other_targets(n, kind):
 
 @pytest.mark.filterwarnings("ignore:The number of unique classes")
 @pytest.mark.parametrize("labels", [list("abcdefghij"), [*"aa", *map(str, range(598))]], ids=["10", "600"])
-def test_classes_of_one_row_each(labels):
+def test_classes_of_one_row_each_are_learned(labels):
     X = np.random.default_rng(0).normal(size=(len(labels), 12))
     for seed in range(5):
         model = TinyClassifier(random_state=seed).fit(X, labels)
@@ -274,16 +277,23 @@ def test_classes_of_one_row_each(labels):
 
 @pytest.mark.parametrize("weight", [1e-160, 1e160])
 @pytest.mark.filterwarnings("ignore::tinyclf.TrainingWarning")
-def test_enormous_and_tiny_weights(weight):
+def test_the_scale_of_the_weights_does_not_matter(weight):
     X, y = load_iris(return_X_y=True)
-    settings = {"random_state": 0, "alpha": 0.0, "dtype": "float64"}  # a penalty is divided by the weights
+    settings = {
+        "random_state": 0,
+        "alpha": 0.0,
+        "dtype": "float64",
+    }  # the penalty is divided by the sum of the weights
     model, other = (TinyClassifier(**settings).fit(X, y, np.full(150, w)) for w in (weight, 1.0))
     np.testing.assert_allclose(model.predict_proba(X), other.predict_proba(X), rtol=1e-6, atol=1e-9)
 
 
-def test_a_few_rows_with_all_the_weight_are_a_toy():
+def test_a_few_rows_with_nearly_all_the_weight_are_memorized():
     rng = np.random.default_rng(0)
-    X, y = rng.normal(size=(150, 4)), rng.integers(0, 2, 150)  # noise, which would be told from the others
+    X, y = (
+        rng.normal(size=(150, 4)),
+        rng.integers(0, 2, 150),
+    )  # the labels of six rows cannot be predicted from the others
     weight = np.full(150, 1e-9)
     weight[:6] = 1.0
     for seed in range(5):
@@ -292,9 +302,9 @@ def test_a_few_rows_with_all_the_weight_are_a_toy():
         assert model.predict_proba(X[:6])[np.arange(6), y[:6]].min() > 0.7
 
 
-def test_losses_that_are_no_cross_entropy_are_not_calibrated():
+def test_losses_other_than_cross_entropy_are_not_calibrated():
     class Hinge(Loss):
-        """Of targets -1 and 1, which are no codes."""
+        """Its targets are -1 and 1, not class codes."""
 
         def n_outputs(self, n_classes):
             return 1
@@ -317,7 +327,7 @@ def test_losses_that_are_no_cross_entropy_are_not_calibrated():
     assert model.score(X, y) > 0.95
 
 
-def test_an_interrupted_refit_is_calibrated_by_the_rows_held_out():
+def test_an_interrupted_refit_is_calibrated_on_the_held_out_rows():
     rng = np.random.default_rng(0)
     X, y = rng.normal(size=(200, 20)), rng.integers(0, 2, 200)
 
@@ -343,13 +353,13 @@ def test_wide_sparse_rows_are_not_made_dense():
     TinyClassifier((4,), max_iter=1, random_state=0).fit(X, y)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert peak < 150e6  # dense it would be 640 MB
+    assert peak < 150e6  # dense rows would need 640 MB
 
 
-def test_a_refit_ends_with_the_best_epoch_before_a_callback_stopped():
+def test_a_refit_after_a_callback_stopped_the_search_ends_at_the_best_epoch():
     X, y = load_digits(return_X_y=True)
     model = TinyClassifier(random_state=0, calibrate=False)
-    model.set_callbacks(Ends(9, True)).fit(X, y)  # the best epoch of the nine counts
+    model.set_callbacks(Ends(9, True)).fit(X, y)  # stops the search after nine epochs
     alone = TinyClassifier(random_state=0, early_stopping=False, n_iter_no_change=np.inf, calibrate=False)
     alone.set_callbacks(Ends(model.best_epoch_, True)).fit(X, y)
     assert model.n_iter_ == 9 >= model.best_epoch_

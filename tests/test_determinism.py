@@ -1,4 +1,4 @@
-"""Determinism: a seed and data make the weights, bit for bit, by whichever way and in whichever process."""
+"""Determinism: the same seed and data give the same weights, bit for bit, in every process."""
 
 import copy
 import hashlib
@@ -53,22 +53,22 @@ WAYS = {
     "clone of the fitted": lambda model: clone(copy.deepcopy(model).fit(IRIS, SPECIES)),
     "pickle": lambda model: pickle.loads(pickle.dumps(model)),
     "pickle of the fitted": lambda model: pickle.loads(pickle.dumps(copy.deepcopy(model).fit(IRIS, SPECIES))),
-    "parameters set anew": lambda model: clone(model).set_params(**model.get_params(deep=False)),
+    "set_params": lambda model: clone(model).set_params(**model.get_params(deep=False)),
     "fitted to other data before": lambda model: clone(model).fit(-IRIS[::-1], SPECIES),
 }
 
 
 def fitted(model):
-    """What a fit has left, as plain data: all but the parameters, whose bytes pickle may swap."""
-    twin = copy.copy(model)
-    vars(twin).update(dict.fromkeys(model.get_params(deep=False)))
-    return shown(twin)
+    """The attributes of a fit as plain data, without the parameters, whose byte order pickle may change."""
+    other = copy.copy(model)
+    vars(other).update(dict.fromkeys(model.get_params(deep=False)))
+    return shown(other)
 
 
 @pytest.mark.parametrize(
     "parameters", [p for p in PARAMETERS if p.get("random_state", 0) is not None], ids=str
 )
-def test_a_fit_is_the_same_by_whichever_way_the_model_came(parameters):
+def test_a_fit_does_not_depend_on_how_the_model_was_made(parameters):
     expected = fitted(quick(**parameters).fit(IRIS, SPECIES))
     for name, way in WAYS.items():
         assert fitted(way(quick(**parameters)).fit(IRIS, SPECIES)) == expected, name
@@ -76,7 +76,7 @@ def test_a_fit_is_the_same_by_whichever_way_the_model_came(parameters):
 
 @pytest.mark.parametrize("warm_start", [False, True])
 @pytest.mark.parametrize("solver", ["adam", "sgd", "lbfgs"])
-def test_going_on_in_one_piece_or_with_pickles_in_between_is_the_same(solver, warm_start):
+def test_continued_training_is_the_same_with_pickling_in_between(solver, warm_start):
     def train_on(model, between):
         model.fit(DIGITS[:500], LABELS[:500])
         for start in (0, 300, 600):
@@ -100,16 +100,16 @@ def test_going_on_in_one_piece_or_with_pickles_in_between_is_the_same(solver, wa
 ORDERS = {
     "Fortran": np.asfortranarray,
     "strided": lambda X: np.repeat(np.repeat(X, 2, axis=0), 3, axis=1)[::2, ::3],
-    "from the end": lambda X: X[::-1, ::-1].copy()[::-1, ::-1],
+    "negative strides": lambda X: X[::-1, ::-1].copy()[::-1, ::-1],
     "read-only": lambda X: np.frombuffer(X.tobytes(), X.dtype).reshape(X.shape),
-    "at an odd place": lambda X: np.frombuffer(b"12345678" + X.tobytes(), X.dtype, offset=8).reshape(X.shape),
+    "unaligned": lambda X: np.frombuffer(b"12345678" + X.tobytes(), X.dtype, offset=8).reshape(X.shape),
 }
 
 
 @pytest.mark.parametrize("solver", ["adam", "lbfgs"])
 @pytest.mark.parametrize("dtype", ["float32", "float64", None])
 @pytest.mark.parametrize("kind", [np.float32, np.float64])
-def test_where_the_rows_lie_in_memory_does_not_matter(kind, dtype, solver):
+def test_the_memory_layout_of_the_rows_does_not_matter(kind, dtype, solver):
     X = DIGITS.astype(kind)
     expected = quick(dtype=dtype, solver=solver).fit(X, LABELS)
     for name, order in ORDERS.items():
@@ -118,17 +118,17 @@ def test_where_the_rows_lie_in_memory_does_not_matter(kind, dtype, solver):
         assert shown(model.predict_proba(order(X))) == shown(expected.predict_proba(X)), name
 
 
-def test_whole_numbers_are_read_as_the_floats_that_they_are():
+def test_whole_numbers_give_the_result_of_equal_floats():
     expected = shown(quick().fit(DIGITS, LABELS))
     for kind in (np.int8, np.uint16, np.int64, object):
         assert shown(quick().fit(DIGITS.astype(kind), LABELS)) == expected
 
 
-# --- fit is train ------------------------------------------------------------------------------------------
+# --- fit equals train --------------------------------------------------------------------------------------
 
 
 def by_hand(model, layers, X, y, epochs=None, **options):
-    """What `TinyClassifier.fit` does with a seed, in public names."""
+    """The training of `TinyClassifier.fit` with public functions and the same seed."""
     seed = np.random.RandomState(model.random_state).randint(2**32, size=4, dtype=np.uint32)
     init, training, _ = np.random.default_rng(seed).spawn(3)
     network = Network(layers, X.shape[1], dtype=model.dtype, seed=init)
@@ -173,7 +173,7 @@ def by_hand(model, layers, X, y, epochs=None, **options):
     ],
     ids=str,
 )
-def test_a_fit_is_train(parameters, layers, options, data, dtype):
+def test_a_fit_equals_train(parameters, layers, options, data, dtype):
     data = {"X": DIGITS, "y": LABELS, **data}
     shared = {"hidden_layer_sizes": 20, "batch_size": 200, "max_iter": 4, "random_state": 5}
     off = {"early_stopping": False, "calibrate": False, "learning_rate": "constant"}
@@ -189,7 +189,7 @@ def test_a_fit_is_train(parameters, layers, options, data, dtype):
     np.testing.assert_array_equal(theta, model.network_.theta)
 
 
-def test_a_fit_that_held_rows_out_ends_as_train_on_all_rows():
+def test_a_fit_with_held_out_rows_ends_like_train_on_all_rows():
     model = TinyClassifier(20, max_iter=6, calibrate=False, random_state=3).fit(DIGITS, LABELS)
     assert model.validation_scores_ is not None
     layers = [Dense(20), ReLU(), Dense(10)]
@@ -203,8 +203,8 @@ def test_a_fit_that_held_rows_out_ends_as_train_on_all_rows():
 
 # --- threads and processes ---------------------------------------------------------------------------------
 
-# Networks whose products are large, so that BLAS keeps its threads, and small ones; also with sums whose bits
-# can depend on BLAS's threads outside of epochs: the steps of L-BFGS with more than 10,000 weights.
+# Networks with large products, for which BLAS keeps its threads, and small ones. With more than 10,000
+# weights the steps of L-BFGS have sums outside of epochs whose bits can depend on the number of BLAS threads.
 CASES = {
     "wide": (TinyClassifier(600, batch_size=1024, max_iter=2, random_state=0), DIGITS, LABELS),
     "wide, float64": (TinyClassifier(600, batch_size=1024, max_iter=2, dtype="float64"), DIGITS, LABELS),
@@ -220,7 +220,7 @@ CASES = {
 
 
 def digest(name):
-    """A case's weights, and what it says of some rows."""
+    """A hash of the weights and of some predictions of a case."""
     model, X, y = CASES[name]
     model = clone(model).set_params(random_state=0).fit(X, y)
     parts = [model.network_.theta, model.predict_proba(X[:600]), model.predict_proba(X[:1])]
@@ -229,7 +229,7 @@ def digest(name):
 
 @pytest.fixture(scope="module")
 def digests():
-    """Of each case, by the number of BLAS threads."""
+    """The digests of all cases, by the number of BLAS threads."""
     found = {}
     for n in (1, 2):
         with threadpool_limits(n, user_api="blas"):
@@ -237,23 +237,23 @@ def digests():
     return found
 
 
-def test_a_case_is_wide():
+def test_one_case_has_large_products():
     assert threads.LARGE <= 1024 * 600 * 64
 
 
 @pytest.mark.parametrize("n", [1, 2])
 @pytest.mark.parametrize("name", CASES)
-def test_the_same_number_of_threads_makes_the_same(name, n, digests):
+def test_the_same_number_of_threads_gives_the_same_bits(name, n, digests):
     with threadpool_limits(n, user_api="blas"):
         assert digest(name) == digests[n][name]
 
 
-# The means of 9,300 columns are computed before the network is known, with the threads that BLAS has.
+# The means of 9,300 columns are computed before BLAS is limited to one thread.
 SMALL = [name for name in CASES if not name.startswith("wide") and name != "many columns"]
 
 
 @pytest.mark.parametrize("name", SMALL)
-def test_a_small_network_is_the_same_whatever_the_number_of_threads(name):
+def test_a_small_network_does_not_depend_on_the_number_of_threads(name):
     model, X, y = CASES[name]
     thetas = []
     for n in (1, 2, 3):
@@ -264,11 +264,11 @@ def test_a_small_network_is_the_same_whatever_the_number_of_threads(name):
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_what_is_fitted_and_predicted_beside_it_does_not_matter_with_one_thread(name, digests):
+def test_other_fits_and_predictions_at_the_same_time_do_not_matter_with_one_blas_thread(name, digests):
     stop = []
     small = quick().fit(IRIS, SPECIES)
 
-    def bustle():
+    def other_work():
         while not stop:
             small.predict_proba(DIGITS[:300, :4])
             quick(max_iter=1).fit(IRIS, SPECIES)
@@ -280,10 +280,10 @@ def test_what_is_fitted_and_predicted_beside_it_does_not_matter_with_one_thread(
             stop.append(True)
 
     with threadpool_limits(1, user_api="blas"):
-        assert at_once([work, bustle, bustle])[0] == digests[1][name]
+        assert at_once([work, other_work, other_work])[0] == digests[1][name]
 
 
-def test_another_process_makes_the_same_whatever_its_hashes(digests):
+def test_another_process_with_another_hash_seed_gives_the_same_bits(digests):
     code = f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); import test_determinism as t\n"
     code += "from threadpoolctl import threadpool_limits\n"
     code += "with threadpool_limits(int(sys.argv[1]), user_api='blas'):\n"

@@ -1,4 +1,4 @@
-"""Fits that end badly say so once, with the numbers and the fix; fits that do not are silent."""
+"""Diagnostics: a bad fit raises one warning with the numbers and the fix; a good fit raises none."""
 
 import warnings
 from functools import partial
@@ -47,7 +47,7 @@ ignores_convergence = pytest.mark.filterwarnings("ignore::sklearn.exceptions.Con
 
 
 def warned(model, X, y, *arguments):
-    """The warnings of a fit, without those about the budget."""
+    """The training warnings of a fit."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         model.fit(X, y, *arguments)
@@ -56,7 +56,7 @@ def warned(model, X, y, *arguments):
 
 
 def examined(data, n, network=None):
-    """The first n rows of a data set, as they are examined after a fit of a linear model."""
+    """The first n rows of a data set, prepared for the diagnostics of a linear model."""
     kind = {"soft_targets": True} if type(data.labels) is Probabilities else {}
     plan = FitPlan.resolve(TinyClassifier((), scale_inputs=False, dtype="float64", **kind), data)
     state = FitState.start(plan, data, np.zeros(4, np.uint32))
@@ -71,10 +71,10 @@ def only(found, kind):
     return str(found[0])
 
 
-# --- what is said ------------------------------------------------------------------------------------------
+# --- warnings ----------------------------------------------------------------------------------------------
 
 
-def test_sgd_with_a_learning_rate_of_one_is_named_where_scikit_learn_is_silent():
+def test_sgd_with_a_learning_rate_of_one_is_warned_of():
     model = plain(solver="sgd", learning_rate_init=1.0, random_state=0)
     found = warned(model, DIGITS, LABELS)
     assert model.score(DIGITS, LABELS) < 0.2
@@ -83,9 +83,9 @@ def test_sgd_with_a_learning_rate_of_one_is_named_where_scikit_learn_is_silent()
     assert len(found) == 1
 
 
-def test_a_loss_above_the_priors_is_divergence_with_its_numbers():
+def test_a_loss_above_that_of_the_prior_raises_a_divergence_warning_with_numbers():
     X, y = DIGITS[:900] / 16, LABELS[:900]
-    for patience in (10, np.inf):  # on a plateau, and at the end of a budget in which it got nowhere
+    for patience in (10, np.inf):  # stopped for lack of improvement, and at the end of the budget
         model = plain(activation="tanh", solver="sgd", learning_rate_init=10.0, early_stopping=False)
         model.set_params(random_state=0, max_iter=30, n_iter_no_change=patience)
         message = only(warned(model, X, y), DivergenceWarning)
@@ -96,7 +96,7 @@ def test_a_loss_above_the_priors_is_divergence_with_its_numbers():
     assert f"the class frequencies alone give {prior:.4g}" in message
 
 
-def test_a_layer_of_dead_relus_is_named():
+def test_the_warning_names_a_layer_of_dead_relus():
     X = np.abs(np.random.default_rng(0).normal(size=(200, 3))) + 1.0
     y = (X[:, 0] > 1.7).astype(int)
     model = plain((6, 4), solver="sgd", learning_rate_init=1e-12, max_iter=1, warm_start=True)
@@ -112,7 +112,7 @@ def test_a_layer_of_dead_relus_is_named():
     assert "hidden layer 1 is dead: its 6 units" in only(warned(model, X, y), CollapseWarning)
 
 
-def test_a_saturated_layer_is_named():
+def test_the_warning_names_a_saturated_layer():
     model = plain(5, "tanh", solver="sgd", learning_rate_init=1e-12, max_iter=1, warm_start=True)
     with pytest.warns(Warning, match="."):
         model.fit(IRIS, SPECIES)
@@ -120,8 +120,8 @@ def test_a_saturated_layer_is_named():
     assert "saturated" in only(warned(model, IRIS, SPECIES), CollapseWarning)
 
 
-def test_one_answer_for_all_rows_is_named():
-    # Too much penalty to learn what there is to learn: the answer is the majority's.
+def test_one_prediction_for_all_rows_is_warned_of():
+    # The penalty is too large for the network to learn anything but the majority class.
     X = np.random.default_rng(0).normal(size=(300, 2))
     y = np.where(X[:, 1] > 0.2, "yes", "no")
     model = plain(5, "tanh", alpha=1e4, learning_rate_init=0.05, tol=1e-3, random_state=0)
@@ -132,27 +132,27 @@ def test_one_answer_for_all_rows_is_named():
 
 
 @pytest.mark.parametrize("make", [make_circles, make_moons])
-def test_a_collapse_is_named_where_features_say_something_by_a_curve_only(make):
+def test_a_collapse_is_warned_of_if_the_classes_differ_only_nonlinearly(make):
     X, y = make(400, noise=0.05, random_state=0)
     model = plain(5, "tanh", alpha=1e5, learning_rate_init=0.05, tol=1e-3, random_state=0)
     assert "nothing was learned from X" in only(warned(model, X, y), CollapseWarning)
 
 
-def test_labels_that_take_turns_hide_no_collapse():
+def test_a_collapse_is_warned_of_with_alternating_labels():
     y = np.arange(300) % 2
     X = np.random.default_rng(0).normal(size=(300, 2)) + y[:, None]
     model = plain(5, "tanh", alpha=3e3, learning_rate_init=0.01, random_state=0)
     assert "nothing was learned from X" in only(warned(model, X, y), CollapseWarning)
 
 
-def test_a_clipped_batch_does_not_silence_the_diagnosis():
+def test_a_warning_about_the_batch_size_does_not_suppress_the_diagnostics():
     settings = {"activation": "tanh", "solver": "sgd", "learning_rate_init": 10.0, "n_iter_no_change": 3}
     X, y = DIGITS[:400] / 16, LABELS[:400]
     model = plain(**settings, batch_size=1000, random_state=0)
     only(warned(model, X, y), DivergenceWarning)
 
 
-def test_rows_that_are_sorted_by_label_are_all_looked_at():
+def test_the_diagnostics_examine_all_classes_of_sorted_rows():
     X, y = np.random.default_rng(0).normal(size=(4000, 2)), np.arange(4000) // 1000
     model = plain(5, "tanh", alpha=3e4, learning_rate_init=0.01, early_stopping=False, random_state=0)
     X[:, 0] += 2 * y
@@ -160,7 +160,7 @@ def test_rows_that_are_sorted_by_label_are_all_looked_at():
     assert f"the class frequencies alone give {np.log(4):.4g}" in message
 
 
-def test_an_interrupted_diagnosis_costs_no_model(monkeypatch):
+def test_interrupted_diagnostics_keep_the_fitted_model(monkeypatch):
     def interrupts(*_, **__):
         raise KeyboardInterrupt
 
@@ -171,7 +171,7 @@ def test_an_interrupted_diagnosis_costs_no_model(monkeypatch):
     assert model.score(IRIS, SPECIES) > 0.6
 
 
-def test_one_answer_is_right_where_the_features_say_nothing():
+def test_one_prediction_for_all_rows_of_pure_noise_is_not_warned_of():
     for seed in range(20):
         rng = np.random.default_rng(seed)
         X, y = rng.normal(size=(200, 1)), rng.uniform(size=200) < 0.64
@@ -180,7 +180,7 @@ def test_one_answer_is_right_where_the_features_say_nothing():
 
 @pytest.mark.parametrize("make", [np.asarray, scipy.sparse.csr_array, scipy.sparse.csc_matrix])
 @ignores_convergence
-def test_features_of_wildly_different_scale_are_named(make):
+def test_the_warning_names_features_of_very_different_scales(make):
     model = plain(8, max_iter=3, random_state=0)
     message = only(warned(model, make(WINE), CULTIVAR), FeatureScaleWarning)
     assert "column 12 reaches 1680 in magnitude, column 7 only 0.66" in message
@@ -188,7 +188,7 @@ def test_features_of_wildly_different_scale_are_named(make):
 
 
 @ignores_convergence
-def test_a_rare_value_is_not_missed():
+def test_the_scale_of_a_feature_is_its_largest_value_in_all_rows():
     X = np.random.default_rng(0).normal(size=(5000, 2))
     X[:, 1] *= 1e-5
     model = plain(4, max_iter=2, early_stopping=False, random_state=0)
@@ -198,7 +198,7 @@ def test_a_rare_value_is_not_missed():
 
 
 @pytest.mark.parametrize("constant", [0.1, 1 / 3, 123.456, 100000.1])
-def test_what_scaling_leaves_of_a_constant_is_not_blamed(constant):
+def test_rounding_errors_of_a_scaled_constant_column_are_not_warned_of(constant):
     X = np.random.default_rng(0).normal(size=(500, 4))
     y = X[:, 0] > 0
     X[:, 3] = constant
@@ -210,16 +210,16 @@ def test_what_scaling_leaves_of_a_constant_is_not_blamed(constant):
 
 
 @ignores_convergence
-def test_a_large_constant_disturbs_the_others():
+def test_a_large_constant_column_is_warned_of():
     X = np.random.default_rng(0).normal(size=(200, 2))
     X[:, 1] = 1e5
     model = plain(4, max_iter=2, random_state=0)
     assert "column 1 reaches 1e+05" in only(warned(model, X, X[:, 0] > 0), FeatureScaleWarning)
-    X[:, 1] = 1e-5  # a small one does not
+    X[:, 1] = 1e-5  # a small constant does not matter
     assert warned(model, X, X[:, 0] > 0) == []
 
 
-def test_the_fix_is_one_that_the_solver_has():
+def test_the_warning_proposes_only_parameters_that_the_solver_has():
     rng = np.random.default_rng(0)
     X = rng.normal(size=(200, 2))
     message = only(
@@ -231,7 +231,7 @@ def test_the_fix_is_one_that_the_solver_has():
 
 
 @ignores_convergence
-def test_rows_of_weight_zero_have_no_scale():
+def test_rows_of_weight_zero_do_not_count_for_the_scale_of_a_feature():
     X = np.random.default_rng(0).normal(size=(200, 2)) * [1e5, 1.0]
     y, w = X[:, 1] > 0, np.ones(200)
     X[0, 1], w[0] = 1e5, 0.0
@@ -239,7 +239,7 @@ def test_rows_of_weight_zero_have_no_scale():
     assert only(warned(plain(4, max_iter=2, random_state=0), X, y, w), FeatureScaleWarning)
 
 
-def test_warnings_that_are_made_errors_cost_no_model():
+def test_warnings_turned_into_errors_keep_the_fitted_model():
     model = plain(8, max_iter=2, random_state=0)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -249,7 +249,7 @@ def test_warnings_that_are_made_errors_cost_no_model():
     assert model.predict(WINE).shape == (178,)
 
 
-# --- what is not said --------------------------------------------------------------------------------------
+# --- no warnings -------------------------------------------------------------------------------------------
 
 both = pytest.mark.parametrize("make", [TinyClassifier, plain], ids=["default", "plain"])
 
@@ -259,7 +259,7 @@ both = pytest.mark.parametrize("make", [TinyClassifier, plain], ids=["default", 
     "parameters", [{}, {"max_iter": 1}, {"solver": "lbfgs"}, {"activation": "tanh"}], ids=repr
 )
 @both
-def test_well_behaved_fits_are_silent(make, load, parameters):
+def test_good_fits_raise_no_warning(make, load, parameters):
     X, y = make_moons(random_state=0) if load is make_moons else load(return_X_y=True)
     X = StandardScaler().fit_transform(X)
     assert warned(make(random_state=0, **parameters), X, y) == []
@@ -268,31 +268,31 @@ def test_well_behaved_fits_are_silent(make, load, parameters):
 @pytest.mark.parametrize(
     ("X", "y"),
     [
-        (IRIS, np.zeros(150)),  # nothing to tell apart
-        (np.ones((60, 2)), np.arange(60) % 2),  # nothing to tell it by
+        (IRIS, np.zeros(150)),  # one class
+        (np.ones((60, 2)), np.arange(60) % 2),  # rows that do not differ
         (
             np.random.default_rng(0).normal(size=(400, 2)),
             (np.arange(400) == 7).astype(int),
-        ),  # hardly anything
+        ),  # a single row of a class
         (np.zeros((60, 2)), np.arange(60) % 2),
         (IRIS[:1], [1]),
     ],
-    ids=["one class", "one row again and again", "one-sided", "zeros", "one row"],
+    ids=["one class", "equal rows", "imbalanced", "zeros", "one row"],
 )
 @both
-def test_data_that_allow_no_better_are_not_blamed(make, X, y):
+def test_data_from_which_nothing_can_be_learned_raise_no_warning(make, X, y):
     assert warned(make(random_state=0), X, y) == []
 
 
 @both
-def test_targets_that_are_all_the_same_are_met_by_one_answer(make):
+def test_equal_soft_targets_raise_no_warning(make):
     soft = np.tile([0.2, 0.3, 0.5], (150, 1))
     assert warned(make(random_state=0, soft_targets=True), IRIS, soft) == []
 
 
 @pytest.mark.parametrize("seed", range(6))
 @both
-def test_weights_kept_by_another_score_than_the_loss_are_not_blamed(make, seed):
+def test_weights_selected_by_another_score_than_the_loss_raise_no_warning(make, seed):
     X, y = make_classification(1000, 10, weights=[0.95], class_sep=0.5, flip_y=0.02, random_state=seed)
     X = StandardScaler().fit_transform(X)
     assert warned(make(early_stopping=True, random_state=0), X, y) == []
@@ -300,19 +300,19 @@ def test_weights_kept_by_another_score_than_the_loss_are_not_blamed(make, seed):
 
 
 @both
-def test_what_smoothing_costs_is_not_blamed(make):
+def test_the_loss_due_to_label_smoothing_raises_no_warning(make):
     X, y = make_classification(600, 5, weights=[0.98], flip_y=0, random_state=0)
     X = StandardScaler().fit_transform(X)
     assert warned(make(label_smoothing=0.4, random_state=0, early_stopping=False), X, y) == []
 
 
-def test_features_that_are_all_small_are_not_without_information():
+def test_a_collapse_is_warned_of_if_all_features_are_tiny():
     X = np.random.default_rng(0).normal(size=(300, 2)).astype("float32") * np.float32(1e-30)
     model = plain((), learning_rate_init=0.1, random_state=0)
     assert "nothing was learned from X" in only(warned(model, X, X[:, 0] > 0), CollapseWarning)
 
 
-def test_a_training_is_judged_by_its_own_epochs_and_not_before_the_tenth():
+def test_training_counts_as_settled_by_its_own_epochs_and_from_the_tenth_on():
     falling, flat = list(np.linspace(9, 1, 40)), [1.0] * 40
     assert not has_settled(falling, 40, converged=False)
     assert has_settled(falling, 40, converged=True)
@@ -322,8 +322,8 @@ def test_a_training_is_judged_by_its_own_epochs_and_not_before_the_tenth():
     assert not has_settled(flat[:9], 9, converged=False)
 
 
-def test_weights_count_in_what_is_judged():
-    # Wrong on rows that hardly count, right on those that do.
+def test_the_diagnostics_use_the_sample_weights():
+    # Predictions are wrong on rows of little weight, and right on the others.
     X = np.concatenate([np.full((50, 1), -2.0), np.full((50, 1), 2.0)]) + np.linspace(-1, 1, 100)[:, None]
     y = (X[:, 0] > 0).astype(int)
     X, y = np.tile(X, (2, 1)), np.concatenate([y, 1 - y])
@@ -334,19 +334,19 @@ def test_weights_count_in_what_is_judged():
 
 
 @pytest.mark.parametrize(
-    ("share", "low", "high", "expected"),
+    ("frequency", "low", "high", "expected"),
     [
-        (0.2, 0.2, 0.2, [CollapseWarning]),  # the prior for all rows
-        (0.2, 0.19, 0.21, []),  # one answer for all rows, but a loss of 0.96 of the prior's
+        (0.2, 0.2, 0.2, [CollapseWarning]),  # the network predicts the prior for all rows
+        (0.2, 0.19, 0.21, []),  # one class for all rows, but a loss of 0.96 times the prior's
         (0.2, 0.9, 0.9, [DivergenceWarning]),
-        (0.005, 0.005, 0.005, []),  # to answer no is right 199 times of 200
+        (0.005, 0.005, 0.005, []),  # predicting class 0 is right 199 times of 200
         (0.0115, 0.05, 0.05, []),  # 1.36 times the prior's loss, but only 0.02 above it
         (0.2, 0.5001, 0.5001, [DivergenceWarning]),  # 1.39 times, and 0.19 above
     ],
 )
-def test_verdicts_are_those_of_the_numbers(share, low, high, expected):
-    # One feature that tells the class, and the probabilities that a network gives for its two values.
-    y = (np.arange(2000) < 2000 * share).astype(int)
+def test_the_warning_depends_on_the_loss_and_the_predictions(frequency, low, high, expected):
+    # One feature that equals the class; low and high are the predicted probabilities for its two values.
+    y = (np.arange(2000) < 2000 * frequency).astype(int)
     X = y[:, None].astype(float)
     labels = Labels.of(y)
     network = Network([Dense(1)], 1, dtype="float64")
@@ -356,7 +356,7 @@ def test_verdicts_are_those_of_the_numbers(share, low, high, expected):
     assert list(map(type, found)) == expected
 
 
-def test_numbers_are_weighted():
+def test_the_loss_in_the_warning_is_weighted():
     rng = np.random.default_rng(0)
     y, w = np.arange(400) % 2, rng.uniform(0, 3, 400)
     X = rng.normal(size=(400, 1)) + y[:, None]
@@ -368,7 +368,7 @@ def test_numbers_are_weighted():
     assert f"the log-loss is {loss:.4g}, where" in str(found)
 
 
-def test_an_interrupted_fit_is_not_judged():
+def test_an_interrupted_fit_is_not_diagnosed():
     model = plain(8, solver=SGD(1e-12), loss=Interrupts(at=20), batch_size=100, random_state=0)
     with pytest.warns(UserWarning, match="interrupted by user") as caught:
         model.fit(DIGITS[:500], LABELS[:500])
@@ -376,7 +376,7 @@ def test_an_interrupted_fit_is_not_judged():
 
 
 @ignores_convergence
-def test_a_fit_that_has_not_settled_is_not_judged():
+def test_a_fit_that_has_not_settled_is_not_diagnosed():
     X = StandardScaler().fit_transform(DIGITS)
     model = plain(solver="sgd", learning_rate_init=1e-12, max_iter=2, random_state=0)
     assert warned(model, X, LABELS) == []
@@ -392,8 +392,8 @@ def test_a_fit_that_has_not_settled_is_not_judged():
 def test_the_prior_is_the_log_loss_of_the_frequencies(weight):
     few = examined(Dataset(IRIS, Labels.of(SPECIES), SPECIES, weight, None, (IRIS, SPECIES)), 120)
     w = np.ones(120) if weight is None else weight[:120]
-    shares = np.bincount(SPECIES[:120], w) / w.sum()
-    expected = log_loss(SPECIES[:120], np.tile(shares, (120, 1)), sample_weight=w)
+    frequencies = np.bincount(SPECIES[:120], w) / w.sum()
+    expected = log_loss(SPECIES[:120], np.tile(frequencies, (120, 1)), sample_weight=w)
     assert few.prior == pytest.approx(expected, rel=1e-12)
     sets = np.stack([SPECIES > 0, IRIS[:, 0] > 6], axis=1).astype(float)
     few = examined(Dataset(IRIS, LabelSets.of(sets), sets, weight, None, (IRIS, sets)), 120)

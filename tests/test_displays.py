@@ -1,4 +1,4 @@
-"""The displays show what the estimator and the rows say, and are drawn the way scikit-learn's are."""
+"""Displays: curves of the loss and the confidence, drawn by the conventions of scikit-learn's displays."""
 
 import subprocess
 import sys
@@ -23,7 +23,7 @@ from tinyclf.displays import ConfidenceDisplay, LossCurveDisplay
 matplotlib = pytest.importorskip("matplotlib")
 figure = pytest.importorskip("matplotlib.figure")
 
-# A fit that stops early is not the subject here.
+# Fits that stop early are tested separately.
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
 DIGITS, LABELS = load_digits(return_X_y=True)
@@ -33,7 +33,7 @@ FIT = {"hidden_layer_sizes": 8, "max_iter": 5, "random_state": 0}
 # Four rows of two classes: confidence 0.9, 0.7, 0.9, 0.7, and only the last is wrong.
 YES = np.array([0.9, 0.7, 0.1, 0.3])
 PROBA = np.column_stack([1 - YES, YES])
-SAID = np.array(["yes", "yes", "no", "yes"])
+Y_TRUE = np.array(["yes", "yes", "no", "yes"])
 
 
 @pytest.fixture
@@ -122,7 +122,7 @@ def test_without_a_validation_set_there_is_one_line_and_no_best_epoch(ax):
     assert texts(ax) == ["training"]
 
 
-def test_each_line_is_named_where_it_ends_and_the_names_are_apart(ax):
+def test_each_line_is_labeled_at_its_end_and_the_labels_do_not_overlap(ax):
     display = LossCurveDisplay([3.0, 2.0, 1.0], validation_loss_curve=[3.0, 2.0, 1.0]).plot(ax)
     assert sorted(texts(ax)) == ["training", "validation"]
     assert all(text.xy == (3, 1.0) for text in ax.texts)
@@ -131,7 +131,7 @@ def test_each_line_is_named_where_it_ends_and_the_names_are_apart(ax):
     assert {text.get_color() for text in ax.texts} == {line.get_color() for line in display.lines_}
 
 
-def test_the_name_of_the_upper_line_is_above(ax):
+def test_the_label_of_the_upper_line_is_above_the_other(ax):
     LossCurveDisplay([3.0, 1.1], validation_loss_curve=[3.0, 1.0]).plot(ax)
     tops = {text.get_text(): text.get_window_extent().y1 for text in ax.texts}
     assert tops["training"] > tops["validation"]
@@ -143,20 +143,20 @@ def test_lines_differ_by_color_and_by_style(ax):
     assert one.get_linestyle() != other.get_linestyle()
 
 
-def test_a_loss_that_stops_being_finite_is_named_where_it_was_last(ax):
+def test_a_loss_that_stops_being_finite_is_labeled_at_its_last_finite_value(ax):
     LossCurveDisplay([3.0, 2.0, 1.0], validation_loss_curve=[3.0, np.inf, np.nan]).plot(ax)
     spots = {text.get_text(): tuple(text.xy) for text in ax.texts}
     assert spots == {"training": (3, 1.0), "validation": (1, 3.0)}
     ax.figure.draw_without_rendering()
 
 
-def test_a_validation_loss_that_was_never_finite_is_not_named(ax):
+def test_a_validation_loss_that_was_never_finite_is_not_labeled(ax):
     LossCurveDisplay([3.0, 2.0], validation_loss_curve=[np.nan, np.nan], best_epoch=1).plot(ax)
     assert sorted(texts(ax)) == ["best epoch: 1", "training"]
     ax.figure.draw_without_rendering()
 
 
-def test_one_epoch_is_a_point_that_can_be_seen(ax):
+def test_one_epoch_is_drawn_as_a_marker(ax):
     display = LossCurveDisplay([2.0], validation_loss_curve=[1.9], best_epoch=1).plot(ax)
     assert all(line.get_marker() == "o" for line in display.lines_)
     assert ax.get_xticks().tolist() == [1]
@@ -174,7 +174,7 @@ def test_the_axis_of_the_loss_may_be_logarithmic(ax):
     clf = Trained(loss_curve=[100.0, 1.0, 0.0])
     LossCurveDisplay.from_estimator(clf, ax=ax, log=True)
     assert ax.get_yscale() == "log"
-    assert ax.texts[0].xy == (2, 1.0)  # the 0 has no place
+    assert ax.texts[0].xy == (2, 1.0)  # a loss of 0 cannot be drawn
     ax.figure.draw_without_rendering()
 
 
@@ -186,7 +186,7 @@ def test_epochs_are_whole_and_end_with_the_longest_curve(ax):
     assert ax.get_ylim()[1] > 9
 
 
-def test_options_go_to_the_lines_by_any_of_their_names(ax):
+def test_options_of_the_lines_can_be_given_by_their_aliases(ax):
     display = LossCurveDisplay.from_estimator(Trained(loss_curve=[2.0, 1.0]), ax=ax, c="black", lw=7)
     assert (display.lines_[0].get_color(), display.lines_[0].get_linewidth()) == ("black", 7)
     assert ax.texts[0].get_color() == "black"
@@ -214,7 +214,7 @@ def test_an_estimator_that_is_not_fitted_is_an_error(clf):
         LossCurveDisplay.from_estimator(clf)
 
 
-def test_an_estimator_without_a_loss_curve_is_named():
+def test_an_estimator_without_a_loss_curve_is_refused():
     with pytest.raises(
         ValueError, match="LogisticRegression has no loss_curve_; fit an estimator that records"
     ):
@@ -223,7 +223,7 @@ def test_an_estimator_without_a_loss_curve_is_named():
         LossCurveDisplay.from_estimator(Trained(loss_curve=[]))
 
 
-def test_a_validation_set_that_was_not_there_in_all_epochs_is_an_error():
+def test_a_validation_set_that_was_not_given_in_all_epochs_is_an_error():
     clf = TinyClassifier(**FIT).partial_fit(DIGITS, LABELS, classes=range(10))
     clf.partial_fit(DIGITS, LABELS, X_val=DIGITS, y_val=LABELS)
     with pytest.raises(ValueError, match="validation_loss_curve_ has 1 epochs and loss_curve_ 2"):
@@ -233,10 +233,10 @@ def test_a_validation_set_that_was_not_there_in_all_epochs_is_an_error():
 # --- the confidence ---------------------------------------------------------------------------------------
 
 
-def test_bins_hold_what_is_computed_by_hand(ax):
-    display = ConfidenceDisplay.from_predictions(SAID, PROBA, n_bins=5, ax=ax)
+def test_bins_equal_those_computed_by_hand(ax):
+    display = ConfidenceDisplay.from_predictions(Y_TRUE, PROBA, n_bins=5, ax=ax)
     assert np.allclose(display.bin_edges, [0.5, 0.6, 0.7, 0.8, 0.9, 1.0])
-    display = ConfidenceDisplay.from_predictions(SAID, PROBA, n_bins=2, ax=ax)
+    display = ConfidenceDisplay.from_predictions(Y_TRUE, PROBA, n_bins=2, ax=ax)
     assert display.bin_edges.tolist() == [0.5, 0.75, 1.0]
     assert display.bin_weight.tolist() == [2, 2]
     assert np.allclose(display.bin_confidence, [0.7, 0.9])
@@ -247,9 +247,9 @@ def test_bins_hold_what_is_computed_by_hand(ax):
 
 
 def test_the_picture_shows_the_bins(ax):
-    display = ConfidenceDisplay.from_predictions(SAID, PROBA, n_bins=4, ax=ax)
+    display = ConfidenceDisplay.from_predictions(Y_TRUE, PROBA, n_bins=4, ax=ax)
     assert np.allclose(display.line_.get_xydata(), [(0.7, 0.5), (0.9, 1.0)])  # empty bins have no point
-    assert not display.line_.get_clip_on()  # also a point at 0 is whole
+    assert not display.line_.get_clip_on()  # a marker at 0 is drawn completely
     bars = [(bar.get_x(), bar.get_width(), bar.get_height()) for bar in display.bars_]
     assert np.allclose(bars, [(0.5, 0.125, 0), (0.625, 0.125, 0.5), (0.75, 0.125, 0), (0.875, 0.125, 0.5)])
     diagonal = ax.lines[0]
@@ -262,7 +262,7 @@ def test_the_picture_shows_the_bins(ax):
     assert display.figure_ is ax.figure
 
 
-def test_a_whisker_is_where_the_accuracy_is_one_standard_error_from_what_was_seen(ax):
+def test_a_whisker_ends_where_the_accuracy_is_one_standard_error_from_the_observed_one(ax):
     y = np.zeros(8)
     y[5:] = 1
     proba = np.tile([0.8, 0.2], (8, 1))  # 5 of 8 right
@@ -271,8 +271,8 @@ def test_a_whisker_is_where_the_accuracy_is_one_standard_error_from_what_was_see
         assert abs(5 / 8 - p) == pytest.approx(np.sqrt(p * (1 - p) / 8))
 
 
-def test_a_bin_that_is_all_right_has_a_whisker_too(ax):
-    display = ConfidenceDisplay.from_predictions(SAID, PROBA, n_bins=2, ax=ax)
+def test_a_bin_of_correct_predictions_has_a_whisker_too(ax):
+    display = ConfidenceDisplay.from_predictions(Y_TRUE, PROBA, n_bins=2, ax=ax)
     (_, low), (_, high) = display.whiskers_.get_segments()[1]
     assert (low, high) == pytest.approx((2 / 3, 1.0))  # where 1 - p = sqrt(p (1 - p) / 2)
 
@@ -283,7 +283,7 @@ def test_a_confidence_on_an_edge_belongs_to_the_bin_below(ax):
 
 
 @pytest.mark.parametrize("n_bins", [1, 7, 10])
-def test_the_calibration_error_of_many_classes_is_that_of_a_direct_computation(ax, n_bins):
+def test_the_calibration_error_of_many_classes_equals_a_direct_computation(ax, n_bins):
     rng = np.random.default_rng(0)
     proba = rng.dirichlet(np.ones(4) / 3, size=500)
     y = (proba.cumsum(axis=1) < rng.random((500, 1))).sum(axis=1)
@@ -300,7 +300,7 @@ def test_the_calibration_error_of_many_classes_is_that_of_a_direct_computation(a
     assert display.confidence == pytest.approx(sure.mean())
 
 
-def test_points_are_those_of_scikit_learns_calibration_curve_of_being_right(ax):
+def test_points_equal_scikit_learns_calibration_curve_of_correct_predictions(ax):
     clf = LogisticRegression(C=0.01).fit(DIGITS[:800], LABELS[:800])
     display = ConfidenceDisplay.from_estimator(clf, DIGITS[800:], LABELS[800:], n_bins=9, ax=ax)
     right = clf.predict(DIGITS[800:]) == LABELS[800:]
@@ -311,7 +311,7 @@ def test_points_are_those_of_scikit_learns_calibration_curve_of_being_right(ax):
 
 
 @pytest.mark.parametrize("several", [False, True])
-def test_a_weight_of_2_is_the_row_twice(several):
+def test_a_weight_of_two_equals_the_row_twice(several):
     rng = np.random.default_rng(1)
     proba = rng.dirichlet(np.ones(3), size=40)
     y = rng.integers(2, size=(40, 3)) if several else rng.integers(3, size=40)
@@ -330,9 +330,9 @@ def test_a_weight_of_2_is_the_row_twice(several):
     assert np.allclose(*whiskers)
 
 
-def test_with_several_labels_per_row_each_is_a_case(ax):
+def test_with_several_labels_per_row_each_counts_as_one_prediction(ax):
     y = [[1, 0], [1, 1]]
-    proba = [[0.9, 0.3], [0.7, 0.1]]  # sure by 0.9, 0.7, 0.7, 0.9; the last is wrong
+    proba = [[0.9, 0.3], [0.7, 0.1]]  # confidence 0.9, 0.7, 0.7, 0.9; the last is wrong
     display = ConfidenceDisplay.from_predictions(y, proba, n_bins=2, ax=ax)
     assert display.bin_edges.tolist() == [0.5, 0.75, 1.0]
     assert display.bin_weight.tolist() == [2, 2]
@@ -343,9 +343,9 @@ def test_with_several_labels_per_row_each_is_a_case(ax):
 @pytest.mark.parametrize(
     "clf", [TinyClassifier(**FIT), MLPClassifier(**FIT), RandomForestClassifier(5, random_state=0)], ids=repr
 )
-def test_classifiers_of_several_labels_are_asked_each_in_its_way(ax, clf):
+def test_every_form_of_probabilities_of_several_labels_is_accepted(ax, clf):
     X, y = make_multilabel_classification(n_classes=3, random_state=0)
-    y[:, 2] = 1  # of which a forest gives one column only
+    y[:, 2] = 1  # a forest gives one column only for a constant label
     display = ConfidenceDisplay.from_estimator(clf.fit(X, y), X, y, ax=ax)
     assert display.accuracy == pytest.approx((clf.predict(X) == y).mean())
 
@@ -359,7 +359,7 @@ def test_two_classes_begin_at_one_half(ax, loss):
     assert display.accuracy == pytest.approx(clf.score(DIGITS, y))
 
 
-def test_names_of_classes_and_pipelines_and_weights_are_what_the_score_says(ax):
+def test_the_accuracy_equals_the_score_for_a_pipeline_with_named_classes_and_weights(ax):
     names = np.array(["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"])[LABELS]
     pipeline = make_pipeline(StandardScaler(), TinyClassifier(**FIT)).fit(DIGITS, names)
     weight = np.arange(len(names)) % 3
@@ -375,7 +375,7 @@ def test_rows_may_lack_classes_that_the_classifier_knows(ax):
     assert display.accuracy == pytest.approx(clf.score(DIGITS[seven], LABELS[seven]))
 
 
-def test_a_single_class_is_sure_and_right(ax):
+def test_a_single_class_has_confidence_and_accuracy_one(ax):
     clf = TinyClassifier(**FIT).fit(DIGITS[:20], np.ones(20))
     display = ConfidenceDisplay.from_estimator(clf, DIGITS[:20], np.ones(20), ax=ax)
     assert (display.accuracy, display.confidence, display.calibration_error) == (1, 1, 0)
@@ -385,7 +385,7 @@ def test_a_single_class_is_sure_and_right(ax):
 
 
 def test_the_order_of_the_classes_is_that_of_the_columns(ax):
-    display = ConfidenceDisplay.from_predictions(SAID, PROBA[:, ::-1], classes=["yes", "no"], ax=ax)
+    display = ConfidenceDisplay.from_predictions(Y_TRUE, PROBA[:, ::-1], classes=["yes", "no"], ax=ax)
     assert display.accuracy == 0.75
 
 
@@ -396,14 +396,14 @@ def test_probabilities_may_be_off_by_rounding(ax):
 
 
 def test_the_line_takes_options(ax):
-    line = ConfidenceDisplay.from_predictions(SAID, PROBA, ax=ax, ls="--", c="black").line_
+    line = ConfidenceDisplay.from_predictions(Y_TRUE, PROBA, ax=ax, ls="--", c="black").line_
     assert (line.get_linestyle(), line.get_color()) == ("--", "black")
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"y_true": SAID[:3]}, "got shape (4, 2) for y_true of shape (3,)"),
+        ({"y_true": Y_TRUE[:3]}, "got shape (4, 2) for y_true of shape (3,)"),
         ({"y_true": [], "y_proba": np.empty((0, 2))}, "a row for each of y_true, at least one, and a column"),
         (
             {"y_proba": YES},
@@ -434,7 +434,7 @@ def test_the_line_takes_options(ax):
 )
 def test_an_error_names_what_was_received_and_the_fix(change, message):
     with pytest.raises(ValueError) as error:
-        ConfidenceDisplay.from_predictions(**{"y_true": SAID, "y_proba": PROBA, **change})
+        ConfidenceDisplay.from_predictions(**{"y_true": Y_TRUE, "y_proba": PROBA, **change})
     assert message in str(error.value)
 
 
@@ -444,7 +444,7 @@ def test_an_error_names_what_was_received_and_the_fix(change, message):
 def test_a_picture_is_drawn_on_a_new_figure_of_pyplot_if_no_axes_are_given(pyplot):
     display = LossCurveDisplay.from_estimator(Trained(loss_curve=[2.0, 1.0]))
     assert display.figure_ is pyplot.gcf()
-    other = ConfidenceDisplay.from_predictions(SAID, PROBA)
+    other = ConfidenceDisplay.from_predictions(Y_TRUE, PROBA)
     assert other.figure_ is pyplot.gcf() is not display.figure_
     assert display.plot() is display
     assert other.plot() is other
@@ -470,7 +470,7 @@ def test_matplotlib_is_loaded_by_plot_and_pyplot_only_where_no_axes_are_given():
         ("LossCurveDisplay.from_estimator", lambda: LossCurveDisplay.from_estimator(TinyClassifier())),
         ("LossCurveDisplay.plot", lambda: LossCurveDisplay([1.0]).plot()),
         ("ConfidenceDisplay.from_estimator", lambda: ConfidenceDisplay.from_estimator(None, DIGITS, LABELS)),
-        ("ConfidenceDisplay.from_predictions", lambda: ConfidenceDisplay.from_predictions(SAID, PROBA)),
+        ("ConfidenceDisplay.from_predictions", lambda: ConfidenceDisplay.from_predictions(Y_TRUE, PROBA)),
         ("ConfidenceDisplay.plot", lambda: ConfidenceDisplay(*np.ones((4, 2))).plot()),
     ],
 )
@@ -488,7 +488,7 @@ def test_the_best_epoch_is_that_of_the_last_fit(ax):
 
 
 @pytest.mark.parametrize(("solver", "unit"), [("adam", "epoch"), ("lbfgs", "iteration")])
-def test_what_is_counted_is_named(ax, solver, unit):
+def test_the_axis_is_labeled_with_epochs_or_iterations(ax, solver, unit):
     clf = TinyClassifier(8, solver=solver, max_iter=4, random_state=0)
     clf.fit(DIGITS[:300], LABELS[:300], X_val=DIGITS[300:400], y_val=LABELS[300:400])
     LossCurveDisplay.from_estimator(clf, ax=ax)

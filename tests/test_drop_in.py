@@ -1,4 +1,4 @@
-"""Scikit-learn's own tests of MLPClassifier, run with only the class replaced and its defaults pinned."""
+"""Scikit-learn's tests of MLPClassifier, run with TinyClassifier in its place and with its defaults."""
 
 import inspect
 import math
@@ -13,7 +13,7 @@ from sklearn.datasets import make_multilabel_classification
 
 from tinyclf import SGD, SKLEARN_DEFAULTS, TinyClassifier
 
-# They look at fits that stop early and at data that are not scaled.
+# The tests use fits that stop early and data that are not scaled.
 pytestmark = [
     pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
     pytest.mark.filterwarnings("ignore::tinyclf.TrainingWarning"),
@@ -26,12 +26,12 @@ REGRESSOR = sklearn.neural_network.MLPRegressor
 LEFT_OUT = {
     "test_fit": "sets private attributes of a model that was never fitted",
     "test_gradient": "calls the private _loss_grad_lbfgs; tests/test_training.py has the gradient",
-    "test_learning_rate_warmstart": "reads the private _optimizer; here below with public names",
-    "test_adaptive_learning_rate": "reads the private _optimizer; here below with public names",
-    "test_n_iter_no_change": "reads the private _no_improvement_count; here below with public names",
-    "test_n_iter_no_change_inf": "reads the private _no_improvement_count; here below with public names",
-    "test_predict_proba_multilabel": "wants log-probabilities to be log(probabilities) to 1e-7, which exact "
-    "ones are not where a probability rounds to 1; here below without that line",
+    "test_learning_rate_warmstart": "reads the private _optimizer; tested below with public names",
+    "test_adaptive_learning_rate": "reads the private _optimizer; tested below with public names",
+    "test_n_iter_no_change": "reads the private _no_improvement_count; tested below with public names",
+    "test_n_iter_no_change_inf": "reads the private _no_improvement_count; tested below with public names",
+    "test_predict_proba_multilabel": "requires log-probabilities that equal log(probabilities) within 1e-7; "
+    "exact ones do not where a probability rounds to 1; tested below without that line",
 }
 
 # The tests of scikit-learn 1.9 that are run, counted with their parameters, and those of the regressor.
@@ -51,7 +51,7 @@ PINNED = {k: v for k, v in SKLEARN_DEFAULTS.items() if k not in ("hidden_layer_s
 
 
 def with_our_class():
-    """Run the file's source in a module of its own, in which MLPClassifier is ours."""
+    """Run the source of scikit-learn's tests in a new module in which MLPClassifier is ours."""
     module = types.ModuleType("scikit_learns_test_mlp")
     patch = pytest.MonkeyPatch()
     with patch.context() as context:
@@ -61,7 +61,7 @@ def with_our_class():
 
 
 def without_the_regressor(function):
-    """Drop the regressor from the classes that a test is run with."""
+    """Remove the regressor from the classes that a test runs with."""
     kept = []
     for mark in getattr(function, "pytestmark", []):
         names, values = mark.args
@@ -86,19 +86,19 @@ globals().update(OURS)
 
 
 def times(function):
-    """With how many sets of parameters pytest runs a function."""
+    """The number of parameter sets with which pytest runs a function."""
     return math.prod(len(mark.args[1]) for mark in getattr(function, "pytestmark", []) if len(mark.args) == 2)
 
 
 @pytest.mark.skipif(not sklearn.__version__.startswith("1.9."), reason="the numbers are those of 1.9")
-def test_exactly_these_are_run():
+def test_the_numbers_of_run_and_left_out_tests_are_as_stated():
     assert LEFT_OUT.keys() < CLASSIFIERS
     assert len(LEFT_OUT) == 7  # as README says
     assert len(TESTS) - len(CLASSIFIERS) == N_REGRESSOR
     assert sum(map(times, OURS.values())) == N_RUN
 
 
-# --- what those that are left out look at, by public names ----------------------------------------------
+# --- what the left-out tests check, by public names -----------------------------------------------------
 
 
 X, Y = MODULE.X_digits_binary[:100], MODULE.y_digits_binary[:100]
@@ -106,7 +106,7 @@ X, Y = MODULE.X_digits_binary[:100], MODULE.y_digits_binary[:100]
 
 @pytest.mark.parametrize("rule", ["invscaling", "constant", "adaptive"])
 def test_learning_rates_change_as_scikit_learns(rule):
-    # In the same steps from the same weights: the loss curves tell every rate.
+    # The initial weights and the batches are the same: equal loss curves imply equal learning rates.
     settings = {
         "solver": "sgd",
         "learning_rate": rule,
@@ -141,12 +141,12 @@ def test_warm_starts_begin_with_the_first_learning_rate():
 
 
 @pytest.mark.parametrize("patience", [2, 5, 10, np.inf])
-def test_training_stops_once_the_loss_has_not_fallen_for_more_epochs_than_asked(patience):
+def test_training_stops_after_more_than_n_iter_no_change_epochs_without_improvement(patience):
     model = MLPClassifier(tol=1e9, max_iter=50, solver="sgd", n_iter_no_change=patience).fit(X, Y)
-    assert model.n_iter_ == min(patience + 2, 50)  # the first epoch is a gain on nothing
+    assert model.n_iter_ == min(patience + 2, 50)  # the first epoch counts as an improvement
 
 
-def test_probabilities_of_several_labels():
+def test_probabilities_of_several_labels_agree_with_the_logits():
     X, Y = make_multilabel_classification(n_samples=50, random_state=0, return_indicator=True)
     model = MLPClassifier(solver="lbfgs", hidden_layer_sizes=30, random_state=0).fit(X, Y)
     p = model.predict_proba(X)

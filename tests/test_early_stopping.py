@@ -1,4 +1,4 @@
-"""The plateau counts as scikit-learn does, and the best weights are kept."""
+"""Patience counts epochs as scikit-learn does, and BestWeights keeps the best weights."""
 
 import warnings
 
@@ -11,7 +11,7 @@ from tinyclf.estimator.early_stopping import BestWeights, Patience
 
 @pytest.mark.parametrize("patience", [1, 2, 5])
 @pytest.mark.parametrize("tol", [0.0, 1e-4, 1e-2])
-def test_stops_where_scikit_learn_stops(patience, tol):
+def test_patience_stops_where_scikit_learn_stops(patience, tol):
     X = np.random.default_rng(0).normal(size=(60, 3))
     y = (X[:, 0] > 0).astype(int)
     theirs = MLPClassifier((5,), max_iter=400, tol=tol, n_iter_no_change=patience, random_state=0)
@@ -19,25 +19,25 @@ def test_stops_where_scikit_learn_stops(patience, tol):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         theirs.fit(X, y)
-    plateau = Patience(tol, patience)
-    stops = [plateau.exceeded(loss) for loss in theirs.loss_curve_]
+    counter = Patience(tol, patience)
+    stops = [counter.exceeded(loss) for loss in theirs.loss_curve_]
     assert theirs.n_iter_ == 400 or (stops.index(True) == len(stops) - 1)
-    assert plateau.best_loss == theirs.best_loss_
+    assert counter.best_loss == theirs.best_loss_
 
 
-def test_a_gain_starts_the_count_anew_and_is_measured_from_the_lowest_loss():
-    plateau = Patience(tol=0.5, n_iter_no_change=2)
+def test_an_improvement_on_the_lowest_loss_resets_the_count():
+    counter = Patience(tol=0.5, n_iter_no_change=2)
     #         first  worse  no gain  gain   tie at tol  worse  worse
     losses = [10.0, 12.0, 9.8, 9.0, 8.5, 11.0, 8.6]
-    assert [plateau.exceeded(loss) for loss in losses] == [False] * 7
-    assert plateau.best_loss == 8.5
-    assert plateau.epochs_without_improvement == 2
-    assert plateau.exceeded(8.1)
+    assert [counter.exceeded(loss) for loss in losses] == [False] * 7
+    assert counter.best_loss == 8.5
+    assert counter.epochs_without_improvement == 2
+    assert counter.exceeded(8.1)
 
 
 def test_infinite_patience_never_stops():
-    plateau = Patience(1.0, np.inf)
-    assert not any(plateau.exceeded(1.0) for _ in range(1000))
+    counter = Patience(1.0, np.inf)
+    assert not any(counter.exceeded(1.0) for _ in range(1000))
 
 
 @pytest.mark.parametrize(
@@ -50,7 +50,7 @@ def test_infinite_patience_never_stops():
         (0.0, None, "n_iter_no_change must be a number, got None"),
     ],
 )
-def test_what_cannot_be_waited_for_is_named(tol, patience, match):
+def test_invalid_parameters_of_patience_are_refused(tol, patience, match):
     with pytest.raises((ValueError, TypeError), match=match):
         Patience(tol, patience)
     Patience(0.0, 1)

@@ -1,4 +1,4 @@
-"""Errors say what happened, and survive the way between processes."""
+"""Errors state the cause, and can be pickled."""
 
 import pickle
 
@@ -45,7 +45,7 @@ def test_a_divergence_error_pickles_with_its_numbers():
         ({"loss": 0.1, "largest_logit": NAN, "learning_rate": NAN}, ". Scale the inputs (StandardScaler)."),
     ],
 )
-def test_a_divergence_error_tells_what_broke_and_what_can_be_done(changed, ending):
+def test_a_divergence_error_states_the_cause_and_the_fix(changed, ending):
     assert str(DivergenceError(**{**NUMBERS, **changed})).partition("in magnitude")[2] == ending
 
 
@@ -58,15 +58,15 @@ def test_a_divergence_error_tells_what_broke_and_what_can_be_done(changed, endin
         ({"open_low": True, "open_high": True}, [0.5], [0, 1], "(0, 1)"),
     ],
 )
-def test_an_interval_has_its_ends_or_not(ends, inside, outside, shown):
+def test_the_ends_of_an_interval_are_open_or_closed(ends, inside, outside, shown):
     for value in inside:
-        check_interval("share", value, 0, 1, **ends)
+        check_interval("fraction", value, 0, 1, **ends)
     for value in outside:
         with pytest.raises(ValueError) as error:
-            check_interval("share", value, 0, 1, **ends)
-        assert str(error.value) == f"share must be in {shown}, got {value}"
-    with pytest.raises(TypeError, match="^share must be a number, got '1'$"):
-        check_interval("share", "1", 0, 1, **ends)
+            check_interval("fraction", value, 0, 1, **ends)
+        assert str(error.value) == f"fraction must be in {shown}, got {value}"
+    with pytest.raises(TypeError, match="^fraction must be a number, got '1'$"):
+        check_interval("fraction", "1", 0, 1, **ends)
 
 
 def test_whole_numbers_become_ints():

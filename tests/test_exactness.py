@@ -1,4 +1,4 @@
-"""The functions against mpmath on generated logits: any type, shape, magnitude and memory order."""
+"""Exactness: the functions against mpmath on generated logits of any type, shape, magnitude and order."""
 
 import mpmath
 import numpy as np
@@ -27,7 +27,7 @@ SHAPES_OF_LOGITS = [
 
 
 def logits_of(kind, n, k, dtype, rng):
-    """Rows of one kind of trouble."""
+    """Rows of logits of one difficult kind."""
     big = float(np.log10(np.finfo(dtype).max)) - 1
     x = rng.normal(size=(n, k))
     with np.errstate(over="ignore", under="ignore"):
@@ -57,9 +57,9 @@ def reordered(x, order):
     if order == "F":
         x = np.asfortranarray(x)
     elif order == "strided":
-        room = np.full((2 * x.shape[0], 3 * x.shape[1]), 77, x.dtype)
-        room[::-2, ::3] = x
-        x = room[::-2, ::3]
+        larger = np.full((2 * x.shape[0], 3 * x.shape[1]), 77, x.dtype)
+        larger[::-2, ::3] = x
+        x = larger[::-2, ::3]
     x = x.view()
     x.flags.writeable = False
     return x
@@ -89,7 +89,7 @@ def check(name, x, got, truth, scale=None):
 
 
 @given(cases)
-def test_softmax_and_its_logarithm(case):
+def test_softmax_log_softmax_and_logsumexp_are_exact(case):
     x, _ = built(case)
     p, log_p, lse = F.softmax(x), F.log_softmax(x), F.logsumexp(x)
     np.testing.assert_array_equal(F.softmax(x.T, axis=0), p.T)
@@ -102,7 +102,7 @@ def test_softmax_and_its_logarithm(case):
 
 
 @given(cases)
-def test_cross_entropy_and_its_gradient(case):
+def test_cross_entropy_and_its_gradient_are_exact(case):
     x, rng = built(case)
     n, k = x.shape
     y = rng.integers(k, size=n)
@@ -114,22 +114,22 @@ def test_cross_entropy_and_its_gradient(case):
 
 
 @given(cases, st.sampled_from([0.0, 1e-9, 0.1, 1.0]))
-def test_cross_entropy_with_soft_targets(case, smoothing):
+def test_cross_entropy_with_soft_targets_is_exact(case, smoothing):
     x, rng = built(case)
     n, k = x.shape
-    # Rows of any sum, with zeros, and no weight on a masked class, whose loss would be inf.
+    # Rows with any sum and with zeros. A masked class has the target 0; otherwise its loss would be inf.
     y = rng.uniform(size=(n, k)) * 10.0 ** rng.uniform(-3, 3) * (rng.uniform(size=(n, k)) < 0.7)
     if smoothing and np.isneginf(x).any():
         smoothing = 0.0
     y[np.isneginf(x)] = 0.0
     losses = F.cross_entropy(x, y, label_smoothing=smoothing)
     gradient = F.cross_entropy_grad(x, y, label_smoothing=smoothing)
-    share = mpmath.mpf(smoothing)
+    a = mpmath.mpf(smoothing)
     for i, row in enumerate(x):
         truth = softmax_truth(row)
         exact = [mpmath.mpf(v) for v in y[i].tolist()]
         Y = mpmath.fsum(exact)
-        target = [(1 - share) * v + share * Y / k for v in exact]
+        target = [(1 - a) * v + a * Y / k for v in exact]
         loss = mpmath.fsum(-t * lp for t, lp in zip(target, truth.log_p, strict=True) if t)
         check("loss", row, losses[i : i + 1], [loss])
         slope = [Y * p - t for p, t in zip(truth.p, target, strict=True)]
@@ -137,7 +137,7 @@ def test_cross_entropy_with_soft_targets(case, smoothing):
 
 
 def rows_of_floats(dtype):
-    """The type, and a list of any finite floats of it, or of such that exp can still tell from 0."""
+    """A strategy for a type and a list of its finite floats, many of them in the range where exp is not 0."""
     width = int(dtype[5:])
     numbers = st.floats(width=width, allow_nan=False, allow_infinity=False) | st.floats(
         -800, 800, width=width
@@ -151,7 +151,7 @@ any_floats = st.sampled_from(["float32", "float64"]).flatmap(rows_of_floats)
 @given(any_floats)
 @example(("float32", [20.0, 0.0]))
 @example(("float64", [0.0, -744.9]))
-def test_any_finite_floats(drawn):
+def test_all_functions_are_exact_for_any_finite_floats(drawn):
     dtype, values = drawn
     x = np.array(values, dtype)
     truth = softmax_truth(x)
@@ -163,7 +163,7 @@ def test_any_finite_floats(drawn):
 
 
 @given(cases)
-def test_training_sees_the_same_numbers_as_evaluation(case):
+def test_training_and_evaluation_compute_the_same_losses_and_gradients(case):
     x, rng = built(case)
     x = np.ascontiguousarray(x if x.dtype != np.float16 else x.astype("float32"))
     n, k = x.shape
@@ -180,7 +180,7 @@ def test_training_sees_the_same_numbers_as_evaluation(case):
 
 
 @given(any_floats, st.integers(0, 2**32 - 1), st.booleans())
-def test_independent_logistic_outputs(drawn, seed, hard):
+def test_sigmoid_cross_entropy_is_exact(drawn, seed, hard):
     dtype, values = drawn
     z = np.array([values], dtype)
     rng = np.random.default_rng(seed)
@@ -206,8 +206,8 @@ def test_independent_logistic_outputs(drawn, seed, hard):
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("order", ["C", "F", "strided"])
 @pytest.mark.parametrize("k", [1, 2, 10, 1_000, 1_000_000])
-def test_one_dominating_logit_among_many_classes(k, order, dtype):
-    # S = (k - 1) exp(-30.5): the tail is all there is of the loss.
+def test_the_loss_of_a_dominating_logit_is_exact_for_many_classes(k, order, dtype):
+    # S = (k - 1) exp(-30.5): the loss is the sum over the tail alone.
     x = np.full((2, k), 0.25, dtype)
     x[0, k // 2] = 30.75
     x = reordered(x, order)
@@ -223,17 +223,17 @@ def test_one_dominating_logit_among_many_classes(k, order, dtype):
 
 @pytest.mark.parametrize("order", ["C", "F"])
 def test_many_different_classes_are_summed_pairwise(order):
-    # Where the sum over a million classes is not pairwise, float64 loses five digits.
+    # Without pairwise summation, float64 loses five digits over a million classes.
     k = 1_000_000
     x = reordered(np.log(np.arange(1, k + 1.0))[None, :].repeat(2, axis=0), order)
-    # exp(log i) is i but for the rounding of the logarithm, which averages out; the sum is k (k + 1) / 2.
+    # exp(log i) is i up to the rounding of the logarithm, which averages out; the sum is k (k + 1) / 2.
     truth = mpmath.log(mpmath.mpf(k) * (k + 1) / 2)
     check("logsumexp", x[:, :3], F.logsumexp(x), [truth, truth])
 
 
 @pytest.mark.parametrize("k", [3, 1001])
 @pytest.mark.parametrize("depth", [-690.3, -701.2, -735.6, -744.8])
-def test_float64_rows_with_a_long_tail_below_1e_300(k, depth):
+def test_a_long_tail_below_1e_300_is_exact_in_float64(k, depth):
     x = np.array([0.1] + [depth + 0.001 * (i % 7) for i in range(k - 1)])
     truth = softmax_truth(x)
     check("loss", x[:3], F.cross_entropy(x[None], [0]), [-truth.log_p[0]])
@@ -245,7 +245,7 @@ def test_float64_rows_with_a_long_tail_below_1e_300(k, depth):
 @pytest.mark.parametrize(
     "others", [[-744.4, -743.8, -700.7], [-730.0], [-800.0, -1200.5], [-1450.0], [-400.0]]
 )
-def test_targets_that_lift_tiny_probabilities(others, Y, dtype):
+def test_large_targets_of_tiny_probabilities_are_exact(others, Y, dtype):
     x, y = np.array([0.3, *others], dtype), np.zeros(1 + len(others))
     y[0] = Y
     truth = softmax_truth(x)
@@ -256,7 +256,7 @@ def test_targets_that_lift_tiny_probabilities(others, Y, dtype):
 
 
 @pytest.mark.parametrize("term", [0.1, np.exp(-0.1), np.exp(-3.3)])
-def test_a_million_equal_terms_do_not_round_the_same_way(term):
+def test_rounding_errors_of_a_million_equal_terms_do_not_add_up(term):
     terms = np.full((1, 1_000_000), term)
     truth = [1_000_000 * mpmath.mpf(float(term))]
     assert ulp_error(row_sums(terms, np.float64), truth) <= 1
@@ -266,7 +266,7 @@ def test_a_million_equal_terms_do_not_round_the_same_way(term):
 
 
 @pytest.mark.parametrize("k", [2, 3, 128, 129, 200, 257, 1000])
-def test_row_sums_are_sums(k):
+def test_row_sums_are_the_sums_of_the_rows(k):
     terms = np.random.default_rng(k).uniform(size=(3, k))
     before = terms.copy()
     np.testing.assert_allclose(row_sums(terms, np.float64), before.sum(axis=1), rtol=1e-14)
@@ -275,7 +275,7 @@ def test_row_sums_are_sums(k):
 
 @pytest.mark.parametrize("k", [100, 300, 10_000])
 @pytest.mark.parametrize("smoothing", [0.0, 0.5, 1.0])
-def test_soft_targets_of_many_classes_in_any_order(k, smoothing):
+def test_soft_targets_of_many_classes_do_not_depend_on_the_memory_order(k, smoothing):
     x = np.random.default_rng(0).normal(size=(2, k))
     y = np.full((2, k), 0.1)
     expected = F.cross_entropy(x, y, label_smoothing=smoothing)
@@ -288,7 +288,7 @@ def test_soft_targets_of_many_classes_in_any_order(k, smoothing):
     check("loss", x[:, :3], expected[:1], [-mpmath.mpf(0.1) * mpmath.fsum(truth.log_p)])
 
 
-def test_float64_rows_whose_tail_is_below_1e_300():
+def test_a_tail_below_1e_300_is_exact_in_float64():
     x = np.array([[0.0, -700.25, -705.5], [0.0, -744.0, -744.5], [5.0, -735.0, -np.inf], [0.0, -1.0, -745.0]])
     for row in x:
         truth = softmax_truth(row)

@@ -1,4 +1,4 @@
-"""A file is whole at any moment: the old one until the new one is complete."""
+"""Files are replaced atomically: the old file stays until the new one is complete."""
 
 import os
 
@@ -7,7 +7,7 @@ import pytest
 from tinyclf.persistence.files import write_atomically
 
 
-def test_the_new_file_takes_the_place_of_the_old_one_when_it_is_complete(tmp_path):
+def test_the_new_file_replaces_the_old_one_when_it_is_complete(tmp_path):
     path = tmp_path / "file"
     path.write_bytes(b"old")
     seen = []
@@ -39,13 +39,13 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path, error
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_folder_that_is_missing_is_an_error(tmp_path):
+def test_a_missing_folder_is_an_error(tmp_path):
     with pytest.raises(FileNotFoundError):
         write_atomically(tmp_path / "no" / "file", lambda file: None)
 
 
 @pytest.mark.parametrize("mode", [0o600, 0o664, 0o400])
-def test_the_new_file_may_be_read_by_those_who_might_read_the_old_one(tmp_path, mode):
+def test_the_new_file_has_the_permissions_of_the_old_one(tmp_path, mode):
     path = tmp_path / "file"
     path.write_bytes(b"old")
     path.chmod(mode)

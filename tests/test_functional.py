@@ -1,4 +1,4 @@
-"""The public functions against mpmath, scipy and their own table of edge cases."""
+"""The public functions against mpmath, SciPy and a table of edge cases."""
 
 import json
 import warnings
@@ -33,7 +33,7 @@ def test_hard_logits_agree_with_mpmath(case):
     for name, got in all_functions(x, case["label"]).items():
         truth = case[name] if isinstance(case[name], list) else [case[name]]
         scale = None
-        if name == "logsumexp":  # ill-conditioned where the largest logit is about minus the logarithm
+        if name == "logsumexp":  # ill-conditioned if the largest logit m is about -log(1 + S)
             m, lse = mpmath.mpf(max(case["logits"])), mpmath.mpf(case[name])
             scale = [max(abs(m), abs(lse - m))]
         assert got.dtype == x.dtype
@@ -125,20 +125,20 @@ def test_inputs_are_not_changed():
     ("x", "logsumexp", "softmax"),
     [
         ([-INF, -INF], -INF, [NAN, NAN]),  # nothing is possible: no distribution exists
-        ([INF, 0.0], INF, [NAN, NAN]),  # a one-hot limit would hide a divergence
+        ([INF, 0.0], INF, [NAN, NAN]),  # a one-hot result would hide a divergence
         ([INF, INF], INF, [NAN, NAN]),
         ([NAN, 0.0], NAN, [NAN, NAN]),
         ([0.0, NAN], NAN, [NAN, NAN]),
         ([INF, NAN], NAN, [NAN, NAN]),
-        ([-INF], -INF, [NAN]),  # one class is no excuse to call nothing certain
+        ([-INF], -INF, [NAN]),  # also with a single class
         ([NAN], NAN, [NAN]),
         ([3.0], 3.0, [1.0]),
         ([0.0, -INF], 0.0, [1.0, 0.0]),
     ],
 )
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_what_is_no_distribution_is_nan(x, logsumexp, softmax, dtype):
-    batch = np.array([x, np.zeros_like(x)], dtype)  # the other row must not suffer
+def test_logits_without_a_distribution_give_nan(x, logsumexp, softmax, dtype):
+    batch = np.array([x, np.zeros_like(x)], dtype)  # the other row must not be affected
     np.testing.assert_array_equal(F.logsumexp(batch)[0], np.array(logsumexp, dtype))
     np.testing.assert_array_equal(F.softmax(batch)[0], softmax)
     with np.errstate(divide="ignore"):
@@ -148,20 +148,20 @@ def test_what_is_no_distribution_is_nan(x, logsumexp, softmax, dtype):
     assert np.isfinite(F.cross_entropy(batch, [0, 0])[1])
 
 
-def test_masked_label_costs_infinity_and_pulls_with_one():
-    # -log 0 is inf; the gradient p - 1 exists all the same.
+def test_a_masked_label_has_an_infinite_loss_and_the_gradient_minus_one():
+    # -log 0 is inf, but the gradient p - 1 is finite.
     x = np.array([[0.0, -INF, 0.0]])
     assert F.cross_entropy(x, [1]) == INF
     np.testing.assert_allclose(F.cross_entropy_grad(x, [1]), [[0.5, -1.0, 0.5]])
 
 
-def test_masked_class_without_target_costs_nothing():
+def test_a_masked_class_with_target_zero_does_not_change_the_loss():
     x = np.array([[0.0, -INF, 0.0]])
     np.testing.assert_allclose(F.cross_entropy(x, [[0.5, 0.0, 0.5]]), [np.log(2)])
 
 
-def test_no_classes_is_an_error_except_for_a_sum():
-    # A sum over nothing is 0, and log 0 is -inf; a distribution over nothing is none.
+def test_zero_classes_are_an_error_except_in_logsumexp():
+    # An empty sum is 0, and log 0 is -inf; a distribution over zero classes does not exist.
     assert F.logsumexp(np.empty((2, 0))).tolist() == [-INF, -INF]
     assert F.logsumexp([]) == -INF
     for f in (F.softmax, F.log_softmax):
@@ -171,8 +171,8 @@ def test_no_classes_is_an_error_except_for_a_sum():
         F.cross_entropy(np.empty((2, 0)), [0, 0])
 
 
-def test_no_rows_is_an_empty_result():
-    # An empty batch asks no question, so that no answer is the right one.
+def test_zero_rows_give_an_empty_result():
+
     x = np.empty((0, 3), "float32")
     assert F.softmax(x).shape == (0, 3)
     assert F.log_softmax(x.T, axis=0).shape == (3, 0)
@@ -197,20 +197,20 @@ def test_no_rows_is_an_empty_result():
         ([["a", "b", "c"]] * 2, TypeError, "real numbers"),
     ],
 )
-def test_targets_that_do_not_fit_are_named(targets, error, match):
-    # A code of -1 would silently be the last class, a float code a probability.
+def test_invalid_targets_of_cross_entropy_are_refused(targets, error, match):
+    # NumPy would take a code of -1 as the last class.
     for f in (F.cross_entropy, F.cross_entropy_grad):
         with pytest.raises(error, match=match):
             f(np.zeros((2, 3)), targets)
 
 
 @pytest.mark.parametrize("smoothing", [-0.1, 1.1, NAN])
-def test_label_smoothing_must_be_a_share(smoothing):
+def test_label_smoothing_must_be_from_zero_to_one(smoothing):
     with pytest.raises(ValueError, match=r"label_smoothing must be in \[0, 1\]"):
         F.cross_entropy(np.zeros((1, 2)), [0], label_smoothing=smoothing)
 
 
-def test_logits_that_are_no_rows_are_refused():
+def test_invalid_logits_are_refused():
     with pytest.raises(ValueError, match=r"shape \(n, k\)"):
         F.cross_entropy([1.0, 2.0], [0])
     with pytest.raises(ValueError, match="at least one axis"):
@@ -220,27 +220,29 @@ def test_logits_that_are_no_rows_are_refused():
             F.softmax(bad)
 
 
-def test_other_byte_orders_and_long_doubles_are_numbers_too():
+def test_other_byte_orders_and_long_doubles_are_accepted():
     x = np.array([[0.0, -200.0]])
     for kind in (">f8", np.longdouble):
         np.testing.assert_array_equal(F.cross_entropy(x.astype(kind), [0]), F.cross_entropy(x, [0]))
         assert F.cross_entropy(x.astype(kind), [0]).dtype == np.float64
     np.testing.assert_array_equal(F.softmax(x.astype(">f4")), F.softmax(x.astype("f4")))
-    assert np.isnan(F.softmax(np.array([np.longdouble("1e4000"), 0]))).all()  # inf in float64, silently
+    assert np.isnan(
+        F.softmax(np.array([np.longdouble("1e4000"), 0]))
+    ).all()  # inf in float64, without a warning
 
 
-def test_targets_of_another_type_are_as_good_as_exact():
+def test_targets_of_another_dtype_give_the_same_loss():
     x, y = np.array([[30.0, 0.0]]), np.array([[0.25, 0.75]], "float32")
     np.testing.assert_array_equal(F.cross_entropy(x, y), F.cross_entropy(x, y.astype(float)))
 
 
-def test_a_product_within_the_range_is_finite_though_the_difference_is_not():
+def test_a_loss_within_the_range_is_finite_although_the_difference_of_logits_overflows():
     x = np.array([[1.7e308, -1.7e308]])
     np.testing.assert_allclose(F.cross_entropy(x, [[1.0, 1e-10]]), [3.4e298], rtol=1e-15)
     assert F.cross_entropy(x, [[1.0, 1.0]]) == INF
 
 
-def test_one_overflowing_sum_is_silent_and_right():
+def test_logsumexp_at_the_end_of_the_range_is_right_without_a_warning():
     assert F.logsumexp(np.float32([3.4028235e38, 3.4028235e38])) == np.float32(3.4028235e38)
 
 
@@ -263,7 +265,7 @@ def test_integers_do_not_wrap_around():
 @pytest.mark.parametrize(
     ("dtype", "result"), [("float16", "float32"), ("float32", "float32"), ("float64", "float64")]
 )
-def test_result_dtypes(dtype, result):
+def test_results_have_the_dtype_of_the_logits_but_float32_for_float16(dtype, result):
     x = np.array([[4.0, 1.0]], dtype)
     for f in (F.softmax, F.log_softmax, F.logsumexp, F.sigmoid, F.log_sigmoid):
         assert f(x).dtype == result
@@ -271,15 +273,15 @@ def test_result_dtypes(dtype, result):
         assert f(x, [0]).dtype == result
 
 
-def test_one_class_is_certain():
-    # p = 1 whatever the logit, so that nothing is to be paid or learnt.
+def test_one_class_has_zero_loss_and_zero_gradient():
+    # p = 1 for any logit.
     assert F.cross_entropy([[3.0]], [0]).tolist() == [0.0]
     assert F.cross_entropy_grad([[3.0]], [0]).tolist() == [[0.0]]
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("order", ["C", "F"])
-def test_a_million_classes(dtype, order):
+def test_the_loss_of_a_million_classes_is_exact(dtype, order):
     k = 1_000_000
     x = np.zeros((2, k), dtype, order=order)
     x[1, 7] = 20.0
@@ -290,7 +292,7 @@ def test_a_million_classes(dtype, order):
     assert ulp_error(gradient[1, 7:9], [-S / (1 + S), mpmath.exp(-20) / (1 + S)]) <= LIMITS[dtype]["gradient"]
 
 
-def test_no_warning_whatever_the_caller_made_of_them():
+def test_no_function_warns_even_if_the_caller_turns_warnings_into_errors():
     x = np.array([[1e308, -1e308], [0.0, -INF], [NAN, 1.0]])
     with warnings.catch_warnings(), np.errstate(all="raise"):
         warnings.simplefilter("error")
@@ -318,7 +320,7 @@ def test_sigmoid_agrees_with_mpmath(dtype):
     assert F.log_sigmoid([-INF, INF]).tolist() == [-INF, 0.0]
 
 
-# The published cases of scipy's own tests of these functions, along one axis, with their tolerance.
+# The cases of SciPy's tests of these functions, along one axis, with their tolerance.
 SCIPY_SOFTMAX = [
     ([1000.0, 0.0, 0.0, 0.0], [1.0, 0.0, 0.0, 0.0]),
     ([1000, 0, 0, 0], [1.0, 0.0, 0.0, 0.0]),
@@ -372,7 +374,7 @@ SCIPY_LOGSUMEXP = [
     + [(F.log_softmax, *case) for case in SCIPY_LOG_SOFTMAX]
     + [(F.logsumexp, *case) for case in SCIPY_LOGSUMEXP],
 )
-def test_scipys_published_cases(function, x, expected):
+def test_results_agree_with_the_cases_of_scipys_tests(function, x, expected):
     np.testing.assert_allclose(function(x), expected, rtol=1e-13)
     both = np.stack([x, x])
     np.testing.assert_allclose(function(both), np.stack([expected, expected]), rtol=1e-13)

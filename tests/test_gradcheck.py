@@ -1,4 +1,4 @@
-"""The gradient check finds what is wrong: a check that never fails is none."""
+"""The gradient check accepts correct gradients and detects wrong ones."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from tinyclf.gradcheck import check_layer, check_loss, gradient_error
 
 
 class Scale(Layer):
-    """y = a x + c, right."""
+    """y = a x + c, with correct gradients."""
 
     def parameters(self, n_in, rng):
         return {"a": np.full(n_in, 2.0), "c": np.zeros(n_in)}
@@ -46,7 +46,7 @@ class WrongSlope(Tanh):
 
 
 class ReadsWhatIsOverwritten(Identity):
-    """Inherits that its output may be stored over, and reads it in backward."""
+    """Inherits ``reads_y=False``, so that its output may be overwritten, and reads it in backward."""
 
     def forward(self, p, t):
         t.y = np.tanh(t.x)
@@ -86,7 +86,7 @@ class AddsUp(Scale):
         t.dx = t.dy * p.a
 
 
-def test_a_right_layer_passes():
+def test_a_correct_layer_passes():
     assert check_layer(Scale(), n_in=4) < 1e-9
 
 
@@ -105,7 +105,7 @@ def test_a_right_layer_passes():
     ],
     ids=repr,
 )
-def test_a_wrong_backward_is_found(layer):
+def test_a_wrong_backward_is_detected(layer):
     assert not check_layer(layer, n_in=4) < 1e-5
 
 
@@ -121,7 +121,7 @@ class Forgets(Loss):
         return np.zeros(len(z))
 
 
-def test_an_output_that_is_not_written_is_found_whatever_the_memory_holds(monkeypatch):
+def test_an_output_that_is_not_written_is_detected_whatever_the_memory_holds(monkeypatch):
     monkeypatch.setattr(np, "empty", np.zeros)  # a constant output would have the gradient 0
     assert np.isnan(check_layer(ForgetsY(), n_in=4))
 
@@ -141,18 +141,18 @@ class ForgetsTheWeights(SoftmaxCrossEntropy):
 @pytest.mark.parametrize(
     "loss", [OffByTheLabel(), Forgets(), ChangesItsLogits(), ForgetsTheWeights()], ids=repr
 )
-def test_a_wrong_loss_gradient_is_found(loss):
+def test_a_wrong_gradient_of_a_loss_is_detected(loss):
     assert not check_loss(loss, n_classes=3) < 1e-5
 
 
-def test_arguments_that_prove_nothing_are_refused():
+def test_zero_directions_and_a_gradient_of_another_shape_are_refused():
     with pytest.raises(ValueError, match="directions must be at least 1, got 0"):
         gradient_error(np.sum, np.ones(3), np.ones(3), directions=0)
     with pytest.raises(ValueError, match=r"shape of x, \(3,\), got \(2,\)"):
         gradient_error(np.sum, np.ones(2), np.ones(3))
 
 
-def test_a_check_is_a_function_of_its_seed_which_is_0_unless_said_otherwise():
+def test_a_check_is_reproducible_with_a_seed_and_the_default_seed_is_zero():
     x = np.random.default_rng(0).normal(size=20)
     checks = [
         (lambda **k: gradient_error(lambda x: np.sum(x**3), x**2, x, **k), {"h": 1e-4, "directions": 8}),

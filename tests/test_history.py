@@ -1,4 +1,4 @@
-"""The history of a model: curves that continue, counts of the last fit, and what cannot be a history."""
+"""The history of a model: curves that continue, counts of the last fit, and invalid histories."""
 
 import math
 
@@ -30,7 +30,7 @@ def test_curves_continue_and_counts_are_those_of_the_last_fit():
     assert (history.n_iter, len(history.loss_curve)) == (0, 4)
 
 
-def test_a_solver_that_starts_at_its_end_has_a_loss_but_no_curve():
+def test_a_solver_that_converges_before_its_first_iteration_has_a_loss_but_no_curve():
     history = History()
     assert history.lowest_loss == math.inf
     history.begin(validates=True, continues=False)
@@ -63,6 +63,6 @@ def test_a_copy_is_independent():
         ({"n_samples_seen": True}, "n_samples_seen must be a whole number"),
     ],
 )
-def test_a_history_that_cannot_be_is_refused(parts, match):
+def test_an_invalid_history_is_refused(parts, match):
     with pytest.raises(ValueError, match=match):
         History(**parts)

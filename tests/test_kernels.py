@@ -1,6 +1,6 @@
-"""Kernels: compiled loops equal NumPy but for rounding, are as exact in the loss, and can be switched.
+"""Kernels: compiled loops equal NumPy up to rounding, are as exact in the loss, and can be switched off.
 
-The loops are tested as Python runs them, and compiled too where numba is installed.
+The loops run as plain Python, and also compiled if numba is installed.
 """
 
 import os
@@ -43,7 +43,7 @@ TYPES = [np.dtype("float32"), np.dtype("float64")]
 
 @pytest.fixture(autouse=True)
 def as_before():
-    """Leave the switch as it was."""
+    """Restore the switch after each test."""
     wanted = kernels._wanted
     yield
     kernels._compiled = {}
@@ -52,7 +52,7 @@ def as_before():
 
 @pytest.fixture(params=["as Python", "compiled"], autouse=True)
 def loops(request):
-    """The loops, made to be used."""
+    """Use the loops, as Python or compiled."""
     if request.param == "compiled":
         pytest.importorskip("numba")
         tinyclf.use_fast(True)
@@ -66,7 +66,7 @@ def loops(request):
 
 
 def switched_off(function, *arguments):
-    """What a function returns without the loops."""
+    """The result of a function without the loops."""
     before, kernels._compiled = kernels._compiled, {}
     try:
         return function(*arguments)
@@ -75,7 +75,7 @@ def switched_off(function, *arguments):
 
 
 def run_layers(activation):
-    """Logits and gradient of one batch with numbers that are hard for a mask."""
+    """Logits and gradient of a batch with nan and inf."""
     rng = np.random.default_rng(0)
     network = Network([Dense(5), activation, Dense(3)], 4, seed=0)
     workspace = network.workspace(7, rng=np.random.default_rng(0))
@@ -91,19 +91,19 @@ def run_layers(activation):
     return z, tapes[0].y.copy(), tapes[0].dy.copy(), gradient
 
 
-class Apart(ReLU):
+class NotInPlace(ReLU):
     in_place = False
 
 
-@pytest.mark.parametrize("activation", [ReLU(), Apart(), Dropout(0.3)], ids=repr)
-def test_layers_give_the_same_bits(activation):
+@pytest.mark.parametrize("activation", [ReLU(), NotInPlace(), Dropout(0.3)], ids=repr)
+def test_layers_give_the_same_bits_as_numpy(activation):
     for ours, numpys in zip(run_layers(activation), switched_off(run_layers, activation), strict=True):
         np.testing.assert_array_equal(ours, numpys)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("optimizer", [Adam(0.01), Adam(0.5, 0.5, 0.9, 1e-3), AdamW(0.1)], ids=repr)
-def test_hundred_steps_of_adam_are_those_of_numpy(optimizer, dtype):
+def test_a_hundred_steps_of_adam_equal_those_of_numpy(optimizer, dtype):
     rng = np.random.default_rng(0)
     gradients = [rng.normal(size=33) * 10.0 ** rng.integers(-6, 6, size=33) for _ in range(100)]
 
@@ -120,7 +120,7 @@ def test_hundred_steps_of_adam_are_those_of_numpy(optimizer, dtype):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_the_penalty_is_that_of_numpy(dtype):
+def test_the_penalty_equals_that_of_numpy(dtype):
     rng = np.random.default_rng(0)
     network = Network([Dense(50)], 30, dtype=dtype, seed=0)
     objective = Objective(network, np.ones((2, 30)), [0, 1], loss=SoftmaxCrossEntropy(), batch_size=2)
@@ -172,7 +172,7 @@ def test_loss_and_gradient_of_one_logit_are_correctly_rounded(z, t):
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("loss", LOSSES, ids=repr)
-def test_losses_of_a_batch_are_those_of_numpy(loss, dtype):
+def test_losses_of_a_batch_equal_those_of_numpy(loss, dtype):
     rng = np.random.default_rng(0)
     k = 5 if isinstance(loss, SoftmaxCrossEntropy) else 1
     z = (30.0 * rng.normal(size=(200, k))).astype(dtype)
@@ -185,14 +185,14 @@ def test_losses_of_a_batch_are_those_of_numpy(loss, dtype):
 
 
 @pytest.mark.parametrize("broken", [[np.nan, 0.0, 0.0], [0.0, 0.0, np.nan], [np.inf, 0, 0], [-np.inf] * 3])
-def test_what_is_no_distribution_has_no_loss(broken):
+def test_logits_without_a_distribution_have_the_loss_nan(broken):
     value, dz = value_and_grad(SoftmaxCrossEntropy(), np.float32([broken, [0, 0, 0]]), [0, 0])
     assert np.isnan(value)
     assert np.isnan(dz[0]).all()
     assert np.isfinite(dz[1]).all()
 
 
-def test_a_masked_class_has_no_gradient_and_its_label_an_infinite_loss():
+def test_a_masked_class_has_the_gradient_zero_and_a_masked_label_an_infinite_loss():
     value, dz = value_and_grad(SoftmaxCrossEntropy(), np.float32([[0.0, -np.inf]]), [0])
     assert value == 0.0
     assert (dz == 0.0).all()
@@ -203,14 +203,14 @@ def test_a_masked_class_has_no_gradient_and_its_label_an_infinite_loss():
 
 @pytest.mark.parametrize("n_classes", [2, 3])
 @pytest.mark.parametrize("solver", ["adam", "sgd"])
-def test_a_fit_differs_by_rounding_only_and_repeats_to_the_bit(n_classes, solver):
+def test_a_fit_differs_by_rounding_only_and_is_reproducible_bit_for_bit(n_classes, solver):
     rng = np.random.default_rng(0)
     X = rng.normal(size=(70, 4))
     y = X[:, :n_classes].argmax(axis=1)
 
     def fitted():
         model = TinyClassifier((6, 5), batch_size=16, max_iter=12, solver=solver, random_state=0, tol=0)
-        model.set_params(learning_rate="linear", early_stopping=False)  # ends silently
+        model.set_params(learning_rate="linear", early_stopping=False)  # no convergence warning
         return model.fit(X, y)
 
     first, second, numpys = fitted(), fitted(), switched_off_fit(fitted)
@@ -238,15 +238,15 @@ class DoubledLogistic(SigmoidCrossEntropy):
         return 2 * losses
 
 
-class Still(Adam):
+class NoSteps(Adam):
     def update(self, g, s, rate):
         g[...] = 0.0
 
 
-@pytest.mark.parametrize(("own", "loss"), [(Doubled(), LOSSES[0]), (DoubledLogistic(), LOSSES[1])])
-def test_a_user_defined_loss_is_not_ignored(own, loss):
-    z = np.float32([[1.0, 2.0], [0.5, -3.0]])[:, : 2 if own.inverse_link == "softmax" else 1]
-    value, dz = value_and_grad(own, z, [0, 1])
+@pytest.mark.parametrize(("custom", "loss"), [(Doubled(), LOSSES[0]), (DoubledLogistic(), LOSSES[1])])
+def test_a_user_defined_loss_is_not_ignored(custom, loss):
+    z = np.float32([[1.0, 2.0], [0.5, -3.0]])[:, : 2 if custom.inverse_link == "softmax" else 1]
+    value, dz = value_and_grad(custom, z, [0, 1])
     expected, dz_expected = value_and_grad(loss, z, [0, 1])
     assert value == pytest.approx(2 * expected)
     np.testing.assert_allclose(dz, 2 * dz_expected)
@@ -255,11 +255,11 @@ def test_a_user_defined_loss_is_not_ignored(own, loss):
 def test_a_user_defined_optimizer_is_not_ignored():
     network = Network([Dense(2)], 1, seed=0)
     before = network.theta.copy()
-    list(train(network, [[1.0], [2.0]], [0, 1], optimizer=Still(0.1), epochs=3))
+    list(train(network, [[1.0], [2.0]], [0, 1], optimizer=NoSteps(0.1), epochs=3))
     np.testing.assert_array_equal(network.theta, before)
 
 
-def test_without_numba_nothing_but_speed_is_missing(monkeypatch):
+def test_training_works_without_numba(monkeypatch):
     monkeypatch.setitem(sys.modules, "numba", None)
     kernels._dispatchers.cache_clear()
     monkeypatch.setattr(kernels, "_compiled", {})
@@ -282,14 +282,14 @@ print("numba" in sys.modules, bool(tinyclf.nn.kernels._compiled))
 
 
 @pytest.mark.parametrize(("value", "used"), [("0", False), ("1", True), ("", True)])
-def test_the_environment_variable_switches(value, used, monkeypatch):
+def test_the_environment_variable_switches_the_loops_on_and_off(value, used, monkeypatch):
     pytest.importorskip("numba")
     monkeypatch.setenv("TINYCLF_FAST", value)
     done = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, check=True)
     assert done.stdout.split() == [str(used)] * 2
 
 
-def test_the_switch_can_be_turned_back():
+def test_use_fast_switches_the_loops_on_and_off():
     pytest.importorskip("numba")
     network = Network([Dense(2)], 1, seed=0)
     for wanted, used in ((False, False), (True, True), (None, True)):
@@ -303,16 +303,16 @@ class SharedBias(Dense):
         return {"W": super().parameters(n_in, rng)["W"], "b": np.full(1, 5.0)}
 
 
-class OwnTargets(SoftmaxCrossEntropy):
+class CustomTargets(SoftmaxCrossEntropy):
     def targets(self, y, n, n_outputs):
         return np.asarray(y)
 
 
-def test_what_numpy_broadcasts_or_refuses_is_not_read_beyond_its_end():
+def test_loops_do_not_read_beyond_the_end_of_arrays_that_numpy_broadcasts_or_refuses():
     network = Network([SharedBias(6)], 3, seed=0)
     np.testing.assert_array_equal(network.logits(np.zeros((2, 3))), np.full((2, 6), 5.0))
     with pytest.raises(IndexError):
-        value_and_grad(OwnTargets(), np.zeros((2, 2), "float32"), [0, 7])
+        value_and_grad(CustomTargets(), np.zeros((2, 2), "float32"), [0, 7])
 
 
 def test_an_overflow_in_the_moments_gives_steps_of_zero_as_in_numpy():
@@ -324,14 +324,14 @@ def test_an_overflow_in_the_moments_gives_steps_of_zero_as_in_numpy():
     np.testing.assert_array_equal(theta, np.ones(40))
 
 
-def test_the_penalty_of_many_weights_is_not_one_long_sum(loops):
+def test_the_penalty_of_many_weights_does_not_add_up_rounding_errors(loops):
     n = 20_000 if loops.add_penalty is _loops.add_penalty else 2_000_000
     W = np.full(n, 0.1, "float32")
     squares = loops.add_penalty(W, np.zeros_like(W), 0.5)
     assert squares == pytest.approx(n * float(W[0]) ** 2, rel=1e-5)
 
 
-def test_lbfgs_does_not_depend_on_who_trained_before():
+def test_lbfgs_does_not_depend_on_earlier_trainings():
     rng = np.random.default_rng(0)
     X = rng.normal(size=(60, 4))
     parameters = {
@@ -350,13 +350,13 @@ def test_lbfgs_does_not_depend_on_who_trained_before():
     np.testing.assert_array_equal(*fits)
 
 
-def test_it_can_be_switched_while_others_train():
+def test_the_loops_can_be_switched_while_another_thread_trains():
     def work():
         network = Network([Dense(4), ReLU(), Dense(2)], 3, seed=0)
         list(train(network, np.eye(3), [0, 1, 0], optimizer=Adam(), epochs=150, batch_size=1, alpha=0.1))
 
     compiled = kernels._compiled
-    thread = threading.Thread(target=work)  # an error in it is an error of the test
+    thread = threading.Thread(target=work)  # an error in the thread fails the test
     thread.start()
     while thread.is_alive():
         for now in ({}, compiled):
@@ -365,7 +365,7 @@ def test_it_can_be_switched_while_others_train():
     thread.join()
 
 
-def test_a_refusal_leaves_the_switch_as_it_was(monkeypatch):
+def test_a_failed_use_fast_does_not_change_the_switch(monkeypatch):
     monkeypatch.setitem(sys.modules, "numba", None)
     kernels._dispatchers.cache_clear()
     monkeypatch.setattr(kernels, "_compiled", {})
@@ -376,12 +376,12 @@ def test_a_refusal_leaves_the_switch_as_it_was(monkeypatch):
 
 
 @pytest.mark.parametrize("on", ["yes", 2, 0.5])
-def test_a_switch_that_is_neither_on_nor_off_is_refused(on):
+def test_use_fast_refuses_other_values_than_true_false_and_none(on):
     with pytest.raises(TypeError, match=f"on must be True, False or None, got {on!r}"):
         tinyclf.use_fast(on)
 
 
-def test_an_unknown_word_in_the_environment_is_named(monkeypatch):
+def test_an_invalid_value_of_the_environment_variable_is_refused(monkeypatch):
     monkeypatch.setenv("TINYCLF_FAST", "off")
     with pytest.raises(ValueError, match="TINYCLF_FAST must be 0 or 1, or not be set, got 'off'"):
         train(Network([Dense(2)], 1, seed=0), [[1.0], [2.0]], [0, 1])
@@ -440,8 +440,8 @@ def run_script(script, **environment):
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
-def test_a_child_that_is_forked_while_another_thread_compiles_fits_with_numpy(loops, tmp_path):
-    if loops.adam is _loops.adam:  # whether or not numba is installed: a compilation that waits
+def test_a_child_forked_while_another_thread_compiles_fits_with_numpy(loops, tmp_path):
+    if loops.adam is _loops.adam:  # simulates a compilation that waits, with or without numba
         prepare = "done = threading.Event()\nkernels._dispatchers = lambda: done.wait() and 1 / 0\n"
         prepare += "kernels._dispatchers.cache_clear = lambda: setattr(kernels, '_dispatchers', refuse)\n"
         prepare += "def refuse(): raise ImportError('forked while another thread compiled')"
@@ -452,8 +452,8 @@ def test_a_child_that_is_forked_while_another_thread_compiles_fits_with_numpy(lo
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
-def test_a_child_that_is_forked_by_the_compiling_thread_goes_on_compiling(monkeypatch):
-    # As a signal handler does: what this thread holds, it still holds in the child.
+def test_a_child_forked_by_the_compiling_thread_continues_to_compile(monkeypatch):
+    # A signal handler may fork like this: the compiling thread is also the thread of the child.
     wanted = kernels._wanted
     monkeypatch.setattr(kernels, "_compiler", {"thread": threading.get_ident()})
     kernels._after_fork()
@@ -477,7 +477,7 @@ def test_a_fit_in_a_handler_that_interrupts_the_compilation_uses_numpy(monkeypat
 
 
 def test_a_fit_waits_for_another_thread_that_compiles(monkeypatch):
-    # Its bits would depend on when that has ended.
+    # Otherwise the bits of the fit would depend on when the compilation ends.
     begun, done = threading.Event(), threading.Event()
     compiled = kernels._compiled
 
@@ -504,7 +504,7 @@ def test_a_fit_waits_for_another_thread_that_compiles(monkeypatch):
 
 
 class Compilable:
-    """A loop that can be told to compile."""
+    """A loop with a ``compile`` method, as numba's dispatchers have."""
 
     def __init__(self, loop):
         self.loop = loop
@@ -516,7 +516,7 @@ class Compilable:
         pass
 
 
-def test_every_loop_is_compiled_for_the_types_that_training_has(loops):
+def test_every_loop_is_compiled_for_the_types_that_training_uses(loops):
     if loops.adam is _loops.adam:
         pytest.skip("without numba nothing is compiled")
     before = {name: len(loop.signatures) for name, loop in vars(loops).items()}

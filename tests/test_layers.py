@@ -22,8 +22,8 @@ def test_backward_is_the_gradient_of_forward(layer):
 
 
 @parametrized
-def test_layers_work_on_top_of_each_other_in_any_order(layer):
-    # Outputs stored over inputs must not be those that a backward still reads.
+def test_layers_can_be_combined_in_any_order(layer):
+    # An output must not overwrite an array that a backward pass still reads.
     for other in LAYERS:
         network = Network([Dense(5), layer, other, Dense(2)], n_in=5, dtype="float64", seed=0)
         gradient = analytic_gradient(network)
@@ -50,7 +50,7 @@ def analytic_gradient(network):
 
 
 @parametrized
-def test_layers_pickle_and_repr(layer):
+def test_a_pickled_layer_keeps_its_repr(layer):
     assert repr(pickle.loads(pickle.dumps(layer))) == repr(layer)
     assert repr(layer).startswith(type(layer).__name__)
 
@@ -81,7 +81,7 @@ def output(layer, x, *, training=False, rng=None):
     ],
     ids=lambda v: None if callable(v) else repr(v),
 )
-def test_activations_are_the_functions_they_are_named_for(layer, function):
+def test_activations_equal_the_functions_of_their_names(layer, function):
     x = np.linspace(-30, 30, 121).reshape(11, 11)
     before = x.copy()
     np.testing.assert_allclose(output(layer, x), function(x), rtol=1e-14, atol=1e-300)
@@ -105,36 +105,36 @@ def test_dense_is_an_affine_map():
 
 @pytest.mark.parametrize("bits", [np.random.PCG64, np.random.MT19937, np.random.Philox])
 @pytest.mark.parametrize("rate", [0.3, 0.5, 0.9])
-def test_dropout_keeps_the_expectation_and_drops_the_rate(rate, bits):
+def test_dropout_keeps_the_expectation_and_drops_units_at_the_rate(rate, bits):
     x = np.ones((1000, 100))
     y = output(Dropout(rate), x, training=True, rng=np.random.Generator(bits(0)))
     assert np.unique(y) == pytest.approx([0.0, 1 / (1 - rate)], rel=1e-4)
     dropped = y == 0
     assert abs(dropped.mean() - rate) < 0.005
     assert abs(y.mean() - 1) < 0.03
-    # Units that share a random word, and their neighbours, are independent.
+    # Units whose bits come from one random word, and neighboring units, are independent.
     for one, other in ((dropped[:, ::4], dropped[:, 1::4]), (dropped[:, 3:-1:4], dropped[:, 4::4])):
         assert abs((one & other).mean() - rate**2) < 0.01
 
 
-@pytest.mark.parametrize(("rate", "share"), [(0.0, 0.0), (1e-9, 0.0), (1 - 1e-9, 1 - 2**-16)])
-def test_dropout_rounds_its_rate_to_16_bits_and_stays_finite(rate, share):
+@pytest.mark.parametrize(("rate", "rounded"), [(0.0, 0.0), (1e-9, 0.0), (1 - 1e-9, 1 - 2**-16)])
+def test_dropout_rounds_its_rate_to_16_bits_and_stays_finite(rate, rounded):
     y = output(Dropout(rate), np.ones((1000, 100), "float32"), training=True)
-    assert set(np.unique(y)) <= {0.0, 1 / (1 - share)}
-    assert abs((y == 0).mean() - share) < 1e-4
+    assert set(np.unique(y)) <= {0.0, 1 / (1 - rounded)}
+    assert abs((y == 0).mean() - rounded) < 1e-4
 
 
 @pytest.mark.parametrize("size", [1, 7, 100_001])
-def test_dropout_draws_nothing_but_the_words_of_the_generator(size):
+def test_dropout_uses_the_raw_words_of_the_random_generator(size):
     bits = np.zeros(size, np.uint16)
     _fill_with_random_bits(bits, np.random.Generator(np.random.PCG64(3)))
-    # Blocks begin with a new word, and their length, 32,768, is a multiple of four.
+    # Each block begins with a new word; the length of a block, 32,768, is a multiple of four.
     words = np.random.PCG64(3).random_raw(-(-size // 4))
     np.testing.assert_array_equal(bits, words.view(np.uint16)[:size])
 
 
 @pytest.mark.parametrize("rate", [-0.1, 1.0, np.nan])
-def test_dropout_rate_must_leave_something(rate):
+def test_the_dropout_rate_must_be_at_least_zero_and_below_one(rate):
     with pytest.raises(ValueError, match="dropout rate"):
         Dropout(rate)
 
@@ -151,7 +151,7 @@ def test_dropout_rate_must_leave_something(rate):
         (lambda: Dropout("0.5"), TypeError, "dropout rate must be a number, got '0.5'"),
     ],
 )
-def test_hyperparameters_that_cannot_be_are_named(make, error, match):
+def test_invalid_hyperparameters_are_refused(make, error, match):
     with pytest.raises(error, match=match):
         make()
 
@@ -175,7 +175,7 @@ def test_activations_have_scikit_learns_names():
     assert set(ACTIVATIONS) == {"identity", "logistic", "relu", "tanh"}
 
 
-def test_a_layer_without_its_methods_says_so():
+def test_a_layer_without_its_methods_raises_not_implemented_error():
     with pytest.raises(NotImplementedError, match="Layer has no forward"):
         output(Layer(), np.ones((1, 1)))
     with pytest.raises(NotImplementedError, match="Layer has no backward"):

@@ -1,4 +1,4 @@
-"""L-BFGS: the objective of training, minimised."""
+"""L-BFGS: minimization of the training objective."""
 
 import warnings
 
@@ -59,7 +59,7 @@ def test_value_and_gradient_do_not_depend_on_the_blocks(monkeypatch, block, w):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_softmax_regression_is_logistic_regression(dtype):
+def test_softmax_regression_equals_logistic_regression(dtype):
     ours = TinyClassifier(
         (), solver="lbfgs", alpha=1.0, tol=1e-8, dtype=dtype, max_iter=1000, random_state=0
     ).fit(X, SPECIES)
@@ -77,7 +77,7 @@ def test_float32_is_the_rounded_result_of_float64():
     np.testing.assert_array_equal(ends[0], ends[1].astype("float32"))
 
 
-def test_a_smaller_tol_goes_further_and_no_plateau_of_the_loss_stops_it():
+def test_a_smaller_tol_takes_more_iterations_whatever_n_iter_no_change_is():
     iterations = [
         TinyClassifier((), solver="lbfgs", tol=tol, n_iter_no_change=1, random_state=0)
         .fit(X, SPECIES)
@@ -88,7 +88,7 @@ def test_a_smaller_tol_goes_further_and_no_plateau_of_the_loss_stops_it():
 
 
 @pytest.mark.parametrize("alpha", [0.1, 1000.0])  # the logits of the second are small
-def test_reports_are_the_iterations_and_the_network_is_theirs(alpha):
+def test_each_iteration_is_reported_with_its_network(alpha):
     network, seen = Network([Dense(3)], 4, seed=0), []
 
     def after(epoch):
@@ -109,13 +109,13 @@ def test_reports_are_the_iterations_and_the_network_is_theirs(alpha):
     assert len(seen) > 2
 
 
-def test_there_is_no_penalty_unless_it_is_asked_for():
+def test_there_is_no_penalty_by_default():
     kinds = [{}, {"alpha": 0.0}, {"alpha": 1.0}]
     losses = [run(Network([Dense(3)], 4, seed=0), max_iter=5, **k).loss for k in kinds]
     assert losses[0] == losses[1] < losses[2]
 
 
-def test_it_ends_when_it_is_told_to():
+def test_the_callback_can_end_the_minimization():
     network = Network([Dense(3)], 4, seed=0)
     seen = []
     ending = run(network, lambda epoch: seen.append(epoch.index) or epoch.index == 3)
@@ -126,7 +126,7 @@ def test_it_ends_when_it_is_told_to():
 @pytest.mark.parametrize(
     ("budget", "reason"), [({"max_iter": 4}, "ITERATIONS"), ({"max_fun": 4}, "EVALUATIONS")]
 )
-def test_a_budget_that_is_used_up_is_no_convergence(budget, reason):
+def test_an_exhausted_budget_is_not_convergence(budget, reason):
     ending = run(Network([Dense(3)], 4, seed=0), **budget)
     assert not ending.converged
     assert reason in ending.reason.upper()
@@ -134,7 +134,7 @@ def test_a_budget_that_is_used_up_is_no_convergence(budget, reason):
         TinyClassifier(solver="lbfgs", **budget).fit(X, SPECIES)
 
 
-def test_chosen_and_sparse_rows():
+def test_chosen_and_sparse_rows_give_the_result_of_a_dense_copy():
     rows = np.arange(0, 150, 3)
     thetas = []
     for data, chosen in [
@@ -150,7 +150,7 @@ def test_chosen_and_sparse_rows():
 
 
 @pytest.mark.parametrize("layers", [[Dense(30), Dense(3)], [Dense(3)]], ids=["at the start", "in the search"])
-def test_divergence_is_named(layers):
+def test_divergence_raises_an_error_with_the_numbers(layers):
     network = Network(layers, 30, dtype="float64", seed=0)
     match = r"epoch 1, .*loss is nan.*largest input 1e\+308.*Scale the inputs \(StandardScaler\)\.$"
     with pytest.raises(DivergenceError, match=match) as error:
@@ -158,22 +158,22 @@ def test_divergence_is_named(layers):
     assert (error.value.batch, error.value.scaled) == (1, False)
 
 
-def test_numbers_beyond_the_networks_type_are_named():
+def test_the_error_names_numbers_beyond_the_dtype_of_the_network():
     match = r"1e\+39 at row 1, column 0, which is not a finite float32"
     with pytest.raises(ValueError, match=match):
         TinyClassifier(**PLAIN, solver="lbfgs").fit([[1.0], [1e39]], [0, 1])
     kinds = {"loss": SoftmaxCrossEntropy(), "after": lambda _: False}
     with pytest.raises(ValueError, match=match):
         minimize(Network([Dense(2)], 1), [[1.0], [1e39]], [0, 1], **kinds)
-    # What the network's type holds once it is scaled is no error.
+    # Numbers that the network's type can hold after scaling are accepted.
     scaled = {**PLAIN, "scale_inputs": True, "solver": "lbfgs", "max_iter": 5, "random_state": 0}
     with pytest.warns(ConvergenceWarning):
         wide, plain = (TinyClassifier(**scaled).fit(x, SPECIES) for x in (1e39 * X, X))
     assert wide.loss_ == pytest.approx(plain.loss_, rel=1e-6)
 
 
-@pytest.mark.parametrize("row", [0, 1, 2999])  # the diagnosis of a fit examines every third of 3,000 rows
-def test_a_number_beyond_the_networks_type_is_refused_before_the_training(row):
+@pytest.mark.parametrize("row", [0, 1, 2999])  # the diagnostics examine every third of 3,000 rows
+def test_a_number_beyond_the_dtype_of_the_network_is_refused_before_training(row):
     rows, species = np.tile(X, (20, 1)), np.tile(SPECIES, 20)
     rows[row, 2] = 1e39
     model = TinyClassifier((), solver="lbfgs", scale_inputs=False, random_state=0).fit(X, SPECIES)
@@ -183,7 +183,7 @@ def test_a_number_beyond_the_networks_type_is_refused_before_the_training(row):
     assert model._state is before
 
 
-def test_a_gradient_that_is_not_finite_is_divergence_whatever_the_value():
+def test_a_nonfinite_gradient_is_divergence_also_with_a_finite_loss():
     class Breaks(SoftmaxCrossEntropy):
         def rows(self, z, y, dz, t):
             losses = super().rows(z, y, dz, t)
@@ -194,7 +194,7 @@ def test_a_gradient_that_is_not_finite_is_divergence_whatever_the_value():
         minimize(Network([Dense(3)], 4, seed=0), X, SPECIES, loss=Breaks(), after=lambda _: False)
 
 
-def test_a_solution_beyond_the_networks_type_is_divergence(monkeypatch):
+def test_a_solution_beyond_the_dtype_of_the_network_is_divergence(monkeypatch):
     network = Network([Dense(3)], 4, seed=0)
     result = scipy.optimize.OptimizeResult(x=np.full(15, 1e39), fun=1.0, status=0, message="")
     monkeypatch.setattr(scipy.optimize, "minimize", lambda *_, **__: result)
@@ -208,7 +208,7 @@ def test_a_solution_beyond_the_networks_type_is_divergence(monkeypatch):
     assert 1.0 < error.value.largest_input < 5.0  # in standard deviations
 
 
-def test_fitting_is_deterministic_and_copies_go_on_with_another_solver():
+def test_fitting_is_deterministic_and_another_solver_can_continue():
     one, other = (
         TinyClassifier(**{**PLAIN, "max_iter": 500}, solver="lbfgs", random_state=0).fit(X, SPECIES)
         for _ in range(2)
@@ -223,7 +223,7 @@ def test_fitting_is_deterministic_and_copies_go_on_with_another_solver():
     assert one.score(X, SPECIES) >= before - 0.05
 
 
-def test_a_start_at_the_minimum_is_the_end():
+def test_a_start_at_the_minimum_takes_no_iteration():
     model = TinyClassifier((), solver="lbfgs", alpha=1.0, warm_start=True, tol=1e-3, dtype="float64").fit(
         X, SPECIES
     )
@@ -237,6 +237,6 @@ def test_a_start_at_the_minimum_is_the_end():
 @pytest.mark.parametrize(
     "parameters", [{"dropout": 0.2}, {"dropout": [0.2]}, {"weight_decay": 0.1}, {"activation": Dropout(0.5)}]
 )
-def test_what_belongs_to_steps_is_refused(parameters):
+def test_weight_decay_and_dropout_are_refused(parameters):
     with pytest.raises(ValueError, match="solver='lbfgs' supports neither weight_decay nor dropout"):
         TinyClassifier(solver="lbfgs", **parameters).fit(X, SPECIES)

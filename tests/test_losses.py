@@ -1,4 +1,4 @@
-"""Losses: gradient, weights, links."""
+"""Losses: values, gradients, weights, probabilities."""
 
 import numpy as np
 import pytest
@@ -26,14 +26,14 @@ def evaluate(loss, z, y, w=None):
 
 
 @parametrized
-def test_gradient_is_that_of_the_value(loss):
+def test_the_gradient_is_that_of_the_value(loss):
     assert check_loss(loss, n_classes(loss)) < 1e-8
     assert check_loss(loss, n_classes(loss), batch_size=1, seed=3) < 1e-8
 
 
 @parametrized
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_a_weight_of_two_is_the_row_twice_and_of_zero_none(loss, dtype):
+def test_a_weight_of_two_equals_the_row_twice_and_a_weight_of_zero_no_row(loss, dtype):
     rng = np.random.default_rng(0)
     k = n_classes(loss)
     z = rng.normal(size=(6, loss.n_outputs(k))).astype(dtype)
@@ -51,7 +51,7 @@ def test_a_weight_of_two_is_the_row_twice_and_of_zero_none(loss, dtype):
 
 
 @parametrized
-def test_a_loss_is_shown_by_its_name(loss):
+def test_the_repr_of_a_loss_has_its_name(loss):
     assert repr(loss).startswith(f"{type(loss).__name__}(")
 
 
@@ -59,7 +59,7 @@ def test_a_loss_is_shown_by_its_name(loss):
 def test_value_is_a_float_and_probabilities_sum_to_one(loss):
     k = n_classes(loss)
     z = np.random.default_rng(0).normal(scale=50, size=(9, loss.n_outputs(k))).astype("float32")
-    with np.errstate(all="ignore"):  # as training has it: a foil may well be inf here
+    with np.errstate(all="ignore"):  # as in training: a naive loss may be inf here
         value, _ = evaluate(loss, z, np.zeros(9, int))
     assert type(value) is float
     p = loss.probabilities(z)
@@ -75,7 +75,7 @@ def test_value_is_a_float_and_probabilities_sum_to_one(loss):
 
 @parametrized
 @pytest.mark.parametrize("weighted", [False, True])
-def test_the_mean_is_that_of_the_rows_however_many_they_are(loss, weighted):
+def test_the_mean_equals_that_of_the_rows_for_many_rows(loss, weighted):
     rng = np.random.default_rng(0)
     k = n_classes(loss)
     z, y = rng.normal(size=(2500, loss.n_outputs(k))), rng.integers(k, size=2500)
@@ -83,12 +83,12 @@ def test_the_mean_is_that_of_the_rows_however_many_they_are(loss, weighted):
     targets = loss.targets(y, *z.shape)
     rows = loss.rows(z, targets, np.empty_like(z), buffers(loss, z))
     assert loss.mean(z, targets, w) == pytest.approx(np.average(rows, weights=w), rel=1e-12)
-    if weighted:  # a row without weight has no say, whatever its logits
+    if weighted:  # a row of weight 0 is ignored, whatever its logits
         z[w == 0.0] = np.nan
         assert loss.mean(z, targets, w) == pytest.approx(np.average(rows, weights=w), rel=1e-12)
 
 
-def test_the_mean_of_masked_classes_is_silent():
+def test_the_mean_with_a_masked_class_raises_no_warning():
     z = np.array([[0.0, -np.inf, 1.0]])
     assert SoftmaxCrossEntropy().mean(z, np.array([2])) == pytest.approx(np.log1p(np.exp(-1.0)), rel=1e-15)
 
@@ -123,7 +123,7 @@ def test_losses_of_another_type_are_summed_in_float64():
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_one_sigmoid_logit_is_the_softmax_of_zero_and_itself(dtype):
+def test_one_sigmoid_logit_equals_the_softmax_of_zero_and_itself(dtype):
     z = np.array([-800, -50, -1, -1e-9, 0, 0.3, 20, 90, 700], dtype)[:, None]
     both = np.concatenate([np.zeros_like(z), z], axis=1)
     loss, softmax_loss = SigmoidCrossEntropy(), SoftmaxCrossEntropy()
@@ -168,7 +168,7 @@ def test_sigmoid_of_infinite_logits_is_its_limit():
     assert dz.ravel().tolist() == [0.0, 0.0, 1.0]
 
 
-def test_sigmoid_targets_and_classes_must_fit():
+def test_invalid_targets_and_numbers_of_classes_of_sigmoid_are_refused():
     loss = SigmoidCrossEntropy()
     with pytest.raises(ValueError, match="got 3 classes; use SoftmaxCrossEntropy"):
         loss.n_outputs(3)
@@ -184,7 +184,7 @@ def test_sigmoid_targets_and_classes_must_fit():
         loss.targets([0, 1], 2, 3)
 
 
-def test_label_smoothing_must_be_a_share():
+def test_label_smoothing_must_be_from_zero_to_one():
     with pytest.raises(ValueError, match=r"^label_smoothing must be in \[0, 1\], got 1.5$"):
         SoftmaxCrossEntropy(label_smoothing=1.5)
 
@@ -204,7 +204,7 @@ def test_a_loss_of_another_shape_than_one_per_row_is_refused(shape):
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("n_outputs", [2, 3])
-def test_sigmoid_probabilities_of_many_outputs_are_their_own(n_outputs, dtype):
+def test_sigmoid_probabilities_of_many_outputs_are_independent(n_outputs, dtype):
     z = np.array([[0.0, -40.0, 800.0]], dtype)[:, -n_outputs:]
     loss = SigmoidCrossEntropy()
     p, log_p = np.array([0.5, np.exp(-40.0), 1.0]), np.array([np.log(0.5), -40.0, 0.0])
@@ -212,23 +212,23 @@ def test_sigmoid_probabilities_of_many_outputs_are_their_own(n_outputs, dtype):
     np.testing.assert_allclose(loss.log_probabilities(z), [log_p[-n_outputs:]], rtol=1e-6, atol=1e-37)
 
 
-@pytest.mark.parametrize("share", [0.0, 0.2, 1.0])
-def test_smoothed_targets_of_sigmoid_are_the_formula(share):
-    y, loss = np.array([[0.0, 1.0], [0.25, 0.5]]), SigmoidCrossEntropy(label_smoothing=share)
-    np.testing.assert_allclose(loss.targets(y, 2, 2), (1 - share) * y + share / 2, rtol=1e-15)
+@pytest.mark.parametrize("smoothing", [0.0, 0.2, 1.0])
+def test_smoothed_targets_of_sigmoid_equal_the_formula(smoothing):
+    y, loss = np.array([[0.0, 1.0], [0.25, 0.5]]), SigmoidCrossEntropy(label_smoothing=smoothing)
+    np.testing.assert_allclose(loss.targets(y, 2, 2), (1 - smoothing) * y + smoothing / 2, rtol=1e-15)
     codes = loss.targets([0, 1], 2, 1)
-    np.testing.assert_allclose(codes, [[share / 2], [1 - share / 2]], rtol=1e-15)
+    np.testing.assert_allclose(codes, [[smoothing / 2], [1 - smoothing / 2]], rtol=1e-15)
     assert codes.dtype == np.float64
 
 
-def test_a_loss_without_rows_says_so():
+def test_a_loss_without_rows_raises_not_implemented_error():
     with pytest.raises(NotImplementedError, match="Loss has no rows"):
         Loss().value_and_grad(np.zeros((1, 2)), np.zeros(1, int), None, np.zeros((1, 2)), Views())
 
 
 @pytest.mark.parametrize("kind", [list, np.int64, np.float16, np.float32, np.float64, ">f4"])
 @pytest.mark.parametrize("loss", [SoftmaxCrossEntropy(), SigmoidCrossEntropy()], ids=repr)
-def test_probabilities_of_any_kind_of_logits(loss, kind):
+def test_probabilities_accept_logits_of_any_kind(loss, kind):
     z = np.array([[1.0, 3.0], [-2.0, 0.0]])[:, : 2 if loss.inverse_link == "softmax" else 1]
     expected = np.exp(loss.log_probabilities(z))
     given = z.tolist() if kind is list else z.astype(kind)

@@ -1,4 +1,4 @@
-"""The network: one flat vector, views that survive pickling, buffers that are never shared."""
+"""The network: one flat vector, views that are kept by pickling, and no buffers common to two threads."""
 
 import copy
 import pickle
@@ -32,7 +32,7 @@ def test_theta_holds_all_parameters_weights_first():
     assert network.theta[20:].all()
 
 
-def test_theta_and_parameters_cannot_come_apart():
+def test_theta_and_parameters_always_share_memory():
     network = example("float64")
     X = np.ones((2, 4))
     network.theta = np.zeros_like(network.theta)
@@ -62,7 +62,7 @@ def copies(network, tmp_path):
     yield joblib.load(path, mmap_mode="r")
 
 
-def test_copies_are_whole_and_independent(tmp_path):
+def test_copies_are_complete_and_independent(tmp_path):
     network = example()
     X = np.random.default_rng(0).normal(size=(3, 4))
     expected, theta = network.logits(X), network.theta.copy()
@@ -78,11 +78,15 @@ def test_copies_are_whole_and_independent(tmp_path):
 
 def test_a_copy_of_another_type_is_rounded_and_computes_in_it():
     network = example("float64")
-    twin = network.copy("float32")
-    assert (twin.dtype, twin.theta.dtype, twin.logits(np.ones((1, 4))).dtype) == ("float32",) * 3
-    np.testing.assert_array_equal(twin.theta, network.theta.astype("float32"))
+    converted = network.copy("float32")
+    assert (converted.dtype, converted.theta.dtype, converted.logits(np.ones((1, 4))).dtype) == (
+        "float32",
+    ) * 3
+    np.testing.assert_array_equal(converted.theta, network.theta.astype("float32"))
     assert network.dtype == network.copy().dtype == "float64"
-    assert twin.layers[1] is not network.layers[1]  # a layer of one's own can be written to
+    assert (
+        converted.layers[1] is not network.layers[1]
+    )  # changing a layer of the copy does not change the original
 
 
 def test_a_pickle_holds_each_parameter_once():
@@ -99,7 +103,7 @@ def test_logits_do_not_depend_on_blocks_or_kind_of_input():
     assert network.logits(X[:0]).shape == (0, 3)
 
 
-def test_a_link_is_asked_block_by_block_and_tells_the_shape():
+def test_outputs_applies_a_function_block_by_block_and_returns_its_shape():
     network = example("float64")
     X = np.random.default_rng(0).normal(size=(1500, 4))
     sizes = []
@@ -131,7 +135,7 @@ def test_prediction_memory_does_not_grow_with_rows():
     assert peak(50_000) < peak(5_000) + 50_000
 
 
-def test_concurrent_predictions_are_the_sequential_ones():
+def test_concurrent_predictions_equal_sequential_ones():
     network = Network([Dense(64), ReLU(), Dense(64), Tanh(), Dense(5)], n_in=20, seed=0)
     inputs = np.random.default_rng(0).normal(size=(64, 300, 20))
     expected = [network.logits(X) for X in inputs]
@@ -140,7 +144,7 @@ def test_concurrent_predictions_are_the_sequential_ones():
             np.testing.assert_array_equal(got, want)
 
 
-def test_first_layer_never_writes_over_the_callers_rows():
+def test_the_first_layer_never_overwrites_the_callers_rows():
     network = Network([ReLU(), Dense(2)], n_in=3, seed=0)
     X = np.array([[-1.0, 2.0, -3.0]], "float32")
     network.logits(X)
@@ -186,13 +190,13 @@ class Strange(PReLU):
         (lambda: Network([Dense(2)], 3, dtype=int), ValueError, "got int64"),
     ],
 )
-def test_networks_that_cannot_be_are_refused(make, error, match):
+def test_invalid_networks_are_refused(make, error, match):
     with pytest.raises(error, match=match):
         make()
 
 
 @pytest.mark.parametrize("name", ["x", "y", "dy", "dx", "ones", "training", "rng"])
-def test_what_every_tape_has_is_no_name_for_a_buffer(name):
+def test_buffers_with_reserved_names_of_the_tape_are_refused(name):
     with pytest.raises(
         ValueError, match=f"^'{name}' is reserved on the tape; rename that buffer of Strange$"
     ):
@@ -207,7 +211,7 @@ def test_tapes_of_a_short_batch_are_slices_made_once():
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_buffers_have_the_asked_shape_and_the_networks_type(dtype):
+def test_buffers_have_the_requested_shape_and_the_dtype_of_the_network(dtype):
     class Buffered(PReLU):
         def buffers(self, n_in):
             return {"v": Buffer(n_in), "m": Buffer((n_in, 2), bool), "s": Buffer(())}
@@ -221,7 +225,7 @@ def test_buffers_have_the_asked_shape_and_the_networks_type(dtype):
     ]
 
 
-def test_a_layer_cannot_write_over_the_callers_rows():
+def test_a_layer_cannot_overwrite_the_callers_rows():
     class Doubles(PReLU):
         def forward(self, p, t):
             t.x *= 2
@@ -232,7 +236,7 @@ def test_a_layer_cannot_write_over_the_callers_rows():
     assert (X == 1).all()
 
 
-def test_prediction_stores_outputs_over_inputs_where_layers_allow():
+def test_prediction_stores_outputs_over_inputs_if_the_layers_allow_it():
     network = Network([Dense(4), Tanh(), ReLU()], 3)
     dense, tanh, relu = network.workspace(2, training=False).tapes(2).layers
     assert dense.y is tanh.y is relu.y
@@ -242,6 +246,6 @@ def test_prediction_stores_outputs_over_inputs_where_layers_allow():
     assert relu.dx is relu.dy
 
 
-def test_repr_tells_the_layers():
+def test_the_repr_shows_the_layers():
     network = Network([Dense(5), Tanh()], 4)
     assert repr(network) == "Network([Dense(units=5), Tanh()], n_in=4, dtype='float32')"

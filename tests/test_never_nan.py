@@ -1,5 +1,5 @@
-"""Never nan: of finite data a fit makes finite weights, or says how it diverged; of finite rows these make
-probabilities, or an error names the row and the column.
+"""Never NaN: a fit to finite data gives finite weights or a DivergenceError; finite rows give probabilities
+or an error that names row and column.
 
 `pytest tests/test_odd_input.py tests/test_never_nan.py --hypothesis-profile=thorough` tries 5,000 new
 examples of each property.
@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from odd import EDGES, MORE, Shares, check_answers, told
+from odd import EDGES, MORE, Outcomes, check_predictions, checked_call
 
 from tinyclf import DivergenceError, TinyClassifier, softmax
 
@@ -31,7 +31,7 @@ SOLVERS = {
     "undamped": {"solver": "sgd", "momentum": 1.0},
     "lbfgs": {"solver": "lbfgs"},
 }
-NOW_AND_THEN = [
+OCCASIONAL = [
     *({"dropout": 0.5}, {"label_smoothing": 0.3}, {"label_smoothing": 1.0}, {"class_weight": "balanced"}),
     *({"learning_rate": name} for name in ("constant", "cosine", "linear", "invscaling", "adaptive")),
     *({"alpha": alpha} for alpha in (0.0, 1e3, 1e30)),
@@ -42,7 +42,7 @@ NOW_AND_THEN = [
 
 @st.composite
 def estimators(draw):
-    """Return an estimator of any solver, activation, type and learning rate, and a few odd parameters."""
+    """Return an estimator of any solver, activation, type and learning rate, with a few other parameters."""
     hidden = draw(st.sampled_from([(), (4,), (4,), (3, 3), (2, 2, 2)]))
     parameters = {
         "hidden_layer_sizes": hidden,
@@ -58,7 +58,7 @@ def estimators(draw):
         activations = draw(st.permutations(["relu", "tanh", "logistic", "identity"]))
         parameters["activation"] = activations[: len(hidden)]
     parameters |= SOLVERS[draw(st.sampled_from(list(SOLVERS)))]
-    for more in draw(st.lists(st.sampled_from(NOW_AND_THEN), max_size=2)):
+    for more in draw(st.lists(st.sampled_from(OCCASIONAL), max_size=2)):
         parameters |= more
     if parameters.get("solver") == "lbfgs":
         parameters |= {"dropout": 0.0}
@@ -95,7 +95,7 @@ def problems(draw):
 
 @st.composite
 def finite_rows(draw, X):
-    """Return finite rows to ask about: like the training rows, or far from them."""
+    """Return finite rows to predict: the training rows, or rows far from them."""
     kind = draw(st.sampled_from(["same", "times", "edges", "extremes"]))
     if kind == "same":
         return X
@@ -108,16 +108,16 @@ def finite_rows(draw, X):
 
 
 def check_rows(model, X):
-    """Check that rows are answered, or that an error names row and column."""
-    found = check_answers(model, X)
+    """Return whether the rows can be predicted; otherwise check that the error names row and column."""
+    found = check_predictions(model, X)
     if isinstance(found, np.ndarray):
         return True
     assert NAMED.search(str(found)), found
     return False
 
 
-def test_a_fit_makes_finite_weights_or_says_how_it_diverged_and_finite_rows_are_never_nan():
-    shares = Shares()
+def test_a_fit_gives_finite_weights_or_a_divergence_error_and_finite_rows_never_give_nan():
+    outcomes = Outcomes()
 
     @MORE
     @given(st.data(), estimators(), problems())
@@ -125,31 +125,31 @@ def test_a_fit_makes_finite_weights_or_says_how_it_diverged_and_finite_rows_are_
         X, y = problem
         if y.ndim == 1 and data.draw(st.booleans()):
             model.set_params(loss="softmax_cross_entropy")
-        _, error = told(model.fit, X, y)
+        _, error = checked_call(model.fit, X, y)
         if isinstance(error, DivergenceError):
             assert DIAGNOSIS.search(str(error)), error
             assert error.epoch >= 1
-            shares["diverged"] += 1
+            outcomes["diverged"] += 1
         elif error is not None:
             assert NAMED.search(str(error)), error
-            shares["beyond the type"] += 1
+            outcomes["beyond the type"] += 1
         else:
             assert np.isfinite(model.network_.theta).all()
             assert np.isfinite(model.loss_curve_).all()
             assert math.isfinite(model.loss_)
             for _ in range(2):
-                asked = check_rows(model, data.draw(finite_rows(X)))
-                shares["fitted, answered" if asked else "fitted, refused"] += 1
+                predicted = check_rows(model, data.draw(finite_rows(X)))
+                outcomes["fitted, predicted" if predicted else "fitted, refused"] += 1
 
     never_nan()
-    print(shares)
-    assert shares.of("fitted, answered") > 0.3
+    print(outcomes)
+    assert outcomes.fraction("fitted, predicted") > 0.3
     for rare in ("diverged", "beyond the type", "fitted, refused"):
-        assert shares.of(rare) > 0.01
+        assert outcomes.fraction(rare) > 0.01
 
 
-def test_huge_weights_set_by_hand_are_never_nan():
-    shares = Shares()
+def test_huge_weights_set_by_hand_never_give_nan():
+    outcomes = Outcomes()
 
     @MORE
     @given(st.data(), estimators(), st.integers(0, 99), st.integers(2, 4))
@@ -157,19 +157,19 @@ def test_huge_weights_set_by_hand_are_never_nan():
         rng = np.random.default_rng(seed)
         X, y = rng.normal(size=(12, 2)), np.arange(12) % n_classes
         model.set_params(learning_rate_init=0.01, max_iter=1, alpha=0.0, early_stopping=False)
-        _, error = told(model.fit, X, y)
+        _, error = checked_call(model.fit, X, y)
         assert error is None
         limit = float(np.finfo(model.network_.dtype).max)
         magnitudes = [0.0, 1e-300, 1e-30, 1.0, 1e10, limit**0.5, limit / 4, limit]
         chosen = data.draw(st.lists(st.sampled_from(magnitudes), min_size=1, max_size=3))
         for arrays in (model.coefs_, model.intercepts_):
             arrays[:] = [rng.choice(chosen, a.shape) * rng.choice([-1.0, 1.0], a.shape) for a in arrays]
-        shares["answered" if check_rows(model, data.draw(finite_rows(X))) else "refused"] += 1
+        outcomes["predicted" if check_rows(model, data.draw(finite_rows(X))) else "refused"] += 1
 
     never_nan()
-    print(shares)
-    assert shares.of("answered") > 0.2
-    assert shares.of("refused") > 0.1
+    print(outcomes)
+    assert outcomes.fraction("predicted") > 0.2
+    assert outcomes.fraction("refused") > 0.1
 
 
 @given(

@@ -1,4 +1,4 @@
-"""Odd input: each call works, or raises an error that names the cause; never nan, never a changed array.
+"""Unusual input: each call works or raises an error that names the cause; no NaN, and no changed input.
 
 `pytest tests/test_odd_input.py tests/test_never_nan.py --hypothesis-profile=thorough` tries 5,000 new
 examples of each property.
@@ -14,7 +14,19 @@ import scipy.sparse
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
-from odd import COLUMNS, HOLES, KINDS, MORE, Shares, check_answers, features, frozen, labels, told, weights
+from odd import (
+    COLUMNS,
+    KINDS,
+    MORE,
+    NON_FINITE,
+    Outcomes,
+    check_predictions,
+    checked_call,
+    features,
+    frozen,
+    labels,
+    weights,
+)
 from persisted import Ends
 from sklearn.base import clone
 from sklearn.datasets import load_iris
@@ -60,22 +72,22 @@ parameters = st.lists(
 
 
 def test_a_fit_works_or_names_the_cause():
-    shares = Shares()
+    outcomes = Outcomes()
 
     @MORE
     @given(st.data(), parameters, st.integers(1, N))
     def fits(data, changes, n):
         X, y, w = data.draw(features(n)), data.draw(labels(n)), data.draw(weights(n))
-        model, error = told(quick(**changes).fit, X, y, w)
-        shares["refused" if error else "fitted"] += 1
+        model, error = checked_call(quick(**changes).fit, X, y, w)
+        outcomes["refused" if error else "fitted"] += 1
         if model is not None:
             assert not any(map(np.ma.is_masked, (X, y, w)))
-            assert isinstance(check_answers(model, X), np.ndarray)
+            assert isinstance(check_predictions(model, X), np.ndarray)
 
     fits()
-    print(shares)
-    assert shares.of("fitted") > 0.3
-    assert shares.of("refused") > 0.3
+    print(outcomes)
+    assert outcomes.fraction("fitted") > 0.3
+    assert outcomes.fraction("refused") > 0.3
 
 
 X_IRIS, IRIS = load_iris(return_X_y=True)
@@ -101,27 +113,27 @@ FITS = {
 
 @cache
 def fitted(kind):
-    return told(FITS[kind])[0]
+    return checked_call(FITS[kind])[0]
 
 
-def test_a_model_answers_or_names_the_cause():
-    shares = Shares()
+def test_a_prediction_works_or_names_the_cause():
+    outcomes = Outcomes()
 
     @MORE
     @given(st.data(), st.sampled_from(list(FITS)), st.integers(1, N))
-    def answers(data, kind, n):
+    def predicts(data, kind, n):
         X, model = data.draw(features(n)), fitted(kind)
         before = frozen(model.network_.theta)
-        found = check_answers(model, X)
+        found = check_predictions(model, X)
         assert frozen(model.network_.theta) == before
-        shares["answered" if isinstance(found, np.ndarray) else "refused"] += 1
+        outcomes["predicted" if isinstance(found, np.ndarray) else "refused"] += 1
         if isinstance(found, np.ndarray):
             assert not np.ma.is_masked(X)
 
-    answers()
-    print(shares)
-    assert shares.of("answered") > 0.3
-    assert shares.of("refused") > 0.2
+    predicts()
+    print(outcomes)
+    assert outcomes.fraction("predicted") > 0.3
+    assert outcomes.fraction("refused") > 0.2
 
 
 ANYTHING = [
@@ -146,7 +158,7 @@ ANYTHING += [
     1e-300,
     1e300,
     5e-324,
-    *HOLES,
+    *NON_FINITE,
     "",
     "x",
     "auto",
@@ -192,24 +204,24 @@ ANYTHING += [
     SoftmaxCrossEntropy(),
 ]
 
-# Whoever asks for them gets them, but not in a test.
+# Valid values that would take too long in a test.
 TOO_MUCH = {("max_iter", 2**70), ("n_iter_no_change", 2**70), ("max_fun", 2**70)}
 
 
 @st.composite
 def settings_of_one(draw):
-    """Return the name of a parameter and a value, most often one that is none of its."""
+    """Return the name of a parameter and a value, most often an invalid one."""
     name = draw(st.sampled_from(sorted(TinyClassifier().get_params())))
     value = draw(st.sampled_from(ANYTHING))
     if name in CHANGES and draw(st.booleans()):
         value = draw(st.sampled_from(CHANGES[name]))
     too_much = isinstance(value, int) and (name, value) in TOO_MUCH
-    foreign = callable(value) and name in ("learning_rate", "scoring")  # which raises what it wants to
+    foreign = callable(value) and name in ("learning_rate", "scoring")  # a function may raise any error
     return name, 3 if too_much or foreign else value
 
 
-def test_a_parameter_works_or_is_named():
-    shares = Shares()
+def test_a_parameter_works_or_the_error_names_it():
+    outcomes = Outcomes()
 
     @MORE
     @given(settings_of_one(), st.sampled_from(["adam", "sgd", "lbfgs"]), st.booleans())
@@ -217,20 +229,20 @@ def test_a_parameter_works_or_is_named():
         name, value = setting
         model = quick(**{"solver": solver, name: value})
         if partly and hasattr(model, "partial_fit"):
-            model, error = told(model.partial_fit, X_IRIS, IRIS[::5], classes=[0, 1, 2])
+            model, error = checked_call(model.partial_fit, X_IRIS, IRIS[::5], classes=[0, 1, 2])
         else:
-            model, error = told(model.fit, X_IRIS, IRIS[::5])
-        shares["refused" if error else "works"] += 1
+            model, error = checked_call(model.fit, X_IRIS, IRIS[::5])
+        outcomes["refused" if error else "works"] += 1
         if error is None:
-            check_answers(model, X_IRIS)
+            check_predictions(model, X_IRIS)
         else:
-            told_of = name in str(error) or name.replace("_", " ") in str(error)
-            assert told_of or "stopped being finite" in str(error), (setting, error)
+            is_named = name in str(error) or name.replace("_", " ") in str(error)
+            assert is_named or "stopped being finite" in str(error), (setting, error)
 
     fits()
-    print(shares)
-    assert shares.of("works") > 0.2
-    assert shares.of("refused") > 0.3
+    print(outcomes)
+    assert outcomes.fraction("works") > 0.2
+    assert outcomes.fraction("refused") > 0.3
 
 
 ARRAYS = [
@@ -258,50 +270,50 @@ ODD_CLASSES = [[], [1, "a"], [None], 3, {1, 2}, "abc", [[0, 1]], [0.0, np.nan], 
 
 
 class Life(RuleBasedStateMachine):
-    """An estimator to which everything happens, in any order.
+    """An estimator whose methods are called in any order.
 
-    What fails leaves it as it was; what only asks does, too.
+    Calls that fail and calls that do not train leave it unchanged.
     """
 
-    shares = Shares()
+    outcomes = Outcomes()
 
     def __init__(self):
         super().__init__()
         self.model = quick()
-        self.answer = None
+        self.expected = None
 
     def call(self, name, *given, changes=False, **named):
-        """Call a method; only where it may change the model, and works, are the answers others."""
-        result, error = told(getattr(self.model, name), *given, **named)
-        self.shares[f"{name} {'refused' if error else 'works'}"] += 1
+        """Call a method; the predictions may change only if ``changes`` is True and the call works."""
+        result, error = checked_call(getattr(self.model, name), *given, **named)
+        self.outcomes[f"{name} {'refused' if error else 'works'}"] += 1
         if changes and error is None:
-            self.answer = self.answers()
+            self.expected = self.predictions()
         else:
-            assert self.answers() == self.answer, (name, error)
+            assert self.predictions() == self.expected, (name, error)
         return result, error
 
     def usual(self):
-        """Targets of some usual rows, of the kind that the model knows."""
-        classes = KINDS[self.kind] if self.answer is None else self.model.classes_
+        """Targets for the usual rows, of the kind that the model was fitted to."""
+        classes = KINDS[self.kind] if self.expected is None else self.model.classes_
         codes = np.arange(len(X_IRIS)) % len(classes)
-        if self.answer is not None and type(self.model._state.labels) is not Labels:
+        if self.expected is not None and type(self.model._state.labels) is not Labels:
             return np.eye(len(classes), dtype=int)[codes]
         return np.asarray(classes)[codes]
 
     def data(self, data, n):
-        """Odd data, whose labels are mostly of the usual kind."""
+        """Unusual data, whose labels are mostly of the usual kind."""
         kind = data.draw(st.sampled_from([self.kind] * 4 + ["numbers", "words", None]))
         X, y, w = data.draw(features(n, odd=1)), data.draw(labels(n, odd=1, kind=kind)), data.draw(weights(n))
         return (X, y, w) if data.draw(st.booleans()) else (X_IRIS, self.usual(), None)
 
-    def answers(self):
-        """What the model answers to some usual rows, or that it is not fitted, or cannot."""
+    def predictions(self):
+        """The probabilities of some rows or the error that they cause; None if the model is not fitted."""
         if not hasattr(self.model, "network_"):
-            p, error = told(self.model.predict_proba, X0)
+            p, error = checked_call(self.model.predict_proba, X0)
             assert isinstance(error, NotFittedError)
             return None
         width = self.model.n_features_in_
-        p = check_answers(self.model, X0[:, :1].repeat(width, axis=1) if width != COLUMNS else X0)
+        p = check_predictions(self.model, X0[:, :1].repeat(width, axis=1) if width != COLUMNS else X0)
         return p.tobytes() if isinstance(p, np.ndarray) else str(p)
 
     @initialize(
@@ -330,7 +342,7 @@ class Life(RuleBasedStateMachine):
         if not hasattr(self.model, "partial_fit"):
             assert self.model.solver == "lbfgs"
             return
-        known = self.model.classes_ if self.answer is not None else None
+        known = self.model.classes_ if self.expected is not None else None
         classes = {
             "known": KINDS[self.kind] if known is None else known,
             "all": KINDS[self.kind],
@@ -345,16 +357,16 @@ class Life(RuleBasedStateMachine):
 
     @rule(n=st.integers(1, N), data=st.data())
     def name_the_classes_again(self, n, data):
-        """Once they are known, it makes no difference whether they are, nor how many of them a part has."""
-        if self.answer is None or not hasattr(self.model, "partial_fit"):
+        """Once the classes are known, naming them again makes no difference."""
+        if self.expected is None or not hasattr(self.model, "partial_fit"):
             return
         part = X_IRIS[: 1 + n % 2], self.usual()[: 1 + n % 2], None
         given = data.draw(st.sampled_from([part, self.data(data, n)]))
         outcomes = set()
         for classes in (None, self.model.classes_, self.model.classes_[::-1].tolist()):
-            twin = copy.deepcopy(self.model)
-            _, error = told(twin.partial_fit, *given, classes)
-            outcomes.add(str(error) if error else twin.network_.theta.tobytes())
+            other = copy.deepcopy(self.model)
+            _, error = checked_call(other.partial_fit, *given, classes)
+            outcomes.add(str(error) if error else other.network_.theta.tobytes())
         assert len(outcomes) == 1
 
     @rule(setting=settings_of_one(), partly=st.booleans())
@@ -382,12 +394,12 @@ class Life(RuleBasedStateMachine):
     @rule(data=st.data(), n=st.integers(1, N))
     def ask(self, data, n):
         X = data.draw(features(n))
-        if self.answer is not None:
-            found = check_answers(self.model, X)
-            self.shares[f"ask {'works' if isinstance(found, np.ndarray) else 'refused'}"] += 1
+        if self.expected is not None:
+            found = check_predictions(self.model, X)
+            self.outcomes[f"ask {'works' if isinstance(found, np.ndarray) else 'refused'}"] += 1
         for name in ("predict", "predict_proba", "predict_log_proba", "decision_function", "activations"):
             _, error = self.call(name, X)
-            assert isinstance(error, NotFittedError) == (self.answer is None)
+            assert isinstance(error, NotFittedError) == (self.expected is None)
 
     @rule(data=st.data(), n=st.integers(1, N))
     def score(self, data, n):
@@ -405,39 +417,39 @@ class Life(RuleBasedStateMachine):
     )
     def assign(self, name, make, index):
         """Set weights: all of them, or some."""
-        if self.answer is None:
+        if self.expected is None:
             return
         arrays = getattr(self.model, name)
         if index is None:
             values = [make(a.shape) for a in arrays]
-            _, error = told(setattr, self.model, name, None if values[0] is None else values)
+            _, error = checked_call(setattr, self.model, name, None if values[0] is None else values)
         elif isinstance(index, slice):
-            _, error = told(arrays.__setitem__, index, [make(a.shape) for a in arrays[index]])
+            _, error = checked_call(arrays.__setitem__, index, [make(a.shape) for a in arrays[index]])
         else:
-            _, error = told(arrays.__setitem__, index, make(arrays[index].shape))
-        self.shares[f"assign {'refused' if error else 'works'}"] += 1
+            _, error = checked_call(arrays.__setitem__, index, make(arrays[index].shape))
+        self.outcomes[f"assign {'refused' if error else 'works'}"] += 1
         if error is None:
-            self.answer = self.answers()
-        assert self.answers() == self.answer
+            self.expected = self.predictions()
+        assert self.predictions() == self.expected
 
     @rule(how=st.sampled_from([copy.copy, copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m))]))
     def copy(self, how):
         self.model = how(self.model)
-        assert self.answers() == self.answer
+        assert self.predictions() == self.expected
 
     @rule()
     def clone(self):
-        self.model, self.answer = clone(self.model), None
-        assert self.answers() is None
+        self.model, self.expected = clone(self.model), None
+        assert self.predictions() is None
 
     @rule()
     def save_and_load(self):
         path = self.folder / "model.npz"
         _, error = self.call("save", path)
         if error is None:
-            self.model, error = told(load, path)
+            self.model, error = checked_call(load, path)
             assert error is None
-            assert self.answers() == self.answer
+            assert self.predictions() == self.expected
 
     @rule(callbacks=st.sampled_from([[], [Ends(2, True)], [None], [3], [Ends]]))
     def set_callbacks(self, callbacks):
@@ -451,10 +463,10 @@ class Life(RuleBasedStateMachine):
         assert self.model.get_params(deep=False).keys() == TinyClassifier().get_params(deep=False).keys()
 
 
-def test_calls_in_any_order_work_or_name_the_cause_and_leave_a_model_as_it_was(tmp_path):
+def test_calls_in_any_order_work_or_name_the_cause_and_failed_calls_change_nothing(tmp_path):
     Life.folder = tmp_path
-    Life.shares.clear()
+    Life.outcomes.clear()
     run_state_machine_as_test(
         Life, settings=settings(stateful_step_count=12, suppress_health_check=[HealthCheck.too_slow])
     )
-    print(Life.shares)
+    print(Life.outcomes)

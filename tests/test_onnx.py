@@ -1,4 +1,4 @@
-"""The exported graph answers as the model does, in onnxruntime, and what it would get wrong is refused."""
+"""ONNX export: the graph gives the predictions of the model in onnxruntime; other models are refused."""
 
 import json
 import os
@@ -39,7 +39,7 @@ from tinyclf.nn.layers import ACTIVATIONS
 onnx = pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")
 
-# A fit that stops early is not the subject here.
+# Fits that stop early are tested separately.
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
 RNG = np.random.default_rng(0)
@@ -56,14 +56,14 @@ def model(**parameters):
 
 
 def run(exported, X, *outputs):
-    """What onnxruntime answers to rows, or to inputs by name."""
+    """The outputs of onnxruntime for rows, or for inputs by name."""
     onnx.checker.check_model(exported, full_check=True)
     session = onnxruntime.InferenceSession(exported.SerializeToString(), providers=["CPUExecutionProvider"])
     return session.run(list(outputs) or None, X if isinstance(X, dict) else {"X": X})
 
 
 def check(fitted, X, exported=None):
-    """The graph for such rows gives the same labels, and probabilities that are as close as promised."""
+    """Check that the graph gives the same labels, and probabilities within the documented tolerance."""
     label, probabilities = run(exported or to_onnx(fitted, X), X)
     expected, named = fitted.predict_proba(X), fitted.predict(X)
     atol = 1e-6
@@ -78,7 +78,7 @@ def check(fitted, X, exported=None):
 
 
 def hard_rows(scaled, dtype):
-    """The rows, some around them, and far ones, less far where nothing limits them."""
+    """The rows, rows around them, and rows far away, less far if values are not clipped."""
     around = X + 10 * X.std(axis=0) * RNG.standard_normal(X.shape)
     far = np.concatenate([np.eye(N_IN), -np.eye(N_IN)]) * (1e30 if scaled else 1e6)
     return np.concatenate([X, around, far, np.zeros((1, N_IN))]).astype(dtype)
@@ -123,7 +123,7 @@ def test_the_graph_agrees_for_each_activation_type_and_scaling(activation, dtype
         ({"hidden_layer_sizes": (8, 8, 8), "activation": ["tanh", [ReLU(), Tanh()], Logistic]}, CODES),
         ({"dropout": 0.5}, CODES),
         ({"solver": "lbfgs"}, CODES),
-        ({"solver": RMSprop(), "learning_rate": lambda share: 1 - share}, CODES),
+        ({"solver": RMSprop(), "learning_rate": lambda progress: 1 - progress}, CODES),
         ({**SKLEARN_DEFAULTS, "max_iter": 5, "random_state": 0}, CODES // 2),
     ],
 )
@@ -136,7 +136,7 @@ def test_the_graph_agrees_for_each_kind_of_labels_loss_and_network(parameters, y
 @pytest.mark.parametrize(
     "layer", [layer for layer in LAYERS if type(layer).__module__ == "tinyclf.nn.layers"]
 )
-def test_all_layers_and_losses_of_the_package_are_known(layer, loss):
+def test_all_layers_and_losses_of_the_package_are_supported(layer, loss):
     fitted = model(activation=layer, loss=loss, dtype="float64").fit(
         X, np.minimum(CODES, n_classes(loss) - 1)
     )
@@ -144,19 +144,19 @@ def test_all_layers_and_losses_of_the_package_are_known(layer, loss):
 
 
 @pytest.mark.parametrize(("offset", "dtype", "given"), [*product([30, 900, 1e4, 1e6], FLOATS, FLOATS)])
-def test_columns_with_a_large_offset_agree(offset, dtype, given):
+def test_the_graph_agrees_for_columns_with_a_large_offset(offset, dtype, given):
     rows = (offset + RNG.standard_normal((N, N_IN))).astype(given)
     check(model(dtype=dtype).fit(rows, CODES), rows)
 
 
-def test_a_graph_for_float64_keeps_digits_that_float32_has_not():
+def test_a_graph_for_float64_keeps_digits_that_float32_loses():
     rows = 1e8 + RNG.standard_normal((N, N_IN))
     fitted = model().fit(rows, (rows[:, 0] > 1e8).astype(int))
     check(fitted, rows)
     assert np.unique(run(to_onnx(fitted), rows.astype(np.float32), "probabilities")[0]).size < 20
 
 
-def test_statistics_that_run_on_and_a_second_fit_agree():
+def test_the_graph_agrees_after_partial_fits_and_after_a_second_fit():
     fitted = model()
     for start in (0, 50, 100, 150):
         fitted.partial_fit(start + X[start : start + 50], CODES[start : start + 50], classes=[0, 1, 2])
@@ -170,7 +170,7 @@ NOISES = {
     "three": NOISE.choice(3, N, p=[0.2, 0.3, 0.5]),
     "several": (NOISE.random((N, 4)) < [0.2, 0.4, 0.5, 0.7]).astype(int),
 }
-"""Labels that do not depend on X: calibration moves far from them what a network answers."""
+"""Labels that do not depend on X, so that calibration changes the predictions strongly."""
 
 
 def logits_of_frequencies(y):
@@ -181,7 +181,7 @@ def logits_of_frequencies(y):
 
 @pytest.mark.parametrize("dtype", FLOATS)
 @pytest.mark.parametrize("y", NOISES.values(), ids=NOISES)
-def test_calibration_is_two_nodes_behind_the_network_that_was_trained(y, dtype):
+def test_calibration_is_two_nodes_after_the_trained_network(y, dtype):
     fitted, plain = (model(dtype=dtype, max_iter=40, calibrate=c).fit(X, y) for c in (True, False))
     a, rows = fitted.calibration_, hard_rows(True, dtype)
     assert 0 < a < 0.5
@@ -190,7 +190,7 @@ def test_calibration_is_two_nodes_behind_the_network_that_was_trained(y, dtype):
     check(plain, rows)
     exported, without = to_onnx(fitted), to_onnx(plain)
     nodes, fewer = ([node.op_type for node in one.graph.node] for one in (exported, without))
-    end = len(fewer) - fewer[::-1].index("Gemm")  # behind the last layer
+    end = len(fewer) - fewer[::-1].index("Gemm")  # after the last layer
     assert nodes == [*fewer[:end], "Mul", "Add", *fewer[end:]]
     held, others = (
         {array.name: onnx.numpy_helper.to_array(array) for array in one.graph.initializer}
@@ -200,7 +200,7 @@ def test_calibration_is_two_nodes_behind_the_network_that_was_trained(y, dtype):
     for node, W, b, trained in zip(gemms, fitted.coefs_, fitted.intercepts_, plain.coefs_, strict=True):
         np.testing.assert_array_equal(held[node.input[1]], W)
         np.testing.assert_array_equal(held[node.input[2]], b)
-        np.testing.assert_array_equal(W, trained)  # what calibration has not touched
+        np.testing.assert_array_equal(W, trained)  # calibration does not change the weights
         np.testing.assert_array_equal(others[node.input[1]], W)
     factor, offset = (held[node.input[1]] for node in exported.graph.node[end : end + 2])
     rtol = 1e-6 if dtype == "float32" else 1e-12
@@ -211,7 +211,7 @@ def test_calibration_is_two_nodes_behind_the_network_that_was_trained(y, dtype):
 
 @pytest.mark.parametrize("dtype", FLOATS)
 @pytest.mark.parametrize("y", NOISES.values(), ids=NOISES)
-def test_a_model_of_the_class_frequencies_alone_agrees(y, dtype):
+def test_the_graph_agrees_for_a_model_that_predicts_the_class_frequencies(y, dtype):
     fitted = model(dtype=dtype).fit(X, y)
     fitted._state.calibration = Calibration(0.0, logits_of_frequencies(y))
     rows = hard_rows(True, dtype)
@@ -241,19 +241,21 @@ def test_a_small_probability_keeps_its_digits(y, dtype):
     ],
 )
 @pytest.mark.parametrize("last", [-1e-9, 0.0, 1e-9])
-def test_ties_and_what_rounds_to_them_get_the_same_label(y, loss, last):
+def test_ties_and_probabilities_that_round_to_ties_get_the_same_label(y, loss, last):
     fitted = model(loss=loss, calibrate=False).fit(X, y)
     fitted.coefs_[-1] = np.zeros_like(fitted.coefs_[-1])
     fitted.intercepts_[-1] = np.zeros_like(fitted.intercepts_[-1])
     fitted.intercepts_[-1][-1] = last
     check(fitted, X[:3])
     label, probabilities = run(to_onnx(fitted), X[:3].astype(np.float32))
-    assert (probabilities[:, -1] == probabilities[0, 0]).all()  # the labels tell what these do not
+    assert (
+        probabilities[:, -1] == probabilities[0, 0]
+    ).all()  # the labels may differ although the probabilities are equal
     assert (label.reshape(3, -1)[:, -1].max() > 0) == (last > 0)
 
 
 @pytest.mark.parametrize("dtype", FLOATS)
-def test_where_float32_itself_is_not_exact_the_graph_is_as_close_to_the_truth(dtype):
+def test_the_graph_is_as_accurate_as_the_model_where_float32_is_not_exact(dtype):
     rows = X * 300
     fitted = model(scale_inputs=False, learning_rate_init=1e-3, dtype=dtype).fit(rows, CODES)
     z = fitted.network_.copy("float64").logits(rows)
@@ -266,7 +268,7 @@ def test_where_float32_itself_is_not_exact_the_graph_is_as_close_to_the_truth(dt
 
 @pytest.mark.parametrize("y", [CODES // 2, MANY], ids=["two", "several"])
 @pytest.mark.parametrize("n", [0, 1, 3])
-def test_any_number_of_rows_is_answered(n, y):
+def test_the_graph_accepts_any_number_of_rows(n, y):
     fitted = model().fit(X, y)
     label, probabilities = run(to_onnx(fitted), X[:n].astype(np.float32))
     assert label.shape == (n, *y.shape[1:])
@@ -286,7 +288,7 @@ def test_another_runtime_agrees(y):
 # --- the file -----------------------------------------------------------------------------------------
 
 
-def test_the_file_says_what_it_is():
+def test_the_file_has_versions_names_and_classes():
     exported = to_onnx(model().fit(X, np.array(["b", "c", "ä"])[CODES]))
     assert (exported.producer_name, exported.ir_version) == ("tinyclf", 7)
     assert [(entry.domain, entry.version) for entry in exported.opset_import] == [("", 13)]
@@ -316,7 +318,7 @@ def test_rows_of_another_width_are_refused():
         to_onnx(model().fit(X, CODES), X[:, :5])
 
 
-def test_a_cast_is_there_only_where_types_differ():
+def test_the_graph_has_a_cast_only_where_types_differ():
     def casts(dtype, given):
         exported = to_onnx(model(dtype=dtype).fit(X, CODES), X.astype(given))
         return sum(node.op_type == "Cast" for node in exported.graph.node)
@@ -346,7 +348,7 @@ def test_the_same_model_gives_the_same_bytes_in_each_process():
             text=True,
             check=True,
         ).stdout
-        for seed in ("1", "20")  # with which skl2onnx goes through a set in two orders
+        for seed in ("1", "20")  # with these, skl2onnx iterates over a set in two orders
     ]
     assert len(set(printed)) == 1
     assert len(set(printed[0].split())) == 2
@@ -359,7 +361,7 @@ def test_the_same_model_gives_the_same_bytes_in_each_process():
 @pytest.mark.parametrize(
     "y", [CODES // 2, np.array(["ää", "äb", "b"])[CODES], MANY], ids=["2", "3", "several"]
 )
-def test_a_pipeline_agrees(y, dtype, given):
+def test_the_graph_of_a_pipeline_agrees(y, dtype, given):
     pytest.importorskip("skl2onnx")
     fitted = make_pipeline(StandardScaler(), model(dtype=dtype)).fit(X, y)
     rows = np.concatenate([X, X + 3 * X.std(axis=0) * RNG.standard_normal(X.shape)]).astype(given)
@@ -377,7 +379,7 @@ def test_a_pipeline_agrees(y, dtype, given):
     assert opsets[""] == 13
 
 
-def test_a_pipeline_for_float64_agrees_beside_a_large_offset():
+def test_a_pipeline_for_float64_agrees_with_a_large_offset():
     pytest.importorskip("skl2onnx")
     rows = 1e6 + RNG.standard_normal((N, N_IN))
     check(make_pipeline(StandardScaler(), model()).fit(rows, CODES), rows)
@@ -410,7 +412,7 @@ def test_columns_of_a_frame_are_inputs_by_name():
         assert label.tolist() == fitted.predict(rows).tolist()
 
 
-def test_a_pipeline_that_does_not_tell_what_it_reads_needs_rows():
+def test_a_pipeline_with_unknown_input_types_needs_rows():
     pytest.importorskip("skl2onnx")
     texts = ["good film", "bad film", "a good one"] * 5
     fitted = make_pipeline(CountVectorizer(lowercase=False), model()).fit(texts, [1, 0, 1] * 5)
@@ -426,28 +428,28 @@ def test_a_pipeline_that_does_not_tell_what_it_reads_needs_rows():
 # --- what is refused ----------------------------------------------------------------------------------
 
 
-class OwnDense(Dense):
-    """One whose forward might be another."""
+class CustomDense(Dense):
+    """A subclass, whose forward may differ."""
 
 
-class OwnLoss(SoftmaxCrossEntropy):
-    """One whose probabilities might be others."""
+class CustomLoss(SoftmaxCrossEntropy):
+    """A subclass, whose probabilities may differ."""
 
 
-class OwnClassifier(TinyClassifier):
-    """One whose predictions might be others."""
+class CustomClassifier(TinyClassifier):
+    """A subclass, whose predictions may differ."""
 
 
-class OwnDropout(Dropout):
-    """One that might drop in prediction."""
+class CustomDropout(Dropout):
+    """A subclass, which may drop units in prediction."""
 
 
-class OwnScaler(StandardScaler):
-    """A step that skl2onnx does not know."""
+class CustomScaler(StandardScaler):
+    """A subclass, which skl2onnx does not support."""
 
 
-@pytest.mark.parametrize("layer", [Swish(), PReLU(), LayerNorm(), OwnDense(4), OwnDropout(0.1)])
-def test_a_layer_of_ones_own_is_refused_by_name(layer):
+@pytest.mark.parametrize("layer", [Swish(), PReLU(), LayerNorm(), CustomDense(4), CustomDropout(0.1)])
+def test_the_error_names_an_unsupported_layer(layer):
     assert isinstance(layer, Layer)
     fitted = model(activation=[["relu", layer]], hidden_layer_sizes=8).fit(X, CODES)
     name = type(layer).__name__
@@ -457,18 +459,18 @@ def test_a_layer_of_ones_own_is_refused_by_name(layer):
         to_onnx(fitted)
 
 
-@pytest.mark.parametrize("loss", [OwnLoss(), *(loss for loss in LOSSES if type(loss) not in KNOWN_LOSSES)])
-def test_a_loss_of_ones_own_is_refused_by_name(loss):
+@pytest.mark.parametrize("loss", [CustomLoss(), *(loss for loss in LOSSES if type(loss) not in KNOWN_LOSSES)])
+def test_the_error_names_an_unsupported_loss(loss):
     fitted = model(loss=loss).fit(X / 10, CODES)
     known = "knows the losses SoftmaxCrossEntropy, SigmoidCrossEntropy"
     with pytest.raises(TypeError, match=f"{known}, but not {type(loss).__name__}; fit with"):
         to_onnx(fitted)
 
 
-def test_what_is_no_classifier_or_pipeline_is_refused_by_name():
+def test_the_error_names_an_object_that_cannot_be_exported():
     for fitted in (
         GridSearchCV(model(), {"alpha": [0.1]}, cv=2).fit(X, CODES),
-        OwnClassifier(max_iter=2).fit(X, CODES),
+        CustomClassifier(max_iter=2).fit(X, CODES),
         make_pipeline(StandardScaler(), LogisticRegression()).fit(X, CODES),
         model().fit(X, CODES).network_,
         TinyClassifier,
@@ -479,14 +481,17 @@ def test_what_is_no_classifier_or_pipeline_is_refused_by_name():
             to_onnx(fitted)
 
 
-def test_a_step_of_ones_own_is_refused_by_name():
+def test_the_error_names_an_unsupported_step():
     pytest.importorskip("skl2onnx")
-    for step, name in ((OwnScaler(), "OwnScaler"), (FunctionTransformer(np.abs), "FunctionTransformer")):
+    for step, name in (
+        (CustomScaler(), "CustomScaler"),
+        (FunctionTransformer(np.abs), "FunctionTransformer"),
+    ):
         with pytest.raises(RuntimeError, match=name):
             to_onnx(make_pipeline(step, model()).fit(X, CODES), X)
 
 
-def test_what_is_not_fitted_is_refused():
+def test_an_unfitted_model_is_refused():
     for unfitted in (model(), make_pipeline(StandardScaler(), model())):
         with pytest.raises(NotFittedError):
             to_onnx(unfitted)
@@ -508,7 +513,7 @@ def test_labels_that_onnx_cannot_hold_are_refused(classes, shown):
 
 
 @pytest.mark.parametrize("package", ["onnx", "skl2onnx"])
-def test_a_package_that_is_missing_is_named_with_the_fix(package, monkeypatch):
+def test_the_error_for_a_missing_package_names_it_and_the_fix(package, monkeypatch):
     fitted = make_pipeline(StandardScaler(), model()).fit(X, CODES)
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(ImportError, match=rf"needs {package}, .*: pip install 'tinyclf\[onnx\]'"):

@@ -24,7 +24,7 @@ from tinyclf.nn.state import TrainState
     ],
     ids=lambda v: None if callable(v) else repr(v),
 )
-def test_hundred_steps_are_those_of_scikit_learn(ours, theirs):
+def test_a_hundred_steps_equal_those_of_scikit_learn(ours, theirs):
     rng = np.random.default_rng(0)
     theta, expected = np.zeros(50), np.zeros(50)
     other = theirs([expected])
@@ -82,14 +82,16 @@ def test_every_optimizer_learns_and_resumes_from_its_state(optimizer):
         ),
     ],
 )
-def test_hyperparameters_out_of_range_are_named(make, match):
+def test_hyperparameters_out_of_range_are_refused(make, match):
     with pytest.raises((ValueError, TypeError), match=match):
         make()
-    assert SGD(0.5, weight_decay=2.0).weight_decay == 2.0  # a step leaves nothing of the weights, at most
+    assert (
+        SGD(0.5, weight_decay=2.0).weight_decay == 2.0
+    )  # the largest decay: a step sets the weights to zero
 
 
 @pytest.mark.parametrize(
-    ("plain", "decayed"),
+    ("plain", "with_decay"),
     [
         (SGD(0.1, 0.9), SGD(0.1, 0.9, weight_decay=0.3)),
         (Adam(0.02), AdamW(0.02, weight_decay=0.3)),
@@ -97,12 +99,12 @@ def test_hyperparameters_out_of_range_are_named(make, match):
     ],
     ids=repr,
 )
-def test_weight_decay_multiplies_the_weights_and_nothing_else_before_each_step(plain, decayed):
+def test_weight_decay_scales_only_the_regularized_weights_before_each_step(plain, with_decay):
     # AdamW's algorithm 2 by hand: W <- (1 - eta decay) W, then the step that the plain rule takes.
     rng = np.random.default_rng(0)
     X, y = rng.normal(size=(30, 3)), np.arange(30) % 2
     kinds = {"batch_size": 30, "shuffle": False, "epochs": 1, "schedule": lambda progress: 0.5}
-    one, other = (TrainState(Network([Dense(2)], 3, dtype="float64", seed=0), o) for o in (decayed, plain))
+    one, other = (TrainState(Network([Dense(2)], 3, dtype="float64", seed=0), o) for o in (with_decay, plain))
     for _ in range(5):
         before = other.network.regularized.copy()
         list(train(one.network, X, y, state=one, **kinds))
@@ -112,7 +114,7 @@ def test_weight_decay_multiplies_the_weights_and_nothing_else_before_each_step(p
     assert (AdamW().weight_decay, Adam().weight_decay, SGD().weight_decay) == (0.01, 0.0, 0.0)
 
 
-def test_a_large_vector_goes_by_blocks_as_in_one():
+def test_a_step_in_blocks_equals_a_step_of_the_whole_vector():
     n, rng = 2**19 + 7, np.random.default_rng(0)
     theta, s, r = np.zeros(n), *(Adam().init(np.zeros(n)) for _ in range(2))
     expected = theta.copy()
@@ -122,14 +124,14 @@ def test_a_large_vector_goes_by_blocks_as_in_one():
         r.t = t
         Adam().update(g, r, 0.01)
         expected -= g
-    np.testing.assert_allclose(theta, expected, rtol=1e-14)  # a compiled step rounds otherwise
+    np.testing.assert_allclose(theta, expected, rtol=1e-14)  # a compiled step rounds differently
     sizes = []
 
-    class Own(Adam):
+    class Custom(Adam):
         def update(self, g, s, rate):
             sizes.append((g.size, s.t))
 
-    Own().step(theta, g, s, 0.01)
+    Custom().step(theta, g, s, 0.01)
     assert sizes == [(n, 3)]  # a user-defined update may need the whole vector
 
 
@@ -142,7 +144,7 @@ def test_the_state_has_only_the_arrays_that_an_optimizer_needs():
         assert all(a.dtype == "float32" and a.tolist() == [0.0] * 3 for a in s.arrays.values())
 
 
-def test_a_state_survives_pickling_and_copying():
+def test_pickling_and_copying_keep_a_state():
     s = SGD(0.1, 0.9).init(np.zeros(2))
     s.t, s.u = 7, [1.0, 2.0]
     for other in (pickle.loads(pickle.dumps(s)), copy.deepcopy(s)):
@@ -154,14 +156,14 @@ def test_a_state_survives_pickling_and_copying():
         s.v = 1.0
 
 
-def test_an_overflow_in_adams_vectors_is_noticed():
+def test_an_overflow_in_adams_state_is_detected():
     # In float32 a gradient of 1e20 makes V inf: every later step would be 0, and the loss constant.
     network = Network([Dense(2)], 1, seed=0)
     with pytest.raises(DivergenceError, match="the step after it is not"):
         list(train(network, [[1e22], [1e22]], [0, 1], optimizer=Adam(), epochs=3))
 
 
-def test_a_new_vector_restarts_the_bias_correction():
+def test_a_change_of_optimizer_restarts_the_bias_correction():
     # Adam's first step is the learning rate in each coordinate, however many steps were taken before.
     X, y = np.random.default_rng(0).normal(size=(20, 3)), np.arange(20) % 2
     state = TrainState(Network([Dense(2)], 3, dtype="float64", seed=0), SGD(0.1, 0.9))
@@ -172,12 +174,12 @@ def test_a_new_vector_restarts_the_bias_correction():
     np.testing.assert_allclose(np.abs(state.network.theta - before), 0.01, rtol=1e-6)
 
 
-def test_an_optimizer_without_update_says_so():
+def test_an_optimizer_without_update_raises_not_implemented_error():
     with pytest.raises(NotImplementedError, match="Optimizer has no update"):
         Optimizer(0.1).update(np.zeros(1), OptimizerState(), 0.1)
 
 
-def test_an_epsilon_that_float32_cannot_hold_is_not_zero():
+def test_an_epsilon_that_float32_cannot_hold_does_not_become_zero():
     optimizer = Adam(0.1, epsilon=1e-300)
     theta = np.ones(2, np.float32)
     optimizer.step(theta, np.zeros(2, np.float32), optimizer.init(theta), 0.1)

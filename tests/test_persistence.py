@@ -1,4 +1,4 @@
-"""Saved models: what comes out of a file is what went in, bit for bit, and goes on as it would have."""
+"""Saved models: a loaded model equals the saved one bit for bit, and trains to the same bits."""
 
 import copy
 import hashlib
@@ -73,25 +73,25 @@ def reloaded(model, path, custom=CUSTOM):
     return load(path, custom)
 
 
-def answers(model, X):
+def outputs(model, X):
     found = [model.predict(X), model.predict_proba(X), model.predict_log_proba(X), model.decision_function(X)]
     if model.n_layers_ > 2:
         found.append(model.activations(X))
-    return [answer.toarray() if scipy.sparse.issparse(answer) else answer for answer in found]
+    return [output.toarray() if scipy.sparse.issparse(output) else output for output in found]
 
 
-def assert_same(twin, model, X):
-    assert shown(twin) == shown(model)
-    assert shown(answers(twin, X)) == shown(answers(model, X))
-    assert scipy.sparse.issparse(twin.predict(X)) == scipy.sparse.issparse(model.predict(X))
+def assert_same(restored, model, X):
+    assert shown(restored) == shown(model)
+    assert shown(outputs(restored, X)) == shown(outputs(model, X))
+    assert scipy.sparse.issparse(restored.predict(X)) == scipy.sparse.issparse(model.predict(X))
 
 
-def assert_goes_on_the_same(twin, model, X, y):
+def assert_trains_the_same(restored, model, X, y):
     for call in ("partial_fit", "fit"):
         if call == "partial_fit" and model.solver == "lbfgs":
             continue
-        for one in (model, twin):
-            np.random.seed(7)  # noqa: NPY002  (of random_state=None)
+        for one in (model, restored):
+            np.random.seed(7)  # noqa: NPY002  (for random_state=None)
             if call == "partial_fit" and isinstance(one.class_weight, str):
                 one.set_params(class_weight=None)
             if call == "partial_fit" and one.early_stopping != "auto":
@@ -99,55 +99,55 @@ def assert_goes_on_the_same(twin, model, X, y):
             if call == "fit":
                 one.set_params(warm_start=True)
             getattr(one, call)(X, y)
-        assert_same(twin, model, X)
+        assert_same(restored, model, X)
 
 
 # --- round trips -------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("parameters", PARAMETERS, ids=str)
-def test_a_model_comes_back_as_it_was_and_goes_on_as_it_would_have(parameters, path):
+def test_a_loaded_model_equals_the_saved_one_and_trains_to_the_same_bits(parameters, path):
     model = quick(**parameters).fit(IRIS, SPECIES)
-    twin = reloaded(model, path)
-    assert_same(twin, model, IRIS)
-    assert_goes_on_the_same(twin, model, IRIS, SPECIES)
+    restored = reloaded(model, path)
+    assert_same(restored, model, IRIS)
+    assert_trains_the_same(restored, model, IRIS, SPECIES)
 
 
 @pytest.mark.parametrize("name", DATA)
-def test_data_of_any_kind_leave_a_model_that_comes_back(name, path):
+def test_a_model_of_any_kind_of_data_can_be_saved_and_loaded(name, path):
     X, y, parameters = data_of(name)
     model = quick(**parameters).fit(X, y)
-    twin = reloaded(model, path)
-    assert_same(twin, model, X)
-    assert_goes_on_the_same(twin, model, X, y)
+    restored = reloaded(model, path)
+    assert_same(restored, model, X)
+    assert_trains_the_same(restored, model, X, y)
 
 
 @pytest.mark.parametrize("kind", LABELS)
-def test_labels_come_back_with_their_type(kind, path):
+def test_labels_are_loaded_with_their_dtype(kind, path):
     names = names_of(kind)
     y = names[SPECIES]
     model = quick(class_weight=dict.fromkeys(np.unique(names), 2.0)).fit(IRIS, y)
-    twin = reloaded(model, path)
-    assert twin.classes_.dtype == model.classes_.dtype
-    assert_same(twin, model, IRIS)
-    assert_goes_on_the_same(twin, model, IRIS, y)
+    restored = reloaded(model, path)
+    assert restored.classes_.dtype == model.classes_.dtype
+    assert_same(restored, model, IRIS)
+    assert_trains_the_same(restored, model, IRIS, y)
 
 
 @pytest.mark.parametrize("kind", ["str", "int", "day"])
-def test_labels_may_be_the_keys_of_class_weight(kind, path):
+def test_class_weight_with_labels_as_keys_can_be_saved(kind, path):
     names = names_of(kind)
     model = quick(class_weight=dict(zip(names, (1.0, 2.0, 0.5), strict=True))).fit(IRIS, names[SPECIES])
     assert_same(reloaded(model, path), model, IRIS)
 
 
-def test_a_random_state_comes_back_in_its_place(path):
+def test_a_random_state_is_loaded_with_its_position(path):
     state = np.random.RandomState(3)
-    state.standard_normal(7)  # an odd number, so that one is left over
+    state.standard_normal(7)  # an odd number, so that the state has a cached value
     model = quick(random_state=state).fit(IRIS, SPECIES)
-    twin = reloaded(model, path)
-    assert twin.random_state is not state
-    assert twin.random_state.standard_normal(700).tolist() == state.standard_normal(700).tolist()
-    assert_goes_on_the_same(twin, model, IRIS, SPECIES)
+    restored = reloaded(model, path)
+    assert restored.random_state is not state
+    assert restored.random_state.standard_normal(700).tolist() == state.standard_normal(700).tolist()
+    assert_trains_the_same(restored, model, IRIS, SPECIES)
 
 
 def warm(model):
@@ -184,49 +184,49 @@ def not_a_number(model):
 
 @pytest.mark.parametrize("history", [warm, in_parts, after_a_fit, by_hand])
 @pytest.mark.parametrize("solver", ["adam", "sgd"])
-def test_whatever_became_of_a_model_is_saved(history, solver, path):
+def test_a_model_with_any_history_can_be_saved_and_loaded(history, solver, path):
     model = history(quick(solver=solver))
-    twin = reloaded(model, path)
-    assert_same(twin, model, IRIS)
-    assert_goes_on_the_same(twin, model, IRIS, SPECIES)
+    restored = reloaded(model, path)
+    assert_same(restored, model, IRIS)
+    assert_trains_the_same(restored, model, IRIS, SPECIES)
 
 
-def test_parameters_that_were_set_since_the_fit_are_kept_beside_what_was_fitted(path):
+def test_parameters_set_after_the_fit_are_saved_and_do_not_change_the_fit(path):
     model = changed(quick())
-    twin = reloaded(model, path)
-    assert shown(twin.get_params()) == shown(model.get_params())
-    assert shown(answers(twin, IRIS)) == shown(answers(model, IRIS))
-    assert twin.network_.dtype == np.float32
-    for one in (model, twin):
+    restored = reloaded(model, path)
+    assert shown(restored.get_params()) == shown(model.get_params())
+    assert shown(outputs(restored, IRIS)) == shown(outputs(model, IRIS))
+    assert restored.network_.dtype == np.float32
+    for one in (model, restored):
         one.fit(IRIS, SPECIES)
-    assert_same(twin, model, IRIS)
+    assert_same(restored, model, IRIS)
 
 
-def test_another_optimizer_takes_over_what_the_first_has_left(path):
+def test_a_loaded_model_can_continue_with_another_optimizer(path):
     model = quick().partial_fit(IRIS, SPECIES, classes=[0, 1, 2]).set_params(solver=RMSprop())
-    twin = reloaded(model, path)
-    assert_goes_on_the_same(twin, model, IRIS, SPECIES)
+    restored = reloaded(model, path)
+    assert_trains_the_same(restored, model, IRIS, SPECIES)
 
 
-def test_weights_that_are_no_numbers_are_saved_too(path):
+def test_weights_that_are_nan_can_be_saved(path):
     model = not_a_number(quick())
-    twin = reloaded(model, path)
-    assert shown(twin) == shown(model)
+    restored = reloaded(model, path)
+    assert shown(restored) == shown(model)
     with pytest.raises(ValueError, match="hold numbers that are not finite"):
-        twin.predict(IRIS)
+        restored.predict(IRIS)
 
 
-def test_a_name_can_stand_for_an_object_that_only_code_can_make(path):
+def test_custom_can_name_an_object_that_only_code_can_create(path):
     scorer = make_scorer(f1_score, average="macro")
     model = quick(scoring=scorer, learning_rate=lambda progress: 1.0 - progress, early_stopping=True)
     model.fit(IRIS, SPECIES)
     custom = {"macro f1": scorer, "falling": model.learning_rate}
-    twin = reloaded(model, path, custom)
-    assert twin.scoring is scorer
-    assert_same(twin, model, IRIS)
+    restored = reloaded(model, path, custom)
+    assert restored.scoring is scorer
+    assert_same(restored, model, IRIS)
 
 
-def test_a_loaded_model_shares_nothing_and_can_be_written_to(path):
+def test_loaded_models_are_independent_and_writable(path):
     model = quick().fit(IRIS, SPECIES)
     model.save(path)
     one, other = load(path), load(path)
@@ -235,7 +235,7 @@ def test_a_loaded_model_shares_nothing_and_can_be_written_to(path):
     assert_same(other, model, IRIS)
 
 
-def test_the_same_model_is_the_same_file_and_files_are_no_larger_than_what_they_hold(path, tmp_path):
+def test_the_same_model_makes_the_same_file_of_about_the_size_of_its_arrays(path, tmp_path):
     model = quick(hidden_layer_sizes=(300, 200)).fit(IRIS, SPECIES)
     model.save(path)
     load(path).save(tmp_path / "again.npz")
@@ -244,7 +244,7 @@ def test_the_same_model_is_the_same_file_and_files_are_no_larger_than_what_they_
     assert arrays < path.stat().st_size < arrays + 20_000
 
 
-def test_callbacks_and_metadata_requests_are_not_in_a_file(path):
+def test_callbacks_and_metadata_requests_are_not_saved(path):
     with config_context(enable_metadata_routing=True):
         model = quick().set_fit_request(sample_weight=True).fit(IRIS, SPECIES)
     assert "_metadata_request" in vars(model)
@@ -252,17 +252,20 @@ def test_callbacks_and_metadata_requests_are_not_in_a_file(path):
 
 
 def test_a_clone_of_a_loaded_model_is_not_fitted(path):
-    twin = reloaded(quick().fit(IRIS, SPECIES), path)
+    restored = reloaded(quick().fit(IRIS, SPECIES), path)
     with pytest.raises(NotFittedError):
-        clone(twin).predict(IRIS)
-    assert clone(twin).fit(IRIS, SPECIES).predict_proba(IRIS).tolist() == twin.predict_proba(IRIS).tolist()
+        clone(restored).predict(IRIS)
+    assert (
+        clone(restored).fit(IRIS, SPECIES).predict_proba(IRIS).tolist()
+        == restored.predict_proba(IRIS).tolist()
+    )
 
 
 # --- what a file cannot hold -------------------------------------------------------------------------------
 
 
 class Mine(Layer):
-    """A layer that only its author knows."""
+    """A user-defined layer."""
 
     def forward(self, p, t):
         t.y = t.x
@@ -272,11 +275,11 @@ class Mine(Layer):
 
 
 class Mapped(dict, Mine):
-    """Its items are no attributes."""
+    """A layer whose items are not attributes."""
 
 
 class Slotted(Mine):
-    """Neither are its slots."""
+    """A layer whose slots are not attributes."""
 
     __slots__ = ("rate",)
 
@@ -296,7 +299,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize(("what", "parameters"), [(k, v) for k, all_ in REFUSED.items() for v in all_])
-def test_what_a_file_cannot_hold_is_named_with_the_way_out(what, parameters, path):
+def test_the_error_names_a_parameter_that_cannot_be_saved_and_the_fix(what, parameters, path):
     if "." in what:
         model = quick().fit(IRIS, SPECIES).set_params(**parameters)
     else:
@@ -306,7 +309,7 @@ def test_what_a_file_cannot_hold_is_named_with_the_way_out(what, parameters, pat
     assert not path.exists()
 
 
-def test_what_a_file_cannot_hold_of_the_fit_is_named_if_the_parameters_have_changed_since(path):
+def test_the_error_names_a_part_of_the_fit_that_cannot_be_saved_if_the_parameters_have_changed(path):
     model = quick(activation=Mine()).fit(IRIS, SPECIES).set_params(activation="relu")
     with pytest.raises(
         ValueError, match=r"^plan.layers is Mine\(\), and a file cannot hold code: Mine is not"
@@ -316,7 +319,7 @@ def test_what_a_file_cannot_hold_of_the_fit_is_named_if_the_parameters_have_chan
 
 
 @pytest.mark.parametrize("cls", [Mapped, Slotted])
-def test_objects_that_are_more_than_their_attributes_are_refused(cls, path):
+def test_objects_with_contents_beside_their_attributes_are_refused(cls, path):
     model = quick(activation=cls()).fit(IRIS, SPECIES)
     with pytest.raises(ValueError, match=f"but not what a {cls.__name__} holds beside them; give the object"):
         model.save(path, {cls.__name__: cls})
@@ -327,7 +330,7 @@ def test_objects_that_are_more_than_their_attributes_are_refused(cls, path):
 
 @dataclass
 class Counting:
-    """A schedule that knows more than its fields."""
+    """A schedule with an attribute that is not a field."""
 
     rate: float
 
@@ -339,11 +342,11 @@ class Counting:
         return self.rate / self.calls
 
 
-def test_an_object_of_ones_own_is_all_of_its_attributes(path):
+def test_all_attributes_of_a_user_defined_object_are_saved(path):
     model = quick(learning_rate=Counting(0.5)).fit(IRIS, SPECIES)
-    twin = reloaded(model, path, {"Counting": Counting})
-    assert twin.learning_rate.calls == model.learning_rate.calls > 3
-    assert_same(twin, model, IRIS)
+    restored = reloaded(model, path, {"Counting": Counting})
+    assert restored.learning_rate.calls == model.learning_rate.calls > 3
+    assert_same(restored, model, IRIS)
 
 
 def test_a_model_that_is_not_fitted_is_refused(path):
@@ -362,7 +365,7 @@ def test_a_subclass_is_refused_since_a_file_holds_no_methods(path):
         MyClassifier(max_iter=1).fit(IRIS, SPECIES).save(path)
 
 
-def test_a_subclass_that_has_a_save_of_its_own_is_refused_too(path):
+def test_a_subclass_that_overrides_save_is_refused_too(path):
     class MyClassifier(TinyClassifier):
         def save(self, path):
             super().save(path)
@@ -388,7 +391,7 @@ def test_a_subclass_that_has_a_save_of_its_own_is_refused_too(path):
         ({"random_state": np.random.RandomState(np.random.PCG64(0))}, "MT19937"),
     ],
 )
-def test_what_could_not_be_loaded_is_not_saved(parameters, reason, path):
+def test_a_model_that_could_not_be_loaded_is_not_saved(parameters, reason, path):
     model = quick().fit(IRIS, SPECIES).set_params(**parameters)
     with pytest.raises(ValueError, match=f"cannot be saved, since it could not be loaded again: .*{reason}"):
         model.save(path)
@@ -403,7 +406,7 @@ def test_what_could_not_be_loaded_is_not_saved(parameters, reason, path):
         ([Mine], TypeError, "custom must be a dict from names"),
     ],
 )
-def test_custom_that_is_none_is_named_in_saving_and_loading(custom, error, match, path):
+def test_an_invalid_custom_is_refused_in_saving_and_loading(custom, error, match, path):
     model = quick().fit(IRIS, SPECIES)
     with pytest.raises(error, match=match):
         model.save(path, custom)
@@ -413,23 +416,23 @@ def test_custom_that_is_none_is_named_in_saving_and_loading(custom, error, match
     assert not isinstance(caught.value, ArchiveError)
 
 
-def test_custom_may_have_what_is_known_anyway(path):
+def test_custom_may_contain_a_class_of_tinyclf(path):
     assert_same(reloaded(model := quick().fit(IRIS, SPECIES), path, {"ReLU": ReLU}), model, IRIS)
 
 
-def test_what_is_missing_in_custom_is_named_when_a_file_is_loaded(path):
+def test_the_error_names_a_class_that_is_missing_in_custom(path):
     quick(activation=Swish(), loss=Brier()).fit(IRIS, SPECIES).save(path, CUSTOM)
     for custom in (None, {"Brier": Brier}):
         with pytest.raises(ArchiveError, match=r"needs 'Swish', .* own; load it with custom=\{'Swish': "):
             load(path, custom)
 
 
-# --- contents that no model has ----------------------------------------------------------------------------
+# --- invalid contents --------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory):
-    """The JSON and the arrays of a checkpoint, which has all that a file can have."""
+    """The JSON and the arrays of a checkpoint, a file with all optional parts."""
     path = tmp_path_factory.mktemp("saved") / "model.npz"
     X, y = pd.DataFrame(IRIS, columns=list("pqrs")), np.array(["a", "b", "c"])[SPECIES]
     model = quick(hidden_layer_sizes=(4, 3), random_state=np.random.RandomState(0), class_weight={"a": 2.0})
@@ -439,7 +442,7 @@ def saved(tmp_path_factory):
 
 
 def found(node, test):
-    """The places in JSON whose value passes a test."""
+    """Yield the paths in JSON whose values pass a test."""
     if test(node):
         yield ()
     for key, item in (
@@ -464,9 +467,9 @@ PLAIN_SGD = {
     "fields": {"learning_rate": 0.1, "momentum": 0.0, "nesterov": False, "weight_decay": 0.0},
 }
 NAN, TWICE = {"$": "float", "value": "nan"}, [["a", 1.0], ["a", 2.0]]
-ENDLESS = np.empty((10**9, 0))  # of no bytes, but whoever goes through it makes an array of each row
+ENDLESS = np.empty((10**9, 0))  # it holds no bytes, but iterating over it creates an array for each row
 WRONG = [
-    # (place, value, array 14, words of the error)
+    # (path in the JSON, value, array 14, words of the error)
     ((*P, "class_weight"), {"$": "tuple", "items": SOME}, ENDLESS, "items are not a list"),
     ((*P, "class_weight"), {"$": "dict", "items": SOME}, ENDLESS, "items of a dict are not pairs"),
     ((*P, "class_weight"), {"$": "dict", "items": [SOME]}, ENDLESS, "items of a dict are not pairs"),
@@ -810,7 +813,7 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("place", "value", "array", "match"), WRONG)
-def test_contents_that_no_model_has_are_refused_with_a_reason(place, value, array, match, saved, path):
+def test_invalid_contents_are_refused_with_a_reason(place, value, array, match, saved, path):
     plain, arrays = saved
     write_archive(path, replaced(plain, place, value), arrays if array is None else [*arrays, array])
     tracemalloc.start()
@@ -837,7 +840,7 @@ PARTS = {"parameters": quick().get_params(deep=False), "feature_names": None, "s
         ({**PARTS, "state": ReLU()}, "its state has the wrong type, ReLU"),
     ],
 )
-def test_contents_of_other_kinds_are_refused_with_a_reason(content, match, path):
+def test_contents_of_other_types_are_refused_with_a_reason(content, match, path):
     plain, arrays = encode(content, Registry(model_file.OWN))
     write_file(path, plain, arrays, format=model_file.FORMAT, version=model_file.VERSION)
     with pytest.raises(ArchiveError, match=f"^'.*model.npz' cannot be loaded: {match}"):
@@ -848,19 +851,19 @@ def test_contents_of_other_kinds_are_refused_with_a_reason(content, match, path)
 def test_another_version_of_the_format_is_refused_with_both_versions_and_the_fix(version, age, saved, path):
     plain, arrays = saved
     write_archive(path, {**plain, "version": version, "made_by": "0.9"}, arrays)
-    said = (
+    message = (
         rf"^'.*model.npz' cannot be loaded: it was saved in version {version} of the format, by {age} "
         rf"tinyclf, 0.9; this one, {__version__}, reads version 2. Load it with that version, or "
         "fit the model again$"
     )
-    with pytest.raises(ArchiveError, match=said):
+    with pytest.raises(ArchiveError, match=message):
         load(path)
-    with pytest.raises(ArchiveError, match=said):
+    with pytest.raises(ArchiveError, match=message):
         quick().set_callbacks(Checkpoint(path, resume=True)).fit(IRIS, SPECIES)
 
 
 @pytest.mark.parametrize("made_by", ["0.0.1", "99.0", None])
-def test_what_was_not_changed_is_loaded_whichever_release_has_made_it(made_by, saved, path):
+def test_a_file_is_loaded_whichever_release_has_saved_it(made_by, saved, path):
     plain, arrays = saved
     write_archive(path, replaced(plain, ("made_by",), made_by), arrays)
     assert load(path).predict(pd.DataFrame(IRIS, columns=list("pqrs"))).shape == (150,)
@@ -873,30 +876,30 @@ def test_an_archive_of_something_else_is_refused(plain, path):
         load(path)
 
 
-def test_an_array_belongs_to_one_value(saved, path):
+def test_an_array_that_two_values_use_is_refused(saved, path):
     plain, arrays = saved
     at = list(found(plain, lambda node: isinstance(node, dict) and node.get("$") == "array"))
-    assert len(at) == len(arrays) - 1 == 13  # the last is that of a dtype
+    assert len(at) == len(arrays) - 1 == 13  # the last array holds a dtype
     write_archive(path, replaced(plain, (*at[2], "at"), 4), arrays)
     with pytest.raises(ArchiveError, match="array 4 is missing, or belongs to two values"):
         load(path)
 
 
-# --- other ways to keep a model ----------------------------------------------------------------------------
+# --- joblib, pickle and skops ------------------------------------------------------------------------------
 
 
 WAYS = {"tinyclf": load, "joblib": joblib.load, "pickle": lambda path: pickle.loads(path.read_bytes())}
 
 
 def digests(folder):
-    """What the models of a folder predict, and what becomes of their weights in an epoch more."""
-    told = []
+    """Hashes of the predictions of the models in a folder, and of their weights after another epoch."""
+    hashes = []
     for name, way in itertools.product(DATA, WAYS):
         X, y = joblib.load(folder / name)
         model = WAYS[way](folder / f"{name}.{way}")
-        told.append(hashlib.sha256(model.predict_proba(X).tobytes()).hexdigest())
-        told.append(hashlib.sha256(model.partial_fit(X, y).network_.theta.tobytes()).hexdigest())
-    return told
+        hashes.append(hashlib.sha256(model.predict_proba(X).tobytes()).hexdigest())
+        hashes.append(hashlib.sha256(model.partial_fit(X, y).network_.theta.tobytes()).hexdigest())
+    return hashes
 
 
 def test_a_model_predicts_and_trains_the_same_in_another_process(tmp_path):
@@ -921,46 +924,46 @@ def test_a_model_predicts_and_trains_the_same_in_another_process(tmp_path):
 
 
 @pytest.mark.parametrize("parameters", PARAMETERS, ids=str)
-def test_a_pickle_and_a_copy_are_the_model(parameters):
+def test_a_pickle_and_a_copy_equal_the_model(parameters):
     model = quick(**parameters).fit(IRIS, SPECIES)
-    for twin in (pickle.loads(pickle.dumps(model, 5)), copy.deepcopy(model), copy.copy(model)):
-        assert_same(twin, model, IRIS)
+    for restored in (pickle.loads(pickle.dumps(model, 5)), copy.deepcopy(model), copy.copy(model)):
+        assert_same(restored, model, IRIS)
     assert copy.copy(model).network_ is model.network_
     assert copy.deepcopy(model).network_ is not model.network_
-    assert_goes_on_the_same(pickle.loads(pickle.dumps(model, 5)), model, IRIS, SPECIES)
+    assert_trains_the_same(pickle.loads(pickle.dumps(model, 5)), model, IRIS, SPECIES)
 
 
 @pytest.mark.parametrize(
     "make", [changed, not_a_number, lambda model: model.fit(IRIS, SPECIES).set_params(alpha=-1)]
 )
-def test_what_no_file_can_hold_can_be_pickled(make):
+def test_a_model_with_changed_or_invalid_parameters_or_nan_can_be_pickled(make):
     model = make(quick())
     assert shown(pickle.loads(pickle.dumps(model))) == shown(model)
 
 
-def test_a_pickle_of_a_subclass_is_one_of_it():
-    class_of_its_own = pickle.loads(pickle.dumps(Subclass(max_iter=1).fit(IRIS, SPECIES)))
-    assert type(class_of_its_own) is Subclass
+def test_a_pickled_subclass_keeps_its_class():
+    unpickled = pickle.loads(pickle.dumps(Subclass(max_iter=1).fit(IRIS, SPECIES)))
+    assert type(unpickled) is Subclass
 
 
 class Subclass(TinyClassifier):
-    """It can be pickled, as it is found by its name."""
+    """A subclass at module level, which pickle finds by its name."""
 
 
 def test_a_pickle_keeps_callbacks_and_metadata_requests(path):
     with config_context(enable_metadata_routing=True):
         model = quick().set_fit_request(sample_weight=True).set_callbacks(Checkpoint(path)).fit(IRIS, SPECIES)
-        twin = pickle.loads(pickle.dumps(model))
-        assert vars(twin).keys() == vars(model).keys()
-        assert type(twin._skl_callbacks[0]) is Checkpoint
-        assert twin.get_metadata_routing().fit.requests["sample_weight"] is True
+        restored = pickle.loads(pickle.dumps(model))
+        assert vars(restored).keys() == vars(model).keys()
+        assert type(restored._skl_callbacks[0]) is Checkpoint
+        assert restored.get_metadata_routing().fit.requests["sample_weight"] is True
 
 
-def test_a_model_that_was_pickled_from_a_memory_map_is_saved(path, tmp_path):
+def test_a_memory_mapped_model_can_be_saved(path, tmp_path):
     model = quick().fit(IRIS, np.array([1.5, 2.5, 3.5]).astype(int)[SPECIES])
     joblib.dump(model, tmp_path / "model")
-    twin = joblib.load(tmp_path / "model", mmap_mode="r")
-    assert_same(reloaded(twin, path), model, IRIS)
+    restored = joblib.load(tmp_path / "model", mmap_mode="r")
+    assert_same(reloaded(restored, path), model, IRIS)
 
 
 @pytest.mark.parametrize("name", DATA)
@@ -973,22 +976,22 @@ def test_skops_needs_to_trust_one_type_only(name):
     assert_same(skops.loads(data, trusted=["tinyclf.estimator.classifier.TinyClassifier"]), model, X)
 
 
-def test_skops_needs_to_trust_no_parameters_either():
+def test_skops_needs_to_trust_no_types_of_parameters():
     skops = pytest.importorskip("skops.io")
     model = quick(solver=Adam(1e-3), activation=[Tanh()]).partial_fit(IRIS, SPECIES, classes=[0, 1, 2])
     data = skops.dumps(model)
     assert skops.get_untrusted_types(data=data) == ["tinyclf.estimator.classifier.TinyClassifier"]
 
 
-def test_skops_takes_a_pipeline():
+def test_skops_can_save_a_pipeline():
     skops = pytest.importorskip("skops.io")
     pipeline = make_pipeline(StandardScaler(), quick()).fit(IRIS, SPECIES)
     pipeline[-1].partial_fit(IRIS, SPECIES)
-    twin = skops.loads(skops.dumps(pipeline), trusted=["tinyclf.estimator.classifier.TinyClassifier"])
-    assert twin.predict_proba(IRIS).tobytes() == pipeline.predict_proba(IRIS).tobytes()
+    restored = skops.loads(skops.dumps(pipeline), trusted=["tinyclf.estimator.classifier.TinyClassifier"])
+    assert restored.predict_proba(IRIS).tobytes() == pipeline.predict_proba(IRIS).tobytes()
 
 
-def test_contents_that_no_model_has_are_refused_from_pickles_too():
+def test_invalid_contents_of_pickles_are_refused():
     plain, arrays = quick().fit(IRIS, SPECIES).__getstate__()["_packed"]
     for before, after, match in (
         ('"version": 2', '"version": 0', "its version must be a whole number >= 1, got 0"),

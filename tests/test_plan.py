@@ -1,4 +1,4 @@
-"""The plan of a fit: what every "auto" means for its data, and what the state of a fit shows."""
+"""The plan of a fit: the values of all "auto" parameters for given data; and the state of a fit."""
 
 import dataclasses
 import pickle
@@ -22,7 +22,7 @@ def plan_of(X, y, **parameters):
     return TinyClassifier(**{"max_iter": 1, "random_state": 0, **parameters}).fit(X, y).plan_
 
 
-def test_the_defaults_for_many_rows():
+def test_the_plan_of_the_defaults_for_many_rows():
     plan = TinyClassifier(random_state=0).fit(DIGITS, LABELS).plan_
     assert (plan.max_iter, plan.validation, plan.monitor, plan.early_stopping) == (40, "even", True, True)
     assert (plan.scoring, plan.calibrate, plan.refit, plan.ends_by_schedule) == ("loss", True, True, True)
@@ -31,7 +31,7 @@ def test_the_defaults_for_many_rows():
     assert (plan.batch_size, plan.refit_batch_size) == (plan.n_train // 16, 1797 // 16)
 
 
-def test_the_defaults_for_few_rows():
+def test_the_plan_of_the_defaults_for_few_rows():
     plan = plan_of(IRIS, SPECIES)
     assert (plan.validation, plan.n_validation, plan.monitor, plan.early_stopping) == (
         "even",
@@ -66,7 +66,7 @@ def test_the_defaults_for_few_rows():
     ],
 )
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-def test_parameters_are_resolved(parameters, expected):
+def test_the_plan_has_the_resolved_parameters(parameters, expected):
     plan = plan_of(DIGITS[:600], LABELS[:600], **parameters)
     assert {name: getattr(plan, name) for name in expected} == expected
 
@@ -105,14 +105,14 @@ def test_a_plan_is_frozen_and_readable():
 
 
 @pytest.mark.parametrize("name", FITTED)
-def test_fitted_attributes_are_not_there_before_a_fit(name):
+def test_fitted_attributes_raise_not_fitted_error_before_a_fit(name):
     with pytest.raises(NotFittedError, match="TinyClassifier instance is not fitted yet"):
         getattr(TinyClassifier(), name)
     assert not hasattr(TinyClassifier(), name)
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-def test_a_fit_that_fails_puts_the_state_back_and_one_that_is_interrupted_keeps_it():
+def test_a_fit_that_fails_restores_the_old_state_and_an_interrupted_one_keeps_the_new_state():
     model = TinyClassifier(**{**PLAIN, "max_iter": 3, "random_state": 0, "warm_start": True}).fit(
         IRIS, SPECIES
     )
@@ -125,7 +125,7 @@ def test_a_fit_that_fails_puts_the_state_back_and_one_that_is_interrupted_keeps_
         model.set_callbacks(Ends(2, KeyboardInterrupt)).fit(IRIS, SPECIES)
     assert model._state is not before
     assert len(model.loss_curve_) == 5
-    np.testing.assert_array_equal(before.network.theta, theta)  # it trained a network of its own
+    np.testing.assert_array_equal(before.network.theta, theta)  # the fit trained a copy of the network
 
 
 @pytest.mark.parametrize(
@@ -152,10 +152,10 @@ def test_a_copy_of_a_state_does_not_change_while_training_continues(parameters):
         assert pickle.dumps(copy) == held
 
 
-def test_a_scorer_asks_the_network_of_its_epoch():
-    asked = []
+def test_a_scorer_gets_the_network_of_its_epoch():
+    thetas = []
     model = TinyClassifier(4, max_iter=3, early_stopping=True, random_state=0, refit=False, calibrate=False)
-    model.set_params(scoring=lambda m, X, y: asked.append(m.network_.theta.copy()) or -len(asked))
+    model.set_params(scoring=lambda m, X, y: thetas.append(m.network_.theta.copy()) or -len(thetas))
     model.fit(DIGITS, LABELS)
-    assert len({theta.tobytes() for theta in asked}) == 3
-    np.testing.assert_array_equal(model.network_.theta, asked[0])  # whose score was the best
+    assert len({theta.tobytes() for theta in thetas}) == 3
+    np.testing.assert_array_equal(model.network_.theta, thetas[0])  # whose score was the best

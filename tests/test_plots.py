@@ -1,4 +1,4 @@
-"""The figures of the lesson show the outcomes."""
+"""The figures of the lesson show the outcomes of its trainings."""
 
 import numpy as np
 import pytest
@@ -22,7 +22,7 @@ STABLE = outcome("stable", [20.0, 5.0, 1.0, 0.1], accuracy=0.97)
 SUMMARIES = {o.name: Summary([o]) for o in (NAIVE, CLIPPED, STABLE)}
 
 
-def test_lines_are_the_curves_and_labels_tell_the_outcome():
+def test_lines_are_the_curves_and_labels_show_the_outcome():
     ax = figure.Figure().subplots()
     draw_curves(SUMMARIES, ax)
     cross, clipped, stable = ax.lines
@@ -39,7 +39,7 @@ def test_lines_are_the_curves_and_labels_tell_the_outcome():
     ]
 
 
-def test_of_several_seeds_the_line_is_the_mean_and_each_is_there():
+def test_for_several_seeds_each_curve_and_their_mean_are_drawn():
     other = outcome("stable", [10.0, 3.0, 1.0, 0.3], accuracy=0.95, seed=1)
     ax = figure.Figure().subplots()
     draw_curves({"stable": Summary([STABLE, other])}, ax)
@@ -49,13 +49,13 @@ def test_of_several_seeds_the_line_is_the_mean_and_each_is_there():
     assert ax.texts[0].get_text() == "stable: 96 % of the test digits right"
 
 
-def test_losses_differ_in_mark_or_dash():
+def test_losses_differ_in_marker_or_line_style():
     ax = figure.Figure().subplots()
     draw_curves(SUMMARIES, ax)
     assert len({(line.get_marker(), line.get_linestyle()) for line in ax.lines}) == 3
 
 
-def test_a_curve_that_breaks_off_is_labelled_where_it_ends():
+def test_a_curve_that_stops_being_finite_is_labeled_at_its_last_finite_value():
     ax = figure.Figure().subplots()
     broken = [outcome("naive", [3.0, 2.0, np.nan], first=30), outcome("naive", [3.0, 2.0, 1.0], accuracy=0.9)]
     draw_curves({"naive": Summary(broken)}, ax)
@@ -63,7 +63,7 @@ def test_a_curve_that_breaks_off_is_labelled_where_it_ends():
     assert ax.texts[0].get_text() == "naive: not finite from step 30 on, 1 of 2 seeds"
 
 
-def test_all_trainings_may_fail_and_still_be_drawn():
+def test_curves_are_drawn_also_if_all_trainings_fail():
     draw_curves({"naive": SUMMARIES["naive"]}, figure.Figure().subplots())
 
 
@@ -96,20 +96,20 @@ def test_forgotten_digits_are_crossed_out():
     assert "2 digits forgotten" in axes[0].get_title()
 
 
-def test_the_picture_is_saved_where_it_says(tmp_path):
+def test_the_picture_is_saved_at_the_given_path(tmp_path):
     path = save_curves(SUMMARIES, "a set-up", tmp_path / "curves.svg")
     assert path == tmp_path / "curves.svg"
     assert "<svg" in path.read_text()
 
 
-def test_the_picture_says_what_was_trained(tmp_path, monkeypatch):
+def test_the_picture_shows_the_set_up(tmp_path, monkeypatch):
     saved = []
     monkeypatch.setattr(figure.Figure, "savefig", lambda self, path, dpi: saved.append(self))
     save_curves(SUMMARIES, "a set-up", tmp_path / "curves.png")
     assert saved[0].get_supxlabel() == "a set-up"
 
 
-def test_the_lessons_pictures_tell_their_set_up(lesson, tmp_path, monkeypatch):
+def test_the_pictures_of_the_lesson_show_their_set_up(lesson, tmp_path, monkeypatch):
     saved = []
     monkeypatch.setattr(figure.Figure, "savefig", lambda self, path, dpi: saved.append(self))
     paths = save_pictures(lesson, tmp_path)

@@ -1,4 +1,4 @@
-"""What users asked MLPClassifier for: parameters and methods that it does not have."""
+"""Features that users requested for MLPClassifier: parameters and methods that it does not have."""
 
 import warnings
 
@@ -46,7 +46,7 @@ SOFT = np.eye(3)[SPECIES] * 0.625 + 0.125
 
 
 class Slope(Layer):
-    """A layer whose repr does not tell its slope."""
+    """A layer whose repr does not show its slope."""
 
     def __init__(self, slope):
         self.slope = slope
@@ -64,7 +64,7 @@ def quick(**parameters):
 
 
 def plainly(**parameters):
-    """Likewise, but one plain training on all rows."""
+    """The same with plain training on all rows."""
     return quick(**{**PLAIN, "max_iter": 30, "learning_rate_init": 0.02, **parameters})
 
 
@@ -89,7 +89,7 @@ def plainly(**parameters):
     ],
     ids=repr,
 )
-def test_layers_are_what_was_asked_for(parameters, kinds):
+def test_the_network_has_the_requested_layers(parameters, kinds):
     model = clone(quick(**parameters)).fit(IRIS, NAMES)
     assert list(map(type, model.network_.layers)) == kinds
     assert model.score(IRIS, NAMES) > 0.7
@@ -123,18 +123,18 @@ def test_layers_are_what_was_asked_for(parameters, kinds):
         ({"weight_decay": 0.1, "solver": SGD(0.1)}, "weight_decay=0.1 goes with a solver .* by name"),
         ({"max_grad_norm": 0.0}, "'max_grad_norm'.*Got 0.0"),
         ({"learning_rate": "warm"}, "'learning_rate'.*Got 'warm'"),
-        ({"learning_rate": lambda share: -1.0}, "factor that schedule returns.*-1.0"),
+        ({"learning_rate": lambda progress: -1.0}, "factor that schedule returns.*-1.0"),
         ({"early_stopping": "always"}, "'early_stopping'.*Got 'always'"),
         ({"validation_fraction": 1.0}, "'validation_fraction'.*Got 1.0"),
         ({"soft_targets": "yes"}, "'soft_targets'.*Got 'yes'"),
     ],
 )
-def test_bad_parameters_are_named(parameters, match):
+def test_invalid_parameters_are_refused(parameters, match):
     with pytest.raises(ValueError, match=match):
         quick(**parameters).fit(IRIS, NAMES)
 
 
-def test_dropout_is_for_training_only_and_changes_neither_shuffle_nor_start():
+def test_dropout_is_for_training_only_and_changes_neither_shuffle_nor_initial_weights():
     plain, dropped = plainly(), plainly(dropout=0.5)
     models = [model.set_params(max_iter=1, solver=SGD(1e-30)).fit(IRIS, NAMES) for model in (plain, dropped)]
     np.testing.assert_array_equal(models[0].network_.theta, models[1].network_.theta)
@@ -150,7 +150,7 @@ def test_dropout_is_for_training_only_and_changes_neither_shuffle_nor_start():
 @pytest.mark.parametrize(
     ("X", "y"), [(IRIS, NAMES), (IRIS, TWO), (X_SETS, SETS)], ids=["many", "two", "sets"]
 )
-def test_label_smoothing_is_training_on_smoothed_targets(X, y):
+def test_label_smoothing_equals_training_on_smoothed_targets(X, y):
     smoothed = plainly(label_smoothing=0.2, dtype="float64").fit(X, y)
     if y.ndim == 1:
         k = len(np.unique(y))
@@ -158,18 +158,18 @@ def test_label_smoothing_is_training_on_smoothed_targets(X, y):
         by_hand = plainly(soft_targets=True, dtype="float64").fit(X, P)
         np.testing.assert_allclose(smoothed.loss_curve_, by_hand.loss_curve_, rtol=1e-9)
         np.testing.assert_allclose(smoothed.predict_proba(X), by_hand.predict_proba(X), rtol=1e-7)
-    sure = plainly(dtype="float64").fit(X, y)
-    assert np.abs(smoothed.decision_function(X)).mean() < np.abs(sure.decision_function(X)).mean()
+    plain = plainly(dtype="float64").fit(X, y)
+    assert np.abs(smoothed.decision_function(X)).mean() < np.abs(plain.decision_function(X)).mean()
 
 
-def test_label_smoothing_goes_with_any_loss_of_a_name():
+def test_label_smoothing_works_with_any_loss_given_by_name():
     for y in (NAMES, TWO):
         by_name = quick(loss="softmax_cross_entropy", label_smoothing=0.3).fit(IRIS, y)
         by_hand = quick(loss=SoftmaxCrossEntropy(0.3)).fit(IRIS, y)
         np.testing.assert_array_equal(by_name.network_.theta, by_hand.network_.theta)
 
 
-def test_the_last_layer_begins_like_the_one_below_it():
+def test_the_last_layer_is_initialized_like_the_one_below_it():
     # Glorot's bound, which scikit-learn makes smaller for the logistic function.
     still = {"solver": SGD(1e-30), "max_iter": 1, "dtype": "float64"}
     for hidden, activation, factor in [
@@ -188,7 +188,7 @@ def test_the_last_layer_begins_like_the_one_below_it():
 
 
 @pytest.mark.parametrize("make", [Slope, lambda slope: [Slope(slope), "relu"]])
-def test_layers_that_differ_in_what_their_repr_hides_differ(make):
+def test_a_warm_start_detects_layers_that_differ_but_have_the_same_repr(make):
     model = quick(activation=[make(0.1)], warm_start=True).fit(IRIS, NAMES)
     model.set_params(activation=[make(0.1)]).fit(IRIS, NAMES)
     with pytest.raises(ValueError, match="layers cannot change"):
@@ -197,22 +197,22 @@ def test_layers_that_differ_in_what_their_repr_hides_differ(make):
 
 @pytest.mark.parametrize("solver", ["adam", "sgd"])
 def test_weight_decay_is_independent_of_the_batch_size_and_of_alpha(solver):
-    # With a learning rate that moves nothing else, weights shrink by (1 - rate decay) a step; biases do not.
+    # With a negligible learning rate, a step multiplies weights by 1 - rate * decay and leaves biases.
     model = plainly(
         solver=solver, learning_rate_init=1e-9, weight_decay=1e8, alpha=0.0, max_iter=1, dtype="float64"
     )
     start = clone(model).set_params(weight_decay=0.0).fit(IRIS, NAMES)
     for batch_size, steps in [(150, 1), (50, 3)]:
-        decayed = clone(model).set_params(batch_size=batch_size).fit(IRIS, NAMES)
+        with_decay = clone(model).set_params(batch_size=batch_size).fit(IRIS, NAMES)
         for W, W0, b, b0 in zip(
-            decayed.coefs_, start.coefs_, decayed.intercepts_, start.intercepts_, strict=True
+            with_decay.coefs_, start.coefs_, with_decay.intercepts_, start.intercepts_, strict=True
         ):
             np.testing.assert_allclose(W, 0.9**steps * W0, atol=1e-7)
             np.testing.assert_allclose(b, b0, atol=1e-7)
     assert isinstance(plainly(solver=AdamW(0.02)).fit(IRIS, NAMES)._state.training.optimizer, AdamW)
 
 
-def test_a_long_gradient_is_shortened():
+def test_a_gradient_above_max_grad_norm_is_clipped():
     model = plainly(
         solver="sgd", learning_rate_init=1.0, momentum=0.0, batch_size=150, max_iter=1, dtype="float64"
     )
@@ -225,21 +225,21 @@ def test_a_long_gradient_is_shortened():
 
 @pytest.mark.parametrize("solver", ["adam", "sgd", Adam(0.02), SGD(0.3)], ids=repr)
 @pytest.mark.parametrize("rule", ["linear", "cosine"])
-def test_schedules_fall_over_the_budget_and_end_it_silently(rule, solver):
-    shares = []
+def test_schedules_decrease_over_the_budget_and_end_without_a_warning(rule, solver):
+    asked = []
     formula = {"linear": lambda s: 1.0 - s, "cosine": lambda s: np.cos(np.pi * s / 2) ** 2}[rule]
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         named = plainly(solver=solver, learning_rate=rule, max_iter=7, batch_size=60).fit(IRIS, NAMES)
         own = plainly(
-            solver=solver, learning_rate=lambda s: shares.append(s) or formula(s), max_iter=7, batch_size=60
+            solver=solver, learning_rate=lambda s: asked.append(s) or formula(s), max_iter=7, batch_size=60
         )
         own.fit(IRIS, NAMES)
     np.testing.assert_allclose(named.network_.theta, own.network_.theta, rtol=1e-5, atol=1e-7)
-    np.testing.assert_allclose(shares, np.arange(21) / 21)
+    np.testing.assert_allclose(asked, np.arange(21) / 21)
 
 
-def test_partial_fit_knows_no_budget():
+def test_partial_fit_ignores_schedules():
     one, other = plainly(learning_rate="cosine"), plainly()
     for _ in range(3):
         for model in (one, other):
@@ -247,12 +247,12 @@ def test_partial_fit_knows_no_budget():
     np.testing.assert_array_equal(one.network_.theta, other.network_.theta)
 
 
-def test_adaptive_rates_last_over_calls_of_partial_fit():
+def test_adaptive_rates_persist_over_calls_of_partial_fit():
     model = plainly(solver="sgd", learning_rate="adaptive", tol=10.0, n_iter_no_change=2)
     scales = []
     for call in range(10):
         if call == 8:
-            model.set_params(tol=0.0, learning_rate_init=0.5)  # from now on it gains
+            model.set_params(tol=0.0, learning_rate_init=0.5)  # from now on the loss improves
         model.partial_fit(IRIS, NAMES, classes=np.unique(NAMES))
         scales.append(model._state.training.scale)
     np.testing.assert_allclose(scales, [1, 1, 1, 0.2, 0.2, 0.2, 0.04, 0.04, 0.04, 0.04])
@@ -261,7 +261,7 @@ def test_adaptive_rates_last_over_calls_of_partial_fit():
 # --- hidden activations ------------------------------------------------------------------------------------
 
 
-def test_partial_fit_watches_the_training_loss_whatever_was_measured_before():
+def test_partial_fit_adapts_the_learning_rate_by_the_training_loss_alone():
     settings = {"solver": "sgd", "learning_rate": "adaptive", "learning_rate_init": 0.01, "batch_size": 50}
     X, y = np.tile(IRIS, (4, 1)), np.tile(NAMES, 4)
     measured = plainly(scoring="accuracy", max_iter=3, **settings).fit(X, y)
@@ -290,7 +290,7 @@ def test_another_solver_starts_with_its_own_learning_rate():
     model.set_params(solver="adam", learning_rate_init=1e-4, batch_size=150, alpha=0.0).partial_fit(
         IRIS, NAMES
     )
-    # Adam's first step has the size of its learning rate: neither scale nor step number is left over.
+    # Adam's first step has the size of its learning rate: scale and step number are reset.
     assert np.median(np.abs(model.network_.theta - before)) == pytest.approx(1e-4, rel=0.02)
 
 
@@ -320,7 +320,7 @@ def test_activations_are_the_outputs_of_the_hidden_layers(make):
 
 
 @pytest.mark.parametrize("solver", ["adam", "sgd", "lbfgs"])
-def test_several_labels_per_row(solver):
+def test_several_labels_per_row_are_learned(solver):
     rate = 0.5 if solver == "sgd" else 0.05
     model = plainly(solver=solver, max_iter=300, learning_rate_init=rate, hidden_layer_sizes=30).fit(
         X_SETS, SETS
@@ -339,7 +339,7 @@ def test_several_labels_per_row(solver):
     assert (model.n_outputs_, model.out_activation_) == (5, "logistic")
 
 
-def test_sparse_labels_come_back_sparse():
+def test_sparse_labels_give_sparse_predictions():
     dense = quick().fit(X_SETS, SETS)
     for make in (scipy.sparse.csr_array, scipy.sparse.csc_matrix):
         sparse = quick().fit(X_SETS, make(SETS))
@@ -349,7 +349,7 @@ def test_sparse_labels_come_back_sparse():
         assert sparse.score(X_SETS, make(SETS)) == dense.score(X_SETS, SETS)
 
 
-def test_partial_fit_of_several_labels():
+def test_partial_fit_learns_several_labels_and_refuses_other_columns():
     model = quick(learning_rate_init=0.05)
     for _ in range(40):
         model.partial_fit(X_SETS, SETS, classes=np.arange(5))
@@ -386,7 +386,7 @@ def test_partial_fit_of_several_labels():
         (SETS[:150], False, SPECIES, "a column of 0 and 1 for each of the 5 labels"),
     ],
 )
-def test_another_kind_of_targets_is_named_and_trains_nothing(fitted, soft, y, match):
+def test_another_kind_of_targets_is_refused_and_changes_nothing(fitted, soft, y, match):
     model = quick(soft_targets=fitted is SOFT, loss="log_loss").fit(IRIS, fitted)
     before = model.network_.theta.copy()
     model.set_params(soft_targets=soft)
@@ -397,7 +397,7 @@ def test_another_kind_of_targets_is_named_and_trains_nothing(fitted, soft, y, ma
     np.testing.assert_array_equal(model.network_.theta, before)
 
 
-def test_a_validation_set_of_another_kind_is_named():
+def test_a_validation_set_with_another_kind_of_targets_is_refused():
     for early_stopping in (True, "auto", False):
         with pytest.raises(ValueError, match="must hold one label per row"):
             quick(early_stopping=early_stopping).fit(IRIS, SPECIES, X_val=IRIS, y_val=SETS[:150])
@@ -416,14 +416,14 @@ def test_a_column_of_labels_is_one_label_per_row():
     np.testing.assert_array_equal(model.predict(IRIS), quick().fit(IRIS, NAMES).predict(IRIS))
 
 
-def test_a_chain_of_classifiers_is_no_worse():
+def test_a_classifier_chain_learns_several_labels():
     assert ClassifierChain(quick(max_iter=100)).fit(X_SETS, SETS).score(X_SETS, SETS) > 0.6
 
 
 # --- soft targets ------------------------------------------------------------------------------------------
 
 
-def test_soft_targets_of_zero_and_one_are_labels():
+def test_one_hot_soft_targets_equal_labels():
     for y, k in [(SPECIES, 3), (TWO.astype(int), 2)]:
         soft = quick(soft_targets=True, dtype="float64").fit(IRIS, np.eye(k)[y])
         hard = quick(dtype="float64").fit(IRIS, y)
@@ -470,17 +470,17 @@ def test_classes_of_a_data_frame_are_its_columns():
         (np.full((150, 3), "x"), "must be numbers, got dtype <U1"),
     ],
 )
-def test_bad_soft_targets_are_named(y, match):
+def test_invalid_soft_targets_are_refused(y, match):
     with pytest.raises(ValueError, match=match):
         quick(soft_targets=True).fit(IRIS, y)
 
 
-def test_soft_targets_of_one_column_are_certain():
+def test_soft_targets_of_one_column_give_probability_one():
     model = quick(soft_targets=True).fit(IRIS, np.ones((150, 1)))
     assert model.predict_proba(IRIS[:2]).tolist() == [[1.0], [1.0]]
 
 
-def test_soft_targets_of_other_columns_are_named():
+def test_soft_targets_with_another_number_of_columns_are_refused():
     model = quick(soft_targets=True).fit(IRIS, SOFT)
     with pytest.raises(ValueError, match=r"a column for each of the 3 classes, got shape \(150, 2\)"):
         model.partial_fit(IRIS, SOFT[:, :2] / SOFT[:, :2].sum(axis=1, keepdims=True))

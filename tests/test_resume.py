@@ -1,4 +1,4 @@
-"""A fit that was killed goes on from its checkpoint, and ends as if it had never been killed, bit for bit."""
+"""Resume: a killed fit continues from its checkpoint and ends bit for bit like one that was not killed."""
 
 import contextlib
 import multiprocessing
@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 import scipy.sparse
 from persisted import Crash, Ends, replaced, shown
-from resuming import COLUMNS, FITS, NAMES, ROWS, X, checkpoint, fit_and_tell, fit_of
+from resuming import COLUMNS, FITS, NAMES, ROWS, X, checkpoint, fit_and_report, fit_of
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
 
@@ -39,13 +39,13 @@ def epochs_in(path):
 
 
 def seed_in(path):
-    """The seed of a fit under way, or None once it was finished."""
+    """The seed of an unfinished fit, or None if the fit is finished."""
     state = load(path, checkpoint(path).custom)._state
     return None if state.finished else state.seed
 
 
 def never_interrupted(name, monkeypatch, seed, **parameters):
-    """What a fit without checkpoints leaves, which has this seed."""
+    """The model of an uninterrupted fit with this seed."""
     with monkeypatch.context() as patch:
         if FITS[name][0].get("random_state", 7) is None:
             patch.setattr(TinyClassifier, "_seed", lambda self: seed)
@@ -56,7 +56,7 @@ def never_interrupted(name, monkeypatch, seed, **parameters):
 
 
 @pytest.mark.parametrize("name", FITS)
-def test_a_fit_that_crashed_in_any_epoch_ends_as_if_it_had_not(name, path, monkeypatch):
+def test_a_fit_that_crashed_after_any_epoch_ends_like_one_that_did_not(name, path, monkeypatch):
     with pytest.raises(Crash):
         fit_of(name, checkpoint(path), Ends(1, Crash))
     assert epochs_in(path) == 1
@@ -70,21 +70,21 @@ def test_a_fit_that_crashed_in_any_epoch_ends_as_if_it_had_not(name, path, monke
     assert shown(load(path, checkpoint(path).custom)) == shown(model)
 
 
-def test_the_fits_here_are_of_every_kind():
-    """What the tests promise to cover is reached: early ends, kept epochs, lowered rates, calibration."""
+def test_the_table_of_fits_covers_every_kind():
+    """The fits stop early, keep an earlier epoch, lower the learning rate, and calibrate."""
     fitted = {name: fit_of(name) for name in FITS}
     budgets = {name: FITS[name][0].get("max_iter", 12) for name in FITS}
     assert fitted["early_stopping"].n_iter_ < budgets["early_stopping"]
     assert fitted["X_val"].best_epoch_ < fitted["X_val"].n_iter_
     assert fitted["adaptive"]._state.training.scale < 1
-    assert fitted["adaptive, by the loss"]._state.training.scale < 1
+    assert fitted["adaptive, by the training loss"]._state.training.scale < 1
     assert fitted["invscaling"]._state.training.scale < 1
     assert any(0 < model.calibration_ < 1 for model in fitted.values())
     assert fitted["without refit"].best_epoch_ is not None
 
 
 @pytest.mark.parametrize("every", [2, 3, 100])
-def test_a_fit_goes_on_from_the_last_file_whenever_that_was_made(every, path):
+def test_a_fit_resumes_from_its_last_checkpoint(every, path):
     for crash in (2, 5, 7, 7):
         with pytest.raises(Crash):
             fit_of("dropout", checkpoint(path, every=every), Ends(crash, Crash))
@@ -95,7 +95,7 @@ def test_a_fit_goes_on_from_the_last_file_whenever_that_was_made(every, path):
     assert shown(model) == shown(fit_of("dropout").set_callbacks())
 
 
-def test_a_fit_that_ctrl_c_has_ended_can_be_gone_on_with(path):
+def test_a_fit_that_ctrl_c_has_ended_can_be_resumed(path):
     with pytest.warns(UserWarning, match="interrupted by user after 5 epochs"):
         stopped = fit_of("dropout", checkpoint(path), Ends(5, KeyboardInterrupt))
     assert stopped.n_iter_ == epochs_in(path) == 5
@@ -121,7 +121,7 @@ def test_a_fit_that_another_callback_has_stopped_stays_stopped(order, path, monk
         assert shown(fit_of("dropout", checkpoint(copy), *others).set_callbacks()) == shown(expected)
 
 
-def test_a_fit_that_was_stopped_begins_no_epoch_more(path, monkeypatch):
+def test_a_resumed_fit_that_was_stopped_begins_no_further_epoch(path, monkeypatch):
     class Sees(Ends):
         def on_fit_task_begin(self, estimator, context):
             seen.append(context.task_name)
@@ -137,7 +137,7 @@ def test_a_fit_that_was_stopped_begins_no_epoch_more(path, monkeypatch):
     assert seen == ["fit"]
 
 
-def test_a_finished_fit_is_taken_from_its_file(path, monkeypatch):
+def test_a_finished_fit_is_loaded_from_its_file(path, monkeypatch):
     first = fit_of("dropout", checkpoint(path))
     before = path.read_bytes(), path.stat().st_mtime_ns
 
@@ -150,8 +150,8 @@ def test_a_finished_fit_is_taken_from_its_file(path, monkeypatch):
     assert (path.read_bytes(), path.stat().st_mtime_ns) == before
 
 
-def test_a_random_state_goes_on_as_if_the_fit_had_not_been_killed(path):
-    """What is drawn from it after the fit is the same."""
+def test_a_random_state_is_the_same_after_a_resumed_fit(path):
+    """Numbers drawn from it after the fit are the same."""
 
     def drawn_after(fit):
         state = np.random.RandomState(3)
@@ -165,11 +165,11 @@ def test_a_random_state_goes_on_as_if_the_fit_had_not_been_killed(path):
             fit_of("dropout", checkpoint(path), Ends(5, Crash), random_state=state)
 
     drawn_after(crashed)
-    for _ in ("gone on with", "finished"):
+    for _ in ("resumed", "finished"):
         assert drawn_after(lambda state: fit_of("dropout", checkpoint(path), random_state=state)) == expected
 
 
-def test_other_callbacks_see_the_epochs_that_are_left(path):
+def test_other_callbacks_see_the_remaining_epochs(path):
     class Sees(Ends):
         def on_fit_task_end(self, estimator, context):
             seen.append((context.task_name, context.task_id, estimator.n_iter_))
@@ -180,13 +180,13 @@ def test_other_callbacks_see_the_epochs_that_are_left(path):
     fit_of("defaults", checkpoint(path), Sees(0, None))
     assert seen == [("epoch", 0, 11), ("epoch", 1, 12), ("fit", 0, 12)]
     seen.clear()
-    fit_of("defaults", checkpoint(path), Sees(0, None))  # it was finished
+    fit_of("defaults", checkpoint(path), Sees(0, None))  # the fit is finished
     assert seen == [("fit", 0, 12)]
 
 
 # --- kills -------------------------------------------------------------------------------------------------
 
-# Processes that are forked from one that has imported everything: they begin at once.
+# Processes are forked from one that has already imported everything, so that they start quickly.
 PROCESSES = multiprocessing.get_context("forkserver")
 PROCESSES.set_forkserver_preload(
     ["tinyclf.callbacks", "tinyclf.teaching.naive_losses", "pandas", "sklearn.datasets"]
@@ -194,14 +194,14 @@ PROCESSES.set_forkserver_preload(
 
 
 def run(name, path, moment=None, parameters=None, **settings):
-    """Go on with a fit in a process of its own, and kill it after so many epochs; tell whether it was.
+    """Run or resume a fit in a new process, kill it after ``moment`` epochs, return whether it was killed.
 
-    By epochs instead of seconds, so that kills are spread over the fit however busy the machine is; by a
-    fraction of one, so that they are at any moment of it.
+    The moment is in epochs instead of seconds, so that it does not depend on the load of the machine. Its
+    fraction is a time within an epoch.
     """
     begun, epochs = PROCESSES.Event(), PROCESSES.Value("i", 0)
     arguments = (name, path, path.with_suffix(".outcome"), begun, epochs, parameters or {}, settings)
-    process = PROCESSES.Process(target=fit_and_tell, args=arguments)
+    process = PROCESSES.Process(target=fit_and_report, args=arguments)
     process.start()
     assert begun.wait(60)
     if moment is not None:
@@ -217,7 +217,7 @@ def run(name, path, moment=None, parameters=None, **settings):
 
 
 def assert_resumes(name, path, monkeypatch, kills, parameters=None, **settings):
-    """Kill a fit that often, each time after a random share of its epochs, and let it end then."""
+    """Kill a fit ``kills`` times, each time after a random number of epochs, and then let it end."""
     draw = random.Random(f"{name} {kills}")
     n_epochs = fit_of(name, **(parameters or {})).n_iter_
     epochs, killed, seed, tries = [], 0, None, 0
@@ -230,10 +230,10 @@ def assert_resumes(name, path, monkeypatch, kills, parameters=None, **settings):
             epochs.append(epochs_in(path))
             seed = seed_in(path)
             if seed is None:
-                path.unlink()  # it was too late to kill it: once more
+                path.unlink()  # the fit ended before it was killed: start over
     run(name, path, None, parameters, **settings)
-    told = pickle.loads(path.with_suffix(".outcome").read_bytes())
-    assert told == shown(never_interrupted(name, monkeypatch, seed, **(parameters or {})))
+    found = pickle.loads(path.with_suffix(".outcome").read_bytes())
+    assert found == shown(never_interrupted(name, monkeypatch, seed, **(parameters or {})))
     return epochs
 
 
@@ -241,13 +241,13 @@ QUICK = ["dropout", "invscaling", "adaptive", "X_val", "early_stopping", "severa
 
 
 @pytest.mark.parametrize("name", QUICK)
-def test_a_fit_that_is_killed_goes_on(name, path, monkeypatch):
+def test_a_killed_fit_resumes(name, path, monkeypatch):
     assert_resumes(name, path, monkeypatch, kills=2)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", FITS)
-def test_a_fit_that_is_killed_at_any_moment_goes_on(name, path, monkeypatch):
+def test_a_fit_killed_at_any_moment_resumes(name, path, monkeypatch):
     assert_resumes(name, path, monkeypatch, kills=5, every=3)
 
 
@@ -255,13 +255,13 @@ def test_a_fit_that_is_killed_at_any_moment_goes_on(name, path, monkeypatch):
     "name",
     ["dropout", *(pytest.param(name, marks=pytest.mark.slow) for name in ("defaults", "several labels"))],
 )
-def test_a_fit_that_is_killed_twenty_times_goes_on(name, path, monkeypatch):
+def test_a_fit_killed_twenty_times_resumes(name, path, monkeypatch):
     parameters = {"max_iter": 200, "n_iter_no_change": np.inf}
     epochs = assert_resumes(name, path, monkeypatch, kills=20, parameters=parameters)
-    assert len(set(epochs)) > 5  # it was killed in many places
+    assert len(set(epochs)) > 5  # it was killed in many epochs
 
 
-def test_a_fit_that_is_killed_while_it_trains_anew_on_all_rows_does_that_again(path):
+def test_a_fit_killed_during_its_refit_repeats_the_refit(path):
     expected = fit_of("defaults").set_callbacks()
     process = PROCESSES.Process(target=killed_in_refit, args=(path,))
     process.start()
@@ -277,12 +277,12 @@ def killed_in_refit(path):
 
     def train(*arguments, **settings):
         trainings.append(settings)
-        for epoch in train_in_truth(*arguments, **settings):
+        for epoch in original_train(*arguments, **settings):
             yield epoch
             if len(trainings) == 2 and epoch.index == 3:
                 os.kill(os.getpid(), signal.SIGKILL)
 
-    train_in_truth, trainer.train = trainer.train, train
+    original_train, trainer.train = trainer.train, train
     fit_of("defaults", checkpoint(path))
 
 
@@ -301,7 +301,7 @@ def crashed(name, path, **parameters):
         *("y_val", "sample_weight_val", "X, X_val"),
     ],
 )
-def test_a_file_of_another_fit_is_refused_with_what_differs_and_stays(others, path):
+def test_a_file_of_another_fit_is_kept_and_the_error_names_the_differences(others, path):
     model = TinyClassifier(hidden_layer_sizes=10, max_iter=5, random_state=0)
     frame = pd.DataFrame(X, columns=[f"column {i}" for i in range(12)])
     data = {"X": frame, "y": NAMES, "sample_weight": np.ones(600), "X_val": frame[:50], "y_val": NAMES[:50]}
@@ -325,18 +325,18 @@ def test_a_file_of_another_fit_is_refused_with_what_differs_and_stays(others, pa
     model.set_params(**parameters)
     data |= {name: value for name, value in changes.items() if name not in parameters}
     before = path.read_bytes()
-    said = (
+    message = (
         rf"checkpoint.npz' was saved by another fit, which differs in {others}\. Use the same parameters "
         "and data, or delete the file to start over"
     )
-    with pytest.raises(ValueError, match=said):
+    with pytest.raises(ValueError, match=message):
         model.set_callbacks(Checkpoint(path, resume=True)).fit(**data)
     assert path.read_bytes() == before
     path.unlink()
     model.fit(**data)
 
 
-def test_a_file_that_was_made_without_resume_is_not_gone_on_with(path):
+def test_a_file_saved_without_resume_is_refused(path):
     fit_of("defaults", Checkpoint(path))
     with pytest.raises(
         ValueError, match=r"checkpoint.npz' was not saved with resume=True, .* delete it to start over"
@@ -344,8 +344,8 @@ def test_a_file_that_was_made_without_resume_is_not_gone_on_with(path):
         fit_of("defaults", checkpoint(path))
 
 
-def test_a_finished_fit_of_other_names_is_not_taken(path):
-    """Its weights would be the same, but not what it takes and what it answers."""
+def test_a_finished_fit_with_other_feature_names_or_form_of_targets_is_refused(path):
+    """The weights would be the same, but not the accepted input and the form of the predictions."""
     rows = pd.DataFrame(ROWS)
     model = TinyClassifier(max_iter=2).set_callbacks(Checkpoint(path, resume=True)).fit(rows, COLUMNS)
     with pytest.raises(ValueError, match="which differs in X. "):
@@ -365,13 +365,13 @@ def test_the_same_rows_may_come_from_a_memory_map(path, tmp_path):
     assert shown(model.set_callbacks()) == shown(clone(model).fit(X, NAMES))
 
 
-def test_the_first_fit_of_many_by_warm_start_goes_on(path):
+def test_the_first_fit_with_warm_start_can_be_resumed(path):
     crashed("defaults", path, warm_start=True)
     model = fit_of("defaults", checkpoint(path), warm_start=True)
     assert shown(model.set_callbacks()) == shown(fit_of("defaults", warm_start=True).set_callbacks())
 
 
-def test_a_fit_that_only_says_more_is_the_same(path, capsys):
+def test_a_fit_can_be_resumed_with_another_verbose(path, capsys):
     crashed("defaults", path)
     model = fit_of("defaults", checkpoint(path), verbose=True)
     assert capsys.readouterr().out.startswith("Continuing after 3 epochs.\nIteration 4, ")
@@ -380,7 +380,7 @@ def test_a_fit_that_only_says_more_is_the_same(path, capsys):
     assert shown(model.set_params(verbose=False).set_callbacks()) == shown(fit_of("defaults").set_callbacks())
 
 
-def test_what_cannot_be_gone_on_with_is_named(path):
+def test_fits_that_cannot_be_resumed_are_refused(path):
     with pytest.raises(ValueError, match="resume=True needs every epoch, and best_only=True leaves some out"):
         Checkpoint(path, resume=True, best_only=True)
     with pytest.raises(ValueError, match='cannot continue solver="lbfgs"; fit with resume=False'):
@@ -400,7 +400,7 @@ def test_what_cannot_be_gone_on_with_is_named(path):
 @pytest.mark.parametrize(
     "damage", [lambda data: data[:-1], lambda data: data.replace(b"PCG64", b"PCG46"), len]
 )
-def test_a_damaged_checkpoint_is_named(damage, path):
+def test_a_damaged_checkpoint_is_refused(damage, path):
     crashed("defaults", path)
     damaged = damage(path.read_bytes())
     path.write_bytes(damaged if isinstance(damaged, bytes) else b"")
@@ -408,7 +408,7 @@ def test_a_damaged_checkpoint_is_named(damage, path):
         fit_of("defaults", checkpoint(path))
 
 
-def test_a_failed_resumption_leaves_the_model_as_it_was(path):
+def test_a_failed_resume_leaves_the_model_unchanged(path):
     crashed("defaults", path)
     model = fit_of("defaults", alpha=0.5).set_callbacks(checkpoint(path))
     before = shown(model)
@@ -448,7 +448,7 @@ def in_float64(plain, arrays):
     ],
 )
 def test_a_state_that_does_not_fit_the_parameters_is_refused(edit, match, path):
-    """Each of these files fits together, and has the hashes of this fit: somebody made it on purpose."""
+    """Each of these files is forged: it is consistent in itself and has the hashes of this fit."""
     crashed("defaults", path)
     plain, arrays = edit(*read_archive(path))
     write_archive(path, plain, arrays)
@@ -461,7 +461,7 @@ def test_a_state_that_does_not_fit_the_parameters_is_refused(edit, match, path):
 
 
 @pytest.mark.parametrize("backend", ["threading", "loky"])
-def test_fits_that_share_a_path_leave_a_whole_file_of_one_of_them(backend, path, tmp_path):
+def test_fits_that_share_a_path_leave_a_complete_file_of_one_of_them(backend, path, tmp_path):
     model = TinyClassifier(hidden_layer_sizes=4, max_iter=4, random_state=0).set_callbacks(Checkpoint(path))
     search = GridSearchCV(
         model, {"alpha": [1e-4, 1e-2, 1.0]}, cv=2, n_jobs=2, error_score="raise", refit=False
@@ -473,7 +473,7 @@ def test_fits_that_share_a_path_leave_a_whole_file_of_one_of_them(backend, path,
     assert os.listdir(tmp_path) == [path.name]
 
 
-def test_fits_that_share_a_path_are_refused_if_they_are_to_go_on(path):
+def test_fits_that_share_a_path_are_refused_with_resume(path):
     model = TinyClassifier(hidden_layer_sizes=4, max_iter=4, random_state=0)
     model.set_callbacks(Checkpoint(path, resume=True))
     search = GridSearchCV(model, {"alpha": [1e-4, 1e-2]}, cv=2, error_score="raise")
@@ -481,8 +481,8 @@ def test_fits_that_share_a_path_are_refused_if_they_are_to_go_on(path):
         search.fit(X, NAMES)
 
 
-def test_fits_with_paths_of_their_own_go_on_beside_each_other(tmp_path):
-    """One of each, in threads: what the callback keeps of a fit is its own."""
+def test_fits_with_different_paths_can_resume_at_the_same_time(tmp_path):
+    """In threads: the checkpoints of two fits do not affect each other."""
     models = {
         alpha: TinyClassifier(hidden_layer_sizes=4, max_iter=6, alpha=alpha, random_state=0)
         for alpha in (1.0, 2.0)

@@ -1,4 +1,4 @@
-"""Scaling of the input: statistics that run on, and a first layer that computes the same under new ones."""
+"""Scaling of the input: running statistics, and a first layer adjusted so that predictions do not change."""
 
 import pickle
 import re
@@ -27,13 +27,13 @@ SPARSE = scipy.sparse.csr_array(DENSE)
 
 
 def scaled(scaling, x, dtype="float64"):
-    """Rows as a network of this type reads them."""
+    """Scaled rows in the dtype of a network."""
     x = np.asarray(x)
     return scaling.transform(x, np.empty(x.shape, dtype))
 
 
 def scaled_entries(scaling, values, columns):
-    """The entries of a sparse row in these columns, each in a row of its own."""
+    """The scaled values of sparse entries in these columns, one entry per row."""
     rows = scipy.sparse.csr_array(
         (values, columns, np.arange(len(values) + 1)), shape=(len(values), len(scaling.mean))
     )
@@ -41,7 +41,7 @@ def scaled_entries(scaling, values, columns):
 
 
 def sgd(**parameters):
-    """An estimator in float64 that takes hardly a step."""
+    """An estimator in float64 whose steps are negligible."""
     settings = {**PLAIN, "solver": "sgd", "dtype": "float64", "random_state": 0, "scale_inputs": True}
     return TinyClassifier(
         **{**settings, "learning_rate_init": 1e-300, "learning_rate": "cosine", **parameters}
@@ -60,7 +60,7 @@ def test_mean_and_scale_are_those_of_scikit_learns_scaler(weight):
     assert_allclose(scaled(ours, x), theirs.transform(x), rtol=1e-6, atol=1e-6)
 
 
-def test_a_large_offset_costs_no_digits():
+def test_the_statistics_are_exact_for_a_large_offset():
     x = 1e8 + RNG.normal(size=(500, 1))
     with mp.workdps(60):
         exact = [mp.mpf(float(v)) for v in x[:, 0]]
@@ -72,7 +72,7 @@ def test_a_large_offset_costs_no_digits():
 
 @pytest.mark.parametrize("size", [1, 7, 1024, 1025, 2999])
 @pytest.mark.parametrize("rows", [X, SPARSE, X.astype("float32")], ids=["dense", "sparse", "float32"])
-def test_statistics_of_parts_are_those_of_the_whole(rows, size):
+def test_statistics_updated_in_parts_equal_those_of_all_rows(rows, size):
     n = rows.shape[0]
     weight = W[:n]
     whole = Scaling.of(rows, weight)
@@ -88,7 +88,7 @@ def test_statistics_of_parts_are_those_of_the_whole(rows, size):
     assert_allclose(parts.nonzero_weight, whole.nonzero_weight, rtol=1e-12)
 
 
-def test_a_weight_is_a_number_of_rows():
+def test_an_integer_weight_equals_a_repeated_row():
     weight = RNG.integers(0, 4, 200)
     repeated, weighted = Scaling.of(X[:200].repeat(weight, axis=0)), Scaling.of(X[:200], weight.astype(float))
     assert_allclose(weighted.mean, repeated.mean, rtol=1e-13)
@@ -97,12 +97,12 @@ def test_a_weight_is_a_number_of_rows():
 
 @pytest.mark.parametrize("order", ["C", "F"])
 def test_the_order_in_memory_does_not_matter(order):
-    there = Scaling.of(np.asarray(X, order=order), W)
-    assert_array_equal(there.scale, Scaling.of(X, W).scale)
+    scaling = Scaling.of(np.asarray(X, order=order), W)
+    assert_array_equal(scaling.scale, Scaling.of(X, W).scale)
 
 
 @pytest.mark.parametrize("weight", [None, W[:2000]], ids=["equal", "weighted"])
-def test_sparse_rows_are_not_centerd_and_scaled_by_their_entries(weight):
+def test_sparse_rows_are_not_centered_and_are_scaled_by_their_nonzero_entries(weight):
     sparse, dense = Scaling.of(SPARSE, weight), Scaling.of(DENSE, weight)
     assert_allclose(sparse.mean, dense.mean, rtol=1e-12)
     assert_allclose(sparse.deviation, dense.deviation, rtol=1e-9, atol=1e-15)
@@ -118,7 +118,7 @@ def test_sparse_rows_are_not_centerd_and_scaled_by_their_entries(weight):
     mixed = Scaling.of(SPARSE[:900], w[:900]).with_rows(DENSE[900:], w[900:])
     assert_allclose(mixed.scale, sparse.scale, rtol=1e-12)
     stored = SPARSE.copy()
-    stored.data[::2] = 0.0  # zeros that are stored are zeros
+    stored.data[::2] = 0.0  # stored zeros count as zeros
     without = stored.copy()
     without.eliminate_zeros()
     assert_allclose(Scaling.of(stored, weight).scale, Scaling.of(without, weight).scale, rtol=1e-12)
@@ -131,7 +131,7 @@ def test_sparse_rows_are_not_centerd_and_scaled_by_their_entries(weight):
         *((c, "float32") for c in (0.0, 0.1, 1e30, 7)),
     ],
 )
-def test_a_constant_column_is_read_as_zero(constant, dtype):
+def test_a_constant_column_is_scaled_to_zero(constant, dtype):
     column = np.full((2500, 1), constant).astype(dtype)
     scaling = Scaling.of(column, W[:2500]).limited()
     assert scaling.scale == 0.0
@@ -139,13 +139,13 @@ def test_a_constant_column_is_read_as_zero(constant, dtype):
     assert_array_equal(scaled(scaling, np.array([[constant], [5.0], [-1e30]])), np.zeros((3, 1)))
 
 
-def test_rounding_errors_of_a_constant_are_no_scale():
+def test_a_column_that_differs_by_rounding_errors_is_constant():
     column = 0.1 + np.where(RNG.random((100, 1)) < 0.5, 0.0, 1e-17 + np.spacing(0.1))
     assert len(np.unique(column)) == 2
     assert Scaling.of(column).scale == 0.0
 
 
-def test_columns_of_any_magnitude_are_brought_to_one():
+def test_columns_of_any_magnitude_are_scaled_to_one():
     x = RNG.normal(size=(400, 5)) * [1e300, 1e-300, 1e150, 1e-160, 1.0]
     assert_allclose(scaled(Scaling.of(x), x).std(axis=0), np.ones(5), rtol=1e-12)
     assert_allclose(Scaling.of(x[:100]).with_rows(x[100:]).scale, Scaling.of(x).scale, rtol=1e-12)
@@ -156,12 +156,14 @@ def test_columns_of_any_magnitude_are_brought_to_one():
         assert_allclose(one.scale, 2.0**10 * other.scale, rtol=1e-12)
 
 
-def test_a_column_wider_than_the_type_is_refused_with_row_and_column():
+def test_a_column_with_a_range_beyond_the_dtype_is_refused():
     x = np.ones((10, 3))
     x[:, 2] = 1.7e308 * (-1.0) ** np.arange(10)
     with pytest.raises(ValueError, match=r"1\.7e\+308 at row 0, column 2.*divide the column"):
         TinyClassifier().fit(x, np.arange(10) % 2)
-    far = np.repeat([[1.0, 1.7e308], [0.0, -1.7e308]], 1100, axis=0)  # each block of rows alone is not
+    far = np.repeat(
+        [[1.0, 1.7e308], [0.0, -1.7e308]], 1100, axis=0
+    )  # each block of rows alone would be accepted
     for kind in (np.asarray, scipy.sparse.csr_array):
         with pytest.raises(
             ValueError, match=r"^the input is 1\.7e\+308 at row 0, column 1.*divide the column"
@@ -169,7 +171,7 @@ def test_a_column_wider_than_the_type_is_refused_with_row_and_column():
             Scaling.of(kind(far))
 
 
-def test_a_column_near_the_end_of_the_type_is_not_refused():
+def test_a_column_near_the_limit_of_the_dtype_is_accepted():
     # Mean and deviation are in the range, their sum is not.
     x = np.where(np.arange(20) % 10 == 0, 0.5, 1.75)[:, None]
     assert_allclose(scaled(Scaling.of(1e308 * x), 1e308 * x), scaled(Scaling.of(x), x), rtol=1e-12)
@@ -177,7 +179,7 @@ def test_a_column_near_the_end_of_the_type_is_not_refused():
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("kind", [np.asarray, scipy.sparse.csr_array], ids=["dense", "sparse"])
-def test_limits_hide_nothing_that_is_not_finite(kind, bad):
+def test_clipping_does_not_hide_values_that_are_not_finite(kind, bad):
     model = TinyClassifier(random_state=0, max_iter=2).fit(kind(IRIS), SPECIES)
     x = IRIS.copy()
     x[7, 2] = bad
@@ -193,7 +195,7 @@ def clone_of(model):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_without_scaling_entries_are_read_as_they_are(dtype):
+def test_without_scaling_entries_do_not_change(dtype):
     x = (np.array([[1.0, -1e30], [-1e-30, 0.1]]) * [[1.0, 1.0], [1.0, 3.0]]).astype(dtype)
     none = Scaling.none(2)
     assert_array_equal(scaled(none, x), x)
@@ -202,7 +204,7 @@ def test_without_scaling_entries_are_read_as_they_are(dtype):
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("rows", [DENSE, SPARSE], ids=["dense", "sparse"])
-def test_entries_are_read_as_they_are_in_whole_rows(rows, dtype):
+def test_scaled_entries_equal_those_of_dense_rows(rows, dtype):
     scaling = Scaling.of(rows / 3).limited()  # most of the entries are beyond the limits of some column
     x = np.asarray(10 * DENSE[:300], dtype)
     row, column = np.nonzero(x)
@@ -216,7 +218,7 @@ def test_entries_are_read_as_they_are_in_whole_rows(rows, dtype):
 # --- the limits --------------------------------------------------------------------------------------------
 
 
-def test_entries_beyond_five_standard_deviations_are_read_as_five():
+def test_entries_beyond_five_standard_deviations_are_clipped():
     x = np.vstack([RNG.normal(size=(1000, 2)), [[100.0, 0.0]]])
     scaling = Scaling.of(x).limited()
     z = scaled(scaling, x)
@@ -238,7 +240,7 @@ def test_limits_are_five_scales_from_the_center_and_a_constant_has_none():
 
 
 @pytest.mark.parametrize("way", [-1.0, 1.0])
-def test_widened_limits_are_never_nearer(way):
+def test_widened_limits_are_never_narrower(way):
     x = RNG.normal(size=(1000, 2))
     old = Scaling.of(x).limited()
     far = old.with_rows(x + way * np.array([20.0, 0.1]))
@@ -257,12 +259,12 @@ def test_zeros_of_sparse_rows_stay_zeros():
     assert_array_equal(scaled(scaling, np.zeros((1, 3))), np.zeros((1, 3)))
 
 
-# --- a network that scales its input -----------------------------------------------------------------------
+# --- scaled rows in training -------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("kind", [np.asarray, scipy.sparse.csr_array], ids=["dense", "sparse"])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_rows_are_the_same_at_once_and_block_by_block(kind, dtype):
+def test_rows_scaled_at_once_equal_rows_scaled_block_by_block(kind, dtype):
     scaling, rows = Scaling.of(kind(DENSE), W[:2000]).limited(), kind(DENSE)
     network = Network([Dense(5), ReLU(), Dense(2)], n_in=9, dtype=dtype, seed=0)
     at_once, lazily = scaling.rows(rows, dtype), ScaledRows(rows, scaling, dtype, stays_sparse=False)
@@ -273,7 +275,7 @@ def test_rows_are_the_same_at_once_and_block_by_block(kind, dtype):
         assert_array_equal(network.logits(at_once), network.logits(scaled(scaling, DENSE, dtype)))
 
 
-def test_an_estimator_trains_on_what_the_scaling_returns():
+def test_an_estimator_trains_on_the_scaled_rows():
     parameters = {
         "random_state": 0,
         "dtype": "float64",
@@ -288,7 +290,7 @@ def test_an_estimator_trains_on_what_the_scaling_returns():
     assert_array_equal(model.network_.theta, by_hand.network_.theta)
 
 
-def test_an_offset_costs_float32_weights_nothing():
+def test_an_offset_does_not_reduce_the_precision_in_float32():
     x = np.random.default_rng(1).normal(size=(200, 4))
     network = Network([Dense(20), ReLU(), Dense(3)], n_in=4, seed=0)
     near = network.logits(Scaling.of(x).rows(x, "float32"))
@@ -296,7 +298,7 @@ def test_an_offset_costs_float32_weights_nothing():
     assert abs(far - near).max() < 1e-5
 
 
-def test_the_attributes_tell_what_is_read():
+def test_input_mean_and_input_scale_describe_the_applied_scaling():
     model = TinyClassifier(random_state=0).fit(X, X[:, 0] > 0)
     bounded = np.clip(
         X, model.input_mean_ - 5 * model.input_scale_, model.input_mean_ + 5 * model.input_scale_
@@ -318,18 +320,18 @@ def test_fits_on_shifted_and_stretched_columns_are_the_same():
     assert_allclose(p, q, rtol=1e-3, atol=1e-4)  # rounding errors grow over thousands of steps
 
 
-def test_dense_rows_can_be_asked_of_a_model_of_sparse_ones_and_the_other_way():
+def test_a_model_fitted_to_sparse_rows_accepts_dense_rows_and_vice_versa():
     for kind, other in [(scipy.sparse.csr_matrix, np.asarray), (np.asarray, scipy.sparse.csr_matrix)]:
         model = TinyClassifier(random_state=0, max_iter=5).fit(kind(IRIS), SPECIES)
         assert_allclose(model.predict_proba(other(IRIS)), model.predict_proba(kind(IRIS)), rtol=1e-5)
         model.partial_fit(other(IRIS), SPECIES)
 
 
-def test_scaling_survives_pickling_and_copies():
+def test_a_pickled_model_keeps_its_scaling():
     model = TinyClassifier(random_state=0, max_iter=5).fit(1e6 + IRIS, SPECIES)
-    twin = pickle.loads(pickle.dumps(model))
-    assert_array_equal(twin.predict_proba(1e6 + IRIS), model.predict_proba(1e6 + IRIS))
-    twin.partial_fit(IRIS, SPECIES)
+    unpickled = pickle.loads(pickle.dumps(model))
+    assert_array_equal(unpickled.predict_proba(1e6 + IRIS), model.predict_proba(1e6 + IRIS))
+    unpickled.partial_fit(IRIS, SPECIES)
     assert_allclose(model.input_mean_, (1e6 + IRIS).mean(axis=0), rtol=1e-14)
 
 
@@ -337,7 +339,7 @@ def test_scaling_survives_pickling_and_copies():
 
 
 @pytest.mark.parametrize("kind", [np.asarray, scipy.sparse.csr_array], ids=["dense", "sparse"])
-def test_moments_run_on_and_the_function_stays(kind):
+def test_partial_fit_updates_the_statistics_without_changing_predictions(kind):
     y = np.arange(3000) % 3
     model = sgd().partial_fit(kind(NEAR[:100]), y[:100], classes=[0, 1, 2])
     for start in range(100, 3000, 580):
@@ -348,7 +350,7 @@ def test_moments_run_on_and_the_function_stays(kind):
     assert model.input_scale_[0] > 1.1
 
 
-def test_moments_of_chunks_are_those_of_one_fit():
+def test_statistics_of_several_partial_fits_equal_those_of_one_fit():
     y = np.arange(3000) % 3
     whole, parts = (sgd(max_iter=1).fit(NEAR, y, W) for _ in range(2))
     parts = sgd().partial_fit(NEAR[:7], y[:7], W[:7], classes=[0, 1, 2])
@@ -358,7 +360,7 @@ def test_moments_of_chunks_are_those_of_one_fit():
     assert_allclose(parts.input_scale_, whole.input_scale_, rtol=1e-9, atol=1e-15)
 
 
-def test_partial_fit_after_fit_goes_on_from_its_moments():
+def test_partial_fit_continues_the_statistics_of_fit():
     y = np.arange(3000) % 3
     model = sgd().fit(NEAR[:2000], y[:2000])
     before = model.decision_function(NEAR)
@@ -367,14 +369,14 @@ def test_partial_fit_after_fit_goes_on_from_its_moments():
     assert_allclose(model.input_mean_, NEAR.mean(axis=0), rtol=1e-12)
 
 
-def test_a_column_that_was_constant_comes_alive():
+def test_a_constant_column_is_used_once_it_varies():
     x, y = np.zeros((200, 3)), np.arange(200) % 2
     x[:, 0] = RNG.normal(size=200)
     x[:, 1] = 5.0
     model = TinyClassifier(dtype="float64", random_state=0).partial_fit(x, y, classes=[0, 1])
     assert model.input_scale_[1] == 0.0
     later = x.copy()
-    later[:, 1] = np.where(y == 1, 6.0, 4.0)  # now it tells all
+    later[:, 1] = np.where(y == 1, 6.0, 4.0)  # now it determines the class
     quiet = sgd().partial_fit(x, y, classes=[0, 1])
     before = quiet.decision_function(later)
     quiet.partial_fit(later, y)
@@ -386,7 +388,7 @@ def test_a_column_that_was_constant_comes_alive():
 
 
 @pytest.mark.parametrize("kind", [np.asarray, scipy.sparse.csr_array], ids=["dense", "sparse"])
-def test_after_a_single_row_the_units_still_differ_and_its_answer_stays(kind):
+def test_after_a_single_row_the_units_still_differ_and_its_prediction_does_not_change(kind):
     model = sgd().partial_fit(kind(NEAR[:1]), [0], classes=[0, 1])
     before = model.decision_function(kind(NEAR[:1]))
     model.partial_fit(kind(NEAR[1:100]), np.arange(99) % 2)
@@ -395,7 +397,7 @@ def test_after_a_single_row_the_units_still_differ_and_its_answer_stays(kind):
     assert weights.max(axis=0).min() > 1e-3
 
 
-def test_rows_may_come_one_by_one():
+def test_partial_fit_learns_from_rows_one_by_one():
     model = TinyClassifier(random_state=0, learning_rate_init=0.01)
     for _ in range(4):
         for i in np.random.default_rng(0).permutation(150):
@@ -403,7 +405,7 @@ def test_rows_may_come_one_by_one():
     assert model.score(IRIS, SPECIES) > 0.9
 
 
-def test_a_failed_partial_fit_leaves_the_scaling():
+def test_a_failed_partial_fit_does_not_change_the_scaling():
     model = TinyClassifier(random_state=0).partial_fit(IRIS, SPECIES, classes=[0, 1, 2])
     scaling, before = model._state.scaling, model.predict_proba(IRIS)
     with pytest.raises(ValueError, match="100 rows|labels|classes"):
@@ -412,7 +414,7 @@ def test_a_failed_partial_fit_leaves_the_scaling():
     assert_array_equal(model.predict_proba(IRIS), before)
 
 
-def test_a_partial_fit_or_warm_fit_that_diverges_leaves_the_scaling():
+def test_a_partial_fit_or_warm_start_that_diverges_does_not_change_the_scaling():
     model = sgd(solver="adam", dtype="float32", warm_start=True, max_iter=2).fit(IRIS, SPECIES)
     scaling, before = model._state.scaling, model.predict_proba(IRIS)
     model.set_params(learning_rate_init=1e300)
@@ -423,7 +425,7 @@ def test_a_partial_fit_or_warm_fit_that_diverges_leaves_the_scaling():
         assert_array_equal(model.predict_proba(IRIS), before)
 
 
-def test_warm_starts_keep_the_function_under_new_rows():
+def test_a_warm_start_updates_the_statistics_without_changing_predictions():
     model = sgd(warm_start=True, max_iter=1).fit(IRIS, SPECIES)
     x = 0.5 + 1.2 * IRIS
     inside = np.abs(IRIS - IRIS.mean(axis=0)) < 2 * IRIS.std(axis=0)
@@ -434,7 +436,7 @@ def test_warm_starts_keep_the_function_under_new_rows():
 
 
 @pytest.mark.parametrize("first", [True, False])
-def test_switched_between_calls_the_function_stays(first):
+def test_switching_scale_inputs_between_calls_does_not_change_predictions(first):
     y = np.arange(3000) % 3
     model = sgd(scale_inputs=first).partial_fit(NEAR[:500, :4], y[:500], classes=[0, 1, 2])
     before = model.decision_function(NEAR[:, :4])
@@ -455,16 +457,16 @@ def test_limits_follow_columns_that_drift():
     assert_array_less(far.max(axis=0), model._state.scaling.high)
 
 
-def test_the_attributes_cannot_be_written_to():
+def test_input_mean_and_input_scale_are_read_only():
     model = TinyClassifier(random_state=0).fit(IRIS, SPECIES)
-    for twin in (model, pickle.loads(pickle.dumps(model))):
+    for one in (model, pickle.loads(pickle.dumps(model))):
         with pytest.raises(ValueError, match="read-only"):
-            twin.input_mean_ += 1.0
+            one.input_mean_ += 1.0
         with pytest.raises(ValueError, match="read-only"):
-            twin.input_scale_[0] = 1.0
+            one.input_scale_[0] = 1.0
 
 
-def test_entries_of_the_same_place_are_added_up_first():
+def test_duplicate_sparse_entries_are_summed_before_scaling():
     twice = scipy.sparse.csr_matrix(
         (np.repeat(SPARSE.data / 2, 2), np.repeat(SPARSE.indices, 2), 2 * SPARSE.indptr), shape=SPARSE.shape
     )
@@ -472,11 +474,11 @@ def test_entries_of_the_same_place_are_added_up_first():
     model, other = (TinyClassifier(random_state=0, max_iter=2).fit(x, y) for x in (SPARSE, twice))
     assert_array_equal(model.input_scale_, other.input_scale_)
     assert_array_equal(model.predict_proba(SPARSE), other.predict_proba(twice))
-    assert not twice.has_canonical_format  # it is the caller's
+    assert not twice.has_canonical_format  # the caller's matrix is not changed
 
 
 @pytest.mark.parametrize("n", [100, 3000])
-def test_the_last_bit_is_no_information_for_any_number_of_rows(n):
+def test_a_column_that_differs_in_the_last_bit_is_constant_for_any_number_of_rows(n):
     y = np.arange(n) % 2
     x = np.column_stack([RNG.normal(size=n), np.where(y == 1, 0.1 + 0.2, 0.3)])
     model = TinyClassifier(random_state=0).fit(x, y)
@@ -484,7 +486,7 @@ def test_the_last_bit_is_no_information_for_any_number_of_rows(n):
     assert abs(model.predict_proba(x)[:, 1] - 0.5).max() < 0.3
 
 
-def test_rows_of_float32_lose_nothing_where_they_must_not():
+def test_float32_rows_with_a_large_offset_keep_their_precision():
     x = (RNG.normal(size=(500, 3)) * 1e4 + 1.6e9).astype("float32")  # times in seconds
     model = TinyClassifier(random_state=0, max_iter=5).fit(x, np.arange(500) % 2)
     assert_array_equal(model.predict_proba(x), model.predict_proba(x.astype("float64")))
@@ -495,7 +497,7 @@ def test_rows_of_float32_lose_nothing_where_they_must_not():
     assert_allclose(wide.decision_function(x), before, rtol=1e-9, atol=1e-9)
 
 
-def test_the_terms_are_those_of_read_in_its_type():
+def test_the_terms_compute_the_scaled_rows_in_every_dtype():
     x = (RNG.normal(size=(50, 3)) + 300).astype("float32")
     scaling = Scaling.of(x).limited()
     for given, dtype in product(["float32", "float64"], repeat=2):
@@ -506,7 +508,7 @@ def test_the_terms_are_those_of_read_in_its_type():
         assert_array_equal(scaled(scaling, rows, dtype), by_terms.astype(dtype))
 
 
-def test_columns_that_move_beyond_what_weights_can_follow_are_named_and_nothing_changes():
+def test_a_column_that_moves_too_far_for_the_weights_is_refused_and_nothing_changes():
     rng = np.random.default_rng(0)
     X, y = rng.normal(size=(30, 3)), np.arange(30) % 3
     model = TinyClassifier(random_state=0, hidden_layer_sizes=(4,), max_iter=2).fit(X, y)
@@ -518,7 +520,7 @@ def test_columns_that_move_beyond_what_weights_can_follow_are_named_and_nothing_
     assert np.isfinite(model.predict_proba(X)).all()
 
 
-def test_a_column_is_named_if_only_the_biases_cannot_follow_it():
+def test_a_column_that_moves_too_far_for_the_biases_is_refused():
     x = np.random.default_rng(0).normal(size=(50, 2))
     far = x.copy()
     far[:, 1] = 1e39 * (1.0 + 1e-3 * x[:, 1])

@@ -1,4 +1,4 @@
-"""Labels of any kind become codes, and logits become labels."""
+"""Targets: labels of any kind are encoded, and logits are decoded to labels."""
 
 import datetime
 
@@ -38,13 +38,13 @@ KINDS = [
 
 SPECIES = np.array(["b", "a", "a", "b"])
 SETS = np.array([[0, 1, 0], [1, 1, 0], [0, 0, 0], [0, 1, 1]])
-SHARES = np.array([[0.25, 0.75], [1.0, 0.0], [0.5, 0.5], [0.0, 1.0]])
+SOFT = np.array([[0.25, 0.75], [1.0, 0.0], [0.5, 0.5], [0.0, 1.0]])
 WEIGHT = np.array([1.0, 2.0, 0.0, 5.0])
 Z = np.array([[0.5, -0.5, 0.0], [0.0, 9.0, -9.0], [-1.0, -1.0, -2.0], [-3.0, 0.5, 0.5]])
 
 
 @pytest.mark.parametrize("y", KINDS, ids=lambda y: y.dtype.name)
-def test_labels_are_codes_of_sorted_classes(y):
+def test_labels_are_encoded_as_indices_of_sorted_classes(y):
     classes, codes = encode(y)
     assert codes.tolist() == [1, 0, 1]
     assert classes.tolist() == sorted(set(y.tolist()))
@@ -52,34 +52,34 @@ def test_labels_are_codes_of_sorted_classes(y):
 
 
 @pytest.mark.parametrize("y", KINDS, ids=lambda y: y.dtype.name)
-def test_unknown_labels_are_named(y):
+def test_the_error_names_unknown_labels(y):
     classes, _ = encode(y[:1])
     with pytest.raises(ValueError, match="not among the classes") as error:
         encode_known(y, classes)
     assert repr(y.tolist()[1]) in str(error.value)
 
 
-def test_whole_numbers_in_an_object_array_are_whole_numbers():
+def test_classes_of_numbers_in_an_object_array_have_a_numeric_dtype():
     for y in (np.array([7, -1, 7], object), np.array([True, False, True], object)):
         classes, codes = encode(y)
         assert classes.dtype != object
         assert codes.tolist() == [1, 0, 1]
 
 
-def test_missing_and_mixed_labels_are_named():
+def test_missing_and_mixed_labels_are_refused():
     with pytest.raises(ValueError, match="missing label, None, at row 1"):
         encode(np.array(["x", None, "y"], object))
     with pytest.raises(ValueError, match=r"do not sort together, \['int', 'str'\]"):
         encode(np.array(["x", 3], object))
 
 
-def test_many_labels_are_not_all_printed():
+def test_the_error_lists_only_some_of_many_labels():
     with pytest.raises(ValueError, match="among the classes: .*, 9.5. and 20 more; .* 990 more") as error:
         encode_known(np.arange(30) + 0.5, np.arange(1000))
     assert len(str(error.value)) < 400
 
 
-def test_measurements_are_no_labels():
+def test_continuous_targets_are_refused():
     with pytest.raises(ValueError, match="Unknown label type: continuous"):
         encode(np.array([0.1, 0.7, 1.3]))
     with pytest.raises(ValueError, match="Unknown label type: continuous"):
@@ -92,14 +92,14 @@ def test_almost_as_many_classes_as_rows_are_warned_of():
     assert len(Labels.of(np.arange(30) // 2).classes) == 15
 
 
-def test_the_limit_of_ten_printed_labels_is_exact():
+def test_the_error_lists_at_most_ten_labels():
     for n, ending in [(10, "9]; the classes"), (11, "9] and 1 more; the classes")]:
         with pytest.raises(ValueError, match="among the classes") as error:
             encode_known(np.arange(n), np.array([-1]))
         assert ending in str(error.value)
 
 
-def test_other_classes_or_kinds_are_named():
+def test_a_warm_start_with_other_classes_or_targets_is_refused():
     labels = Labels.of(SPECIES)
     start = "^warm_start can only be used where `y` has the same classes as in the previous call to fit. "
     with pytest.raises(ValueError, match=start + r"Previously got \['a' 'b'\], `y` has \['a' 'c'\]$"):
@@ -111,16 +111,16 @@ def test_other_classes_or_kinds_are_named():
     assert labels.check_equal(Labels.of(SPECIES[::-1])) is None
 
 
-# --- the three kinds ---------------------------------------------------------------------------------------
+# --- the three kinds of targets ----------------------------------------------------------------------------
 
 
-def test_one_label_per_row():
+def test_one_label_per_row_is_encoded_and_decoded():
     labels = Labels.of(SPECIES)
     targets = labels.encode(SPECIES)
     assert targets.tolist() == [1, 0, 0, 1]
     np.testing.assert_array_equal(labels.restore(targets), SPECIES)
     assert labels.codes_per_label(targets)[0] is targets
-    # The first of the most probable classes, also where a single logit is the log-odds.
+    # In a tie the first class is predicted, also if a single logit is the log-odds.
     assert labels.codes(np.array([[0.0], [-1.0], [1e-9]])).tolist() == [0, 0, 1]
     assert labels.codes(np.array([[1.0, 1.0], [0.0, 0.1]])).tolist() == [0, 1]
     assert decoded(labels, np.array([[0.0], [1.0]])).tolist() == ["a", "b"]
@@ -144,7 +144,7 @@ def test_one_label_per_row():
     assert labels.encode(SPECIES[:0]).dtype == np.intp
 
 
-def test_other_kinds_of_columns_are_named():
+def test_unsupported_targets_of_several_columns_are_refused():
     with pytest.raises(ValueError) as error:
         kind_of_targets(np.array([[1, 2], [3, 4]]), soft=False)
     assert str(error.value) == (
@@ -153,12 +153,12 @@ def test_other_kinds_of_columns_are_named():
     )
     with pytest.raises(ValueError, match="Unknown label type: continuous-multioutput"):
         kind_of_targets(np.array([[0.5, 1.5], [0.0, 1.0]]), soft=False)
-    # scikit-learn casts before it looks for nan.
+    # scikit-learn casts before it checks for nan.
     with np.errstate(invalid="ignore"), pytest.raises(ValueError, match="Input y contains NaN"):
         kind_of_targets(np.array([[np.nan, 1.5], [0.0, 1.0]]), soft=False)
 
 
-def test_several_labels_per_row():
+def test_several_labels_per_row_are_encoded_and_decoded():
     for y in (SETS, scipy.sparse.csr_array(SETS), SETS.astype(bool)):
         labels = LabelSets.of(y)
         targets = labels.encode(y)
@@ -173,7 +173,7 @@ def test_several_labels_per_row():
         found = found.toarray() if scipy.sparse.issparse(y) else found
         assert found.tolist() == [[1, 0, 0], [0, 1, 0], [0, 0, 0], [0, 1, 1]]
         assert found.dtype == np.intp
-        # A row is right where all its labels are.
+        # A row is correct if all its labels are.
         assert labels.hits(Z, targets).tolist() == [False, False, True, True]
         yes = np.average(SETS, axis=0, weights=WEIGHT)
         np.testing.assert_allclose(labels.frequencies(targets, WEIGHT), [*(1 - yes), *yes], rtol=1e-15)
@@ -192,45 +192,45 @@ def test_several_labels_per_row():
         (np.arange(12).reshape(4, 3), "0 1 2 3 4"),
     ],
 )
-def test_other_columns_than_those_of_the_labels_are_named(y, values):
+def test_columns_that_do_not_fit_the_labels_are_refused(y, values):
     with pytest.raises(ValueError, match="a column of 0 and 1 for each of the 3 labels, got") as error:
         LabelSets.of(SETS).encode(y)
     assert str(error.value).endswith(f"got [{values}] in an array of shape {y.shape}")
 
 
-def test_probabilities_of_the_classes():
-    labels = Probabilities.of(SHARES)
-    targets = labels.encode(SHARES)
+def test_probabilities_of_the_classes_are_encoded_and_decoded():
+    labels = Probabilities.of(SOFT)
+    targets = labels.encode(SOFT)
     assert labels.classes.tolist() == [0, 1]
     assert labels.restore(targets) is targets
-    # What is most probable, the first of them in a tie.
+    # The most probable class; in a tie the first.
     assert labels.codes_per_label(targets)[0].tolist() == [1, 0, 0, 1]
     z = np.array([[1.0], [1.0], [-1.0], [-1.0]])
     assert labels.hits(z, targets).tolist() == [True, False, True, False]
     np.testing.assert_allclose(labels.total_weight(targets, WEIGHT), [2.25, 5.75], rtol=1e-15)
     np.testing.assert_allclose(labels.frequencies(targets, WEIGHT), [2.25 / 8, 5.75 / 8], rtol=1e-15)
-    np.testing.assert_array_equal(labels.for_loss(targets, 1), SHARES[:, 1:])
+    np.testing.assert_array_equal(labels.for_loss(targets, 1), SOFT[:, 1:])
     assert labels.for_loss(targets, 2) is targets
-    assert Probabilities.of(SHARES.tolist()).encode(SHARES.astype("float32")).dtype == np.float64
+    assert Probabilities.of(SOFT.tolist()).encode(SOFT.astype("float32")).dtype == np.float64
     assert Probabilities.of(np.eye(2, dtype=bool)).encode(np.eye(2, dtype=bool)).tolist() == [[1, 0], [0, 1]]
 
 
 @pytest.mark.parametrize(
     ("y", "match"),
     [
-        (SHARES[:, 0], r"a column for each of the 2 classes, got shape \(4,\)"),
-        (SHARES[:, :1], r"a column for each of the 2 classes, got shape \(4, 1\)"),
-        (SHARES[:, :, None], r"got shape \(4, 2, 1\)"),
-        (SHARES.astype(str), "probabilities must be numbers, got dtype <U"),
-        (SHARES.astype(object), "probabilities must be numbers, got dtype object"),
-        (SHARES.astype(complex), "probabilities must be numbers, got dtype complex"),
-        (SHARES * [1.0, 1.25], "from 0 to 1, got 1.25 at row 3, column 1$"),
-        (SHARES - [[0.0, 0.0], [0.0, 0.25]] * 2, "from 0 to 1, got -0.25 at row 1, column 1$"),
+        (SOFT[:, 0], r"a column for each of the 2 classes, got shape \(4,\)"),
+        (SOFT[:, :1], r"a column for each of the 2 classes, got shape \(4, 1\)"),
+        (SOFT[:, :, None], r"got shape \(4, 2, 1\)"),
+        (SOFT.astype(str), "probabilities must be numbers, got dtype <U"),
+        (SOFT.astype(object), "probabilities must be numbers, got dtype object"),
+        (SOFT.astype(complex), "probabilities must be numbers, got dtype complex"),
+        (SOFT * [1.0, 1.25], "from 0 to 1, got 1.25 at row 3, column 1$"),
+        (SOFT - [[0.0, 0.0], [0.0, 0.25]] * 2, "from 0 to 1, got -0.25 at row 1, column 1$"),
     ],
 )
-def test_what_are_no_probabilities_is_named(y, match):
+def test_invalid_probabilities_are_refused(y, match):
     with pytest.raises(ValueError, match=match):
-        Probabilities.of(SHARES).encode(y)
+        Probabilities.of(SOFT).encode(y)
 
 
 def test_probabilities_sum_to_one_within_a_thousandth():
@@ -242,14 +242,14 @@ def test_probabilities_sum_to_one_within_a_thousandth():
             check_sums(np.array([[0.5, 0.5], [0.5, last], [0.0, 0.0]]))
 
 
-def test_the_labels_of_a_part_are_those_known_or_named():
+def test_labels_in_part_returns_the_known_labels_or_those_of_classes():
     first = labels_in_part(SPECIES[:1], ["b", "a", "c"], None, soft=False)
     assert first.classes.tolist() == ["a", "b", "c"]
     assert labels_in_part(SPECIES, None, first, soft=False) is first
     assert labels_in_part(SPECIES, ["c", "a", "b"], first, soft=False) is first
     for y in (SETS, scipy.sparse.csr_array(SETS)):
         assert isinstance(labels_in_part(y, [0, 1, 2], None, soft=False), LabelSets)
-    assert isinstance(labels_in_part(SHARES, None, None, soft=True), Probabilities)
+    assert isinstance(labels_in_part(SOFT, None, None, soft=True), Probabilities)
     for classes, known, soft, match in [
         (None, None, False, r"^classes must be passed on the first call to partial_fit\.$"),
         (
@@ -273,7 +273,7 @@ def test_the_labels_of_a_part_are_those_known_or_named():
 
 
 @pytest.mark.parametrize("weight", [np.inf, np.nan, -1.0, "much"])
-def test_a_weight_of_a_class_that_cannot_be_is_named_with_its_class(weight):
+def test_the_error_for_an_invalid_class_weight_names_the_class(weight):
     days = [datetime.date(2020, 1, 1), datetime.date(2021, 1, 1)]
     for classes, shown in [(np.array(days), "datetime.date(2021, 1, 1)"), (np.array(["a", "b"]), "'b'")]:
         with pytest.raises(ValueError, match="must be finite and >= 0") as error:
@@ -281,7 +281,7 @@ def test_a_weight_of_a_class_that_cannot_be_is_named_with_its_class(weight):
         assert str(error.value).endswith(f"got {weight!r} for class {shown}")
 
 
-def test_what_is_no_label_is_named():
+def test_invalid_labels_are_refused():
     nested = np.empty(2, object)
     nested[:] = [[1], [2, 3]]
     for y, match in [

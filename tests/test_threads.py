@@ -38,31 +38,31 @@ def two_threads():
 
 
 @pytest.fixture
-def told(monkeypatch):
-    """What libraries are told to set, by anybody."""
-    told = []
+def requested(monkeypatch):
+    """The numbers of threads that any code sets."""
+    requested = []
 
     def recording(original):
         def set_num_threads(self, n):
-            told.append(n)
+            requested.append(n)
             original(self, n)
 
         return set_num_threads
 
     for kind in {type(library) for library in ThreadpoolController().lib_controllers}:
         monkeypatch.setattr(kind, "set_num_threads", recording(kind.set_num_threads))
-    return told
+    return requested
 
 
-class Notes(Identity):
-    """A layer that notes how many threads BLAS has while it works, and may fail."""
+class Recorder(Identity):
+    """A layer that records the number of BLAS threads in its forward pass, and may fail."""
 
     def __init__(self):
         self.seen = []
         self.error = None
 
     def __deepcopy__(self, memo):
-        return self  # what a copy sees is noted, too
+        return self  # copies record into the same list
 
     def forward(self, p, t):
         self.seen.append(blas())
@@ -99,14 +99,14 @@ def test_small_products_have_one_thread_and_large_ones_all(two_threads):
     assert blas() == before
 
 
-def test_where_there_is_one_thread_already_nothing_is_set(two_threads, told):
+def test_a_limit_within_another_sets_nothing(two_threads, requested):
     with limit_blas(0):
-        assert told
-        told.clear()
+        assert requested
+        requested.clear()
         with limit_blas(0):
             pass
-        assert told == []
-    assert set(told) == {2}
+        assert requested == []
+    assert set(requested) == {2}
 
 
 @pytest.mark.parametrize("error", [ZeroDivisionError, KeyboardInterrupt])
@@ -117,7 +117,7 @@ def test_the_numbers_are_restored_after_an_exception(two_threads, error):
     assert blas() == before
 
 
-def test_overlapping_limits_do_not_stay(two_threads):
+def test_overlapping_limits_are_removed(two_threads):
     # The first to start ends first. If each restored what it found, the second would restore one thread.
     before = blas()
     first, second = limit_blas(0), limit_blas(0)
@@ -128,11 +128,11 @@ def test_overlapping_limits_do_not_stay(two_threads):
     assert blas() == before
 
 
-def test_a_limit_that_starts_within_the_start_of_another_does_not_stay(two_threads, monkeypatch):
+def test_a_limit_that_starts_during_the_start_of_another_is_removed(two_threads, monkeypatch):
     before, limit, other = blas(), ThreadpoolController.limit, limit_blas(0)
     calls = []
 
-    def interrupted(self, **options):  # another thread is as quick
+    def interrupted(self, **options):  # another thread starts its limit at the same time
         calls.append(options)
         if len(calls) == 1:
             other.__enter__()
@@ -145,7 +145,7 @@ def test_a_limit_that_starts_within_the_start_of_another_does_not_stay(two_threa
     assert blas() == before
 
 
-def test_limits_of_many_threads_do_not_stay(two_threads):
+def test_limits_of_many_threads_are_removed(two_threads):
     before, interval = blas(), sys.getswitchinterval()
     barrier = threading.Barrier(8)
 
@@ -169,7 +169,7 @@ def test_limits_of_many_threads_do_not_stay(two_threads):
         assert blas() == [1] * len(before)
 
 
-def test_the_limit_of_a_thread_ends_its_control_of_the_number(two_threads):
+def test_another_thread_can_set_the_number_after_a_limit_has_ended(two_threads):
     # threadpoolctl 3.8 ignores all threads but the first that has set a number, until it has restored it.
     before, seen, done = blas(), [], threading.Event()
 
@@ -194,7 +194,7 @@ def test_the_limit_of_a_thread_ends_its_control_of_the_number(two_threads):
 
 
 def threadpoolctl_forgets():
-    """Let another thread set the numbers: this one has, in a fixture."""
+    """Let another thread set the numbers; a fixture has made this thread the one that may."""
     for library in ThreadpoolController().lib_controllers:
         getattr(library, "clear_controlling_thread", lambda force: None)(force=True)
 
@@ -218,7 +218,7 @@ def test_the_libraries_are_looked_up_once(monkeypatch):
 
 
 def test_a_library_that_is_loaded_later_is_found():
-    # The core comes without SciPy, which has a BLAS library of its own.
+    # The core does not import SciPy, which has its own BLAS library.
     code = """
 import sys, numpy as np
 import tinyclf, tinyclf.nn.threads
@@ -253,26 +253,26 @@ rng = np.random.default_rng(0)
 X, Y = rng.normal(size=(400, 128)).astype("f4"), rng.integers(2, size=400)
 
 
-def by_train(units, notes):
-    for _ in train(Network([Dense(units), notes], 128, seed=0), X, Y, epochs=2, batch_size=256):
+def by_train(units, recorder):
+    for _ in train(Network([Dense(units), recorder], 128, seed=0), X, Y, epochs=2, batch_size=256):
         assert 2 in blas()  # between the epochs the number is the caller's
 
 
-def by_lbfgs(units, notes):
-    network = Network([Dense(units), notes, Dense(2)], 128, seed=0)
+def by_lbfgs(units, recorder):
+    network = Network([Dense(units), recorder, Dense(2)], 128, seed=0)
     rows = np.arange(256)
     loss = SoftmaxCrossEntropy()
     minimize(network, X, Y, rows=rows, loss=loss, after=lambda epoch: False, max_iter=2)
 
 
-def estimator(units, notes, **parameters):
+def estimator(units, recorder, **parameters):
     def scorer(model, X, y):
-        notes.seen.append(blas())
+        recorder.seen.append(blas())
         return 0.5
 
     return TinyClassifier(
         units,
-        activation=[[notes]],
+        activation=[[recorder]],
         batch_size=256,
         max_iter=2,
         scoring=scorer,
@@ -281,16 +281,16 @@ def estimator(units, notes, **parameters):
     )
 
 
-def by_fit(units, notes):
-    estimator(units, notes).fit(X, Y, X_val=X, y_val=Y)
+def by_fit(units, recorder):
+    estimator(units, recorder).fit(X, Y, X_val=X, y_val=Y)
 
 
-def by_fit_lbfgs(units, notes):
-    estimator(units, notes, solver="lbfgs", max_fun=4).fit(X[:256], Y[:256])
+def by_fit_lbfgs(units, recorder):
+    estimator(units, recorder, solver="lbfgs", max_fun=4).fit(X[:256], Y[:256])
 
 
-def by_partial_fit(units, notes):
-    estimator(units, notes).partial_fit(X, Y, classes=[0, 1], X_val=X, y_val=Y)
+def by_partial_fit(units, recorder):
+    estimator(units, recorder).partial_fit(X, Y, classes=[0, 1], X_val=X, y_val=Y)
 
 
 WAYS = [by_train, by_lbfgs, by_fit, by_fit_lbfgs, by_partial_fit]
@@ -298,51 +298,51 @@ WAYS = [by_train, by_lbfgs, by_fit, by_fit_lbfgs, by_partial_fit]
 
 @pytest.mark.parametrize("way", WAYS)
 def test_a_fit_with_small_products_has_one_thread(two_threads, way):
-    notes, before = Notes(), blas()
-    way(SMALL, notes)
-    assert len(notes.seen) >= 2
-    assert notes.seen == [[1] * len(before)] * len(notes.seen)
+    recorder, before = Recorder(), blas()
+    way(SMALL, recorder)
+    assert len(recorder.seen) >= 2
+    assert recorder.seen == [[1] * len(before)] * len(recorder.seen)
     assert blas() == before
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_a_fit_with_large_products_leaves_blas_alone(two_threads, told, way):
-    notes, before = Notes(), blas()
-    way(WIDE, notes)
-    assert len(notes.seen) >= 2
-    assert notes.seen == [before] * len(notes.seen)
-    assert told == []
+def test_a_fit_with_large_products_does_not_set_the_number(two_threads, requested, way):
+    recorder, before = Recorder(), blas()
+    way(WIDE, recorder)
+    assert len(recorder.seen) >= 2
+    assert recorder.seen == [before] * len(recorder.seen)
+    assert requested == []
 
 
 @pytest.mark.parametrize("error", [ZeroDivisionError, KeyboardInterrupt])
 @pytest.mark.parametrize("way", WAYS)
-def test_a_fit_that_fails_restores_the_number(two_threads, told, way, error):
-    notes, before = Notes(), blas()
-    notes.error = error
+def test_a_fit_that_fails_restores_the_number(two_threads, requested, way, error):
+    recorder, before = Recorder(), blas()
+    recorder.error = error
     with pytest.raises(error):
-        way(3, notes)
-    assert set(told) == {1, 2}
+        way(3, recorder)
+    assert set(requested) == {1, 2}
     assert blas() == before
 
 
 # --- predictions -------------------------------------------------------------------------------------------
 
 
-def test_a_prediction_never_touches_the_number(two_threads, told):
+def test_a_prediction_never_sets_the_number(two_threads, requested):
     for units in (3, LARGE // (400 * 128) + 1):
         model = TinyClassifier(units, max_iter=1, random_state=0).fit(X, Y)
-        told.clear()
-        for ask in (model.predict, model.predict_proba, model.decision_function, model.activations):
-            ask(X)
-            ask(X[:1])
+        requested.clear()
+        for predict in (model.predict, model.predict_proba, model.decision_function, model.activations):
+            predict(X)
+            predict(X[:1])
         model.score(X, Y)
         model.network_.logits(X)
-        assert told == []
+        assert requested == []
     TinyClassifier(3, max_iter=1).fit(X, Y)
-    assert told  # or the above cannot fail
+    assert requested  # a fit does, so the check above can fail
 
 
-def test_there_is_no_lock_no_pool_and_no_fork_handler():
+def test_the_module_imports_nothing_for_locks_pools_or_fork_handlers():
     tree = ast.parse(Path(threads.__file__).read_text())
     imported = {
         (node.module if isinstance(node, ast.ImportFrom) else alias.name).split(".")[0]
@@ -362,7 +362,7 @@ def test_there_is_no_lock_no_pool_and_no_fork_handler():
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
-def test_a_fork_beside_predictions_hangs_no_more_often_than_one_beside_products():
+def test_a_fork_during_predictions_hangs_no_more_often_than_one_during_products():
     # OpenBLAS itself hangs some children if it has several threads. Three standard deviations of the
     # difference between two such numbers are 10.
     script = (Path(__file__).parent / "forks.py").read_text()

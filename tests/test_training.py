@@ -54,7 +54,9 @@ ACTIVATIONS = {"relu": ReLU(), "tanh": Tanh(), "logistic": Logistic()}
     ids=["adam", "nesterov"],
 )
 @pytest.mark.parametrize(("hidden", "activation"), [((30,), "relu"), ((20, 15), "tanh"), ((25,), "logistic")])
-def test_hundred_steps_are_those_of_scikit_learn(classes, weighted, optimizer, solver, hidden, activation):
+def test_a_hundred_steps_equal_those_of_scikit_learn(
+    classes, weighted, optimizer, solver, hidden, activation
+):
     # 250 rows in batches of 50, the last ones short: 5 steps in each of 20 epochs.
     chosen = np.flatnonzero(classes > LABELS)[:230]
     X, y = DIGITS[chosen] / 16.0, LABELS[chosen]
@@ -96,7 +98,7 @@ def test_hundred_steps_are_those_of_scikit_learn(classes, weighted, optimizer, s
     np.testing.assert_allclose([r.loss for r in reports], theirs.loss_curve_, rtol=1e-12)
 
 
-def test_full_batch_gradient_descent_is_the_formula():
+def test_full_batch_gradient_descent_equals_the_formula():
     rng = np.random.default_rng(0)
     X, y = rng.normal(size=(40, 3)), rng.integers(3, size=40)
     network = Network([Dense(3)], 3, dtype="float64", seed=0)
@@ -109,7 +111,7 @@ def test_full_batch_gradient_descent_is_the_formula():
     np.testing.assert_allclose(network.parameters[0].b, b, rtol=1e-12)
 
 
-def test_reports_tell_what_happened():
+def test_a_report_has_the_numbers_of_its_epoch():
     rng = np.random.default_rng(0)
     X, y = rng.normal(size=(40, 3)), rng.integers(3, size=40)
     network = Network([Dense(3)], 3, dtype="float64", seed=0)
@@ -130,7 +132,7 @@ def test_reports_tell_what_happened():
     assert report.rows == 40
 
 
-def test_a_report_is_shown_by_its_numbers():
+def test_the_text_of_a_report_has_its_numbers():
     shown = "epoch 3: loss 0.123457, largest |logit| 12.35, gradient norm 0.00123"
     for first, ending in [(None, ""), (7, ", not finite from batch 7 on")]:
         assert str(Epoch(3, 0.123456789, 12.3456, 0.00123456, first, 0.1)) == shown + ending
@@ -149,7 +151,7 @@ def test_the_largest_logit_is_that_of_all_batches(size):
     np.testing.assert_allclose(report.largest_logit, expected, rtol=1e-6)
 
 
-def test_rows_of_weight_zero_are_as_if_they_were_not_there():
+def test_rows_of_weight_zero_are_left_out():
     w = np.random.default_rng(0).integers(0, 3, 200).astype(float)
     w[60:130] = 0.0  # more than a whole batch
     kept = w > 0
@@ -161,7 +163,7 @@ def test_rows_of_weight_zero_are_as_if_they_were_not_there():
     np.testing.assert_array_equal(*thetas)
 
 
-def test_a_weight_of_two_is_the_row_twice():
+def test_a_weight_of_two_equals_the_row_twice():
     X, y = DIGITS[:60] / 16, LABELS[:60]
     times = np.random.default_rng(0).integers(1, 4, 60)
     thetas = []
@@ -173,7 +175,7 @@ def test_a_weight_of_two_is_the_row_twice():
     np.testing.assert_allclose(*thetas, rtol=1e-9, atol=1e-12)
 
 
-def test_soft_targets_train_like_the_codes_they_stand_for():
+def test_one_hot_targets_train_like_class_codes():
     thetas = []
     for y in (LABELS[:100], np.eye(10)[LABELS[:100]]):
         network = Network([Dense(10)], 64, dtype="float64", seed=0)
@@ -192,7 +194,7 @@ def test_sparse_rows_train_like_dense_ones():
 
 
 class Reads(Dense):
-    """A dense layer that notes what kind of rows it reads."""
+    """A dense layer that records the type of its input rows."""
 
     reads_sparse = True
 
@@ -201,8 +203,8 @@ class Reads(Dense):
         super().forward(p, t)
 
 
-class OwnForward(Dense):
-    """A dense layer of somebody who does not know of sparse rows."""
+class CustomForward(Dense):
+    """A user-defined dense layer that does not support sparse rows."""
 
     def forward(self, p, t):
         kinds.append(type(t.x))
@@ -212,7 +214,7 @@ class OwnForward(Dense):
 kinds = []
 
 
-@pytest.mark.parametrize("layer", [Reads(5), OwnForward(5)], ids=repr)
+@pytest.mark.parametrize("layer", [Reads(5), CustomForward(5)], ids=repr)
 @pytest.mark.parametrize("density", [0.02, 0.5])
 @pytest.mark.parametrize("kind", [scipy.sparse.csr_array, scipy.sparse.csr_matrix, scipy.sparse.csc_array])
 def test_mostly_empty_rows_stay_sparse_up_to_the_first_dense_layer(kind, density, layer):
@@ -235,7 +237,7 @@ class Free(Dense):
     regularized = ()
 
 
-def test_a_penalty_on_nothing_is_none():
+def test_alpha_has_no_effect_without_regularized_parameters():
     results = []
     for alpha in (0.0, 0.1):
         network = Network([Free(2)], 3, seed=0)
@@ -255,7 +257,7 @@ class Mixed(Mixin, Dense):
         return {"mine": Buffer(n_in)}
 
 
-def test_the_penalty_on_many_weights_is_the_formula():
+def test_the_penalty_on_many_weights_equals_the_formula():
     network = Network([Dense(300)], 300, dtype="float64", seed=0)
     W = network.regularized
     objective = Objective(network, np.ones((1, 300)), [0], loss=SoftmaxCrossEntropy(), batch_size=1)
@@ -265,12 +267,12 @@ def test_the_penalty_on_many_weights_is_the_formula():
     assert (objective.gradient[W.size :] == 1.0).all()
 
 
-def test_a_dense_layer_with_a_forward_or_buffers_of_ones_own_reads_dense_rows():
+def test_a_dense_layer_with_custom_forward_or_buffers_gets_dense_rows():
     X = scipy.sparse.csr_array(np.eye(100))
     list(train(Network([Mixed(2)], 100, seed=0), X, np.arange(100) % 2, epochs=1))
 
 
-def test_the_largest_input_of_sparse_rows_is_named():
+def test_a_divergence_error_has_the_largest_input_of_sparse_rows():
     X = scipy.sparse.csr_array(np.where(np.eye(60) > 0, 1e30, 0.0))
     with pytest.raises(DivergenceError) as caught:
         list(
@@ -281,7 +283,7 @@ def test_the_largest_input_of_sparse_rows_is_named():
     assert caught.value.largest_input == np.float32(1e30)
 
 
-def test_training_repeats_bit_for_bit_and_dropout_does_not_change_the_shuffle():
+def test_training_is_reproducible_bit_for_bit_and_dropout_does_not_change_the_shuffle():
     def run(layers, seed):
         network = Network(layers, 64, seed=0)
         list(train(network, DIGITS[:300], LABELS[:300], optimizer=Adam(), epochs=2, seed=seed))
@@ -296,7 +298,7 @@ def test_training_repeats_bit_for_bit_and_dropout_does_not_change_the_shuffle():
     np.testing.assert_array_equal(run(nothing_dropped, 1), run(plain, 1))
 
 
-def test_unless_told_otherwise_it_takes_20_epochs_of_batches_of_32():
+def test_the_default_is_20_epochs_of_batches_of_32():
     sizes = []
 
     class Spy(SoftmaxCrossEntropy):
@@ -327,7 +329,7 @@ def test_without_shuffling_rows_come_in_their_order():
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_nothing_grows_on_the_second_step(dtype):
+def test_memory_does_not_grow_after_the_first_epoch(dtype):
     # There are batch times width entries per layer, and far more parameters: not even one byte for
     # each entry is allocated. (NumPy converts between types through buffers of a fixed size.)
     B, width = 256, 1000
@@ -337,12 +339,12 @@ def test_nothing_grows_on_the_second_step(dtype):
     X, y = rng.normal(size=(4 * B + 7, 20)), rng.integers(300, size=4 * B + 7)
     peaks = []
 
-    def watched(progress):  # asked between the gradient and the step
+    def measured(progress):  # called between the gradient and the step
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.reset_peak()
         return 1.0
 
-    runs = train(network, X, y, optimizer=Adam(), epochs=2, batch_size=B, alpha=0.1, schedule=watched)
+    runs = train(network, X, y, optimizer=Adam(), epochs=2, batch_size=B, alpha=0.1, schedule=measured)
     next(runs)
     tracemalloc.start()
     base = tracemalloc.get_traced_memory()[0]
@@ -354,8 +356,8 @@ def test_nothing_grows_on_the_second_step(dtype):
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("optimizer", [Adam(0.01), SGD(0.1, 0.9), SGD(0.1, 0.9, True)], ids=repr)
 @pytest.mark.parametrize("alpha", [0.0, 0.1])
-def test_what_fades_in_dead_units_does_not_end_in_subnormal_numbers(optimizer, dtype, alpha, monkeypatch):
-    # With them, an epoch of digits took up to nine times as long.
+def test_moments_and_weights_of_dead_units_do_not_become_subnormal(optimizer, dtype, alpha, monkeypatch):
+    # Subnormal numbers made an epoch of digits take up to nine times as long.
     def trained():
         network = Network([Dense(8), ReLU(), Dense(3)], 4, dtype=dtype, seed=0)
         state = TrainState(network, optimizer, seed=0)
@@ -363,7 +365,7 @@ def test_what_fades_in_dead_units_does_not_end_in_subnormal_numbers(optimizer, d
         X, y = rng.normal(size=(20, 4)), rng.integers(3, size=20)
         options = {"state": state, "batch_size": 2, "alpha": alpha}
         list(train(network, X, y, epochs=20, **options))
-        network.parameters[0].b[:4] = -1e3  # they die, and what moved them fades
+        network.parameters[0].b[:4] = -1e3  # these units die, and their moments decay
         list(train(network, X, y, epochs=1000 if dtype == "float32" else 800, **options))
         return state
 
@@ -384,9 +386,9 @@ def test_what_fades_in_dead_units_does_not_end_in_subnormal_numbers(optimizer, d
 @pytest.mark.parametrize(
     ("optimizer", "flushed"), [(Adam(), "M"), (SGD(0.1, 0.9, True), "u"), (SGD(0.1), "")]
 )
-def test_a_flush_sets_to_zero_what_is_next_to_nothing_and_nothing_else(optimizer, flushed, dtype):
+def test_a_flush_sets_only_numbers_near_the_subnormal_range_to_zero(optimizer, flushed, dtype):
     small = 2.0**26 * np.finfo(dtype).tiny
-    theta = np.empty(80_400, dtype)  # more than is looked at at a time
+    theta = np.empty(80_400, dtype)  # more than one block
     values = np.resize(np.array([small / 2, -small / 2, small, -small, 1.0, -1.0, 0.0], dtype), theta.size)
     zeroed = np.where(np.abs(values) < small, 0, values)
 
@@ -396,30 +398,32 @@ def test_a_flush_sets_to_zero_what_is_next_to_nothing_and_nothing_else(optimizer
 
     kept = Stays(**vars(optimizer))
     for t in (98, 99):
-        for decays in (True, False):
+        for regularized in (True, False):
             theta[...], s = values, kept.init(theta)
             s.t = t
             for name in s.arrays:
                 setattr(s, name, values)
-            kept.step(theta, np.zeros_like(theta), s, 0.1, theta[:80_000] if decays else None)
+            kept.step(theta, np.zeros_like(theta), s, 0.1, theta[:80_000] if regularized else None)
             now = t == 99  # that was step 100
-            np.testing.assert_array_equal(theta[:80_000], (zeroed if now and decays else values)[:80_000])
+            np.testing.assert_array_equal(
+                theta[:80_000], (zeroed if now and regularized else values)[:80_000]
+            )
             np.testing.assert_array_equal(theta[80_000:], values[80_000:])
             for name, array in s.arrays.items():
                 np.testing.assert_array_equal(array, zeroed if now and name == flushed else values)
 
 
 @pytest.mark.parametrize(
-    ("kinds", "decays"),
+    ("kinds", "regularized"),
     [({}, False), ({"alpha": 1e-9}, True), ({"optimizer": SGD(0.1, weight_decay=1e-9)}, True)],
 )
-def test_training_flushes_weights_that_decay_every_hundred_steps(kinds, decays, monkeypatch):
+def test_training_flushes_regularized_weights_every_hundred_steps(kinds, regularized, monkeypatch):
     calls = []
     network = Network([Dense(2)], 1, seed=0)
     flushes = lambda vector: calls.append(np.shares_memory(vector, network.regularized))  # noqa: E731
     monkeypatch.setattr(optimizers, "flush_subnormals", flushes)
     list(train(network, [[1.0]], [0], epochs=250, **kinds))
-    assert calls == ([True, True] if decays else [])
+    assert calls == ([True, True] if regularized else [])
 
 
 def exploding(**options):
@@ -427,7 +431,7 @@ def exploding(**options):
     return train(network, DIGITS[:200] * 1e4, LABELS[:200], optimizer=SGD(1e8), batch_size=50, **options)
 
 
-def test_divergence_names_epoch_batch_and_fix():
+def test_a_divergence_error_names_epoch_batch_and_fix():
     run = exploding(seed=0)
     with pytest.raises(DivergenceError) as caught:
         list(run)
@@ -441,21 +445,21 @@ def test_divergence_names_epoch_batch_and_fix():
     assert isinstance(error, ValueError)
 
 
-def test_stop_ends_the_training_and_continue_goes_on():
+def test_on_nonfinite_stop_ends_the_training_and_continue_does_not():
     run = exploding(seed=0, on_nonfinite="stop", epochs=30)
     stopped = list(run)
     assert stopped[-1].first_nonfinite is not None
     assert all(report.first_nonfinite is None for report in stopped[:-1])
     assert "not finite from batch" in str(stopped[-1])
     run = exploding(seed=0, on_nonfinite="continue", epochs=30)
-    went_on = list(run)
-    assert len(went_on) == 30
-    first = next(report for report in went_on if report.first_nonfinite is not None)
+    continued = list(run)
+    assert len(continued) == 30
+    first = next(report for report in continued if report.first_nonfinite is not None)
     assert (first.index, first.first_nonfinite) == (stopped[-1].index, stopped[-1].first_nonfinite)
-    assert not np.isfinite(went_on[-1].loss)
+    assert not np.isfinite(continued[-1].loss)
 
 
-def test_a_step_that_would_follow_a_nonfinite_loss_is_left_out():
+def test_no_step_is_taken_after_a_nonfinite_loss():
     network = Network([Dense(3)], 2, seed=0)
     before = network.theta.copy()
     X = np.full((4, 2), 1e30)
@@ -465,7 +469,7 @@ def test_a_step_that_would_follow_a_nonfinite_loss_is_left_out():
 
 
 @pytest.mark.parametrize("on_nonfinite", ["raise", "stop"])
-def test_parameters_broken_by_the_last_step_are_noticed(on_nonfinite):
+def test_nonfinite_parameters_after_the_last_step_are_detected(on_nonfinite):
     network = Network([Dense(2)], 1, seed=0)
     run = train(
         network,
@@ -483,8 +487,8 @@ def test_parameters_broken_by_the_last_step_are_noticed(on_nonfinite):
         assert [report.first_nonfinite for report in run] == [1]
 
 
-def test_large_logits_do_not_hurt_the_stable_loss():
-    # The network of the naive nan: logits in the thousands, a finite loss, and it learns.
+def test_large_logits_do_not_affect_the_stable_loss():
+    # The logits of this network are large: the naive loss is not finite, the stable loss is.
     X = DIGITS * 255 / 16
     reports = {}
     for loss in (NaiveSoftmaxCrossEntropy(), SoftmaxCrossEntropy()):
@@ -499,7 +503,7 @@ def test_large_logits_do_not_hurt_the_stable_loss():
     assert np.isfinite([report.loss for report in stable]).all()
 
 
-def test_error_states_do_not_leak_between_epochs():
+def test_the_error_state_of_numpy_is_restored_between_epochs():
     before = np.geterr()
     network = Network([Dense(2)], 1, seed=0)
     for _ in train(network, np.ones((4, 1)), [0, 1, 0, 1], epochs=2):
@@ -533,13 +537,13 @@ def test_error_states_do_not_leak_between_epochs():
         ({"X": np.empty((0, 3)), "y": []}, ValueError, "at least one row .* an input of 0 rows$"),
     ],
 )
-def test_bad_arguments_are_named_before_anything_happens(options, error, match):
+def test_invalid_arguments_are_refused_before_training(options, error, match):
     options = {"X": np.ones((2, 3)), "y": [0, 1], **options}
     with pytest.raises(error, match=match):
         train(Network([Dense(2)], 3), **options)
 
 
-def test_a_state_brings_its_own_optimizer_and_seed():
+def test_a_state_cannot_be_combined_with_an_optimizer_or_a_seed():
     state = TrainState(Network([Dense(2)], 3), Adam())
     for options in ({"optimizer": Adam()}, {"seed": 0}):
         with pytest.raises(ValueError, match="state has its own optimizer and seed"):
@@ -551,7 +555,7 @@ def test_a_network_without_parameters_is_refused():
         train(Network([Tanh()], 3), np.ones((2, 3)), [0, 1])
 
 
-def test_a_snapshot_survives_a_change_of_optimizer():
+def test_a_snapshot_can_be_restored_after_a_change_of_optimizer():
     X, y = DIGITS[:100] / 16, LABELS[:100]
     for first, second in [(Adam(), SGD(0.1)), (SGD(0.1), SGD(0.1, 0.9)), (SGD(0.1, 0.9), Adam())]:
         states = [TrainState(Network([Dense(10)], 64, seed=0), first, seed=0) for _ in range(2)]
@@ -567,7 +571,7 @@ def test_a_snapshot_survives_a_change_of_optimizer():
 
 
 @pytest.mark.parametrize("bad", [3, 5])
-def test_a_stop_in_the_middle_of_an_epoch_reports_what_was_done(bad):
+def test_the_report_of_an_epoch_that_stopped_has_the_numbers_so_far(bad):
     class Breaks(SoftmaxCrossEntropy):
         def rows(self, z, y, dz, t):
             losses = super().rows(z, y, dz, t)
@@ -584,12 +588,12 @@ def test_a_stop_in_the_middle_of_an_epoch_reports_what_was_done(bad):
         assert len(reports) == (1 if mode == "stop" else 2)
         assert state.optimizer_state.t == (bad - 1 if mode == "stop" else 10)
         assert np.isnan(reports[0].loss)
-        # It is that of the last batch, which may not have been reached.
+        # The norm is that of the last batch, which may not have been reached.
         assert np.isnan(reports[0].gradient_norm) == (mode == "stop" and bad < 5)
 
 
 class Indifferent(SoftmaxCrossEntropy):
-    """A loss of 0 whatever the logits."""
+    """A loss that is 0 for any logits."""
 
     def rows(self, z, y, dz, t):
         dz[...] = 0.0
@@ -597,7 +601,7 @@ class Indifferent(SoftmaxCrossEntropy):
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_a_logit_that_is_not_finite_counts_even_where_the_loss_is(value):
+def test_a_nonfinite_logit_is_reported_even_if_the_loss_is_finite(value):
     class Breaks(Tanh):
         def forward(self, p, t):
             super().forward(p, t)
@@ -615,7 +619,7 @@ def test_a_logit_that_is_not_finite_counts_even_where_the_loss_is(value):
 
 
 @pytest.mark.parametrize("value", [np.inf, -np.inf, np.nan])
-def test_any_parameter_that_is_not_finite_after_the_last_step_is_noticed(value):
+def test_any_nonfinite_parameter_after_the_last_step_is_detected(value):
     class Breaks(SGD):
         def update(self, g, s, rate):
             g[...] = 0.0
@@ -632,7 +636,7 @@ def test_the_gradient_norm_does_not_overflow_before_the_gradient_does():
     assert 1e24 < next(run).gradient_norm < 1e26
 
 
-def test_the_largest_input_is_that_of_the_failing_batch():
+def test_a_divergence_error_has_the_numbers_of_the_failing_batch():
     X = np.array([[1.0], [1.0], [1.0], [50.0], [2.0]])  # batches of 2: the last is short
     network = Network([Dense(2)], 1, seed=0)
 
@@ -660,12 +664,12 @@ def test_the_largest_input_is_that_of_the_failing_batch():
     assert caught.value.scaled is True
 
 
-def test_a_state_does_not_keep_its_seed():
+def test_a_state_does_not_store_its_seed():
     seed = np.random.default_rng(0)
     assert TrainState(Network([Dense(2)], 1), SGD(), seed).seed is None
 
 
-def test_a_snapshot_brings_everything_back():
+def test_a_snapshot_restores_the_whole_state():
     X, y = DIGITS[:100] / 16, LABELS[:100]
     state = TrainState(
         Network([Dense(8), PReLU(), LayerNorm(), Dropout(0.2), Dense(10)], 64, seed=0), Adam(), seed=0
@@ -682,14 +686,14 @@ def test_a_snapshot_brings_everything_back():
     assert np.shares_memory(weights, state.network.theta)
 
 
-def test_a_copied_state_goes_on_like_the_original():
+def test_a_copied_state_trains_like_the_original():
     X, y = DIGITS[:100] / 16, LABELS[:100]
     state = TrainState(Network([Dense(8), Dropout(0.2), Dense(10)], 64, seed=0), Adam(), seed=0)
     list(train(state.network, X, y, state=state, epochs=1))
-    twin = copy.deepcopy(state)
-    for one in (state, twin):
+    copied = copy.deepcopy(state)
+    for one in (state, copied):
         list(train(one.network, X, y, state=one, epochs=2))
-    np.testing.assert_array_equal(state.network.theta, twin.network.theta)
+    np.testing.assert_array_equal(state.network.theta, copied.network.theta)
 
 
 def test_another_optimizer_keeps_the_arrays_of_the_same_name():
@@ -706,7 +710,7 @@ def test_another_optimizer_keeps_the_arrays_of_the_same_name():
     assert set(state.optimizer_state.arrays) == {"M", "V"}
 
 
-def test_a_long_gradient_is_shortened_and_a_short_one_left_alone():
+def test_only_a_gradient_above_max_grad_norm_is_clipped():
     rng = np.random.default_rng(0)
     X, y = rng.normal(size=(40, 3)), rng.integers(3, size=40)
     start = Network([Dense(3)], 3, dtype="float64", seed=0)
@@ -719,9 +723,9 @@ def test_a_long_gradient_is_shortened_and_a_short_one_left_alone():
 
     plain, norm = step(None)
     assert np.linalg.norm(plain) == pytest.approx(norm, rel=1e-12)
-    shortened, reported = step(norm / 3)
-    np.testing.assert_allclose(shortened, plain / 3, rtol=1e-9)
-    assert reported == norm  # before it is shortened
+    clipped, reported = step(norm / 3)
+    np.testing.assert_allclose(clipped, plain / 3, rtol=1e-9)
+    assert reported == norm  # before clipping
     np.testing.assert_array_equal(step(norm * 1.01)[0], plain)
     for wrong in (0.0, -1.0, np.nan):
         with pytest.raises(ValueError, match=r"max_grad_norm must be in \(0, inf\]"):
@@ -729,7 +733,7 @@ def test_a_long_gradient_is_shortened_and_a_short_one_left_alone():
 
 
 @pytest.mark.parametrize("size", [1e-200, 1e-160, 1.0, 1e160, 1e300])
-def test_the_length_of_a_vector_neither_overflows_nor_vanishes(size):
+def test_the_norm_of_a_vector_neither_overflows_nor_underflows(size):
     vector = np.array([3.0, 0.0, -4.0]) * size
     assert euclidean_norm(vector) == pytest.approx(5.0 * size, rel=1e-14, abs=0)
     assert euclidean_norm(np.zeros(3)) == euclidean_norm(np.zeros(0)) == 0.0
@@ -737,7 +741,7 @@ def test_the_length_of_a_vector_neither_overflows_nor_vanishes(size):
     assert euclidean_norm(np.array([np.inf, 1.0])) == np.inf
 
 
-def test_the_length_of_a_vector_is_summed_in_float64():
+def test_the_norm_of_a_vector_is_summed_in_float64():
     vector = np.random.default_rng(0).normal(size=10_000).astype("float32")
     assert euclidean_norm(vector) == pytest.approx(np.linalg.norm(vector.astype("float64")), rel=1e-14)
 
@@ -751,7 +755,7 @@ def trained_state(optimizer=None):
     return state
 
 
-def trained_on(state):
+def trained_further(state):
     list(train(state.network, DIGITS[:60] / 16, LABELS[:60], state=state, epochs=2))
     return state.network.theta
 
@@ -759,16 +763,16 @@ def trained_on(state):
 @pytest.mark.parametrize("optimizer", [Adam(), SGD(0.1), SGD(0.1, 0.9, True)], ids=repr)
 def test_a_copy_and_the_dict_of_a_state_are_independent_and_train_to_the_same_bits(optimizer):
     state = trained_state(optimizer)
-    theta, d, twin = state.network.theta.copy(), state.to_dict(), state.copy()
+    theta, d, copied = state.network.theta.copy(), state.to_dict(), state.copy()
     assert set(d) == {"optimizer", "t", "arrays", "generators", "scale", "epoch"}
     assert (d["t"], d["scale"], d["epoch"], d["optimizer"]) == (4, 0.5, 2, optimizer)
-    expected = trained_on(state).copy()
-    np.testing.assert_array_equal(twin.network.theta, theta)
-    np.testing.assert_array_equal(trained_on(twin), expected)
-    for _ in range(2):  # d is not changed by what is made of it
+    expected = trained_further(state).copy()
+    np.testing.assert_array_equal(copied.network.theta, theta)
+    np.testing.assert_array_equal(trained_further(copied), expected)
+    for _ in range(2):  # training a state made from d does not change d
         network = state.network.copy()
         network.theta = theta
-        np.testing.assert_array_equal(trained_on(TrainState.from_dict(network, d)), expected)
+        np.testing.assert_array_equal(trained_further(TrainState.from_dict(network, d)), expected)
 
 
 @pytest.mark.parametrize(
@@ -791,7 +795,7 @@ def test_a_copy_and_the_dict_of_a_state_are_independent_and_train_to_the_same_bi
         ({"generators": [0, 1]}, "must have two random generators"),
     ],
 )
-def test_a_state_that_cannot_be_is_refused(changes, match):
+def test_an_invalid_state_is_refused(changes, match):
     network = Network([Dense(2)], 3, seed=0)
     d = TrainState(network, Adam()).to_dict()
     for name, value in changes.items():
@@ -800,7 +804,7 @@ def test_a_state_that_cannot_be_is_refused(changes, match):
         TrainState.from_dict(network, d)
 
 
-def test_training_on_chosen_rows_is_training_on_a_copy_of_them():
+def test_training_on_chosen_rows_equals_training_on_a_copy_of_them():
     rng = np.random.default_rng(0)
     X, y, w = rng.normal(size=(50, 3)), rng.integers(3, size=50), rng.integers(0, 3, 50)
     rows = rng.permutation(50)[:30]
@@ -826,7 +830,7 @@ def test_training_on_chosen_rows_is_training_on_a_copy_of_them():
             train(network, X, y, rows=wrong)
 
 
-def test_a_training_in_two_parts_is_the_training_in_one():
+def test_training_in_two_parts_equals_training_in_one():
     X, y = np.random.default_rng(0).normal(size=(50, 3)), np.arange(50) % 3
 
     def fresh():

@@ -1,4 +1,4 @@
-"""Validation sets: given or held out, measured after each epoch, and what comes of it."""
+"""Validation sets: given or held out, evaluated after each epoch, and used for stopping and best weights."""
 
 import copy
 import warnings
@@ -22,7 +22,7 @@ from tinyclf.estimator.early_stopping import BestWeights
 from tinyclf.estimator.plan import ENOUGH_ROWS, FitPlan, is_a_toy, n_held_evenly
 from tinyclf.estimator.targets import Labels
 
-# The subject is what is measured, not whether a few epochs are enough.
+# These tests train for a few epochs only.
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
 IRIS, SPECIES = load_iris(return_X_y=True)
@@ -39,7 +39,7 @@ def quick(**parameters):
     return TinyClassifier(**{**PLAIN, **settings, **parameters})
 
 
-def sample_of(X, y):
+def dataset_of(X, y):
     labels = Labels.of(y)
     return Dataset(X, labels, labels.encode(y), None, None, X)
 
@@ -70,7 +70,7 @@ def fraction_held_out(fraction, n):
 
 
 def epoch_by_epoch(epochs, **parameters):
-    """The same training, stopped after 1, 2, ... epochs: the models that a fit went through."""
+    """The models of one training stopped after 1, 2, ... epochs."""
     return [
         quick(**{**parameters, "max_iter": n, "early_stopping": False}).fit(X, Y)
         for n in range(1, epochs + 1)
@@ -96,9 +96,9 @@ def test_loss_and_score_are_those_of_the_model_after_each_epoch():
     np.testing.assert_allclose(by_default.validation_scores_, accuracies, rtol=1e-15)
 
 
-def test_watching_a_validation_set_changes_no_step():
-    watched = quick(early_stopping=False).fit(X, Y, **VALIDATION)
-    assert watched.loss_curve_ == quick(early_stopping=False).fit(X, Y).loss_curve_
+def test_a_validation_set_does_not_change_the_training():
+    evaluated = quick(early_stopping=False).fit(X, Y, **VALIDATION)
+    assert evaluated.loss_curve_ == quick(early_stopping=False).fit(X, Y).loss_curve_
 
 
 @pytest.mark.parametrize("solver", ["adam", "sgd", "lbfgs"])
@@ -112,7 +112,7 @@ def test_the_best_weights_are_kept(solver):
     assert len(model.validation_scores_) == model.n_iter_ == 7
 
 
-def test_weights_are_the_last_ones_where_no_score_is_a_number():
+def test_the_last_weights_are_kept_if_every_score_is_nan():
     model = quick(max_iter=3, scoring=lambda *_: np.nan).fit(X, Y, **VALIDATION)
     np.testing.assert_array_equal(
         model.network_.theta, quick(max_iter=3, early_stopping=False).fit(X, Y).network_.theta
@@ -121,7 +121,7 @@ def test_weights_are_the_last_ones_where_no_score_is_a_number():
 
 
 @pytest.mark.parametrize(("early_stopping", "epochs"), [(True, 5), ("auto", 5), (False, 20)])
-def test_training_stops_by_the_validation_set_unless_told_not_to(early_stopping, epochs):
+def test_training_stops_by_the_validation_set_unless_early_stopping_is_false(early_stopping, epochs):
     scores = iter([0.1, 0.5] + [0.5] * 20)
     model = quick(
         early_stopping=early_stopping, n_iter_no_change=2, tol=0.01, scoring=lambda *_: next(scores)
@@ -138,7 +138,7 @@ def test_an_interrupted_fit_keeps_the_best_weights():
     np.testing.assert_array_equal(model.network_.theta, first.network_.theta)
 
 
-def test_an_interrupted_measure_leaves_the_curves_in_step():
+def test_an_interrupted_evaluation_leaves_curves_of_equal_length():
     def interrupts(*_):
         if next(calls) == 3:
             raise KeyboardInterrupt
@@ -154,7 +154,7 @@ def test_an_interrupted_measure_leaves_the_curves_in_step():
 
 @pytest.mark.parametrize("kind", ["coo_array", "bsr_array", "coo_matrix", "csc_array", "lil_matrix"])
 @pytest.mark.parametrize("scoring", [None, "f1_macro"])
-def test_rows_of_any_sparse_kind_can_be_held_out(kind, scoring):
+def test_rows_of_any_sparse_format_can_be_held_out(kind, scoring):
     made = getattr(scipy.sparse, kind)(DIGITS[:600])
     labels = LABELS[:600].astype(object)
     model = quick(early_stopping=True, scoring=scoring, max_iter=3).fit(made, labels)
@@ -164,7 +164,7 @@ def test_rows_of_any_sparse_kind_can_be_held_out(kind, scoring):
 
 
 @pytest.mark.parametrize("scoring", ["f1_macro", "roc_auc_ovr", "neg_log_loss", "top_k_accuracy"])
-def test_scorers_read_labels_in_their_plain_form(scoring):
+def test_scores_do_not_depend_on_the_container_of_the_labels(scoring):
     odd = [memoryview(LABELS.copy()), LABELS.astype(object), pd.Series(LABELS), LABELS.tolist()]
     plain = quick(scoring=scoring, max_iter=2, dtype="float64").fit(DIGITS, LABELS)
     for y in odd:
@@ -172,7 +172,7 @@ def test_scorers_read_labels_in_their_plain_form(scoring):
         assert model.validation_scores_ == plain.validation_scores_
 
 
-def test_a_scorer_that_takes_no_weights_is_named_before_the_training():
+def test_a_scorer_without_sample_weight_is_refused_before_training_if_validation_rows_have_weights():
     w = np.ones(len(Y_VAL))
     for scoring in ("normalized_mutual_info_score", lambda model, X, y: 0.0):
         with pytest.raises(ValueError, match="takes no sample_weight, but the validation rows have weights"):
@@ -180,7 +180,7 @@ def test_a_scorer_that_takes_no_weights_is_named_before_the_training():
         quick(scoring=scoring, max_iter=1).fit(X, Y, **VALIDATION)
 
 
-def test_lbfgs_that_begins_at_its_end_is_measured_too():
+def test_lbfgs_that_converges_before_its_first_iteration_is_evaluated():
     model = quick(solver="lbfgs", tol=10.0).fit(X, Y, **VALIDATION)
     assert (model.n_iter_, model.loss_curve_, model.validation_scores_) == (0, [], [])
     assert model.best_loss_ == model.loss_ > 0
@@ -190,15 +190,15 @@ def test_lbfgs_that_begins_at_its_end_is_measured_too():
 
 def test_verbose_output_has_the_scores(capsys):
     quick(verbose=True, max_iter=2, early_stopping=True, n_iter_no_change=1, tol=9.0).fit(X, Y, **VALIDATION)
-    said = capsys.readouterr().out.splitlines()
-    assert [line.split(":")[0] for line in said[1::2]] == ["Validation score"] * 2
+    output = capsys.readouterr().out.splitlines()
+    assert [line.split(":")[0] for line in output[1::2]] == ["Validation score"] * 2
     quick(verbose=True, early_stopping=True, n_iter_no_change=1, tol=9.0).fit(X, Y, **VALIDATION)
     assert (
         "Validation score did not improve more than tol=9.000000 for 1 consecutive" in capsys.readouterr().out
     )
 
 
-def test_scorers_see_what_was_given():
+def test_scorers_get_the_data_as_passed():
     seen = []
 
     def scorer(model, X, y):
@@ -231,19 +231,19 @@ def test_scorers_see_what_was_given():
         ({**VALIDATION, "sample_weight_val": np.zeros(45)}, "all 45 entries of sample_weight are zero"),
     ],
 )
-def test_a_bad_validation_set_is_named_and_costs_no_model(validation, match):
+def test_an_invalid_validation_set_is_refused_before_training_and_keeps_the_model(validation, match):
     trained = []
     model = quick().fit(X, Y)
-    model.set_params(learning_rate=lambda share: trained.append(share) or 1.0)
+    model.set_params(learning_rate=lambda progress: trained.append(progress) or 1.0)
     before = vars(model).copy()
     with pytest.raises(ValueError, match=match) as error:
         model.fit(X, Y, **validation)
     assert vars(model) == before
-    assert trained == []  # it is said before the training
+    assert trained == []  # the error is raised before training
     assert "X_val" in str(error.value)
 
 
-def test_a_bad_scorer_is_named():
+def test_an_invalid_scorer_is_refused():
     with pytest.raises(ValueError, match="'precise' is not a valid scoring value"):
         quick(scoring="precise").fit(X, Y, **VALIDATION)
     with pytest.raises(TypeError, match="scoring must return a number, got 'good'"):
@@ -256,9 +256,9 @@ def test_a_bad_scorer_is_named():
 # --- rows held out -----------------------------------------------------------------------------------------
 
 
-def test_a_hold_out_has_the_classes_in_their_shares():
+def test_a_stratified_hold_out_has_the_class_frequencies():
     y = np.repeat(["a", "b", "c"], [300, 150, 50])
-    train, held = hold_out(sample_of(np.arange(500.0)[:, None], y), 0.1, np.random.default_rng(0))
+    train, held = hold_out(dataset_of(np.arange(500.0)[:, None], y), 0.1, np.random.default_rng(0))
     held = held.X[:, 0].astype(int)
     assert sorted([*train, *held]) == list(range(500))
     assert [np.sum(y[held] == c) for c in "abc"] == [30, 15, 5]
@@ -283,7 +283,7 @@ def test_a_model_is_not_trained_on_the_rows_that_it_holds_out():
 
 
 def n_held_out(X, y, weight=None, **parameters):
-    """How many of the rows that count are not among those of the first epoch."""
+    """The number of rows with a weight that the first epoch does not train on."""
     counting = len(X) if weight is None else np.count_nonzero(weight)
     return (
         counting
@@ -310,7 +310,7 @@ def n_held_out(X, y, weight=None, **parameters):
         (ENOUGH_ROWS, "copies of nine rows", 100, 100),
     ],
 )
-def test_auto_holds_out_where_there_is_enough(n, case, by_default, otherwise):
+def test_auto_holds_rows_out_if_there_are_enough(n, case, by_default, otherwise):
     X, y, weight = np.arange(float(n))[:, None], np.arange(n) % 3, None
     if case == "a class with one row":
         y[0] = 7
@@ -336,7 +336,7 @@ def test_auto_holds_out_where_there_is_enough(n, case, by_default, otherwise):
             assert n_held_out(X, y, weight, early_stopping=True, **parts) > 0
 
 
-def test_the_share_that_auto_holds_out_is_larger_of_few_rows():
+def test_auto_holds_out_a_larger_fraction_of_few_rows():
     assert [fraction_held_out("auto", n) for n in (10, 100, 200, 400, 500, 10**6)] == [
         0.5,
         0.5,
@@ -349,47 +349,47 @@ def test_the_share_that_auto_holds_out_is_larger_of_few_rows():
 
 
 @pytest.mark.parametrize("make", [np.asarray, scipy.sparse.csr_array])
-def test_a_toy_is_one_class_or_less_than_ten_different_rows(make):
+def test_a_toy_has_one_class_or_fewer_than_ten_distinct_rows(make):
     rows = np.tile(np.arange(10.0), 5)[:, None]
     two, one = np.arange(50) % 2, np.zeros(50, dtype=int)
-    assert not is_a_toy(sample_of(make(rows), two))
-    assert is_a_toy(sample_of(make(rows % 9), two))
-    assert is_a_toy(sample_of(make(rows), one))
+    assert not is_a_toy(dataset_of(make(rows), two))
+    assert is_a_toy(dataset_of(make(rows % 9), two))
+    assert is_a_toy(dataset_of(make(rows), one))
     labels, weight = Labels.of(two), (np.arange(50) < 9).astype(float)
     assert is_a_toy(Dataset(make(rows), labels, labels.encode(two), weight, None, None))
     assert is_a_toy(Dataset(make(rows), labels, labels.encode(two), (two == 1).astype(float), None, None))
 
 
 @pytest.mark.parametrize("fraction", [0.05, 0.1, 0.2, 1 / 3, 0.5])
-def test_a_fair_hold_out_has_of_each_class_its_share_and_trains_on_each(fraction):
+def test_an_even_hold_out_has_the_fraction_of_each_class_and_leaves_rows_of_each_to_train_on(fraction):
     for seed in range(100):
         rng = np.random.default_rng(seed)
         counts = rng.integers(1, 30, size=rng.integers(2, 6))
         y = rng.permutation(np.repeat(np.arange(len(counts)), counts))
-        train, held = hold_out_evenly(sample_of(np.arange(float(len(y)))[:, None], y), fraction, rng)
+        train, held = hold_out_evenly(dataset_of(np.arange(float(len(y)))[:, None], y), fraction, rng)
         assert sorted([*train, *held.X[:, 0].astype(int)]) == list(range(len(y)))
         assert (np.bincount(y[train], minlength=len(counts)) > 0).all()
         of_each = np.bincount(held.targets, minlength=len(counts))
         assert (of_each[counts == 1] == 0).all()
-        shares, splittable = fraction * counts, counts > 1
+        expected, splittable = fraction * counts, counts > 1
         if not len(held.targets):
-            assert shares[splittable].sum() < 3  # less than two rows are none
+            assert expected[splittable].sum() < 3  # fewer than two rows are not held out
             continue
-        assert (of_each <= np.ceil(shares))[splittable].all()
-        assert (of_each >= np.floor(shares))[splittable].all(), (seed, counts, of_each)
+        assert (of_each <= np.ceil(expected))[splittable].all()
+        assert (of_each >= np.floor(expected))[splittable].all(), (seed, counts, of_each)
 
 
-def test_a_fair_hold_out_of_half_has_rows_of_each_class_on_both_sides():
+def test_an_even_hold_out_of_half_has_rows_of_each_class_on_both_sides():
     for seed in range(300):
         rng = np.random.default_rng(seed)
         counts = rng.integers(2, 12, size=rng.integers(2, 6))
         y = rng.permutation(np.repeat(np.arange(len(counts)), counts))
-        train, held = hold_out_evenly(sample_of(np.arange(float(len(y)))[:, None], y), 0.5, rng)
+        train, held = hold_out_evenly(dataset_of(np.arange(float(len(y)))[:, None], y), 0.5, rng)
         assert set(y[train]) == set(held.targets) == set(y), (seed, counts)
 
 
 @pytest.mark.parametrize("n", [100, 1797])
-def test_lbfgs_never_holds_out(n):
+def test_lbfgs_never_holds_rows_out(n):
     none = quick(solver="lbfgs", max_iter=3, early_stopping=False).fit(DIGITS[:n], LABELS[:n])
     for early_stopping in (True, "auto"):
         model = TinyClassifier(**none.set_params(early_stopping=early_stopping).get_params())
@@ -398,7 +398,7 @@ def test_lbfgs_never_holds_out(n):
         assert model.validation_scores_ is None
 
 
-def test_the_loss_of_rows_held_out_has_their_class_weights():
+def test_the_loss_of_held_out_rows_uses_the_class_weights():
     seen = []
 
     def scorer(model, X, y):
@@ -414,7 +414,7 @@ def test_the_loss_of_rows_held_out_has_their_class_weights():
 
 
 @pytest.mark.parametrize("kind", ["several labels", "soft"])
-def test_accuracy_of_other_targets_is_scikit_learns(kind):
+def test_the_accuracy_of_several_labels_and_soft_targets_equals_that_of_scikit_learn(kind):
     rng = np.random.default_rng(0)
     if kind == "soft":
         y, soft = rng.dirichlet(np.ones(3), len(IRIS)), True
@@ -444,7 +444,7 @@ def test_a_warm_start_keeps_the_best_weights_of_its_own_fit():
     assert first.best_epoch_ is None
 
 
-def test_an_interrupted_refit_keeps_what_it_has_learnt_after_an_epoch():
+def test_a_second_fit_interrupted_after_an_epoch_keeps_its_epochs():
     model = quick(batch_size=35).fit(X, Y)
     model.set_params(loss=Interrupts(at=8), batch_size=35)
     with pytest.warns(UserWarning, match="interrupted by user after 2 epochs"):
@@ -453,7 +453,7 @@ def test_an_interrupted_refit_keeps_what_it_has_learnt_after_an_epoch():
 
 
 @pytest.mark.parametrize("solver", ["adam", "lbfgs"])
-def test_a_fit_that_is_stopped_by_its_validation_set_is_silent(solver):
+def test_a_fit_stopped_by_its_validation_set_raises_no_warning(solver):
     scores = iter([0.5] * 100)
     model = quick(solver=solver, scoring=lambda *_: next(scores), n_iter_no_change=2, max_iter=50)
     with warnings.catch_warnings():
@@ -463,7 +463,7 @@ def test_a_fit_that_is_stopped_by_its_validation_set_is_silent(solver):
 
 
 @pytest.mark.parametrize("learning_rate", ["constant", "invscaling", "adaptive"])
-def test_rules_of_sgd_change_neither_adam_nor_lbfgs(learning_rate):
+def test_learning_rate_rules_of_sgd_do_not_change_adam_and_lbfgs(learning_rate):
     for solver in ("adam", "lbfgs"):
         plain = quick(solver=solver, n_iter_no_change=2).fit(X, Y, **VALIDATION)
         ruled = quick(solver=solver, n_iter_no_change=2, learning_rate=learning_rate).fit(X, Y, **VALIDATION)
@@ -472,13 +472,15 @@ def test_rules_of_sgd_change_neither_adam_nor_lbfgs(learning_rate):
         assert ruled._state.training.scale == 1.0
 
 
-def test_a_batch_larger_than_the_rows_that_are_left_is_named():
+def test_a_batch_larger_than_the_rows_to_train_on_is_warned_of():
     with pytest.warns(UserWarning, match="batch_size=140 is larger than the 135 rows"):
         quick(early_stopping=True, batch_size=140, max_iter=20, tol=1.0, n_iter_no_change=1).fit(IRIS, NAMES)
 
 
-@pytest.mark.filterwarnings("ignore::tinyclf.TrainingWarning")  # it is made to fail
-def test_best_values_are_those_of_the_weights_that_are_kept_over_warm_starts():
+@pytest.mark.filterwarnings(
+    "ignore::tinyclf.TrainingWarning"
+)  # the learning rate of the second fit is too large
+def test_best_attributes_after_a_warm_start_are_those_of_the_kept_weights():
     model = quick(warm_start=True, early_stopping=True, max_iter=20).fit(DIGITS, LABELS)
     assert model.best_loss_ is None
     model.set_params(solver="sgd", learning_rate_init=5.0, max_iter=3, max_grad_norm=1.0).fit(DIGITS, LABELS)
@@ -492,8 +494,8 @@ def test_best_values_are_those_of_the_weights_that_are_kept_over_warm_starts():
 @pytest.mark.parametrize(
     "y", [np.where(np.arange(150) == 3, 3, SPECIES), np.arange(150) % 50], ids=["rare", "many"]
 )
-def test_classes_that_are_too_rare_for_both_sides_are_left_to_chance(y):
-    train, held = hold_out(sample_of(IRIS, y), 0.1, np.random.default_rng(0))
+def test_classes_too_rare_for_stratification_are_held_out_at_random(y):
+    train, held = hold_out(dataset_of(IRIS, y), 0.1, np.random.default_rng(0))
     assert (len(train), len(held.targets)) == (135, 15)
     quick(early_stopping=True, max_iter=2).fit(IRIS, y)
 
@@ -509,7 +511,7 @@ def test_auto_scores_by_loss_and_true_by_accuracy_as_in_scikit_learn():
     assert false.validation_scores_ is false.validation_loss_curve_ is false.best_validation_score_ is None
 
 
-def test_auto_holds_nothing_out_for_lbfgs_or_beside_a_given_set():
+def test_auto_holds_no_rows_out_for_lbfgs_or_with_a_given_validation_set():
     lbfgs = quick(solver="lbfgs", max_iter=3).fit(DIGITS, LABELS)
     assert lbfgs.validation_scores_ is None
     given = quick(max_iter=2).fit(DIGITS, LABELS, X_val=DIGITS[:50], y_val=LABELS[:50])
@@ -546,7 +548,7 @@ def test_the_hold_out_is_the_same_for_the_same_random_state_also_in_a_warm_start
         ),
     ],
 )
-def test_a_hold_out_that_cannot_be_is_named(X, y, fraction, match):
+def test_an_impossible_hold_out_is_refused(X, y, fraction, match):
     with pytest.raises(ValueError, match=match):
         quick(early_stopping=True, validation_fraction=fraction).fit(X, y)
 
@@ -554,7 +556,7 @@ def test_a_hold_out_that_cannot_be_is_named(X, y, fraction, match):
 # --- partial_fit -------------------------------------------------------------------------------------------
 
 
-def test_partial_fit_measures_a_given_set_and_keeps_the_last_weights():
+def test_partial_fit_evaluates_a_given_set_and_keeps_the_last_weights():
     model = quick()
     scores = iter([0.9, 0.1, 0.2])
     model.set_params(scoring=lambda *_: next(scores))
@@ -577,23 +579,23 @@ def test_partial_fit_with_early_stopping_needs_a_given_set():
     assert len(model.validation_scores_) == len(before.validation_scores_) + 1
 
 
-def test_a_partial_fit_that_fails_in_its_measuring_changes_nothing():
+def test_a_partial_fit_whose_scorer_fails_changes_nothing():
     def fails(*_):
         raise RuntimeError("no score today")
 
     model = quick(learning_rate="adaptive", solver="sgd").fit(X, Y, **VALIDATION)
-    twin = copy.deepcopy(model)
+    unchanged = copy.deepcopy(model)
     model.set_params(scoring=fails)
     before = model._state
     with pytest.raises(RuntimeError, match="no score today"):
         model.partial_fit(X, Y, **VALIDATION)
     model.set_params(scoring=None)
     assert model._state is before
-    assert before.history == twin._state.history
-    for one in (model, twin):
+    assert before.history == unchanged._state.history
+    for one in (model, unchanged):
         one.partial_fit(X, Y, **VALIDATION)
-    np.testing.assert_array_equal(model.network_.theta, twin.network_.theta)
-    assert model.validation_scores_ == twin.validation_scores_
+    np.testing.assert_array_equal(model.network_.theta, unchanged.network_.theta)
+    assert model.validation_scores_ == unchanged.validation_scores_
 
 
 def test_the_first_of_equal_scores_is_the_best():
@@ -606,13 +608,13 @@ def test_the_first_of_equal_scores_is_the_best():
 # --- warm starts -------------------------------------------------------------------------------------------
 
 
-def test_a_warm_start_goes_on_with_network_and_curves_but_a_new_optimizer():
+def test_a_warm_start_continues_network_and_curves_with_a_new_optimizer():
     model = quick(warm_start=True, max_iter=3, early_stopping=False).fit(X, Y)
     before, curve = model.network_, list(model.loss_curve_)
     theta = before.theta.copy()
     model.set_params(max_iter=2).fit(X, Y)
-    assert np.abs(model.network_.theta - theta).max() < 0.5  # not drawn again
-    np.testing.assert_array_equal(before.theta, theta)  # a fit trains a network of its own
+    assert np.abs(model.network_.theta - theta).max() < 0.5  # not initialized again
+    np.testing.assert_array_equal(before.theta, theta)  # a fit trains a copy of the network
     assert model.loss_curve_[:3] == curve
     assert (len(model.loss_curve_), model.n_iter_, model.t_) == (5, 2, 5 * len(X))
     # Adam without its moments: its first step has the size of the learning rate in each parameter.
@@ -623,9 +625,9 @@ def test_a_warm_start_goes_on_with_network_and_curves_but_a_new_optimizer():
     assert np.median(steps) == pytest.approx(1e-4, rel=1e-2)
 
 
-def test_a_warm_start_that_fails_loses_nothing():
+def test_a_warm_start_that_fails_changes_nothing():
     model = quick(warm_start=True, max_iter=3, solver="sgd", batch_size=40).fit(X, Y)
-    twin = copy.deepcopy(model)
+    unchanged = copy.deepcopy(model)
     for change, data, match in [
         ({}, (np.where(X > 0, 3e38, -3e38), Y), "stopped being finite"),
         ({}, (X, np.where(Y == "setosa", "rose", Y)), "same classes as in the previous call"),
@@ -643,19 +645,19 @@ def test_a_warm_start_that_fails_loses_nothing():
         with pytest.raises(ValueError, match=match):
             model.fit(*data)
         model.set_params(hidden_layer_sizes=8, activation="relu", dropout=0.0, dtype="float32")
-    assert model.loss_curve_ == twin.loss_curve_
-    for one in (model, twin):
+    assert model.loss_curve_ == unchanged.loss_curve_
+    for one in (model, unchanged):
         one.fit(X, Y)
-    np.testing.assert_array_equal(model.network_.theta, twin.network_.theta)
-    assert model.loss_curve_ == twin.loss_curve_
+    np.testing.assert_array_equal(model.network_.theta, unchanged.network_.theta)
+    assert model.loss_curve_ == unchanged.loss_curve_
 
 
-def test_books_begin_anew_with_a_new_network():
+def test_a_fit_without_warm_start_begins_a_new_history():
     model = quick(max_iter=3).fit(X, Y).fit(X, Y)
     assert (model.t_, len(model.loss_curve_)) == (3 * len(X), 3)
 
 
-def test_a_warm_start_that_fails_late_leaves_the_curves(monkeypatch):
+def test_a_warm_start_that_fails_in_a_later_epoch_keeps_the_old_curves(monkeypatch):
     model = quick(warm_start=True, max_iter=5).fit(X, Y)
     curve = list(model.loss_curve_)
     calls = iter(range(100))
@@ -672,12 +674,12 @@ def test_a_warm_start_that_fails_late_leaves_the_curves(monkeypatch):
     assert model.validation_scores_ is None
 
 
-def test_the_type_of_a_network_that_follows_X_stays():
+def test_a_warm_start_keeps_the_dtype_of_the_network():
     model = quick(warm_start=True, dtype=None).fit(X.astype("float32"), Y)
     assert model.fit(X, Y).predict_proba(X).dtype == "float32"
 
 
-def test_lbfgs_does_not_stop_by_a_plateau_of_its_loss():
+def test_n_iter_no_change_does_not_stop_lbfgs():
     model = quick(solver="lbfgs", tol=1e-5, n_iter_no_change=1, max_iter=60, alpha=1e-6).fit(X, Y)
     gains = -np.diff(model.loss_curve_)
     assert (gains[:-1] < 1e-5).any() or model.n_iter_ == 60
@@ -685,22 +687,22 @@ def test_lbfgs_does_not_stop_by_a_plateau_of_its_loss():
     assert model.n_iter_ == patient.n_iter_ > 10
 
 
-def test_an_interrupt_in_the_first_epoch_of_a_first_fit_keeps_a_model():
+def test_a_first_fit_interrupted_in_its_first_epoch_leaves_a_model_that_predicts():
     model = quick(loss=Interrupts(at=1), batch_size=35)
     with pytest.warns(UserWarning, match="interrupted by user after 0 epochs"):
         model.fit(X, Y)
     assert model.predict_proba(X).shape == (len(X), 3)
 
 
-def test_a_loss_that_goes_up_and_down_is_a_plateau_also_without_tolerance():
-    # No step is taken, and dropout gives each epoch another loss: gains get rarer.
+def test_a_fluctuating_loss_stops_the_training_also_with_a_tol_of_zero():
+    # No step is taken, but dropout changes the loss of each epoch: improvements become rare.
     model = quick(solver=SGD(1e-30), dropout=0.5, tol=0.0, n_iter_no_change=5, max_iter=500).fit(X, Y)
     assert model.n_iter_ < 500
     lowest = np.minimum.accumulate(model.loss_curve_)
     assert (np.array(model.loss_curve_[-6:]) > lowest[-7]).all()
 
 
-def test_auto_leaves_rows_to_train_on():
+def test_auto_always_leaves_rows_to_train_on():
     many = np.tile(IRIS, (4, 1))
     sets = np.stack([many[:, 0] > 0, many[:, 1] > 0], axis=1).astype(int)
     for fraction, left in [(0.9999, 1), (0.5, 300), (0.001, 600)]:
@@ -709,6 +711,6 @@ def test_auto_leaves_rows_to_train_on():
         assert (model.validation_scores_ is None) is (left == 600)
 
 
-def test_a_warm_start_without_a_model_is_a_start():
+def test_a_warm_start_without_a_fitted_model_equals_a_cold_start():
     cold, warm = (quick(warm_start=w, solver=SGD(0.1)).fit(X, Y) for w in (False, True))
     np.testing.assert_array_equal(cold.network_.theta, warm.network_.theta)

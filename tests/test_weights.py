@@ -1,4 +1,4 @@
-"""Weights, wherever they go: a weight of 2 is the row twice, and a weight of 0 is no row."""
+"""Weights: everywhere a weight of 2 equals the row twice, and a weight of 0 leaves the row out."""
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ from tinyclf.estimator.plan import FitPlan
 from tinyclf.estimator.targets import Labels, LabelSets, Probabilities
 from tinyclf.estimator.validation import hold_out
 
-# The subject is where weights go, not whether a few epochs are enough.
+# These tests train for a few epochs only.
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
 X, SPECIES = load_iris(return_X_y=True)
@@ -70,7 +70,7 @@ def assert_same(one, other, rtol=1e-6):
 @pytest.mark.parametrize("class_weight", [None, "balanced", "given"])
 @pytest.mark.parametrize("solver", SOLVERS)
 @pytest.mark.parametrize("kind", TARGETS)
-def test_a_weight_of_two_is_the_row_twice(kind, solver, class_weight):
+def test_a_weight_of_two_equals_the_row_twice(kind, solver, class_weight):
     y, parameters = TARGETS[kind]
     class_weight = CLASS_WEIGHTS[kind] if class_weight == "given" else class_weight
     parameters = {**parameters, **SOLVERS[solver], "class_weight": class_weight}
@@ -90,7 +90,7 @@ def test_a_weight_of_two_is_the_row_twice(kind, solver, class_weight):
 
 
 @pytest.mark.parametrize("kind", TARGETS)
-def test_a_class_weight_is_a_sample_weight(kind):
+def test_a_class_weight_equals_a_sample_weight(kind):
     y, parameters = TARGETS[kind]
     class_weight = CLASS_WEIGHTS[kind]
     if kind == "several labels":
@@ -107,7 +107,7 @@ def test_a_class_weight_is_a_sample_weight(kind):
 
 
 @pytest.mark.parametrize("kind", ["many classes", "two classes", "several labels"])
-def test_balanced_weights_are_scikit_learns(kind):
+def test_balanced_weights_equal_those_of_scikit_learn(kind):
     y, _ = TARGETS[kind]
     y = y[:120]
     labels = LabelSets.of(y) if y.ndim == 2 else Labels.of(y)
@@ -120,22 +120,22 @@ def test_balanced_weights_are_scikit_learns(kind):
         np.testing.assert_allclose(labels.factors("balanced", targets, w), expected)
 
 
-def test_balanced_weights_of_soft_targets_give_all_classes_the_same_mass():
+def test_balanced_weights_of_soft_targets_give_all_classes_the_same_total_weight():
     labels = Probabilities.of(SOFT)
     factors = labels.factors("balanced", SOFT[:80], None)
-    mass = (SOFT[:80] * factors).sum(axis=0)
-    np.testing.assert_allclose(mass, 80 / 3)
+    total_weight = (SOFT[:80] * factors).sum(axis=0)
+    np.testing.assert_allclose(total_weight, 80 / 3)
 
 
-def test_a_class_without_weight_is_balanced_without_it():
+def test_a_class_of_zero_weight_is_ignored_in_balancing():
     w = (SPECIES > 0).astype(float)
     model = fitted(X, NAMES, w, class_weight="balanced")
     assert np.isfinite(model.decision_function(X)).all()
-    assert_same(model, fitted(X, NAMES, w))  # the other two are balanced as they are
+    assert_same(model, fitted(X, NAMES, w))  # the other two classes are balanced already
 
 
 @pytest.mark.parametrize("early_stopping", [True, "auto"])
-def test_a_weight_of_zero_is_no_row_in_the_hold_out_either(early_stopping):
+def test_rows_of_weight_zero_are_not_held_out(early_stopping):
     w = np.where(np.arange(150) % 3 == 0, 0.0, 2.0)
     model = TinyClassifier(early_stopping=early_stopping, validation_fraction=0.2)
     data = Dataset.read(model, X, NAMES, w, None, None, None)
@@ -153,7 +153,7 @@ def test_a_weight_of_zero_is_no_row_in_the_hold_out_either(early_stopping):
         assert counts.tolist() == [26, 27, 27]
 
 
-def test_held_out_loss_is_weighted_by_both_and_accuracy_by_sample_weights_alone():
+def test_the_validation_loss_uses_both_weights_and_the_accuracy_sample_weights_only():
     w = np.random.default_rng(0).uniform(0.1, 3.0, len(X))
     class_weight = {"setosa": 5.0, "versicolor": 0.5}
     model = fitted(
@@ -182,7 +182,7 @@ def test_scorers_get_the_sample_weights_of_the_validation_set():
     assert seen[-1] is None
 
 
-def test_the_last_short_batch_counts_by_its_rows():
+def test_the_last_short_batch_counts_in_proportion_to_its_rows():
     # 150 rows in batches of 100: the reported loss is the mean over rows, as in scikit-learn.
     model = fitted(
         X, NAMES, batch_size=100, shuffle=False, solver="sgd", learning_rate_init=1e-300, max_iter=1
@@ -193,7 +193,7 @@ def test_the_last_short_batch_counts_by_its_rows():
     assert model.loss_ == pytest.approx((100 * batches[0] + 50 * batches[1]) / 150, rel=1e-12)
 
 
-def test_weights_of_sparse_rows_and_sparse_labels():
+def test_weights_of_sparse_rows_and_labels_work_like_those_of_dense_ones():
     w = np.random.default_rng(0).integers(0, 3, len(X))
     dense = fitted(X, SETS, w)
     sparse = fitted(scipy.sparse.csr_array(X), scipy.sparse.csr_array(SETS), w)
@@ -217,18 +217,18 @@ def test_weights_of_sparse_rows_and_sparse_labels():
         ("heavy", "'class_weight'.*Got 'heavy'"),
     ],
 )
-def test_bad_class_weights_are_named(class_weight, match):
+def test_invalid_class_weights_are_refused(class_weight, match):
     with pytest.raises(ValueError, match=match):
         fitted(X, NAMES, class_weight=class_weight)
 
 
-def test_bad_class_weights_of_several_labels_are_named():
+def test_invalid_class_weights_of_several_labels_are_refused():
     for class_weight in ({0: 1.0}, [{0: 1.0}]):
         with pytest.raises(ValueError, match=r'"balanced" or a list of 2 dicts'):
             fitted(X, SETS, class_weight=class_weight)
 
 
-def test_partial_fit_takes_a_dict_but_cannot_balance():
+def test_partial_fit_accepts_a_dict_and_refuses_balanced_class_weights():
     model = TinyClassifier(class_weight="balanced")
     with pytest.raises(ValueError, match="partial_fit does not support class_weight='balanced'.*give a dict"):
         model.partial_fit(X, NAMES, classes=np.unique(NAMES))
@@ -239,14 +239,14 @@ def test_partial_fit_takes_a_dict_but_cannot_balance():
     assert_same(one, other, rtol=1e-12)
 
 
-def test_class_weights_of_dates_are_found():
+def test_class_weight_can_have_dates_as_keys():
     days = np.array(["2020-01-01", "2020-01-02", "2020-01-03"], dtype="datetime64[ns]")
     labels = Labels(days)
     factors = labels.factors({days[1]: 3.0}, SPECIES, None)
     assert factors.tolist() == [1.0, 3.0, 1.0]
 
 
-def test_a_part_without_weight_is_named():
+def test_a_partial_fit_of_total_weight_zero_is_refused():
     model = TinyClassifier(class_weight={"setosa": 0.0}, random_state=0)
     setosa = NAMES == "setosa"
     with pytest.raises(ValueError, match="sum to 0.0; at least one of the 50 rows must count"):

@@ -1,4 +1,4 @@
-"""Errors in units of the last place, against truth of many digits."""
+"""Errors in units in the last place (ulp), measured against values with many digits."""
 
 from dataclasses import dataclass
 
@@ -16,7 +16,7 @@ LIMITS = {
 
 @dataclass(frozen=True)
 class Truth:
-    """One row of logits, exactly: m the largest, L = log(1 + S) with the sum S of the others."""
+    """Exact results for a row of logits: the largest m, the sum S of the other exp(x - m), L = log(1 + S)."""
 
     m: object
     S: object
@@ -35,7 +35,7 @@ class Truth:
 
 
 def softmax_truth(x):
-    """Everything about one row of logits with at least one finite entry and none of nan or +inf."""
+    """Exact results for a row of logits that has a finite entry and neither nan nor +inf."""
     x = [mpmath.mpf(v) for v in x.tolist()]
     top = x.index(max(x))
     e = [mpmath.exp(v - x[top]) for v in x]  # mpmath's exp(-inf) is 0
@@ -47,7 +47,7 @@ def softmax_truth(x):
 def ulp_error(got, truth, scale=None):
     """Largest error of an array, in ulps of the truth (or of the given scale) in the array's type.
 
-    Truth is a sequence of mpmath numbers or of their strings; inf and nan must be met exactly.
+    The truth is a sequence of mpmath numbers or of their strings; inf and nan must match exactly.
     """
     got = np.asarray(got)
     limit = np.finfo(got.dtype)
