@@ -622,7 +622,7 @@ def test_any_parameter_that_is_not_finite_after_the_last_step_is_noticed(value):
             g[-1] = value
 
     network = Network([Dense(2)], 1, seed=0)
-    with pytest.raises(DivergenceError, match="batch 1: .*; the step after it is not"):
+    with pytest.raises(DivergenceError, match="batch 1: .*; after the step, the parameters"):
         list(train(network, [[1.0]], [0], optimizer=Breaks(0.1), epochs=1))
 
 
