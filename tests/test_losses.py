@@ -222,7 +222,7 @@ def test_smoothed_targets_of_sigmoid_are_the_formula(share):
 
 
 def test_a_loss_without_rows_says_so():
-    with pytest.raises(NotImplementedError, match="Loss has no rows"):
+    with pytest.raises(NotImplementedError, match="Loss must define rows"):
         Loss().value_and_grad(np.zeros((1, 2)), np.zeros(1, int), None, np.zeros((1, 2)), Views())
 
 
