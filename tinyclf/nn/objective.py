@@ -1,4 +1,4 @@
-"""The objective: what training minimizes, as value and gradient over any rows."""
+"""The objective that training minimizes: its value and its gradient for any rows."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ class Objective:
     """The weighted mean loss over a batch of rows plus an L2 penalty.
 
     loss + alpha / 2 |W|^2 / (sum of the weights of the batch's rows, by default their number), with
-    |W|^2 over the regularized parameters. This is scikit-learn's penalty: it gets weaker as batches
-    get larger.
+    |W|^2 the sum of squares of the regularized parameters. This is scikit-learn's penalty: it is
+    weaker for larger batches.
 
-    It owns the buffers of a training, so that each training needs its own objective.
+    An objective owns the buffers of a training, so that each training needs its own.
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ class Objective:
     Attributes
     ----------
     gradient : ndarray like theta
-        That of the last batch.
+        Gradient for the last batch.
     """
 
     def __init__(
@@ -70,11 +70,11 @@ class Objective:
         self._scratch = np.empty(size, network.dtype)
 
     def total_weight(self, batch: Array) -> float:
-        """Sum of the weights of these rows: their number without weights."""
+        """Return the sum of the weights of these rows, or their number if they have no weights."""
         return len(batch) if self.weight is None else float(self.weight[batch].sum())
 
     def value_and_grad(self, batch: Array) -> tuple[float, float]:
-        """Overwrite the gradient with that for these rows; return the value and the largest |logit|."""
+        """Compute ``gradient`` for these rows; return the value and the largest |logit|."""
         value, largest_logit = self.loss_and_grad(batch)
         if self.alpha:
             value += self.add_penalty(self.alpha / self.total_weight(batch))
@@ -92,13 +92,13 @@ class Objective:
         return value, largest_logit
 
     def add_penalty(self, strength: float) -> float:
-        """Return strength / 2 |W|^2 and add its gradient, strength W."""
+        """Return strength / 2 |W|^2, and add its gradient, strength W, to ``gradient``."""
         W = self.network.regularized
         squares = kernels.add_penalty(W, self.gradient[: W.size], strength, self._scratch)
         return 0.5 * strength * squares
 
     def largest_input(self, batch: Array) -> float:
-        """Return the largest magnitude of an input of these rows."""
+        """Return the largest magnitude of the inputs of these rows."""
         return float(abs(self.rows.gather(batch, self._workspace.tapes(len(batch)).x)).max())
 
 
@@ -114,7 +114,7 @@ def as_objective(
     batch_size: int,
     rng: np.random.Generator | None = None,
 ) -> Objective:
-    """Check the data and return the objective; arguments as those of `train` and of `Objective`."""
+    """Check the data and return the objective; the arguments are those of `train` and `Objective`."""
     if not isinstance(loss, Loss):
         raise TypeError(f"loss must be an instance of Loss, got {loss!r}")
     if network.theta.size == 0:
@@ -130,10 +130,10 @@ def as_objective(
     if len(order) == 0:
         raise ValueError(
             f"there must be at least one row to train on, got an input of {len(inputs)} rows"
-            + ("" if rows is None else f", {np.size(rows)} of them chosen, with a weight of 0 or none")
+            + ("" if rows is None else f", {np.size(rows)} of them chosen, and none with a weight above 0")
         )
-    # After all checks: they import lazily what numba imports too, which a child forked meanwhile
-    # could not.
+    # After all checks: these import modules that numba imports, too, and a child that is forked while
+    # another thread imports numba could not import them.
     kernels.load(network.dtype)
     batch_size = min(batch_size, len(order))
     return Objective(
