@@ -350,7 +350,7 @@ def test_a_folder_that_takes_no_files_is_found_before_the_training():
 def test_what_a_file_cannot_hold_is_named_before_the_training(tmp_path):
     recorder = Recorder()
     model = quick(learning_rate=lambda progress: 1.0)
-    with pytest.raises(ValueError, match="learning_rate is <function .* Give it a name, custom="):
+    with pytest.raises(ValueError, match="learning_rate is <function .* Pass custom="):
         model.set_callbacks(recorder, Checkpoint(tmp_path / "model.npz", every=100)).fit(X, Y)
     assert recorder.calls == ["setup", "teardown"]
 

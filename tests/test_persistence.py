@@ -301,7 +301,7 @@ def test_what_a_file_cannot_hold_is_named_with_the_way_out(what, parameters, pat
         model = quick().fit(IRIS, SPECIES).set_params(**parameters)
     else:
         model = quick(**parameters).fit(IRIS, SPECIES)
-    with pytest.raises(ValueError, match=rf"^{what} is .* is not tinyclf's own. Give it a name, custom=\{{'"):
+    with pytest.raises(ValueError, match=rf"^{what} is .* is not part of tinyclf. Pass custom=\{{'"):
         model.save(path)
     assert not path.exists()
 
@@ -309,7 +309,8 @@ def test_what_a_file_cannot_hold_is_named_with_the_way_out(what, parameters, pat
 def test_what_a_file_cannot_hold_of_the_fit_is_named_if_the_parameters_have_changed_since(path):
     model = quick(activation=Mine()).fit(IRIS, SPECIES).set_params(activation="relu")
     with pytest.raises(
-        ValueError, match=r"^plan.layers is Mine\(\), and a file cannot hold code: Mine is not"
+        ValueError,
+        match=r"^plan.layers is Mine\(\), which cannot be saved, since .* Mine is not",
     ):
         model.save(path)
     assert not path.exists()
@@ -318,7 +319,7 @@ def test_what_a_file_cannot_hold_of_the_fit_is_named_if_the_parameters_have_chan
 @pytest.mark.parametrize("cls", [Mapped, Slotted])
 def test_objects_that_are_more_than_their_attributes_are_refused(cls, path):
     model = quick(activation=cls()).fit(IRIS, SPECIES)
-    with pytest.raises(ValueError, match=f"but not what a {cls.__name__} holds beside them; give the object"):
+    with pytest.raises(ValueError, match=f"but a {cls.__name__} contains other data, too; pass the object"):
         model.save(path, {cls.__name__: cls})
     custom = {"it": model.activation}
     model.save(path, custom)
@@ -420,7 +421,9 @@ def test_custom_may_have_what_is_known_anyway(path):
 def test_what_is_missing_in_custom_is_named_when_a_file_is_loaded(path):
     quick(activation=Swish(), loss=Brier()).fit(IRIS, SPECIES).save(path, CUSTOM)
     for custom in (None, {"Brier": Brier}):
-        with pytest.raises(ArchiveError, match=r"needs 'Swish', .* own; load it with custom=\{'Swish': "):
+        with pytest.raises(
+            ArchiveError, match=r"needs 'Swish', .* part of tinyclf; load it with custom=\{'Swish': "
+        ):
             load(path, custom)
 
 
@@ -482,8 +485,8 @@ WRONG = [
     ((*P, "hidden_layer_sizes"), SOME, ENDLESS, "must be whole numbers"),
     ((*P, "dropout"), SOME, ENDLESS, "dropout must be a rate"),
     (TREE, SOME, ENDLESS, "classes must be a vector with at least one class"),
-    (("format",), "tinyclf.Network", None, "not a saved model, but in another format"),
-    (("format",), ..., None, "not a saved model, but in another format"),
+    (("format",), "tinyclf.Network", None, "not a saved model, but has another format"),
+    (("format",), ..., None, "not a saved model, but has another format"),
     *(
         (("version",), v, None, "its version must be a whole number >= 1")
         for v in (0, -1, "x", True, 1.0, None, [1])
