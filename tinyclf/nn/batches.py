@@ -208,7 +208,7 @@ def entry_blocks(X: Array, *more: Array) -> Any:
 def converted(X: Array, dtype: np.dtype[Any]) -> Array | None:
     """Return X in C order and this type, or None if an entry is not finite in it.
 
-    X itself is returned if it is so already. Conversion and check make one pass over memory, in
+    X itself is returned if no conversion is needed. Conversion and check make one pass over memory, in
     blocks that fit into the cache: for 12,000 x 784 float64 entries this takes 8 milliseconds
     instead of 12.
     """

@@ -22,7 +22,7 @@ class DivergenceError(ValueError):
     learning_rate : float
         Learning rate of that step; nan for L-BFGS, which has none.
     scaled : bool, default=False
-        Whether the inputs are already scaled; if so, the message does not suggest to scale them.
+        Whether the inputs are already scaled; if so, the message does not suggest scaling.
     """
 
     def __init__(

@@ -3,8 +3,8 @@
 Each kernel is one function, which computes in NumPy. If numba (the optional extra ``[fast]``) is
 installed and not switched off, it runs a compiled loop from `_loops` instead, where the loop
 supports its arrays. The results differ by rounding only. A loop makes fewer calls and fewer passes
-over memory. Microseconds in a fit of digits by the network 64-100-10, in batches of 32 and of 200
-rows (`python benchmarks/step_profile.py`):
+over memory. Microseconds in a fit of scikit-learn's digits by the network 64-100-10, in batches of
+32 and of 200 rows (`python benchmarks/step_profile.py`):
 
     part of a step              NumPy         compiled
     Adam                        11.9, 12.8    2.7, 3.0

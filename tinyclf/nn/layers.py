@@ -64,8 +64,8 @@ class Layer:
     """Whether y may be stored in the memory of x, and dx in that of dy. If so, backward must not read t.x."""
 
     reads_y: ClassVar[bool] = True
-    """Whether backward reads t.y; if so, the next layer is kept from overwriting it. A subclass that
-    overrides backward must also set this."""
+    """Whether backward reads t.y; if so, the next layer may not overwrite it. A subclass that overrides
+    backward must also set this."""
 
     reads_sparse: ClassVar[bool] = False
     """Whether t.x may be a SciPy CSR matrix if the layer is the first and most of the input is 0."""

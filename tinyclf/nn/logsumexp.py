@@ -79,7 +79,8 @@ inf [104.]
 'ignore'
 
 Rows that define no distribution give nan: rows with nan or +inf, and rows of -inf only. (Their
-`logsumexp` is nan, +inf and -inf.) A logit of -inf beside finite ones is a class of probability 0.
+`logsumexp` is nan, +inf and -inf, respectively.) In a row with a finite logit, a logit of -inf is a
+class of probability 0.
 
 Shapes: x is (..., k), or has its classes along another axis; with targets, it is (n, k). float64
 and integer logits give float64, float32 and float16 give float32. Inputs are never changed; no
@@ -275,7 +276,7 @@ def _soft_rows(parts: Exponentials, x: Array, y: Array, gradient: Array | None) 
     others.ravel()[top] = 0.0
     rest = row_sums(others, x.dtype)
     Y = rest + y.ravel()[top]
-    # 0 * inf is nan, but a class with target 0 contributes nothing, whatever its logit.
+    # 0 * inf is nan, but a class with target 0 contributes nothing, also if its logit is -inf.
     terms = np.where(y > 0, -d * y, 0.0)
     if np.isinf(terms).any():  # m - x may overflow where y (m - x) does not
         half = 0.5 * m[:, None] - 0.5 * x

@@ -2,10 +2,10 @@
 
 In a small product the threads of BLAS wait for each other longer than they compute. If another
 process keeps one of the cores busy, each product also waits for that core: on two cores, one of
-them busy, a fit of the digits (network 64-100-10, batches of 200 rows) took 39 ms with two BLAS
-threads and 20 ms with one. Hence `limit_blas` sets the number of threads to one, through
-threadpoolctl, for a fit with small products. A fit with a large product and every prediction leave
-the number as it is.
+them busy, a fit of scikit-learn's digits (network 64-100-10, batches of 200 rows) took 39 ms with
+two BLAS threads and 20 ms with one. Hence `limit_blas` sets the number of threads to one, through
+threadpoolctl, for a fit with small products. A fit with a large product and every prediction do not
+change the number.
 
 The last bits of a product can depend on the number of BLAS threads. The same seed on the same
 machine gives the same bits if that number is the same.

@@ -228,8 +228,8 @@ def train(
     optimizer : Optimizer, default=SGD()
     epochs : int, default=20
     batch_size : int, default=32
-        Rows per mini-batch; the last one of an epoch is smaller if the number of rows is not a
-        multiple. If it is larger than the number of rows, all rows are one mini-batch.
+        Rows per mini-batch; a value above the number of rows means all rows. The last mini-batch of
+        an epoch is smaller if the number of rows is not a multiple of this.
     rows : array_like of int, optional
         Indices of the rows to train on, all by default. X is not copied.
     sample_weight : array_like of shape (n,), optional

@@ -60,7 +60,7 @@ def write_file(path: str | Path, plain: Any, arrays: list[Array], *, format: str
 def read_file(
     path: str | Path, registry: Registry, build: Callable[[Any], T], *, format: str, version: int
 ) -> T:
-    """Read a file, decode its content, and return what ``build`` makes of it.
+    """Read a file, decode its content, and return the result of ``build``.
 
     Parameters
     ----------
