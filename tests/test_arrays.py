@@ -24,11 +24,11 @@ def test_assignment_to_an_array_that_is_none_does_nothing():
 
 def test_errors_name_unknown_arrays_and_wrong_shapes():
     p = Views(W=np.zeros((2, 3)), b=np.zeros(3))
-    with pytest.raises(AttributeError, match="no array 'w' here; there are W, b"):
+    with pytest.raises(AttributeError, match="no array 'w'; available: W, b"):
         p.w = 1.0
     with pytest.raises(AttributeError, match="no array 'bias'"):
         _ = p.bias
-    with pytest.raises(AttributeError, match="no array 'W' here; there are none$"):
+    with pytest.raises(AttributeError, match="no array 'W'; available: none$"):
         _ = Views().W
     with pytest.raises(ValueError, match=r"W has shape \(2, 3\), got an array of shape \(3, 2\)"):
         p.W = np.zeros((3, 2))
@@ -57,7 +57,7 @@ def test_assignment_to_an_item_of_a_list_of_views_writes_into_the_array():
     assert theta.tolist() == [1.0, 2.0, 3.0]
     views[:] = [[4.0, 5.0], [6.0]]
     assert theta.tolist() == [4.0, 5.0, 6.0]
-    with pytest.raises(ValueError, match="there are 2 arrays to set here, got 1"):
+    with pytest.raises(ValueError, match="the slice must be set to a list of 2 arrays, got 1"):
         views[:] = [[1.0, 2.0]]
     for key, value in [(1, [1.0, 2.0]), (slice(None), [[1.0, 2.0], [3.0, 4.0]])]:
         with pytest.raises(ValueError, match=r"^array 1 has shape \(1,\), got an array of shape \(2,\)"):
@@ -90,7 +90,7 @@ def test_errors_name_the_array_that_is_set_to_invalid_values_and_too_large_numbe
     theta = np.zeros(3, np.float32)
     views = ViewList([theta[:2], theta[2:]])
     for key, value, error, match in [
-        (slice(None), 5, TypeError, "^there are 2 arrays to set here, got 5$"),
+        (slice(None), 5, TypeError, "^the slice must be set to a list of 2 arrays, got 5$"),
         (0, ["a", "b"], TypeError, "^array 0 must hold real numbers, got dtype <U1$"),
         (
             1,

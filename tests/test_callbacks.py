@@ -352,7 +352,7 @@ def test_a_folder_that_cannot_be_written_is_refused_before_training():
 def test_a_model_that_cannot_be_saved_is_refused_before_training(tmp_path):
     recorder = Recorder()
     model = quick(learning_rate=lambda progress: 1.0)
-    with pytest.raises(ValueError, match="learning_rate is <function .* Give it a name, custom="):
+    with pytest.raises(ValueError, match="learning_rate is <function .* Pass custom="):
         model.set_callbacks(recorder, Checkpoint(tmp_path / "model.npz", every=100)).fit(X, Y)
     assert recorder.calls == ["setup", "teardown"]
 

@@ -552,7 +552,7 @@ def test_partial_fit_accepts_rows_of_some_classes_and_changed_learning_rates():
         ((IRIS[:, :3], NAMES), "3 features, but TinyClassifier is expecting 4"),
         ((IRIS, NAMES, -np.ones(150)), "got -1.0 at row 0"),
         ((IRIS, NAMES, None, ["setosa", "tulip"]), "is not the same as on last call"),
-        ((np.where(IRIS > 0, 3e38, -3e38), NAMES), "stopped being finite"),
+        ((np.where(IRIS > 0, 3e38, -3e38), NAMES), "training diverged"),
     ],
 )
 def test_a_failed_partial_fit_changes_nothing(arguments, match):
@@ -761,7 +761,7 @@ def test_invalid_values_for_coefs_are_refused(value, match):
         model.coefs_[0] = value
     with pytest.raises((TypeError, ValueError), match=match):
         model.coefs_ = [value, model.coefs_[1]]
-    with pytest.raises(TypeError, match="there are 2 arrays to set here, got None"):
+    with pytest.raises(TypeError, match="the slice must be set to a list of 2 arrays, got None"):
         model.coefs_ = None
     np.testing.assert_array_equal(model.network_.theta, before)
 

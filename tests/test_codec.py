@@ -235,9 +235,7 @@ class Stranger:
     ],
 )
 def test_the_error_names_a_value_that_cannot_be_saved_by_its_path(value, path, name):
-    message = (
-        rf"^{path} is (?s:.*), and a file cannot hold code: {name} is not tinyclf's own. Give it a name, cu"
-    )
+    message = rf"^{path} is (?s:.*), which cannot be saved, since .* {name} is not part of tinyclf. Pass cu"
     with pytest.raises(ValueError, match=message):
         encode(value, REGISTRY)
 
@@ -257,7 +255,7 @@ def test_the_error_names_the_dtype_of_an_array_that_cannot_be_saved(dtype):
 def test_objects_with_contents_beside_their_attributes_are_refused(cls):
     registry = Registry({}, {cls.__name__: cls})
     with pytest.raises(
-        ValueError, match=rf"^a is .*, and only the attributes .* what a {cls.__name__} holds beside"
+        ValueError, match=rf"^a is .*, of which only the attributes .* a {cls.__name__} contains other data"
     ):
         encode({"a": cls()}, registry)
 
@@ -319,7 +317,7 @@ REFUSED = [
     (
         {"$": "name", "name": "system"},
         [],
-        r"it needs 'system', which is not tinyclf's own; load it with custom=\{",
+        r"it needs 'system', which is not part of tinyclf; load it with custom=\{",
     ),
     ({"$": "name", "name": []}, [], "unhashable"),
     ({"$": "name", "name": None}, [], "it needs None"),
@@ -423,7 +421,7 @@ def test_another_version_is_refused_with_both_versions_and_the_fix(version, age,
 def test_another_format_is_refused(tmp_path):
     write_file(tmp_path / "a.npz", None, [], format="other", version=1)
     with pytest.raises(
-        ArchiveError, match=r"^'.*a.npz' cannot be loaded: it is not a saved model, but in another"
+        ArchiveError, match=r"^'.*a.npz' cannot be loaded: it is not a saved model, but has another"
     ):
         read_file(tmp_path / "a.npz", REGISTRY, lambda content: content, format="test", version=1)
 

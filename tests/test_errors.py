@@ -36,11 +36,12 @@ def test_a_divergence_error_pickles_with_its_numbers():
         ({"learning_rate": NAN}, ". Scale the inputs (StandardScaler)."),
         (
             {"learning_rate": NAN, "scaled": True},
-            ". Lower the penalty, or the largest weights of rows.",
+            ". Lower alpha or the largest sample weights.",
         ),
         (
             {"loss": 0.1, "learning_rate": NAN},
-            "; the step after it is not. Scale the inputs (StandardScaler).",
+            "; after the step, the parameters or the optimizer's state are not finite. "
+            "Scale the inputs (StandardScaler).",
         ),
         ({"loss": 0.1, "largest_logit": NAN, "learning_rate": NAN}, ". Scale the inputs (StandardScaler)."),
     ],

@@ -188,7 +188,7 @@ def test_zero_rows_give_an_empty_result():
         ([0, 3], ValueError, "from 0 to 2, got 3"),
         ([0.0, 1.0], TypeError, "integer codes from 0 to 2, got dtype float64; encode labels with np.unique"),
         ([True, False], TypeError, "integer codes"),
-        ([0], ValueError, "1 codes for 2 rows"),
+        ([0], ValueError, "one code per row of logits, 2, got 1"),
         ([[0.5, 0.5], [0.5, 0.5]], ValueError, r"\(2, 3\) for probabilities, got \(2, 2\)"),
         ([[0.5, -0.5, 1], [0, 0, 1]], ValueError, "got -0.5 at row 0, class 1"),
         ([[0, 0, 1], [0, NAN, 1]], ValueError, "got nan at row 1, class 1"),

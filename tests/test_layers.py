@@ -176,7 +176,7 @@ def test_activations_have_scikit_learns_names():
 
 
 def test_a_layer_without_its_methods_raises_not_implemented_error():
-    with pytest.raises(NotImplementedError, match="Layer has no forward"):
+    with pytest.raises(NotImplementedError, match="Layer must define forward"):
         output(Layer(), np.ones((1, 1)))
-    with pytest.raises(NotImplementedError, match="Layer has no backward"):
+    with pytest.raises(NotImplementedError, match="Layer must define backward"):
         Layer().backward(None, None, None)

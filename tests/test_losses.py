@@ -222,7 +222,7 @@ def test_smoothed_targets_of_sigmoid_equal_the_formula(smoothing):
 
 
 def test_a_loss_without_rows_raises_not_implemented_error():
-    with pytest.raises(NotImplementedError, match="Loss has no rows"):
+    with pytest.raises(NotImplementedError, match="Loss must define rows"):
         Loss().value_and_grad(np.zeros((1, 2)), np.zeros(1, int), None, np.zeros((1, 2)), Views())
 
 

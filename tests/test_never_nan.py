@@ -18,7 +18,7 @@ from tinyclf import DivergenceError, TinyClassifier, softmax
 
 DIAGNOSIS = re.compile(
     r"in epoch \d+, batch \d+: the loss is .*, the largest input .*, the largest logit .* in magnitude.*\. "
-    r"(Scale the inputs|Lower the learning rate|Lower the penalty).*\.$"
+    r"(Scale the inputs|Lower the learning rate|Lower alpha).*\.$"
 )
 NAMED = re.compile(r"row \d+.* column \d+")
 

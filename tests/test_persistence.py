@@ -304,7 +304,7 @@ def test_the_error_names_a_parameter_that_cannot_be_saved_and_the_fix(what, para
         model = quick().fit(IRIS, SPECIES).set_params(**parameters)
     else:
         model = quick(**parameters).fit(IRIS, SPECIES)
-    with pytest.raises(ValueError, match=rf"^{what} is .* is not tinyclf's own. Give it a name, custom=\{{'"):
+    with pytest.raises(ValueError, match=rf"^{what} is .* is not part of tinyclf. Pass custom=\{{'"):
         model.save(path)
     assert not path.exists()
 
@@ -312,7 +312,8 @@ def test_the_error_names_a_parameter_that_cannot_be_saved_and_the_fix(what, para
 def test_the_error_names_a_part_of_the_fit_that_cannot_be_saved_if_the_parameters_have_changed(path):
     model = quick(activation=Mine()).fit(IRIS, SPECIES).set_params(activation="relu")
     with pytest.raises(
-        ValueError, match=r"^plan.layers is Mine\(\), and a file cannot hold code: Mine is not"
+        ValueError,
+        match=r"^plan.layers is Mine\(\), which cannot be saved, since .* Mine is not",
     ):
         model.save(path)
     assert not path.exists()
@@ -321,7 +322,7 @@ def test_the_error_names_a_part_of_the_fit_that_cannot_be_saved_if_the_parameter
 @pytest.mark.parametrize("cls", [Mapped, Slotted])
 def test_objects_with_contents_beside_their_attributes_are_refused(cls, path):
     model = quick(activation=cls()).fit(IRIS, SPECIES)
-    with pytest.raises(ValueError, match=f"but not what a {cls.__name__} holds beside them; give the object"):
+    with pytest.raises(ValueError, match=f"but a {cls.__name__} contains other data, too; pass the object"):
         model.save(path, {cls.__name__: cls})
     custom = {"it": model.activation}
     model.save(path, custom)
@@ -423,7 +424,9 @@ def test_custom_may_contain_a_class_of_tinyclf(path):
 def test_the_error_names_a_class_that_is_missing_in_custom(path):
     quick(activation=Swish(), loss=Brier()).fit(IRIS, SPECIES).save(path, CUSTOM)
     for custom in (None, {"Brier": Brier}):
-        with pytest.raises(ArchiveError, match=r"needs 'Swish', .* own; load it with custom=\{'Swish': "):
+        with pytest.raises(
+            ArchiveError, match=r"needs 'Swish', .* part of tinyclf; load it with custom=\{'Swish': "
+        ):
             load(path, custom)
 
 
@@ -485,8 +488,8 @@ WRONG = [
     ((*P, "hidden_layer_sizes"), SOME, ENDLESS, "must be whole numbers"),
     ((*P, "dropout"), SOME, ENDLESS, "dropout must be a rate"),
     (TREE, SOME, ENDLESS, "classes must be a vector with at least one class"),
-    (("format",), "tinyclf.Network", None, "not a saved model, but in another format"),
-    (("format",), ..., None, "not a saved model, but in another format"),
+    (("format",), "tinyclf.Network", None, "not a saved model, but has another format"),
+    (("format",), ..., None, "not a saved model, but has another format"),
     *(
         (("version",), v, None, "its version must be a whole number >= 1")
         for v in (0, -1, "x", True, 1.0, None, [1])

@@ -118,7 +118,7 @@ def test_the_network_has_the_requested_layers(parameters, kinds):
         ({"weight_decay": -1.0}, "'weight_decay'.*Got -1.0"),
         (
             {"weight_decay": 1e4},
-            r"1 - 0.02 \* 10000.0, learning rate times weight_decay, which must not be negative",
+            r"the learning rate times weight_decay must be at most 1, got 0.02 \* 10000.0",
         ),
         ({"weight_decay": 0.1, "solver": SGD(0.1)}, "weight_decay=0.1 goes with a solver .* by name"),
         ({"max_grad_norm": 0.0}, "'max_grad_norm'.*Got 0.0"),

@@ -393,7 +393,7 @@ def test_fits_that_cannot_be_resumed_are_refused(path):
         model.fit(X, NAMES)
     assert shown(model) == before
     assert not path.exists()
-    with pytest.raises(ValueError, match="learning_rate is <function .* Give it a name, custom="):
+    with pytest.raises(ValueError, match="learning_rate is <function .* Pass custom="):
         fit_of("defaults", Checkpoint(path), learning_rate=lambda progress: 1.0)
 
 

@@ -629,7 +629,7 @@ def test_a_warm_start_that_fails_changes_nothing():
     model = quick(warm_start=True, max_iter=3, solver="sgd", batch_size=40).fit(X, Y)
     unchanged = copy.deepcopy(model)
     for change, data, match in [
-        ({}, (np.where(X > 0, 3e38, -3e38), Y), "stopped being finite"),
+        ({}, (np.where(X > 0, 3e38, -3e38), Y), "training diverged"),
         ({}, (X, np.where(Y == "setosa", "rose", Y)), "same classes as in the previous call"),
         ({}, (X[:, :3], Y), "3 features"),
         (

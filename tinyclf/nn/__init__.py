@@ -1,1 +1,1 @@
-"""A network, its loss and its training, on NumPy alone; the README has the reading order."""
+"""Networks, losses and training, on NumPy alone; the README has the reading order."""

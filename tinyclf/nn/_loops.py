@@ -1,7 +1,8 @@
-"""Loops that numba compiles, for the extra ``[fast]``: `kernels` decides when they run.
+"""Loops that numba compiles, for the optional extra ``[fast]``; `kernels` decides when they run.
 
-Each loop computes the NumPy formula of the function of the same name in `kernels`, which documents
-it. The results agree but for rounding. A loop saves passes over memory and calls.
+Each loop computes the same formula as a function of `kernels`, in which NumPy computes it. The
+results differ by rounding only. A loop is faster, as it makes fewer calls and fewer passes over
+memory.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import numpy as np
 
 from .arrays import Array
 
-# Rows per partial sum of a loss: one long sum would round more.
+# Rows per partial sum of a loss: one long sum would have a larger rounding error.
 _ROWS = 256
 
 # Entries per partial sum of the squares of weights, for the same reason.
@@ -28,7 +29,7 @@ def add_bias(y: Array, b: Array) -> None:
 
 
 def relu_backward(dy: Array, y: Array) -> None:
-    """Multiply dy by y > 0, in place: two arrays that may overlap would not be vectorized."""
+    """Multiply dy by y > 0, in place: LLVM would not vectorize a loop over two arrays that may overlap."""
     zero, one = y.dtype.type(0), y.dtype.type(1)
     n, k = y.shape
     for i in range(n):
@@ -73,12 +74,12 @@ def add_penalty(W: Array, dW: Array, strength: float) -> float:
 
 
 def shift(z: Array, d: Array, top: Array) -> None:
-    """Write the index of the largest logit of each row, and d = z - max z in float64."""
+    """Write the index of the largest logit of each row into top, and z - max z, in float64, into d."""
     n, k = z.shape
     for i in range(n):
         a, m = 0, z[i, 0]
         for j in range(1, k):
-            larger = z[i, j] > m  # without a branch, which is mispredicted: a third of the time
+            larger = z[i, j] > m  # takes a third of the time of a branch, which is often mispredicted
             a = j if larger else a
             m = z[i, j] if larger else m
         top[i] = a
@@ -87,7 +88,7 @@ def shift(z: Array, d: Array, top: Array) -> None:
 
 
 def softmax_loss(E: Array, d: Array, top: Array, y: Array, dz: Array) -> float:
-    """Return the mean cross-entropy and write its gradient; E holds exp(d), see `_logsumexp`."""
+    """Return the mean cross-entropy and write its gradient; E holds exp(d), see `logsumexp`."""
     n, k = E.shape
     total = 0.0
     for start in range(0, n, _ROWS):
@@ -126,22 +127,22 @@ def sigmoid_loss(z: Array, E: Array, y: Array, dz: Array) -> float:
                     gradient, wrong = (1.0 - q) * e - q, q
                 dz[i, j] = gradient / ((1.0 + e) * n)
                 part += np.log1p(e)
-                if wrong > 0.0:  # 0 * inf is no loss
+                if wrong > 0.0:  # 0 * inf counts as 0
                     part += wrong * np.abs(np.float64(z[i, j]))
         total += part
     return float(total / n)
 
 
 EXACT = (add_bias, relu_backward, dropout, shift, softmax_loss, sigmoid_loss)
-"""Loops whose arithmetic is carried out as written."""
+"""Loops that are compiled without approximations."""
 
 APPROXIMATE = (adam, add_penalty)
-"""Loops with approximate quotients and sums in any order, which is faster: Adam takes 1.8 instead of 2.8
-microseconds. Never the losses."""
+"""Loops that may use approximate quotients and sum in any order, which is faster: Adam takes 1.8 instead of
+2.8 microseconds. Losses must not be among them."""
 
 
 def signatures(number: str) -> dict[str, str]:
-    """Types of the arguments of each loop, in numba's notation, for a network that computes in ``number``."""
+    """Return numba's signature of each loop, for a network that computes in the type named ``number``."""
     rows, vector, wide = f"{number}[:,::1]", f"{number}[::1]", "float64[:,::1]"
     softmax = {
         "shift": f"({rows}, {wide}, intp[::1])",

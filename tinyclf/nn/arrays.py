@@ -11,14 +11,14 @@ from numpy.typing import DTypeLike, NDArray
 Array = NDArray[Any]
 
 ROW_BLOCK = 1024
-"""Rows per block of what goes over all rows: enough for fast matrix products, few enough for the cache."""
+"""Rows per block of a computation over all rows: products are fast, and a block fits into the cache."""
 
 PARAMETER_BLOCK = 2**16
-"""Entries per block of what goes over all parameters: such a block stays in the cache."""
+"""Entries per block of a computation over all parameters: a block fits into the cache."""
 
 
 class Views:
-    """Arrays by name, where assignment writes into the array instead of replacing it.
+    """Named arrays; assigning to a name writes into its array instead of replacing it.
 
     ``p.W = W0`` copies W0 into the memory that the network uses, as ``p.W[...] = W0`` does. An
     array that is not needed is None; assigning to it does nothing.
@@ -36,11 +36,11 @@ class Views:
         self.__dict__.update(values)
 
     def bind(self, **values: Any) -> None:
-        """Replace the arrays of these names."""
+        """Replace the arrays with these names."""
         self.__dict__.update(values)
 
     def __getattr__(self, name: str) -> Any:  # only called for names that do not exist
-        raise AttributeError(f"no array {name!r} here; there are {', '.join(vars(self)) or 'none'}")
+        raise AttributeError(f"there is no array {name!r}; available: {', '.join(vars(self)) or 'none'}")
 
     def __setattr__(self, name: str, value: Any) -> None:
         array = getattr(self, name)
@@ -60,7 +60,7 @@ class Views:
 
 
 class ViewList(list[Array]):
-    """Views in a list, where ``views[0] = W`` writes into the array instead of replacing it.
+    """A list of arrays; ``views[0] = W`` writes into the array instead of replacing it.
 
     Examples
     --------
@@ -75,10 +75,10 @@ class ViewList(list[Array]):
         if isinstance(index, slice):
             index = range(len(self))[index]
             if not hasattr(value, "__len__"):
-                raise TypeError(f"there are {len(index)} arrays to set here, got {value!r}")
+                raise TypeError(f"the slice must be set to a list of {len(index)} arrays, got {value!r}")
             if len(index) != len(value):
-                raise ValueError(f"there are {len(index)} arrays to set here, got {len(value)}")
-            # All of them are checked before the first is written.
+                raise ValueError(f"the slice must be set to a list of {len(index)} arrays, got {len(value)}")
+            # All values are checked before the first array is written.
             arrays = [_as_numbers(f"array {i}", self[i], v) for i, v in zip(index, value, strict=True)]
             for i, numbers in zip(index, arrays, strict=True):
                 self[i][...] = numbers
@@ -87,7 +87,7 @@ class ViewList(list[Array]):
 
 
 def _as_numbers(name: str, array: Array, value: Any) -> Array:
-    """Return the value for an array in its type; numbers beyond its range are inf."""
+    """Return the value in the type of the array; numbers beyond the range of that type are inf."""
     given = as_array(name, value)
     if given.dtype.kind not in "biuf":
         raise TypeError(f"{name} must hold real numbers, got dtype {given.dtype}")
@@ -97,10 +97,10 @@ def _as_numbers(name: str, array: Array, value: Any) -> Array:
 
 
 def check_not_masked(name: str, values: Any) -> None:
-    """Raise an error if entries are masked: they are missing values."""
+    """Raise an error if an entry is masked, which means that its value is missing."""
     rows = [values]
     if isinstance(values, (list, tuple)) and values and isinstance(values[0], np.ndarray):
-        rows = list(values)  # NumPy forgets their masks when it puts them together
+        rows = list(values)  # np.asarray of a list of masked arrays drops the masks
     for row, part in enumerate(rows):
         if not (isinstance(part, np.ma.MaskedArray) and np.ma.is_masked(part)):
             continue
@@ -111,11 +111,11 @@ def check_not_masked(name: str, values: Any) -> None:
 
 
 def as_array(name: str, values: Any) -> Array:
-    """Return the values as an array; an error names them."""
+    """Return the values as an array; errors call them ``name``."""
     check_not_masked(name, values)
     try:
         return np.asarray(values)
-    except Exception as error:  # containers of other libraries have errors of their own
+    except Exception as error:  # containers of other libraries may raise any type
         ragged = "inhomogeneous" in str(error)
         reason = "its parts differ in length" if ragged else error
         raise ValueError(f"{name} cannot be converted to an array: {reason}") from None
@@ -135,10 +135,11 @@ def _check_shape(name: str, array: Array, value: Any) -> None:
 
 
 class Buffer(NamedTuple):
-    """A buffer that a layer or loss needs: ``shape`` per row of the batch, and the type of an entry.
+    """Description of a buffer that a layer or loss needs.
 
-    One number per row has the shape (), a vector of 5 the shape 5 or (5,). A dtype of None is the
-    type that the network computes in. With ``fill``, the array is constant and read-only.
+    ``shape`` is the shape for one row of the batch: () for one number per row, 5 or (5,) for a
+    vector of 5. A dtype of None stands for the type that the network computes in. With ``fill``,
+    all entries have this value, and the array is read-only.
     """
 
     shape: int | tuple[int, ...]
@@ -146,7 +147,7 @@ class Buffer(NamedTuple):
     fill: float | None = None
 
     def array(self, n: int, dtype: DTypeLike) -> Array:
-        """Return the array for n rows, in a network that computes in dtype."""
+        """Return a new array for n rows; ``dtype`` is the type that the network computes in."""
         shape = (self.shape,) if isinstance(self.shape, int) else self.shape
         made = np.empty((n, *shape), dtype if self.dtype is None else self.dtype)
         if self.fill is not None:
@@ -156,9 +157,10 @@ class Buffer(NamedTuple):
 
 
 def all_finite(values: Array) -> bool:
-    """Return whether all numbers are finite: a quick test by the sum of their squares.
+    """Return whether all numbers are finite.
 
-    If it overflows, each entry is tested. The caller must silence overflow warnings.
+    They are if the sum of their squares is finite, which is a fast test. If the sum overflows, each
+    entry is tested. The caller must silence overflow warnings.
     """
     flat = values.ravel()
     return math.isfinite(flat.dot(flat)) or bool(np.isfinite(flat).all())

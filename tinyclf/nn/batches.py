@@ -1,4 +1,4 @@
-"""Rows of the input: hand a batch or a block to the first layer, in the type that the network computes in."""
+"""Rows of the input, checked, and read batch by batch in the type that the network computes in."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from numpy.typing import ArrayLike, DTypeLike
 
 from .arrays import Array, all_finite, as_array
 
-# Entries per block of a conversion: 128 KB of float64, which stay in the cache.
+# Entries per block of a conversion: 128 KB of float64, which fit into the cache.
 ENTRY_BLOCK = 16384
 
-# The largest fraction of nonzero entries at which sparse products beat dense ones: measured with
-# 1,000 to 20,000 columns and 10 to 512 units.
+# The largest fraction of nonzero entries at which sparse products are faster than dense ones, measured
+# with 1,000 to 20,000 columns and 10 to 512 units.
 _SPARSE_PAYS = 0.05
 
 
 class Rows:
-    """Rows (n, n_in) that a network can read: each batch arrives ready for the first layer.
+    """Base class of the rows (n, n_in) that a network reads.
 
-    Training gathers batches of any rows; prediction reads blocks of consecutive rows.
+    Training reads batches of any rows by `gather`; prediction reads consecutive rows by `block`.
     """
 
     def __len__(self) -> int:
@@ -28,7 +28,7 @@ class Rows:
         raise NotImplementedError
 
     def gather(self, rows: Array, room: Array) -> Any:
-        """Return the rows with these indices, which must exist: in ``room`` (len(rows), n_in), or as CSR."""
+        """Return the rows with these valid indices, written into ``room`` (len(rows), n_in), or as CSR."""
         raise NotImplementedError
 
     def block(self, start: int, stop: int) -> Any:
@@ -37,17 +37,17 @@ class Rows:
 
 
 class DenseRows(Rows):
-    """Rows of a C-ordered array (n, n_in) in the computation's type, all of them finite."""
+    """Rows of a C-ordered array (n, n_in) in the type that the network computes in, all entries finite."""
 
     def __init__(self, X: Array) -> None:
         self.X = X.view()
-        self.X.flags.writeable = False  # a user's layer must not write over the caller's rows
+        self.X.flags.writeable = False  # a user-defined layer must not overwrite the caller's rows
 
     def __len__(self) -> int:
         return len(self.X)
 
     def gather(self, rows: Array, room: Array) -> Array:
-        # Without mode="clip", take writes through a buffer and costs more than twice as much.
+        # Without mode="clip", take writes to an intermediate buffer and takes more than twice as long.
         return self.X.take(rows, 0, room, "clip")
 
     def block(self, start: int, stop: int) -> Array:
@@ -55,9 +55,10 @@ class DenseRows(Rows):
 
 
 class CsrRows(Rows):
-    """Rows of a SciPy CSR matrix or array (n, n_in) in the computation's type, all entries finite.
+    """Rows of a SciPy CSR matrix or array (n, n_in) in the network's type, all entries finite.
 
-    With ``stays_sparse`` batches are CSR, too, if that is faster in a dense layer above.
+    With ``stays_sparse``, batches are CSR, too, if at most 5 % of the entries are nonzero, for which
+    sparse products are faster. Otherwise batches are dense.
     """
 
     def __init__(self, X: Any, stays_sparse: bool) -> None:
@@ -76,13 +77,15 @@ class CsrRows(Rows):
 
 
 class UncheckedRows(Rows):
-    """Rows that are checked and converted block by block, so that memory does not grow with their number.
+    """Rows that `block` checks and converts, so that memory does not grow with their number.
+
+    They are for prediction; `gather` is not implemented.
 
     Parameters
     ----------
     X : array_like or SciPy sparse matrix of shape (n, n_in)
     dtype, n_in, stays_sparse
-        As those of `as_rows`.
+        See `as_rows`.
     """
 
     def __init__(self, X: Any, dtype: DTypeLike, n_in: int, stays_sparse: bool) -> None:
@@ -100,7 +103,7 @@ class UncheckedRows(Rows):
 
 
 def as_rows(X: Any, dtype: DTypeLike, n_in: int, first_row: int = 0, stays_sparse: bool = False) -> Rows:
-    """Check the input and convert it, copying only where type or memory order differ.
+    """Check the input and return it as Rows; it is copied only if its type or memory order differs.
 
     Parameters
     ----------
@@ -109,15 +112,15 @@ def as_rows(X: Any, dtype: DTypeLike, n_in: int, first_row: int = 0, stays_spars
     dtype : the type that the network computes in
     n_in : int
     first_row : int, default=0
-        Number of the first row in error messages, where X is a part of something larger.
+        Number of the first row of X in error messages, if X is a part of a larger input.
     stays_sparse : bool, default=False
         See `CsrRows`.
 
     Raises
     ------
     ValueError
-        If the shape does not fit, or an entry is not a finite number of that type; row and column
-        are named.
+        If the shape does not fit, or an entry is not a finite number of that type. The message
+        names its row and column.
     TypeError
         If the entries are not real numbers.
     """
@@ -140,10 +143,10 @@ def as_rows(X: Any, dtype: DTypeLike, n_in: int, first_row: int = 0, stays_spars
 
 
 def canonical(X: Any) -> Any:
-    """Return X as an array, or as CSR without duplicate entries, or raise an error unless it is real."""
+    """Return X as an array, or as CSR without duplicate entries; its entries must be real numbers."""
     if hasattr(X, "tocsr"):
         X = X.tocsr()
-        if not X.has_canonical_format:  # entries of the same place add up, maybe beyond the range
+        if not X.has_canonical_format:  # the sum of duplicate entries may overflow
             X = X.copy()
             X.sum_duplicates()
     else:
@@ -154,13 +157,13 @@ def canonical(X: Any) -> Any:
 
 
 def as_weights(sample_weight: ArrayLike | None, n: int) -> Array | None:
-    """Check the weights of n rows and return them as float64 (n,); a single number serves all rows."""
+    """Check the weights of n rows and return them as float64 (n,); a single number is used for all rows."""
     if sample_weight is None:
         return None
     w = as_array("sample_weight", sample_weight)
     if w.dtype.kind not in "biufO":
         raise TypeError(f"sample_weight must hold real numbers, got dtype {w.dtype}")
-    if w.dtype == object:  # whose dates NumPy takes for numbers
+    if w.dtype == object:  # astype would convert dates in it to numbers
         for entry in w.flat:
             if isinstance(entry, (np.datetime64, np.timedelta64)):
                 raise TypeError(f"sample_weight must hold real numbers, got {entry!r}")
@@ -168,7 +171,7 @@ def as_weights(sample_weight: ArrayLike | None, n: int) -> Array | None:
         w = w.astype(np.float64)
     except (TypeError, ValueError):
         raise TypeError(f"sample_weight must hold real numbers, got {w.ravel().tolist()[:5]}") from None
-    except OverflowError as error:  # a whole number of Python
+    except OverflowError as error:  # a Python int
         raise ValueError(f"sample_weight is beyond the range of float64: {error}") from None
     if w.ndim == 0:
         w = np.full(n, w)
@@ -187,14 +190,14 @@ def as_weights(sample_weight: ArrayLike | None, n: int) -> Array | None:
 
 
 def check_rows(X: Any) -> None:
-    """Raise an error that names row and column unless all entries of a float array or CSR are finite."""
+    """Raise an error that names row and column if an entry of a float array or CSR is not finite."""
     values = X.data if hasattr(X, "tocsr") else X
     if not all(all_finite(part) for part in entry_blocks(values)):
         raise not_finite(X, X.dtype)
 
 
 def entry_blocks(X: Array, *more: Array) -> Any:
-    """Iterate over blocks of rows that stay in the cache: of X, or of X and arrays of as many rows."""
+    """Iterate over blocks of rows that fit into the cache: of X, or of X and arrays with as many rows."""
     step = max(1, ENTRY_BLOCK // max(1, X[:1].size))
     with np.errstate(all="ignore"):
         for start in range(0, len(X), step):
@@ -203,10 +206,11 @@ def entry_blocks(X: Array, *more: Array) -> Any:
 
 
 def converted(X: Array, dtype: np.dtype[Any]) -> Array | None:
-    """Return X in C order and this type, itself if it is, or None if an entry is not finite in it.
+    """Return X in C order and this type, or None if an entry is not finite in it.
 
-    One pass over memory for all, in blocks that stay in the cache: for 12,000 x 784 float64 entries
-    8 milliseconds instead of 12.
+    X itself is returned if no conversion is needed. Conversion and check make one pass over memory, in
+    blocks that fit into the cache: for 12,000 x 784 float64 entries this takes 8 milliseconds
+    instead of 12.
     """
     done = X.dtype == dtype and X.flags.c_contiguous
     out = X if done else np.empty(X.shape, dtype)
@@ -219,18 +223,18 @@ def converted(X: Array, dtype: np.dtype[Any]) -> Array | None:
 
 
 def not_finite(X: Any, dtype: DTypeLike, first_row: int = 0, values: Any = None) -> ValueError:
-    """Return the error that names the first entry that is not finite in a type.
+    """Return an error that names the first entry that is not finite in a type.
 
     Parameters
     ----------
     X : ndarray or CSR of shape (n, n_in)
-        What was given.
+        The input; the message shows its entry.
     dtype : float32 or float64
     first_row : int, default=0
-        Number of the first row.
+        Number of the first row of X in the message.
     values : ndarray, optional
-        What is to be represented in that type instead of the entries of X, or of
-        ``X.tocoo().data``.
+        The numbers that must be finite in that type, one for each entry of X, or of
+        ``X.tocoo().data``, such as scaled entries. Default: these entries.
     """
     kind = np.dtype(dtype)
     with np.errstate(all="ignore"):

@@ -1,4 +1,4 @@
-"""What goes wrong, with its numbers and the fix."""
+"""Errors and warnings, and checks of numeric parameters."""
 
 from __future__ import annotations
 
@@ -11,21 +11,22 @@ from typing import Any
 
 @dataclass(kw_only=True, eq=False)
 class DivergenceError(ValueError):
-    """Training met a number that is not finite.
+    """The loss, a logit, a parameter or the optimizer's state is not finite in training.
 
     Attributes
     ----------
     epoch, batch : int
-        Where it happened, counted from 1.
+        The epoch and the mini-batch in which it happened, counted from 1. An iteration of L-BFGS
+        counts as an epoch of one batch.
     loss : float
-        The loss of that batch; finite if it was the step after it that broke the parameters.
+        Loss of that batch; finite if only the step after it made parameters or the optimizer's
+        state not finite.
     largest_input, largest_logit : float
-        The largest magnitudes in that batch (nan if one of them is nan).
+        Largest magnitudes of the inputs and of the logits of that batch; nan if a value is nan.
     learning_rate : float
-        The learning rate of that step; nan for L-BFGS, which has none, and whose iterations count
-        as epochs of one batch.
+        Learning rate of that step; nan for L-BFGS, which has none.
     scaled : bool, default=False
-        Whether the network scales its inputs, so that this is no remedy.
+        Whether the inputs are already scaled; if so, the message does not suggest scaling.
     """
 
     epoch: int
@@ -38,28 +39,30 @@ class DivergenceError(ValueError):
 
     def __str__(self) -> str:
         loss, logit, rate = self.loss, self.largest_logit, self.learning_rate
-        step = "; the step after it is not" if math.isfinite(loss) and math.isfinite(logit) else ""
+        step = ""
+        if math.isfinite(loss) and math.isfinite(logit):
+            step = "; after the step, the parameters or the optimizer's state are not finite"
         remedies = [] if self.scaled else ["scale the inputs (StandardScaler)"]
         if not math.isnan(rate):
             remedies.append(f"lower the learning rate (now {rate:.3g})")
-        remedy = " or ".join(remedies or ["lower the penalty, or the largest weights of rows"])
+        remedy = " or ".join(remedies or ["lower alpha or the largest sample weights"])
         return (
-            f"training stopped being finite in epoch {self.epoch}, batch {self.batch}: the loss is "
+            f"training diverged in epoch {self.epoch}, batch {self.batch}: the loss is "
             f"{loss:.4g}, the largest input {self.largest_input:.4g}, the largest logit {logit:.4g} in "
             f"magnitude{step}. {remedy[0].upper()}{remedy[1:]}."
         )
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # Exceptions pickle positional arguments only; a parallel search sends this one between processes.
+        # By default only the message is pickled; a parallel search sends this error between processes.
         return partial(type(self), **asdict(self)), ()
 
 
 class ArchiveError(ValueError):
-    """A file is not a saved model, is damaged, or holds something that it must not hold."""
+    """A file is not a saved model, is of another version, is damaged, or has invalid content."""
 
 
 class TrainingWarning(UserWarning):
-    """Base of the warnings about a fit that ended, but not well."""
+    """Base class of the warnings about a fit that finished with a bad result."""
 
 
 class DivergenceWarning(TrainingWarning):
@@ -83,7 +86,7 @@ def check_interval(
     open_low: bool = False,
     open_high: bool = False,
 ) -> None:
-    """Raise an error that names the value unless it is a number in the interval."""
+    """Raise an error unless value is a number in the interval; the error calls it ``name``."""
     if not isinstance(value, Real):
         raise TypeError(f"{name} must be a number, got {value!r}")
     if low <= value <= high and not (open_low and value == low) and not (open_high and value == high):
@@ -93,7 +96,7 @@ def check_interval(
 
 
 def whole_number(name: str, value: object, low: int) -> int:
-    """Return value as an int, or raise an error that names it unless it is a whole number from low on."""
+    """Return value as an int, or raise an error unless it is a whole number of at least low."""
     if isinstance(value, bool) or not isinstance(value, Integral):
         raise TypeError(f"{name} must be a whole number, got {value!r}")
     if value < low:

@@ -1,9 +1,10 @@
-"""Softmax, log-softmax, log-sum-exp and cross-entropy, right for any logits.
+"""Softmax, log-softmax, log-sum-exp and cross-entropy, accurate for any logits.
 
-`_logsumexp` has the computation and its mathematics; here are the public functions, with their
-checks. With targets, logits are (n, k), one row per sample; otherwise they have any number of axes.
-float64 and integer logits give float64, float32 and float16 give float32. Inputs are never changed;
-no warning is emitted.
+These are the public functions, which check their arguments. The module `nn.logsumexp` has the
+computation and its mathematics, with the letters m, d, E, S and T that are used here. With targets,
+logits have shape (n, k), one row per sample; otherwise they have one or more axes. float64 and
+integer logits give float64, float32 and float16 give float32. Inputs are never changed; no warning
+is emitted.
 """
 
 from __future__ import annotations
@@ -32,12 +33,12 @@ def logsumexp(x: ArrayLike, axis: int = -1, keepdims: bool = False) -> Any:
     Returns
     -------
     ndarray or scalar
-        -inf for the sum over nothing or over nothing but -inf; inf where x holds +inf.
+        -inf where all entries are -inf or there are none; inf where an entry is +inf.
 
     Raises
     ------
     ValueError, TypeError
-        If x is a single number, does not hold real numbers, or has no such axis.
+        If x is a single number, has no such axis, or does not hold real numbers.
 
     Examples
     --------
@@ -57,7 +58,7 @@ def logsumexp(x: ArrayLike, axis: int = -1, keepdims: bool = False) -> Any:
 
 
 def log_softmax(x: ArrayLike, axis: int = -1) -> Array:
-    """Logarithm of softmax, d - log1p(S): finite for finite logits whose difference is.
+    """Logarithm of softmax, d - log1p(S): finite for finite logits if their differences are finite.
 
     Parameters
     ----------
@@ -122,12 +123,12 @@ def cross_entropy(logits: ArrayLike, targets: ArrayLike, *, label_smoothing: flo
     ----------
     logits : array_like of shape (n, k)
     targets : array_like
-        Integer codes from 0 to k - 1, shape (n,), or a row of non-negative numbers y per row of
-        logits, shape (n, k), usually probabilities; their sum need not be 1.
+        Integer codes from 0 to k - 1, shape (n,), or non-negative numbers y, shape (n, k), usually
+        probabilities. The sum of a row of y need not be 1.
     label_smoothing : float, default=0.0
-        Between 0 and 1: the fraction of each target that is spread evenly over all classes, also
-        over masked ones, whose logit of -inf then makes the loss inf (Szegedy et al., "Rethinking
-        the Inception architecture for computer vision", 2016).
+        Fraction of each target that is spread evenly over all classes, from 0 to 1. This includes
+        classes with a logit of -inf, which make the loss inf. Source: Szegedy et al., "Rethinking
+        the Inception architecture for computer vision" (2016), section 7.
 
     Returns
     -------
@@ -136,8 +137,8 @@ def cross_entropy(logits: ArrayLike, targets: ArrayLike, *, label_smoothing: flo
     Raises
     ------
     ValueError, TypeError
-        If shapes do not fit, a code is out of range, or the targets are neither codes nor
-        probabilities.
+        If the shapes do not fit, a code is out of range, the targets are neither integer codes nor
+        finite numbers >= 0, or ``label_smoothing`` is not a number from 0 to 1.
 
     Examples
     --------
@@ -152,7 +153,7 @@ def cross_entropy(logits: ArrayLike, targets: ArrayLike, *, label_smoothing: flo
 def cross_entropy_grad(logits: ArrayLike, targets: ArrayLike, *, label_smoothing: float = 0.0) -> Array:
     """Gradient of each row's softmax cross-entropy with respect to its logits, Y p - y with Y = sum y.
 
-    Parameters, errors and accepted targets are those of `cross_entropy`.
+    Parameters and errors are those of `cross_entropy`.
 
     Returns
     -------
@@ -171,7 +172,7 @@ def cross_entropy_grad(logits: ArrayLike, targets: ArrayLike, *, label_smoothing
 
 
 def sigmoid(x: ArrayLike) -> Array:
-    """Logistic function 1 / (1 + exp(-x)) of each entry, as exp(-|x|) / (1 + exp(-|x|)) for x < 0.
+    """Logistic function 1 / (1 + exp(-x)) of each entry, computed as exp(x) / (1 + exp(x)) for x < 0.
 
     Examples
     --------
@@ -186,7 +187,7 @@ def sigmoid(x: ArrayLike) -> Array:
 
 
 def log_sigmoid(x: ArrayLike) -> Array:
-    """Logarithm of `sigmoid`, min(x, 0) - log1p(exp(-|x|)).
+    """Logarithm of `sigmoid` of each entry, computed as min(x, 0) - log1p(exp(-|x|)).
 
     Examples
     --------
@@ -200,11 +201,11 @@ def log_sigmoid(x: ArrayLike) -> Array:
 
 
 def as_targets(targets: ArrayLike, n: int, k: int) -> Array:
-    """Return targets as codes (n,) or as float64 probabilities (n, k), or raise a clear error."""
+    """Return targets as codes (n,) or as float64 probabilities (n, k), or raise an error."""
     y = np.asarray(targets)
     if y.ndim == 1:
         if y.shape[0] != n:
-            raise ValueError(f"targets hold {y.shape[0]} codes for {n} rows of logits")
+            raise ValueError(f"targets must hold one code per row of logits, {n}, got {y.shape[0]}")
         if y.size == 0:
             return y.astype(np.intp)
         if y.dtype.kind not in "iu":
@@ -236,7 +237,7 @@ def as_targets(targets: ArrayLike, n: int, k: int) -> Array:
 
 
 def smoothed(y: Array, k: int, label_smoothing: float) -> Array:
-    """Targets with the fraction ``label_smoothing`` spread over the k classes: (1 - s) y + s Y / k."""
+    """Return (1 - s) y + s Y / k: the fraction s = ``label_smoothing`` is spread over the k classes."""
     check_interval("label_smoothing", label_smoothing, 0.0, 1.0)
     if label_smoothing == 0.0:
         return y
@@ -259,7 +260,7 @@ def _as_pair(logits: ArrayLike, targets: ArrayLike, label_smoothing: float) -> t
 
 
 def as_logits(x: ArrayLike) -> Array:
-    """Return floats as they are, and integers as float64, before a subtraction could wrap around."""
+    """Return an array of floats of at most 64 bits; integers, whose differences may overflow, as float64."""
     x = np.asarray(x)
     if x.dtype.kind in "iu" or (x.dtype.kind == "f" and x.dtype.itemsize > 8):
         with np.errstate(all="ignore"):
@@ -270,7 +271,7 @@ def as_logits(x: ArrayLike) -> Array:
 
 
 def _rows(x: Array, axis: int, at_least: int = 0) -> tuple[Array, tuple[int, ...]]:
-    """Move the class axis to the end: the (n, k) rows, and the shape that they unfold to."""
+    """Move the class axis to the end; return the rows (n, k), and their shape before reshaping."""
     if isinstance(axis, bool) or not isinstance(axis, (int, np.integer)):
         raise TypeError(f"axis must be one whole number, got {axis!r}")
     if x.ndim == 0:

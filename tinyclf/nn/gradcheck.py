@@ -1,13 +1,13 @@
 """Gradient checks: compare a gradient with finite differences along random directions.
 
 For a scalar function f with gradient g and any direction v, the derivative of f along v is g . v.
-Values of f approximate it: with a small h,
+It is approximated by values of f: with a small h,
 
     f'(x; v) = (8 (f(x + h v) - f(x - h v)) - (f(x + 2 h v) - f(x - 2 h v))) / (12 h) + O(h^4).
 
-A layer has many outputs; a random cotangent c turns them into the scalar f = sum c y. (A cotangent
-of ones is a bad choice: the sum of a softmax is constant, so that a backward that returns zeros
-would pass.) All checks run in float64; relative errors below 1e-7 are rounding errors.
+A layer has many outputs y; with random numbers c, called a cotangent, f is the scalar sum c y. (A
+cotangent of ones is a bad choice: the sum of a softmax is constant, so that a backward that returns
+zeros would pass.) All checks run in float64; relative errors below 1e-7 are rounding errors.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def gradient_error(
     Raises
     ------
     ValueError
-        If g has another shape than x, or there are no directions.
+        If g has another shape than x, or ``directions`` is less than 1.
 
     Examples
     --------
@@ -63,7 +63,7 @@ def gradient_error(
     if np.shape(g) != x.shape:
         raise ValueError(f"the gradient must have the shape of x, {x.shape}, got {np.shape(g)}")
     rng = np.random.default_rng(seed)
-    noise = 1e8 * np.finfo(float).eps * abs(f(x)) / h  # rounding alone makes errors of 1e-8 of this
+    noise = 1e8 * np.finfo(float).eps * abs(f(x)) / h  # rounding errors are about 1e-8 of this
     worst = 0.0
     for _ in range(directions):
         v = rng.normal(size=x.shape)
@@ -80,13 +80,13 @@ def gradient_error(
 def check_layer(layer: Layer, n_in: int, *, batch_size: int = 7, seed: int = 0) -> float:
     """Return the largest relative error of a layer's backward, for its parameters and for its input.
 
-    The layer is checked on top of a Dense layer, whose gradient is right only if dx is. It is also
+    The layer is checked after a Dense layer, whose gradient is correct only if dx is. It is also
     checked between two Tanh layers, which read their outputs in backward, to find a layer that
-    writes where it must not. Buffers are filled with NaN before each run, to find entries that
-    backward does not write.
+    overwrites them. Buffers are filled with NaN before each run, to find entries that backward does
+    not write.
 
-    The kink of an activation may, rarely, lie between the points of the finite difference. If a
-    check fails, try another seed first.
+    Rarely, a kink of an activation, as that of ReLU at 0, lies between the points of a finite
+    difference. If a check fails, try another seed first.
 
     Examples
     --------
@@ -106,7 +106,7 @@ def _network_error(layers: list[Layer], n_in: int, batch_size: int, seed: int) -
 
     def run(theta: Array, backward: bool = False) -> tuple[float, Array]:
         network.theta = theta
-        # The same random numbers in every run: f must be one function.
+        # Every run draws the same random numbers, as f must be one function.
         workspace = network.workspace(batch_size, rng=np.random.default_rng(seed))
         tapes = workspace.tapes(batch_size).layers
         gradient = np.full_like(network.theta, np.nan)
@@ -119,7 +119,7 @@ def _network_error(layers: list[Layer], n_in: int, batch_size: int, seed: int) -
             network.backward(tapes, network.split(gradient))
         return value, gradient
 
-    # Away from special points, such as biases that start at 0.
+    # Move away from special points, such as biases that start at 0.
     theta = network.theta + rng.normal(scale=0.1, size=network.theta.size)
     gradient = run(theta, backward=True)[1]
     return gradient_error(lambda theta: run(theta)[0], gradient, theta, seed=seed)
@@ -128,7 +128,7 @@ def _network_error(layers: list[Layer], n_in: int, batch_size: int, seed: int) -
 def check_loss(loss: Loss, n_classes: int, *, batch_size: int = 7, seed: int = 0) -> float:
     """Return the largest relative error of a loss's gradient, with random weights of the rows.
 
-    NaN if the loss changes its logits.
+    It is NaN if the loss changes its logits.
 
     Examples
     --------

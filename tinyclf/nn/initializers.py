@@ -1,4 +1,4 @@
-"""Initializers: initial weights and biases of a dense layer, from a random generator and two widths."""
+"""Initializers: functions that draw the initial weights and biases of a dense layer."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 from .arrays import Array
 
-# In quotes, as numpy.random would be loaded here: a tenth of what tinyclf takes to import.
+# In quotes, so that numpy.random is not imported here: it takes a tenth of tinyclf's import time.
 Initializer = Callable[["np.random.Generator", int, int], tuple[Array, Array]]
 """``init(rng, n_in, n_out)`` returns W (n_in, n_out) and b (n_out,)."""
 

@@ -1,9 +1,10 @@
-"""Kernels: the hot formulas of layers, losses, optimizers and the penalty, one function each.
+"""Kernels: the formulas of layers, losses, optimizers and the penalty that take most of the time.
 
-A kernel computes in NumPy. If numba, the extra ``[fast]``, is installed and not switched off, it
-runs a compiled loop from `_loops` where that fits its arrays. The results agree but for rounding. A
-loop saves passes over memory and calls: in microseconds, in a fit of digits by the network
-64-100-10 in batches of 32 and 200 rows (`python benchmarks/step_profile.py`),
+Each kernel is one function, which computes in NumPy. If numba (the optional extra ``[fast]``) is
+installed and not switched off, it runs a compiled loop from `_loops` instead, where the loop
+supports its arrays. The results differ by rounding only. A loop makes fewer calls and fewer passes
+over memory. Microseconds in a fit of scikit-learn's digits by the network 64-100-10, in batches of
+32 and of 200 rows (`python benchmarks/step_profile.py`):
 
     part of a step              NumPy         compiled
     Adam                        11.9, 12.8    2.7, 3.0
@@ -11,13 +12,13 @@ loop saves passes over memory and calls: in microseconds, in a fit of digits by 
     dense layers forward         8.2, 33.2    6.5, 28.7
     ReLU backward                2.6,  7.2    0.9, 2.3
 
-`load` makes the choice, before the first workspace of a fit: it imports numba and compiles the
-loops for the type that the network computes in. The machine code is kept on disk, so that
-compiling, which takes a few seconds, happens once.
+`load` is called before a fit: it imports numba and compiles the loops for the type that the network
+computes in. Compiling takes a few seconds; the machine code is kept on disk, so that it happens
+once.
 
 No lock is held during compilation, since a process may be forked at any time. A child that is
-forked while another thread compiles uses NumPy: that thread does not exist in the child, and would
-never finish.
+forked while another thread compiles uses NumPy: that thread does not exist in the child and would
+never finish there.
 """
 
 from __future__ import annotations
@@ -36,22 +37,23 @@ from . import _loops
 from .arrays import PARAMETER_BLOCK, Array
 from .logsumexp import cross_entropy_rows
 
-# Above this length, vectors do not fit into the cache, and Adam's ten passes over them go by
-# blocks, which do: for 2 million parameters 2.5 instead of 4.2 milliseconds. Below, blocks cost
-# more than they save.
+# Vectors longer than this do not fit into the cache, so Adam makes its ten passes over blocks that
+# do: for 2 million parameters this takes 2.5 instead of 4.2 milliseconds. For shorter vectors,
+# blocks cost more than they save.
 _LARGE = 2**19
 
-# What LLVM may do with the arithmetic of _loops.APPROXIMATE: not assume that inf and nan do not
-# exist.
+# LLVM's fast-math flags for _loops.APPROXIMATE, without nnan and ninf, which assume that there is no
+# nan and no inf.
 _FREEDOM = {"contract", "reassoc", "arcp", "nsz"}
 
 _SETTINGS: dict[str, bool | None] = {"": None, "0": False, "1": True}
 _wanted: bool | None = _SETTINGS.get(os.environ.get("TINYCLF_FAST", ""))
 
-# The compiled loops by the type that they compute in; empty where NumPy does it.
+# The compiled loops by the type that they compute in; NumPy computes in types that are not here.
 _compiled: dict[np.dtype[Any], SimpleNamespace] = {}
 
-# The thread that compiles now, under "thread": dict.setdefault is atomic, and needs no lock.
+# The id of the thread that compiles now, under the key "thread": dict.setdefault is atomic and needs
+# no lock.
 _compiler: dict[str, int] = {}
 _forked_while_compiling = False
 
@@ -59,20 +61,20 @@ _forked_while_compiling = False
 def use_fast(on: bool | None = True) -> None:
     """Switch the compiled loops on or off, in this process.
 
-    Without a call they are used where numba is installed. The environment variable ``TINYCLF_FAST``
-    does the same as this function, with 1 and 0, also for processes that are started later.
+    By default they are used if numba is installed. The environment variable ``TINYCLF_FAST``, set
+    to 1 or 0 before tinyclf is imported, has the same effect, also in child processes.
 
     Parameters
     ----------
     on : bool or None, default=True
-        None is the state before any call: use them if numba can be imported.
+        None is the default: the loops are used if numba can be imported.
 
     Raises
     ------
     ImportError
         If ``on`` is True and numba cannot be imported.
     TypeError
-        If ``on`` is something else.
+        If ``on`` is not True, False or None.
 
     Examples
     --------
@@ -96,9 +98,16 @@ def use_fast(on: bool | None = True) -> None:
 
 
 def load(dtype: np.dtype[Any] | None = None) -> None:
-    """Compile the loops for this type, unless that is done, not wanted or not possible.
+    """Compile the loops for this type, unless they are compiled, switched off, or cannot be compiled.
 
-    Waits while another thread compiles. None imports numba and compiles nothing.
+    If another thread is compiling, wait until it has finished. With None, only import numba.
+
+    Raises
+    ------
+    ImportError
+        If the loops were switched on explicitly, and numba cannot be imported.
+    ValueError
+        If the environment variable ``TINYCLF_FAST`` has an invalid value.
     """
     global _compiled, _wanted
     if (setting := os.environ.get("TINYCLF_FAST", "")) not in _SETTINGS:
@@ -106,7 +115,7 @@ def load(dtype: np.dtype[Any] | None = None) -> None:
             f"the environment variable TINYCLF_FAST must be 0 or 1, or not be set, got {setting!r}"
         )
     me = threading.get_ident()
-    if _compiler.get("thread") == me:  # a signal handler has interrupted the compilation: NumPy serves it
+    if _compiler.get("thread") == me:  # in a signal handler that interrupts the compilation: use NumPy
         return
     while _wanted in (True, None) and dtype not in _compiled:
         if _compiler.setdefault("thread", me) != me:
@@ -120,11 +129,11 @@ def load(dtype: np.dtype[Any] | None = None) -> None:
                 vars(loops)[name].compile(types)
             if _wanted in (True, None):  # use_fast(False) may have been called meanwhile
                 _compiled = {**_compiled, dtype: loops}
-        except Exception as error:  # numba refuses versions of NumPy that it does not know
+        except Exception as error:  # numba may refuse to be imported with a newer NumPy
             if _wanted:
                 raise ImportError(
-                    f"the compiled functions need numba, which cannot be imported: {error}. Install it by "
-                    "pip install 'tinyclf[fast]', or leave TINYCLF_FAST and use_fast alone"
+                    f"the compiled loops need numba, which cannot be imported: {error}. Install it by "
+                    "pip install 'tinyclf[fast]', or unset TINYCLF_FAST and do not call use_fast(True)"
                 ) from error
             _wanted = False
         finally:
@@ -133,9 +142,9 @@ def load(dtype: np.dtype[Any] | None = None) -> None:
 
 @cache
 def _dispatchers() -> SimpleNamespace:
-    """Return numba's versions of the loops, which compile for types of arguments on demand."""
+    """Return numba's dispatchers of the loops, which compile a loop for given types of arguments."""
     if _forked_while_compiling:
-        raise ImportError("this process was forked while another thread compiled them")
+        raise ImportError("this process was forked while another thread compiled the loops")
     import numba
 
     if numba.config.DISABLE_JIT:
@@ -147,17 +156,17 @@ def _dispatchers() -> SimpleNamespace:
 
 
 def _dispatcher(numba: Any, loop: Callable[..., Any], fastmath: bool | set[str]) -> Callable[..., Any]:
-    # With Python's error model, a division may raise, which keeps loops from being vectorized.
+    # In Python's error model, a division can raise, so that LLVM does not vectorize the loop.
     options: dict[str, Any] = {"error_model": "numpy", "nogil": True, "fastmath": fastmath}
     try:
         dispatcher: Callable[..., Any] = numba.njit(cache=True, **options)(loop)
-    except RuntimeError:  # no folder to keep machine code in
+    except RuntimeError:  # there is no folder in which to keep the machine code
         dispatcher = numba.njit(**options)(loop)
     return dispatcher
 
 
 def _after_fork() -> None:
-    """Leave numba alone if another thread of the parent was using its import or its compiler."""
+    """Switch to NumPy in a child if another thread of the parent was importing numba or compiling."""
     global _compiled, _forked_while_compiling, _wanted
     if _compiler.pop("thread", threading.get_ident()) != threading.get_ident():
         _compiled, _wanted, _forked_while_compiling = {}, False, True
@@ -169,7 +178,7 @@ if hasattr(os, "register_at_fork"):
 
 
 def add_bias(y: Array, b: Array) -> None:
-    """Y <- y + b, for each row of y (B, n_out)."""
+    """Add b (n_out,) to each row of y (B, n_out), in place."""
     if (loops := _compiled.get(y.dtype)) and b.shape == y.shape[1:]:
         loops.add_bias(y, b)
     else:
@@ -177,16 +186,16 @@ def add_bias(y: Array, b: Array) -> None:
 
 
 def relu_backward(dy: Array, y: Array, dx: Array, zeros: Array, active: Array) -> None:
-    """Dx = dy where y > 0, else 0; ``zeros`` and ``active`` (bool) are buffers of the shape of y."""
+    """Write dx = dy where y > 0, else 0; ``zeros`` (all 0) and ``active`` (bool) have the shape of y."""
     if (loops := _compiled.get(y.dtype)) and dx is dy:
         loops.relu_backward(dy, y)
     else:
-        np.greater(y, zeros, out=active)  # half the time that it takes with the number 0
+        np.greater(y, zeros, out=active)  # takes half the time of a comparison with the number 0
         np.multiply(dy, active, out=dx)
 
 
 def dropout(x: Array, bits: Array, dropped: int, scale: Any, m: Array, kept: Array, y: Array) -> None:
-    """M = scale where bits >= dropped, else 0; y = x m. ``kept`` (bool) is a buffer of the shape of x."""
+    """Write m = scale where bits >= dropped, else 0, and y = x m; ``kept`` is a bool buffer like x."""
     if loops := _compiled.get(y.dtype):
         loops.dropout(x, bits, dropped, scale, m, y)
     else:
@@ -198,7 +207,7 @@ def dropout(x: Array, bits: Array, dropped: int, scale: Any, m: Array, kept: Arr
 def adam(
     theta: Array, g: Array, M: Array, V: Array, beta_1: float, beta_2: float, eps: float, eta: float
 ) -> None:
-    """Turn the gradient g into `adam_update`, and subtract it from theta."""
+    """Subtract `adam_update` from theta, and update M and V; g may be overwritten."""
     if loops := _compiled.get(theta.dtype):
         loops.adam(theta, g, M, V, beta_1, beta_2, eps, eta)
         return
@@ -226,7 +235,7 @@ def adam_update(g: Array, M: Array, V: Array, beta_1: float, beta_2: float, eps:
 
 
 def add_penalty(W: Array, dW: Array, strength: float, scratch: Array) -> float:
-    """DW <- dW + strength W; return |W|^2. The formula goes by blocks of the length of ``scratch``."""
+    """Add strength W to dW and return |W|^2; NumPy works in blocks of the length of ``scratch``."""
     if loops := _compiled.get(W.dtype):
         return float(loops.add_penalty(W, dW, strength))
     squares = 0.0
@@ -238,18 +247,18 @@ def add_penalty(W: Array, dW: Array, strength: float, scratch: Array) -> float:
 
 
 def softmax_cross_entropy(z: Array, y: Array, w: Array | None, dz: Array, t: Any) -> float:
-    """Mean over the rows of `cross_entropy_rows`, and its gradient, see `weighted_mean`."""
-    # Codes and float32 logits are the common case, and the only one that is compiled.
+    """Return the weighted mean of `cross_entropy_rows`; write its gradient into dz."""
+    # Only the common case is compiled: codes, float32 logits and no weights.
     common = w is None and z.dtype == np.float32 and y.dtype == np.intp and y.ndim == 1
     if common and (loops := _compiled.get(z.dtype)):
         loops.shift(z, t.d, t.top)
-        np.exp(t.d, out=t.E)  # NumPy's is vectorized
+        np.exp(t.d, out=t.E)  # NumPy's exp is vectorized
         return float(loops.softmax_loss(t.E, t.d, t.top, y, dz))
     return weighted_mean(cross_entropy_rows(z, y, dz, t), w, dz)
 
 
 def sigmoid_cross_entropy(z: Array, y: Array, w: Array | None, dz: Array, t: Any) -> float:
-    """Mean over the rows of `sigmoid_cross_entropy_rows`, and its gradient, see `weighted_mean`."""
+    """Return the weighted mean of `sigmoid_cross_entropy_rows`; write its gradient into dz."""
     common = w is None and y.dtype == np.float64 and y.shape == z.shape
     if common and (loops := _compiled.get(z.dtype)):
         np.abs(z, out=t.d)
@@ -260,7 +269,7 @@ def sigmoid_cross_entropy(z: Array, y: Array, w: Array | None, dz: Array, t: Any
 
 
 def sigmoid_cross_entropy_rows(z: Array, y: Array, dz: Array, t: Any) -> Array:
-    """Loss of each row and its gradient: the formulas of `losses.SigmoidCrossEntropy`."""
+    """Return the loss of each row, see `losses.SigmoidCrossEntropy`; write its gradient into dz."""
     np.abs(z, out=t.d)
     np.exp(-t.d, out=t.E)
     positive = z > 0
@@ -269,13 +278,13 @@ def sigmoid_cross_entropy_rows(z: Array, y: Array, dz: Array, t: Any) -> Array:
     dz[...] = (1.0 - y) * s - y * other
     np.log1p(t.E, out=t.E)
     t.d *= np.where(positive, 1.0 - y, y)
-    t.d[np.isnan(t.d)] = 0.0  # an infinite logit on the right side: 0 * inf
+    t.d[np.isnan(t.d)] = 0.0  # 0 * inf: a logit that is infinite with the correct sign
     losses: Array = (t.E + t.d).sum(axis=1)
     return losses
 
 
 def weighted_mean(losses: Array, w: Array | None, dz: Array) -> float:
-    """Return the mean of the losses of rows, summed in float64; scale the rows of the gradient dz alike."""
+    """Return the mean of the losses, weighted by w, summed in float64; scale the rows of dz to match."""
     if w is None:
         dz *= 1.0 / len(losses)
         return float(np.add.reduce(losses, dtype=np.float64)) / len(losses)

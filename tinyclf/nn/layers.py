@@ -1,20 +1,21 @@
-"""Layers: forward and backward side by side.
+"""Layers, each with its forward and its backward.
 
 A layer maps the rows x (B, n_in) of a batch to y (B, n_out). It holds hyperparameters only. Its
-arrays are arguments, so that one layer object can serve many networks and threads at once:
+arrays are arguments, so that one layer object can be used in many networks and threads at once:
 
-- ``p``: its parameters, views of the network's flat vector;
-- ``g``: its part of the gradient, laid out like p, overwritten in each step;
-- ``t``: the tape of this batch. ``t.x`` and ``t.y`` are input and output, ``t.dy`` and ``t.dx`` the gradients
-  of the loss with respect to them. ``t.dx`` is None where no layer below needs it. ``t.training``
-  is False in predictions, ``t.rng`` is a random generator, ``t.ones`` holds a 1 for each row. The
-  layer's own buffers have the names that `Layer.buffers` gave them. All arrays hold B rows.
-  Assigning to one, ``t.y = ...``, writes into the buffer. A layer must not change t.x.
+- ``p``: its parameters by name, views of the network's flat vector;
+- ``g``: the gradient of the loss with respect to them, by the same names; backward overwrites it;
+- ``t``: the tape, the arrays of this batch. ``t.x`` is the input, ``t.y`` the output, and ``t.dx`` and
+  ``t.dy`` are the gradients of the loss with respect to them. ``t.dx`` is None if it is not needed.
+  ``t.training`` is False in predictions, ``t.rng`` is a random generator in training, and
+  ``t.ones`` holds a 1 for each row. The layer's own buffers have the names that `Layer.buffers`
+  gives them. All arrays have B rows. Assigning to one, ``t.y = ...``, writes into the buffer. A
+  layer must not change t.x.
 
 Backward applies the chain rule: given dy = dL/dy, compute dx = dL/dx and, for each parameter,
 dL/dp.
 
-A user-defined layer overrides what differs from `Layer`:
+A user-defined layer is a subclass of `Layer` that overrides what differs:
 
 >>> class Swish(Layer):  # y = x s(x) with the logistic s;  dy/dx = s (1 + x (1 - s))
 ...     def forward(self, p, t):
@@ -49,28 +50,28 @@ from .arrays import Array, Buffer
 from .errors import check_interval, whole_number
 from .initializers import Initializer, glorot_uniform
 
-# Random words that dropout draws at a time, so that its memory does not grow with the batch.
+# Number of random words that dropout draws at a time, so that its memory does not grow with the batch.
 _WORDS = 8192
 
 
 class Layer:
-    """Base of all layers: by default a layer keeps the width and has no parameters."""
+    """Base class of all layers; by default, y is as wide as x, and there are no parameters."""
 
     regularized: ClassVar[tuple[str, ...]] = ()
     """Names of the parameters with an L2 penalty."""
 
     in_place: ClassVar[bool] = False
-    """Whether y may be stored over x, and dx over dy. If so, backward must not read t.x."""
+    """Whether y may be stored in the memory of x, and dx in that of dy. If so, backward must not read t.x."""
 
     reads_y: ClassVar[bool] = True
-    """Whether backward reads t.y; if so, the layer above must not overwrite it. A subclass with another
-    backward must set this again."""
+    """Whether backward reads t.y; if so, the next layer may not overwrite it. A subclass that overrides
+    backward must also set this."""
 
     reads_sparse: ClassVar[bool] = False
     """Whether t.x may be a SciPy CSR matrix if the layer is the first and most of the input is 0."""
 
     def n_out(self, n_in: int) -> int:
-        """Width of the output."""
+        """Return the width of the output."""
         return n_in
 
     def parameters(self, n_in: int, rng: np.random.Generator) -> dict[str, Array]:
@@ -78,16 +79,16 @@ class Layer:
         return {}
 
     def buffers(self, n_in: int) -> dict[str, Buffer]:
-        """Return the buffers that this layer needs on its tape, each with one row per row of the batch."""
+        """Return the buffers that this layer needs on its tape, by name."""
         return {}
 
     def forward(self, p: Any, t: Any) -> None:
-        """Write t.y from t.x."""
-        raise NotImplementedError(f"{type(self).__name__} has no forward")
+        """Compute t.y from t.x."""
+        raise NotImplementedError(f"{type(self).__name__} must define forward(p, t)")
 
     def backward(self, p: Any, g: Any, t: Any) -> None:
-        """Write t.dx and the gradients g from t.dy."""
-        raise NotImplementedError(f"{type(self).__name__} has no backward")
+        """Compute t.dx, unless it is None, and g from t.dy."""
+        raise NotImplementedError(f"{type(self).__name__} must define backward(p, g, t)")
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}()"
@@ -98,8 +99,8 @@ class Dense(Layer):
     """Affine map y = x W + b, with W (n_in, units) and b (units,).
 
     For scalars, y = w x + b has dy/dw = x, dy/db = 1 and dy/dx = w. For a batch, the sums over rows
-    and units become matrix products: dL/dW = x' dy, dL/db = the sum of dy over the rows, dL/dx = dy
-    W'.
+    and units are matrix products: dL/dW = x' dy and dL/dx = dy W', where ' is the transpose; dL/db
+    is the sum of dy over the rows.
 
     Parameters
     ----------
@@ -129,7 +130,7 @@ class Dense(Layer):
 
     @property
     def reads_sparse(self) -> bool:  # type: ignore[override]
-        """Subclasses with their own forward or backward get dense rows, unless they set this."""
+        """True, but False by default in a subclass that overrides forward or backward."""
         return type(self).forward is Dense.forward and type(self).backward is Dense.backward
 
     def forward(self, p: Any, t: Any) -> None:
@@ -138,7 +139,7 @@ class Dense(Layer):
 
     def backward(self, p: Any, g: Any, t: Any) -> None:
         _product(t.x.T, t.dy, out=g.W)  # (n_in, n_out) = (n_in, B) @ (B, n_out)
-        np.dot(t.ones, t.dy, out=g.b)  # (n_out,) = (B,) @ (B, n_out): a quarter of the time of a sum
+        np.dot(t.ones, t.dy, out=g.b)  # (n_out,) = (B,) @ (B, n_out), in a quarter of the time of a sum
         if t.dx is not None:
             np.dot(t.dy, p.W.T, out=t.dx)  # (B, n_in) = (B, n_out) @ (n_out, n_in)
 
@@ -146,7 +147,7 @@ class Dense(Layer):
 def _product(a: Any, b: Array, out: Array) -> None:
     """Write a @ b into out, where a may be a SciPy matrix."""
     if isinstance(a, np.ndarray):
-        np.dot(a, b, out=out)  # 0.3 microseconds less than matmul
+        np.dot(a, b, out=out)  # takes 0.3 microseconds less than matmul
     else:
         out[...] = a @ b
 
@@ -173,7 +174,7 @@ class ReLU(Layer):
         return {"zeros": Buffer((n_in,), fill=0.0), "active": Buffer((n_in,), bool)}
 
     def forward(self, p: Any, t: Any) -> None:
-        np.maximum(t.x, t.zeros, out=t.y)  # half the time that it takes with the number 0
+        np.maximum(t.x, t.zeros, out=t.y)  # takes half the time of np.maximum(t.x, 0)
 
     def backward(self, p: Any, g: Any, t: Any) -> None:
         kernels.relu_backward(t.dy, t.y, t.dx, t.zeros, t.active)
@@ -206,7 +207,7 @@ class Logistic(Layer):
 
     def forward(self, p: Any, t: Any) -> None:
         np.negative(t.x, out=t.y)
-        np.exp(t.y, out=t.y)  # inf for very negative x, and 1 / (1 + inf) = 0 is the limit
+        np.exp(t.y, out=t.y)  # inf for very negative x, for which 1 / (1 + inf) = 0 is correct
         t.y += 1.0
         np.reciprocal(t.y, out=t.y)
 
@@ -218,11 +219,11 @@ class Logistic(Layer):
 
 @dataclass(frozen=True)
 class Dropout(Layer):
-    """In training y = x m / (1 - rate), where m is 0 with probability ``rate``, else 1; y = x in prediction.
+    """In training y = x m, where m is 0 with probability ``rate``, else 1 / (1 - rate); in prediction y = x.
 
-    Dividing by 1 - rate keeps the expectation of y, so that prediction needs no correction. Each
-    batch draws a new m; dy/dx = m / (1 - rate). One random word of 64 bits serves four units, with
-    16 bits each, to which the rate is rounded: this takes a third of the time of four random
+    The factor 1 / (1 - rate) keeps the expectation of y, so that prediction needs no correction. A
+    new m is drawn for each batch; dy/dx = m. Each unit uses 16 random bits, and the rate is rounded
+    to a multiple of 2^-16. To draw 64 bits for four units takes a third of the time of four random
     floats.
 
     Source: Srivastava et al., "Dropout: a simple way to prevent neural networks from overfitting"

@@ -1,4 +1,4 @@
-"""L-BFGS: SciPy's minimizer on the objective of `training`, all rows at once."""
+"""L-BFGS: SciPy's minimizer, applied to the `Objective` of all rows."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from .training import Epoch, euclidean_norm
 
 
 class Ending(NamedTuple):
-    """How the minimizer came to an end: whether it has converged, SciPy's reason, and the objective there."""
+    """Whether the minimizer converged, why it stopped (SciPy's message), and the final objective."""
 
     converged: bool
     reason: str
@@ -40,7 +40,7 @@ class _Sum:
         self.gradient = np.empty_like(network.theta)
 
     def __call__(self, theta: Array) -> tuple[float, Array]:
-        """Return both at these parameters; the array is overwritten by the next call."""
+        """Return value and gradient for these parameters; the next call overwrites the gradient."""
         self.network.theta = theta
         self.gradient[...] = 0.0
         self.largest_logit, total = 0.0, 0.0
@@ -70,10 +70,10 @@ def minimize(
     max_fun: int = 15000,
     tol: float = 1e-4,
 ) -> Ending:
-    """Train a network in place by L-BFGS, which suits small data.
+    """Train a network in place by L-BFGS, for small data sets.
 
-    It is computed in float64, since a line search in float32 ends in rounding errors; the network
-    has the parameters of the last iteration, rounded to its type, whenever ``after`` is called.
+    The computation is in float64, since rounding errors would soon stop a line search in float32.
+    When ``after`` is called, the network has the parameters of that iteration, rounded to its type.
 
     Source: Byrd, Lu, Nocedal and Zhu, "A limited memory algorithm for bound constrained
     optimization" (1995).
@@ -81,13 +81,14 @@ def minimize(
     Parameters
     ----------
     network, X, y, loss, rows, sample_weight, alpha
-        As those of `train`.
+        See `train`.
     after : callable
-        Is handed the report of each iteration and returns whether to stop.
-    max_iter, max_fun : int
+        Called with the report of each iteration; returns whether to stop.
+    max_iter, max_fun : int, default=200 and 15000
         Largest numbers of iterations and of evaluations of the objective.
-    tol : float
-        It has converged once no entry of the gradient is larger.
+    tol : float, default=1e-4
+        The minimizer has converged if no entry of the gradient is larger in magnitude, or if the
+        objective hardly decreases (SciPy's default of ``ftol``).
 
     Returns
     -------
@@ -96,10 +97,10 @@ def minimize(
     Raises
     ------
     DivergenceError
-        If the objective is not finite at the start or at the end, or the parameters are beyond the
-        network's type.
+        If the objective or its gradient is not finite at the start, or the objective or a
+        parameter, rounded to the network's type, is not finite at the end.
     ValueError, TypeError
-        If an argument or the data do not fit.
+        If an argument or the data are invalid.
 
     Examples
     --------
@@ -113,7 +114,7 @@ def minimize(
     """
     from scipy import optimize
 
-    # What the network's type cannot hold is named.
+    # Raises an error for entries that are not finite in the network's type.
     as_rows(X, network.dtype, network.widths[0])
     wide = network.copy("float64")
     objective = Objective(

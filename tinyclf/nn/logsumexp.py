@@ -1,12 +1,13 @@
-r"""Softmax, log-softmax, log-sum-exp and cross-entropy, right for any logits.
+r"""Softmax, log-softmax, log-sum-exp and cross-entropy, accurate for any logits.
 
-Logits are rows of real numbers x of k classes; every function below computes a form of
+A row x of logits holds one real number for each of k classes. Every function below computes a form
+of
 
     p_i = exp(x_i) / sum_j exp(x_j).
 
-Computed literally, exp overflows at 88.7 in float32 and at 709.8 in float64, and the quotient is
-nan. Relative to its largest entry, a row has no such limit. With a = argmax x, m = x_a and d_i =
-x_i - m <= 0,
+Computed as written, exp overflows at 88.7 in float32 and at 709.8 in float64, and the quotient is
+nan. If the largest entry of the row is subtracted first, exp does not overflow. With a = argmax x,
+m = x_a and d_i = x_i - m <= 0,
 
     E_i = exp(d_i),    S = sum of E_i over i != a,    T = 1 + S,    L = log1p(S),
 
@@ -24,50 +25,51 @@ Why each step is there, with an input on which the simpler form fails:
 >>> (np.exp(x) / np.exp(x).sum()).tolist(), softmax(x).round(3).tolist()
 ([nan, 0.0], [1.0, 0.0])
 
-2. Logarithms from d, not from p. A shifted softmax is finite, and 0 where exp(d) underflows: log is -inf.
+2. The logarithm from d, not from p. A shifted softmax is 0 where exp(d) underflows, and log(0) is -inf.
 
 >>> p = softmax(np.float32([104, 0]))
 >>> print(-np.log(p[1]), cross_entropy(np.float32([[104, 0]]), [1]))
 inf [104.]
 
-3. log1p of a sum without its largest term, which is exactly 1. log(1 + S) keeps of S what fits beside 1.
+3. log1p of the sum without its largest term, which is exactly 1. The sum 1 + S rounds off a small S.
 
 >>> print(np.log(1 + np.exp(np.float32(-20))), cross_entropy(np.float32([[20, 0]]), [0]))
 0.0 [2.0611537e-09]
 
-4. (m - x_t) + L, not (m + L) - x_t. Beside an offset of 10,000, float32 has three decimals left for L.
+4. (m - x_t) + L, not (m + L) - x_t. If m is 10,000, the sum m + L has only three decimals in float32.
 
 >>> x = np.float32([10002, 9999])
 >>> lse = x[0] + np.log(1 + np.exp(x[1] - x[0]))
 >>> print(lse - x[0], cross_entropy([x], [0]))
 0.048828125 [0.04858735]
 
-5. -S / T for the gradient p_t - 1 at the label, where t = a. A probability that rounds to 1 leaves nothing.
+5. -S / T for the gradient p_t - 1 at the label, if t = a. If p_t rounds to 1, the difference p_t - 1 is 0.
 
 >>> x = np.float64([[40, 0]])
 >>> print(softmax(x)[0, 0] - 1, cross_entropy_grad(x, [0]))
 0.0 [[-4.24835426e-18  4.24835426e-18]]
 
-6. float64 in, float64 out: d itself is rounded, by half a unit of a number as large as 745, which is up to
-   512 units of exp(d). Knuth's TwoSum finds what the rounding took, e, and exp(d + e) = exp(d) (1 +
-   e) puts it back; without it the second probability is 363 units off. (float16 and float32 logits
-   are computed in float64 and rounded once, which is right without it.)
+6. A correction of d for float64 logits. d is rounded, with an error of up to 2^-44 near d = -745, which
+   changes exp(d) by up to 512 units in the last place. Knuth's TwoSum computes this error e, and
+   exp(d + e) = exp(d) (1 + e) corrects it. Without it, the second probability is 363 units off.
+   (float16 and float32 logits are computed in float64 and rounded once; they need no correction.)
 
 >>> x = np.float64([0.3, -699.9])
 >>> truth = 8.0724204017779341826e-305
 >>> [bool(abs(p / truth - 1) < 1e-15) for p in (np.exp(x[1] - x[0]), softmax(x)[1])]
 [False, True]
 
-7. Where S is below 1e-300, its terms are near the subnormal numbers and lose digits. Times 2^64 they do
-   not. Here each exp comes out as 5e-324, the smallest float, and should be 3.4e-324.
+7. A factor of 2^64 where S is below 1e-300. The terms of S are then near the subnormal numbers and lose
+   digits; multiplied by 2^64, they do not. Here each computed exp is 5e-324, the smallest float64
+   number, instead of 3.4e-324.
 
 >>> x = np.array([[0.0] + 1000 * [-744.8]])
 >>> print(np.exp(x[0, 1:]).sum(), cross_entropy(x, [0]))
 4.94e-321 [3.45e-321]
 
-8. The classes lie next to each other in memory when they are summed; only then does NumPy sum pairwise, and
-   even then equal terms may round the same way 16 times. Many float64 classes are therefore summed
-   by halves.
+8. A sum over classes that are contiguous in memory, since NumPy sums pairwise only then. Even then, it adds
+   up to 16 terms one after the other, and if these are equal, all roundings may go in the same
+   direction. More than 128 float64 classes are therefore summed by halves.
 
 >>> x = np.full((2, 1_000_000), 0.1)
 >>> sums = [np.exp(x).sum(axis=1)[0], np.exp(np.asfortranarray(x)).sum(axis=1)[0]]
@@ -76,12 +78,13 @@ inf [104.]
 >>> np.seterr(**errors)["over"]
 'ignore'
 
-Rows that are not a distribution give nan: rows with nan or +inf, and rows of -inf only. A -inf
-logit among finite ones is a class of probability 0.
+Rows that define no distribution give nan: rows with nan or +inf, and rows of -inf only. (Their
+`logsumexp` is nan, +inf and -inf, respectively.) In a row with a finite logit, a logit of -inf is a
+class of probability 0.
 
-Shapes: x is (..., k) with any axis for the classes, or (n, k) where targets take part. float64 and
-integer logits give float64, float32 and float16 give float32. Inputs are never changed; no warning
-is emitted.
+Shapes: x is (..., k), or has its classes along another axis; with targets, it is (n, k). float64
+and integer logits give float64, float32 and float16 give float32. Inputs are never changed; no
+warning is emitted.
 
 References
 ----------
@@ -100,18 +103,21 @@ from numpy.typing import DTypeLike
 
 from .arrays import Array
 
-# Safely above the subnormal range, where float64 loses digits; times 2^64, exponentials keep them.
+# Exponentials below _TINY come near the subnormal numbers, which have fewer digits. Multiplied by _LIFT,
+# they keep all digits.
 _TINY = 1e-300
 _LIFT = 2.0**64
 
-# Up to so many terms NumPy's sum of a row is good enough; beyond, its error depends on the version.
+# Up to this number of terms, NumPy's sum of a row is accurate enough; above, its error depends on the
+# version of NumPy.
 _MANY = 128
 
 
 class Scratch(NamedTuple):
     """Buffers of one computation on (n, k) logits, all float64: d and E as in the module's formulas.
 
-    b and e serve TwoSum, for float64 logits only. Any object with these names will do.
+    b and e are the buffers of TwoSum, for float64 logits only. Any object with these attributes can
+    take its place.
     """
 
     d: Array
@@ -124,11 +130,11 @@ class Exponentials(NamedTuple):
     """Logits relative to the largest entry of each row, in float64."""
 
     starts: Array  # (n,) flat position of each row in an (n, k) array
-    top: Array  # (n,) that of its largest logit
+    top: Array  # (n,) flat position of its largest logit
     m: Array  # (n,) the largest logits
     d: Array  # (n, k) x - m, rounded
-    e: Array | None  # (n, k) what the rounding took from d, for float64 logits only
-    E: Array  # (n, k) exp(d), but 0 instead of 1 at the largest, or nan if that is not finite
+    e: Array | None  # (n, k) x - m - d, the rounding error of d, for float64 logits only
+    E: Array  # (n, k) exp(d + e), but 0 at the largest logit, or nan if that logit is not finite
     S: Array  # (n,) sum of E
 
 
@@ -156,10 +162,10 @@ def exponentials(x: Array, scratch: Any = None) -> Exponentials:
 
 
 def row_sums(terms: Array, dtype: DTypeLike, scratch: Array | None = None) -> Array:
-    """Sum float64 terms over the classes, for logits of this type: many float64 ones by halves.
+    """Sum float64 terms (n, k) over the classes; ``dtype`` is the type of the logits.
 
-    For narrower logits any order is accurate, so BLAS may choose: 0.6 instead of 3.7 microseconds
-    at (200, 10).
+    For float64 logits, more than 128 terms are summed by halves. For narrower logits any order is
+    accurate enough, so BLAS computes the sum: in 0.6 instead of 3.7 microseconds at (200, 10).
     """
     k = terms.shape[1]
     if dtype != np.float64 or k <= _MANY:
@@ -186,36 +192,37 @@ def _add_rounding_of_difference(x: Array, m: Array, d: Array, E: Array, b: Array
     np.subtract(x, e, out=e)  # e = (x - (d - b)) ...
     b += m
     e -= b  # ... - (b + m)
-    np.fmax(e, -1.0, out=e)  # nan where d = -inf, and E = 0 there
+    np.fmax(e, -1.0, out=e)  # e is nan where d is -inf; there E is 0
     np.multiply(e, E, out=b)
     E += b
 
 
 def _lifted(c: Any, d: Array, e: Array | None) -> Array:
-    """Compute c exp(d + e), times 2^64: d / 2 is exact, and exp of it far from subnormal."""
+    """Compute 2^64 c exp(d + e) from exp(d / 2): d / 2 is exact, and its exp is far from subnormal."""
     h = np.exp(0.5 * d)
     E: Array = c * h * _LIFT * h
     return E if e is None else E + E * e
 
 
 def _sum_of_lifted(c: Any, d: Array, e: Array | None, a: Array) -> Array:
-    """Sum c exp(d + e) over the classes but a, times 2^64."""
+    """Sum 2^64 c exp(d + e) over all classes but a."""
     terms = _lifted(c, d, e)
     terms[np.arange(len(a)), a] = 0.0
     return row_sums(terms, np.float64)
 
 
 def probabilities(x: Exponentials) -> Array:
-    """Turn E into softmax, in place."""
+    """Overwrite E with the softmax and return it."""
     x.E.ravel()[x.top] = 1.0
-    # A quotient: multiplying by 1 / T or taking exp(d - L) would round once more.
+    # Multiplying by 1 / T, or exp(d - L), would round once more than a division.
     return np.divide(x.E, (1.0 + x.S)[:, None], out=x.E)
 
 
 def softmax_rows(x: Array) -> Array:
     """Softmax of the rows of x (n, k), k > 0: float64 for float64, float32 for narrower types.
 
-    A float32 result needs T only, not S, and class by class, (k, n), that takes half the time.
+    A float32 result needs T only, not S. It is computed with the classes along the first axis, (k,
+    n), which takes half the time.
     """
     with np.errstate(all="ignore"):
         if x.dtype == np.float64:
@@ -228,10 +235,10 @@ def softmax_rows(x: Array) -> Array:
 
 
 def cross_entropy_rows(x: Array, y: Array, gradient: Array | None = None, scratch: Any = None) -> Array:
-    """Losses of the rows in float64 and, where ``gradient`` is given, their gradient written into it.
+    """Return the losses of the rows in float64; if ``gradient`` is given, write their gradient into it.
 
-    This is the one computation behind `cross_entropy`, `cross_entropy_grad` and the training loss.
-    It checks nothing; y are codes or probabilities as `as_targets` returns them, in C order.
+    `cross_entropy`, `cross_entropy_grad` and the training loss all use this function. Arguments are
+    not checked; y are codes or probabilities as `as_targets` returns them, in C order.
     """
     parts = exponentials(x, scratch)
     if y.ndim == 1:
@@ -240,7 +247,7 @@ def cross_entropy_rows(x: Array, y: Array, gradient: Array | None = None, scratc
 
 
 def _hard_rows(parts: Exponentials, t: Array, gradient: Array | None) -> Array:
-    """Loss -d_t + L; gradient E / T, but (E_t - S - 1) / T at t, and -S / T if that is the largest logit."""
+    """Loss -d_t + L; gradient E / T, but (E_t - S - 1) / T at t, or -S / T if t is the largest logit."""
     starts, top, _, d, _, E, S = parts
     label = starts + t
     losses: Array = np.log1p(S)
@@ -249,7 +256,7 @@ def _hard_rows(parts: Exponentials, t: Array, gradient: Array | None) -> Array:
         flat = E.ravel()
         r = flat[label]
         r -= S
-        r -= label != top  # where they are equal, E is still 0
+        r -= label != top  # at the largest logit, E is still 0 instead of 1
         flat[top] = 1.0
         flat[label] = r
         S += 1.0
@@ -260,22 +267,23 @@ def _hard_rows(parts: Exponentials, t: Array, gradient: Array | None) -> Array:
 def _soft_rows(parts: Exponentials, x: Array, y: Array, gradient: Array | None) -> Array:
     """Loss sum of -y_i d_i over y_i > 0, plus Y L; gradient Y p_i - y_i.
 
-    At the largest logit that is (Y - y_a) - Y S / T, with Y - y_a as the sum of the others: the
-    better form where p_a is near 1 and S small. Where p_a is small it is the other way round.
+    Y is the sum of y. At the largest logit, the gradient Y p_a - y_a equals (Y - y_a) - Y S / T,
+    with Y - y_a as the sum of the other targets. This form is more accurate where p_a is near 1 and
+    S is small, and is used for S < 1; the first form is more accurate where p_a is small.
     """
     _, top, m, d, e, E, S = parts
     others = y.copy()
     others.ravel()[top] = 0.0
     rest = row_sums(others, x.dtype)
     Y = rest + y.ravel()[top]
-    # 0 * inf is nan, but a class without any weight contributes nothing, whatever its logit.
+    # 0 * inf is nan, but a class with target 0 contributes nothing, also if its logit is -inf.
     terms = np.where(y > 0, -d * y, 0.0)
-    if np.isinf(terms).any():  # m - x may be beyond the range where y (m - x) is not
+    if np.isinf(terms).any():  # m - x may overflow where y (m - x) does not
         half = 0.5 * m[:, None] - 0.5 * x
         terms = np.where(np.isinf(terms) & np.isfinite(half), 2.0 * (half * y), terms)
     Y_L = Y * np.log1p(S)
     rows = np.flatnonzero((S < _TINY) & (Y > 1.0))
-    if rows.size:  # Y may lift an S without digits to where they count; log1p(S) is S here
+    if rows.size:  # S has lost digits, which count if Y is large; log1p(S) is S here
         Y_L[rows] = _sum_of_lifted(
             Y[rows, None], d[rows], None if e is None else e[rows], top[rows] % d.shape[1]
         )
@@ -295,7 +303,7 @@ def _soft_rows(parts: Exponentials, x: Array, y: Array, gradient: Array | None) 
 
 
 def scratch_names(dtype: DTypeLike) -> tuple[str, ...]:
-    """Names of the buffers that logits of this dtype need: TwoSum's two for float64 only."""
+    """Return the names of the buffers that logits of this dtype need: b and e for float64 only."""
     return Scratch._fields if np.dtype(dtype) == np.float64 else Scratch._fields[:2]
 
 

@@ -1,11 +1,11 @@
-"""Losses: from logits and targets to one number and its gradient, and from logits to probabilities.
+"""Losses: the loss of a batch with its gradient, and the probabilities that logits stand for.
 
 Letters: z (B, n_outputs) are the logits of a batch, y its targets (codes (B,) or probabilities (B,
-k)), w (B,) the weights of its rows, dz the gradient of the loss with respect to z. The loss of a
-batch is the weighted mean sum_i w_i loss_i / sum_i w_i.
+n_outputs)), w (B,) the weights of its rows, dz the gradient of the loss with respect to z. The loss
+of a batch is the weighted mean sum_i w_i loss_i / sum_i w_i.
 
-Cross-entropy as in a textbook: shift by the largest logit, so that exp does not overflow; the loss
-is -log p_y, and its gradient p - y.
+Cross-entropy as in a textbook: subtract the largest logit, so that exp does not overflow; the loss
+is -log p_y, and its gradient is p, minus 1 at the label y.
 
 >>> def cross_entropy(z, y):
 ...     rows = np.arange(len(z))
@@ -22,15 +22,15 @@ is -log p_y, and its gradient p - y.
 >>> losses.round(4), gradient[0].round(4)
 (array([0.349, 0.   ]), array([-0.2946,  0.2595,  0.0351]))
 
-`SoftmaxCrossEntropy` computes the same, and is also right where this rounds to 0 or loses digits:
-for losses below the rounding unit, as in the second row, and for logits with a large offset;
-`_logsumexp` has its mathematics.
+`SoftmaxCrossEntropy` computes the same, and is also accurate where the textbook form rounds to 0 or
+loses digits: for losses below the rounding unit of 1, as in the second row, and for logits with a
+large offset. The module `logsumexp` has the mathematics.
 
 >>> print(functional.cross_entropy(z, y)[1], functional.cross_entropy_grad(z, y)[1, 0])
 8.496708510583178e-18 -8.496708510583178e-18
 
-A user-defined loss returns the loss of each row and writes its gradient; the base class adds
-weights and mean:
+A user-defined loss returns the loss of each row and writes its gradient; the base class computes
+the weighted mean:
 
 >>> from tinyclf.functional import softmax
 >>> class Brier(Loss):  # |p - y|^2; with r = p - y, dL/dz = 2 p (r - sum(p r))
@@ -60,7 +60,7 @@ from .logsumexp import cross_entropy_rows, scratch_names
 
 
 class Loss:
-    """Base of all losses; by default, probabilities are the softmax of the logits."""
+    """Base class of all losses; by default, probabilities are the softmax of the logits."""
 
     inverse_link: ClassVar[str] = "softmax"
     """Name of the function from logits to probabilities: the inverse of a link function."""
@@ -74,12 +74,12 @@ class Loss:
         return functional.as_targets(y, n, n_outputs)
 
     def buffers(self, n_outputs: int, dtype: DTypeLike) -> dict[str, Buffer]:
-        """Return the buffers that `rows` needs in t, each with one row per row of the batch."""
+        """Return the buffers that `rows` needs in t, by name."""
         return {}
 
     def rows(self, z: Array, y: Array, dz: Array, t: Any) -> Array:
-        """Return the loss of each row, shape (B,), and write its gradient into dz; must not change z."""
-        raise NotImplementedError(f"{type(self).__name__} has no rows")
+        """Return the loss of each row, shape (B,), and write its gradient into dz. Must not change z."""
+        raise NotImplementedError(f"{type(self).__name__} must define rows(z, y, dz, t)")
 
     def value_and_grad(self, z: Array, y: Array, w: Array | None, dz: Array, t: Any) -> float:
         """Return the weighted mean loss, summed in float64, and write its gradient into dz."""
@@ -92,9 +92,9 @@ class Loss:
         return kernels.weighted_mean(losses, w, dz)
 
     def mean(self, z: Array, y: Array, w: Array | None = None) -> float:
-        """Return the weighted mean loss of the logits z (n, n_outputs) of any number of rows.
+        """Return the weighted mean loss of n rows with the logits z (n, n_outputs).
 
-        y are targets as `targets` returns them. Extra memory does not grow with n.
+        y are targets as `targets` returns them. The additional memory does not grow with n.
         """
         n, k = z.shape
         block = min(n, ROW_BLOCK)
@@ -108,17 +108,17 @@ class Loss:
                 t = Views(**{name: b[:m] for name, b in buffers.items()})
                 weight = np.ones(m) if w is None else w[rows]
                 losses = self.rows(z[rows], y[rows], dz[:m], t)
-                counts = weight > 0  # 0 * inf is no loss
+                counts = weight > 0  # a loss of inf with weight 0 must not give nan
                 total += float(np.sum(losses[counts] * weight[counts], dtype=np.float64))
                 total_weight += float(weight.sum())
         return total / total_weight
 
     def probabilities(self, z: Array) -> Array:
-        """Probabilities (n, n_classes) of the classes."""
+        """Return the probabilities of the classes, shape (n, n_classes)."""
         return functional.softmax(z)
 
     def log_probabilities(self, z: Array) -> Array:
-        """Logarithms of the probabilities, from the logits: finite where a probability is 0."""
+        """Return the logarithms of the probabilities, which are finite even where a probability is 0."""
         return functional.log_softmax(z)
 
     def __repr__(self) -> str:
@@ -127,7 +127,7 @@ class Loss:
 
 @dataclass(frozen=True)
 class _CrossEntropy(Loss):
-    """Label smoothing, common to both cross-entropies.
+    """Base class of both cross-entropies, with label smoothing.
 
     Source: Szegedy et al., "Rethinking the inception architecture for computer vision" (2016),
     section 7.
@@ -140,9 +140,9 @@ class _CrossEntropy(Loss):
 
 
 class SoftmaxCrossEntropy(_CrossEntropy):
-    """Cross-entropy of softmax, -sum_i y_i log p_i with gradient p - y: exact for any finite logits.
+    """Cross-entropy of softmax, -sum_i y_i log p_i with gradient p - y: accurate for any finite logits.
 
-    `_logsumexp.cross_entropy_rows` computes it, and the module's docstring shows the textbook form.
+    `logsumexp.cross_entropy_rows` computes it. The docstring of this module shows the textbook form.
 
     Parameters
     ----------
@@ -166,26 +166,26 @@ class SoftmaxCrossEntropy(_CrossEntropy):
 
 
 class SigmoidCrossEntropy(_CrossEntropy):
-    """Cross-entropy of independent logistic outputs, summed over them.
+    """Cross-entropy of independent logistic outputs, summed over the outputs.
 
-    For two classes one logit z is enough: softmax of [0, z] is [s(-z), s(z)] with the logistic s.
-    Targets are then codes 0 and 1, shape (n,); in general they are probabilities of shape (n,
-    n_outputs).
+    For two classes one logit z is enough: softmax of [0, z] is [s(-z), s(z)] with the logistic
+    function s. Targets are then codes 0 and 1, shape (n,), or probabilities of class 1, shape (n,
+    1). In general they are probabilities of shape (n, n_outputs).
 
     With e = exp(-|z|), {s(z), s(-z)} = {1, e} / (1 + e), the loss and gradient of one output are
 
         -y log s(z) - (1 - y) log s(-z) = y max(-z, 0) + (1 - y) max(z, 0) + log1p(e),
 
-        s(z) - y = (1 - y) s(z) - y s(-z),
+        s(z) - y = (1 - y) s(z) - y s(-z).
 
-    where for y = 0 and y = 1 only one term is left: no small loss is lost next to 1, and nothing
-    cancels.
+    For y = 0 and y = 1 these forms subtract no numbers of similar size, so that small losses and
+    gradients keep all their digits.
 
     Parameters
     ----------
     label_smoothing : float, default=0.0
-        Fraction of each target that is spread evenly over yes and no, between 0 and 1: y becomes
-        (1 - label_smoothing) y + label_smoothing / 2.
+        Fraction of each target that is spread evenly over 0 and 1, between 0 and 1: y becomes (1 -
+        label_smoothing) y + label_smoothing / 2.
     """
 
     inverse_link = "logistic"
@@ -227,12 +227,12 @@ class SigmoidCrossEntropy(_CrossEntropy):
         return kernels.sigmoid_cross_entropy(z, y, w, dz, t)
 
     def probabilities(self, z: Array) -> Array:
-        """Probabilities (n, 2) of the two classes of one logit, or (n, c) of yes for each of c questions."""
+        """Return the probabilities (n, 2) of both classes for one logit, or (n, c) of y = 1 for c logits."""
         z = functional.as_logits(z)
         if z.shape[1] != 1 or z.dtype != np.float32:
             return functional.sigmoid(_both_sides(z))
         p = np.empty((len(z), 2), z.dtype)
-        wide = z[:, 0].astype(np.float64)  # in which exp overflows only where p, rounded to float32, is 0
+        wide = z[:, 0].astype(np.float64)  # exp of float64 overflows only where p rounds to 0 in float32
         with np.errstate(all="ignore"):
             p[:, 0] = 1.0 / (1.0 + np.exp(wide))
             p[:, 1] = 1.0 / (1.0 + np.exp(-wide))
@@ -243,17 +243,17 @@ class SigmoidCrossEntropy(_CrossEntropy):
 
 
 def _both_sides(z: Array) -> Array:
-    """For one logit, [-z, z]: the logistic function of these is the probability of no and of yes."""
+    """Return the logits of both classes, [-z, z], if there is one logit per row, else z."""
     return np.concatenate([-z, z], axis=1) if z.shape[1] == 1 else z
 
 
 def _is_overridden(loss: Loss, kind: type[Loss]) -> bool:
-    """Return whether a subclass has its own rows or targets, which a kernel would ignore."""
+    """Return whether a subclass overrides rows or targets, which a kernel would ignore."""
     return type(loss).rows is not kind.rows or type(loss).targets is not kind.targets
 
 
 def _float64_buffers(n_outputs: int, dtype: DTypeLike) -> dict[str, Buffer]:
-    """The buffers of a `_logsumexp.Scratch`."""
+    """Return the buffers of a `logsumexp.Scratch`."""
     names = scratch_names(dtype)
     return {name: Buffer((n_outputs,), np.float64) for name in names}
 

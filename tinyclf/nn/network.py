@@ -1,4 +1,4 @@
-"""A network owns its parameters, in one flat vector."""
+"""The network: a sequence of layers, with their parameters in one flat vector."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .workspace import Workspace
 
 
 class Network:
-    """Layers in a row, with all their parameters in one flat vector.
+    """A sequence of layers, with all their parameters in one flat vector.
 
     Parameters
     ----------
@@ -26,24 +26,24 @@ class Network:
     n_in : int
         Number of features.
     dtype : {"float32", "float64"}, default="float32"
-        The type that parameters are kept and everything is computed in.
+        Type of the parameters and of all computations.
     seed : int, numpy.random.Generator or None, default=None
-        Of the initial parameters.
+        Seed of the initial parameters.
 
     Attributes
     ----------
     theta : ndarray of shape (n_parameters,)
         All parameters: first those with an L2 penalty (weights), then the others (biases).
     regularized : ndarray
-        The first part of theta.
+        View of the first part of theta: the parameters with an L2 penalty.
     parameters : tuple of Views, one per layer
-        Its parameters by name, as views of theta. Assignment sets them:
+        The parameters of each layer by name, as views of theta. Assignment writes into theta:
         ``network.parameters[0].W = W0``.
     widths : list of int
         Width of the input and of each layer's output.
     largest_product : int
-        Multiplications per row of the largest matrix product in a layer: the size of the largest
-        parameter.
+        Multiplications per row in the largest matrix product of a layer: the size of the largest
+        parameter array.
 
     Examples
     --------
@@ -112,7 +112,7 @@ class Network:
             Views(theta=self._theta).theta = values
 
     def split(self, vector: Array) -> list[Views]:
-        """Views of a vector laid out like theta, per layer and by name."""
+        """Return views of a vector with the layout of theta, for each layer by name."""
         parts: list[dict[str, Array]] = [{} for _ in self.layers]
         start = 0
         for regularized in (True, False):
@@ -130,9 +130,9 @@ class Network:
         return Workspace(self.layers, self.widths, self.dtype, batch_size, lowest=lowest, **options)
 
     def forward(self, tapes: list[Views], x: Array, n_layers: int | None = None) -> Array:
-        """Run the rows x (B, n_in) through the first layers, or all, and return the last output.
+        """Run the rows x (B, n_in) through the first ``n_layers`` layers and return the last output.
 
-        For all layers these are the logits. What is returned is a buffer of the tapes.
+        By default all layers are run, and the output is the logits. It is a buffer of the tapes.
         """
         if tapes[0].x is not x:
             tapes[0].bind(x=x)
@@ -143,9 +143,9 @@ class Network:
         return y
 
     def backward(self, tapes: list[Views], gradient: list[Views]) -> None:
-        """Overwrite the gradient of all parameters, given the gradient dy of the logits in the last tape."""
+        """Write the gradient of all parameters, given that of the logits in ``tapes[-1].dy``."""
         for i in range(len(tapes) - 1, -1, -1):
-            if tapes[i].dy is None:  # nothing from here down has parameters
+            if tapes[i].dy is None:  # neither this layer nor an earlier one has parameters
                 break
             self.layers[i].backward(self.parameters[i], gradient[i], tapes[i])
 
@@ -162,10 +162,9 @@ class Network:
         ----------
         X : array_like or SciPy sparse matrix of shape (n, n_in), or Rows
         n_layers : int, optional
-            How many layers, at least 1; all by default.
+            Number of layers to run, at least 1; all by default.
         function : callable, optional
-            From the outputs of a block of rows to an array with as many rows; it is called block by
-            block.
+            Maps the output of a block of rows to an array with as many rows.
 
         Returns
         -------
@@ -174,8 +173,10 @@ class Network:
         Raises
         ------
         ValueError
-            If X has another width, or an entry that is not a finite number of the computation's
-            type, or ``function`` returns another number of rows.
+            If X has another width, or an entry that is not a finite number of the network's type,
+            or ``function`` returns another number of rows.
+        TypeError
+            If the entries of X are not real numbers.
         """
         sparse = self.layers[0].reads_sparse
         rows = X if isinstance(X, Rows) else UncheckedRows(X, self.dtype, self.widths[0], sparse)
@@ -194,11 +195,11 @@ class Network:
                 if result is None:
                     result = np.empty((n, *y.shape[1:]), y.dtype)
                 result[start : start + ROW_BLOCK] = y
-        assert result is not None  # there is one block at least
+        assert result is not None  # there is at least one block
         return result
 
     def copy(self, dtype: DTypeLike | None = None) -> Network:
-        """Return an independent network with the same layers and parameters, of another type if asked."""
+        """Return an independent copy; with ``dtype``, its parameters are converted to this type."""
         made = copy.deepcopy(self)
         if dtype is not None:
             made.dtype = np.dtype(dtype)
@@ -206,7 +207,7 @@ class Network:
         return made
 
     def __getstate__(self) -> dict[str, Any]:
-        # The parameters are views of theta, which copies and pickles would tear apart.
+        # These are views of theta, which would be independent arrays in a copy or a pickle.
         return {k: v for k, v in vars(self).items() if k not in ("parameters", "regularized")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:

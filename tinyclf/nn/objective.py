@@ -1,4 +1,4 @@
-"""The objective: what training minimizes, as value and gradient over any rows."""
+"""The objective that training minimizes: its value and its gradient for any rows."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ class Objective:
     """The weighted mean loss over a batch of rows plus an L2 penalty.
 
     loss + alpha / 2 |W|^2 / (sum of the weights of the batch's rows, by default their number), with
-    |W|^2 over the regularized parameters. This is scikit-learn's penalty: it gets weaker as batches
-    get larger.
+    |W|^2 the sum of squares of the regularized parameters. This is scikit-learn's penalty: it is
+    weaker for larger batches.
 
-    It owns the buffers of a training, so that each training needs its own objective.
+    An objective owns the buffers of a training, so that each training needs its own.
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ class Objective:
     order : ndarray of int
         Indices of the rows to train on.
     gradient : ndarray like theta
-        The gradient of the last batch.
+        Gradient for the last batch.
 
     Raises
     ------
@@ -85,10 +85,10 @@ class Objective:
         if len(self.order) == 0:
             raise ValueError(
                 f"there must be at least one row to train on, got an input of {n} rows"
-                + ("" if rows is None else f", {np.size(rows)} of them chosen, with a weight of 0 or none")
+                + ("" if rows is None else f", {np.size(rows)} of them chosen, and none with a weight above 0")
             )
-        # After all checks: they import lazily what numba imports too, which a child forked meanwhile
-        # could not.
+        # After all checks: these import modules that numba imports, too, and a child that is forked
+        # while another thread imports numba could not import them.
         kernels.load(network.dtype)
         self._workspace = network.workspace(min(batch_size, len(self.order)), loss=loss, rng=rng)
         self.gradient = np.empty_like(network.theta)
@@ -97,11 +97,11 @@ class Objective:
         self._scratch = np.empty(size, network.dtype)
 
     def total_weight(self, batch: Array) -> float:
-        """Sum of the weights of these rows: their number without weights."""
+        """Return the sum of the weights of these rows, or their number if they have no weights."""
         return len(batch) if self.weight is None else float(self.weight[batch].sum())
 
     def value_and_grad(self, batch: Array) -> tuple[float, float]:
-        """Overwrite the gradient with that for these rows; return the value and the largest |logit|."""
+        """Compute ``gradient`` for these rows; return the value and the largest |logit|."""
         value, largest_logit = self.loss_and_grad(batch)
         if self.alpha:
             value += self.add_penalty(self.alpha / self.total_weight(batch))
@@ -119,13 +119,13 @@ class Objective:
         return value, largest_logit
 
     def add_penalty(self, strength: float) -> float:
-        """Return strength / 2 |W|^2 and add its gradient, strength W."""
+        """Return strength / 2 |W|^2, and add its gradient, strength W, to ``gradient``."""
         W = self.network.regularized
         squares = kernels.add_penalty(W, self.gradient[: W.size], strength, self._scratch)
         return 0.5 * strength * squares
 
     def largest_input(self, batch: Array) -> float:
-        """Return the largest magnitude of an input of these rows."""
+        """Return the largest magnitude of the inputs of these rows."""
         return float(abs(self.rows.gather(batch, self._workspace.tapes(len(batch)).x)).max())
 
 

@@ -1,11 +1,11 @@
-"""Optimizers: rules that turn a gradient into a step, on one flat vector.
+"""Optimizers: rules that compute a step from a gradient, for one flat vector of parameters.
 
-Letters as in the papers: theta are the parameters, g is the gradient, eta (`rate`) the learning
+Letters as in the papers: theta are the parameters, g is the gradient, eta (``rate``) the learning
 rate of this step and t its number, counted from 1. The state ``s`` of an optimizer holds t and the
-arrays that it carries from step to step. `update` overwrites g with the step, and `step` subtracts
-it: theta <- theta - g.
+arrays that it keeps between steps. `update` overwrites g with the step, and `step` subtracts it:
+theta <- theta - g.
 
-A user-defined optimizer creates its state and writes its update:
+A user-defined optimizer creates its state in ``init`` and computes the step in ``update``:
 
 >>> @dataclass(frozen=True)
 ... class RMSprop(Optimizer):  # v <- rho v + (1 - rho) g^2;  step = eta g / (sqrt(v) + eps)
@@ -35,16 +35,16 @@ from . import kernels
 from .arrays import PARAMETER_BLOCK, Array, Views
 from .errors import check_interval
 
-# The smallest normal number of float32. A smaller epsilon would be 0 there, and a gradient of 0
-# over it nan.
+# The smallest normal number of float32. A smaller epsilon could round to 0 in float32, and a gradient
+# of 0 would then give 0 / 0.
 _TINY = 2.0**-126
 
-# Steps from one `flush_subnormals` to the next.
+# Steps between two calls of `flush_subnormals`.
 _FLUSH = 100
 
 
 class OptimizerState(Views):
-    """What an optimizer carries from step to step: t, and arrays by name.
+    """State of an optimizer: the number of steps t, and arrays by name.
 
     Assigning to an array, ``s.v = ...``, writes into it.
 
@@ -84,11 +84,11 @@ class OptimizerState(Views):
 
 @dataclass(frozen=True)
 class Optimizer:
-    """Base of all optimizers; holds hyperparameters only.
+    """Base class of all optimizers; they hold hyperparameters only.
 
     Before the update, `step` multiplies the weights by 1 - eta ``weight_decay``. This decay is
-    decoupled: the gradient and the update do not contain it, and it depends neither on alpha nor on
-    the batch size.
+    decoupled: it is not part of the gradient or of the update, and does not depend on the L2
+    penalty or the batch size.
 
     Source: Loshchilov and Hutter, "Decoupled weight decay regularization" (2019), algorithm 2.
     """
@@ -106,8 +106,8 @@ class Optimizer:
         check_interval("weight_decay", self.weight_decay, 0.0, np.inf, open_high=True)
         if self.learning_rate * self.weight_decay > 1.0:
             raise ValueError(
-                f"each step multiplies the weights by 1 - {self.learning_rate} * {self.weight_decay}, "
-                "learning rate times weight_decay, which must not be negative; lower one of them"
+                "the learning rate times weight_decay must be at most 1, got "
+                f"{self.learning_rate} * {self.weight_decay}; lower one of them"
             )
 
     def init(self, theta: Array) -> OptimizerState:
@@ -116,7 +116,7 @@ class Optimizer:
 
     def update(self, g: Array, s: OptimizerState, rate: float) -> None:
         """Overwrite the gradient g with the step, in place: ``g *= rate`` or ``g[...] = ...``."""
-        raise NotImplementedError(f"{type(self).__name__} has no update")
+        raise NotImplementedError(f"{type(self).__name__} must define update(g, s, rate)")
 
     def step(
         self, theta: Array, g: Array, s: OptimizerState, rate: float, weights: Array | None = None
@@ -132,8 +132,8 @@ class Optimizer:
         rate : float
             Learning rate of this step.
         weights : ndarray, optional
-            The part of theta that decays, by ``weight_decay`` or by a penalty in the gradient. Like
-            the state's ``flushed`` arrays, it may fade to subnormal numbers, which are set to 0.
+            The part of theta that ``weight_decay`` or an L2 penalty in the gradient makes smaller.
+            `flush_subnormals` is applied to it, as to the arrays named in ``flushed``.
         """
         s.t += 1
         if weights is not None and self.weight_decay:
@@ -152,13 +152,13 @@ class Optimizer:
 
 
 def flush_subnormals(vector: Array) -> None:
-    """Set to 0 entries that are about to become subnormal, in place.
+    """Set entries near the subnormal numbers to 0, in place.
 
-    A dead unit has a gradient of 0, and its moments decay until they are subnormal numbers, where
-    they stay. With a penalty its weights follow. Arithmetic on subnormal numbers takes ten times as
-    long and more: with half the units of a digits network dead, an epoch took 27 milliseconds
-    instead of 3. The limit, 8e-31 in float32 and 1.5e-300 in float64, is so far above the subnormal
-    numbers that 0.9^100 times the limit is not yet one: a call every 100 steps is enough.
+    If the gradient of a unit stays 0, as that of a dead ReLU unit, its moments decay to subnormal
+    numbers and remain there. With a penalty, its weights do the same. Arithmetic on subnormal
+    numbers takes ten times as long or longer: with half the units of a digits network dead, an
+    epoch took 27 milliseconds instead of 3. The limit is 8e-31 in float32 and 1.5e-300 in float64.
+    Even 0.9^100 times the limit is not subnormal, so that a call every 100 steps is enough.
     """
     small = np.finfo(vector.dtype).tiny * 2.0**26
     for start in range(0, vector.size, PARAMETER_BLOCK):
@@ -217,18 +217,17 @@ class SGD(Optimizer):
 
 @dataclass(frozen=True)
 class Adam(Optimizer):
-    """Adaptive moments.
+    """Adaptive moment estimation.
 
     m <- b1 m + (1 - b1) g;  v <- b2 v + (1 - b2) g^2;
     step = eta sqrt(1 - b2^t) / (1 - b1^t) m / (sqrt(v) + eps).
 
-    The state holds M = m / (1 - b1) and V = v / (1 - b2), with M <- b1 M + g and V <- b2 V + g^2.
-    The missing constants are in the rate and in eps. This saves two passes over the vectors in each
-    step.
+    The state holds M = m / (1 - b1) and V = v / (1 - b2), with M <- b1 M + g and V <- b2 V + g^2,
+    and the factors 1 - b1 and 1 - b2 are moved to the rate and to eps. This saves two passes over
+    the vectors in each step.
 
     Source: Kingma and Ba, "Adam: a method for stochastic optimization" (2015), algorithm 1 in the
-    form at the end of section 2, which is scikit-learn's (its eps is added before the bias
-    correction of v).
+    form at the end of section 2, as in scikit-learn (eps is added before the bias correction of v).
 
     Parameters
     ----------
@@ -239,7 +238,7 @@ class Adam(Optimizer):
     epsilon : float, default=1e-8
         eps, more than 0.
     weight_decay : float, default=0.0
-        See `Optimizer`; at least 0. With it this is AdamW.
+        See `Optimizer`; at least 0. If it is not 0, this is AdamW.
     """
 
     learning_rate: float = 1e-3
@@ -260,7 +259,7 @@ class Adam(Optimizer):
         return OptimizerState(M=np.zeros_like(theta), V=np.zeros_like(theta))
 
     def _constants(self, t: int, rate: float) -> tuple[float, float, float, float]:
-        """Return b1, b2, and eps and the rate with the constants that M and V leave out."""
+        """Return b1, b2, eps and the rate, the last two with the factors that M and V do not contain."""
         b1, b2 = self.beta_1, self.beta_2
         root = (1.0 - b2) ** 0.5
         eps = max(self.epsilon, _TINY) / root
@@ -270,7 +269,7 @@ class Adam(Optimizer):
         kernels.adam_update(g, s.M, s.V, *self._constants(s.t, rate))
 
     def _apply(self, theta: Array, g: Array, s: OptimizerState, rate: float) -> None:
-        if type(self).update is Adam.update:  # else it is overridden
+        if type(self).update is Adam.update:  # else a subclass overrides it
             kernels.adam(theta, g, s.M, s.V, *self._constants(s.t, rate))
         else:
             super()._apply(theta, g, s, rate)
@@ -280,8 +279,8 @@ class Adam(Optimizer):
 class AdamW(Adam):
     """`Adam` with decoupled weight decay, 0.01 by default.
 
-    W <- (1 - eta weight_decay) W, then Adam's step. With a learning-rate schedule, eta is the rate
-    of the step.
+    W <- (1 - eta weight_decay) W, then Adam's step. eta is the learning rate of the step, with the
+    factor of the learning-rate schedule.
     """
 
     weight_decay: float = 0.01

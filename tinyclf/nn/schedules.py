@@ -1,16 +1,16 @@
 """Learning-rate schedules: factors of the learning rate.
 
 A schedule is a function of progress, the fraction of the training that is done, in [0, 1). It is
-called at each step:
+called once per step:
 
 >>> def triangle(progress):
 ...     return 1 - abs(2 * progress - 1)
 >>> [triangle(p) for p in (0.0, 0.25, 0.5, 0.75)]
 [0.0, 0.5, 1.0, 0.5]
 
-A factor that depends on the course of training is the ``scale`` of a `TrainState`: a second factor,
-which lasts until it is changed. `inverse_scaling` and `lowered` compute the scales of
-scikit-learn's rules.
+A `TrainState` has a second factor, ``scale``, for rules that depend on the loss or on other results
+of the training. It keeps its value until it is changed. `inverse_scaling` and `lowered` compute the
+scales for scikit-learn's rules "invscaling" and "adaptive".
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def constant(progress: float) -> float:
 
 
 def linear(progress: float) -> float:
-    """Lower the learning rate to 0 in a straight line."""
+    """Lower the learning rate linearly to 0."""
     return 1.0 - progress
 
 
@@ -55,10 +55,10 @@ SCHEDULES: dict[str, Schedule] = {
 
 
 def inverse_scaling(rows_seen: int, power: float) -> float:
-    """Return the scale after this number of rows: (rows_seen + 1) ** -power, scikit-learn's "invscaling"."""
+    """Return the scale after this number of rows, (rows_seen + 1) ** -power, for "invscaling"."""
     return float((rows_seen + 1) ** -power)
 
 
 def lowered(scale: float, learning_rate: float) -> float | None:
-    """Return a fifth of the scale, scikit-learn's "adaptive"; None once the rate is at most 1e-6."""
+    """Return a fifth of the scale, for "adaptive", or None if the rate is at most 1e-6 already."""
     return None if learning_rate * scale <= 1e-6 else scale / 5.0

@@ -1,4 +1,4 @@
-"""The state of training: everything that training carries from step to step."""
+"""The state of training: everything that changes from step to step."""
 
 from __future__ import annotations
 
@@ -15,21 +15,22 @@ from .optimizers import Optimizer, OptimizerState
 
 @dataclass
 class TrainState:
-    """Everything that training carries from step to step, and that continuing it later needs.
+    """Everything that training changes from step to step, and that is needed to continue it later.
 
     Parameters
     ----------
     network : Network
     optimizer : Optimizer
     seed : int, numpy.random.Generator or None
-        Seed of the order of the rows and of dropout, which get a stream each.
+        Seed of two random generators, one for the order of the rows, one for dropout.
 
     Attributes
     ----------
     optimizer_state : OptimizerState
     shuffle_rng, dropout_rng : numpy.random.Generator
     scale : float
-        Factor of the learning rate, in addition to the schedule's; it lasts until it is changed.
+        Factor of the learning rate, in addition to that of the schedule; it is constant until it is
+        set.
     epoch : int
         Number of finished epochs.
     """
@@ -48,13 +49,13 @@ class TrainState:
             raise TypeError("seed must be an int, a numpy.random.Generator or None, got a RandomState")
         self.optimizer_state = self.optimizer.init(self.network.theta)
         self.shuffle_rng, self.dropout_rng = np.random.default_rng(self.seed).spawn(2)
-        self.seed = None  # it is in the streams now
+        self.seed = None  # the generators are created; the seed is no longer needed
 
     def use(self, optimizer: Optimizer, *, reset: bool = False) -> None:
-        """Continue with another optimizer: arrays of the same name are kept, new ones start at zero.
+        """Continue with another optimizer; arrays of the same name are kept, new ones start at zero.
 
-        If there are new ones, t is 0 again, as bias corrections depend on it. With ``reset`` all
-        arrays start at zero, and the scale of the learning rate is 1 again.
+        If there are new arrays, t restarts at 0, since bias corrections depend on it. With
+        ``reset``, all arrays and t restart at 0, and ``scale`` at 1.
         """
         old, new = self.optimizer_state, optimizer.init(self.network.theta)
         if reset:
@@ -66,7 +67,7 @@ class TrainState:
         self.optimizer, self.optimizer_state = optimizer, new
 
     def copy(self) -> TrainState:
-        """Return an independent state, with a network, arrays and random streams of its own."""
+        """Return an independent copy, including the network, the arrays and the random generators."""
         return copy.deepcopy(self)
 
     def to_dict(self) -> dict[str, Any]:
@@ -90,12 +91,12 @@ class TrainState:
 
     @classmethod
     def from_dict(cls, network: Network, d: dict[str, Any]) -> TrainState:
-        """Return the state of a network that `to_dict` has written.
+        """Return the state of ``network`` from the dict that `to_dict` returned.
 
         Raises
         ------
-        ValueError
-            If it does not fit the network, or holds an impossible value.
+        ValueError, TypeError
+            If the dict does not fit the network, or holds an invalid value.
         """
         expected = {"optimizer", "t", "arrays", "generators", "scale", "epoch"}
         if not isinstance(d, dict) or d.keys() != expected:
@@ -129,7 +130,7 @@ class TrainState:
         return {"theta": self.network.theta.copy(), **self.to_dict()}
 
     def restore(self, snapshot: dict[str, Any]) -> None:
-        """Return to a snapshot; views of the parameters stay views, and generators the same objects."""
+        """Return to a snapshot; the network, the views of theta and the generators stay the same objects."""
         before = self.from_dict(self.network, {k: v for k, v in snapshot.items() if k != "theta"})
         self.network.theta = snapshot["theta"]
         self.optimizer, self.optimizer_state = before.optimizer, before.optimizer_state

@@ -38,15 +38,15 @@ class Epoch:
     largest_logit : float
         The largest magnitude of a logit in any of its mini-batches; nan if one was nan.
     gradient_norm : float
-        Euclidean norm of the last mini-batch's gradient, with the L2 penalty and before clipping;
-        nan if training stopped before it.
+        Euclidean norm of the last mini-batch's gradient, with the L2 penalty and before clipping.
+        If the epoch was stopped early, it is nan, or with clipping, the norm where it was stopped.
     first_nonfinite : int or None
         Number of the first mini-batch, from 1, with a loss or logit that is not finite; or of the
-        last one, if the parameters or the optimizer's state are not finite after its step.
+        last one, if only the parameters or the optimizer's state are not finite after its step.
     seconds : float
-        Wall-clock time.
+        Wall-clock time; for L-BFGS, since the start of the training.
     rows : int
-        Number of rows trained on; 0 for L-BFGS, which does not train row by row.
+        Number of rows trained on; 0 for L-BFGS.
     """
 
     index: int
@@ -66,7 +66,7 @@ class Epoch:
 
 
 class _EpochReport:
-    """Collects what an `Epoch` reports, and finds numbers that are not finite."""
+    """Collects the values of an `Epoch`, and checks that they are finite."""
 
     def __init__(self, state: TrainState, objective: Objective, on_nonfinite: OnNonfinite) -> None:
         self.state, self.objective, self.on_nonfinite = state, objective, on_nonfinite
@@ -87,10 +87,11 @@ class _EpochReport:
         return self.finite or self._goes_on()
 
     def check_parameters(self) -> None:
-        """Look at the parameters and the optimizer's arrays, once per epoch, after the last step.
+        """Check that parameters and optimizer state are finite, once per epoch, after the last step.
 
-        Broken parameters show in the next loss, unless an activation hides them. Broken arrays may
-        never show: an overflow in Adam's V makes all later steps 0.
+        If parameters are not finite, the next loss usually is not either, but an activation can
+        hide this. In the optimizer's state it may have no visible effect: an overflow in Adam's V
+        makes all later steps 0.
         """
         arrays = (self.state.network.theta, *self.state.optimizer_state.arrays.values())
         if self.finite and not all(map(all_finite, arrays)):
@@ -134,13 +135,17 @@ def run_epoch(
     max_grad_norm: float,
     on_nonfinite: OnNonfinite,
 ) -> Epoch:
-    """Take one step for each mini-batch of one pass over the rows; the first has this number of n_steps."""
+    """Take one step for each mini-batch of one pass over the rows.
+
+    ``first_step`` is the number of the first step, from 0, among the ``n_steps`` of the training. The
+    other arguments are those of `train`.
+    """
     theta, gradient = state.network.theta, objective.gradient
     optimizer, s = state.optimizer, state.optimizer_state
     weights = state.network.regularized if objective.alpha or optimizer.weight_decay else None
     order = state.shuffle_rng.permutation(objective.order) if shuffle else objective.order
     report = _EpochReport(state, objective, on_nonfinite)
-    # A generator that held these contexts around its yield would leak them into the caller.
+    # Not in the generator of `train`: contexts around a yield are active in the caller, too.
     with limit_blas(batch_size * state.network.largest_product), np.errstate(all="ignore"):
         for step, start in enumerate(range(0, len(order), batch_size), first_step):
             batch = order[start : start + batch_size]
@@ -167,7 +172,7 @@ def _factor(schedule: Schedule, progress: float) -> float:
 
 
 def clip_norm(gradient: Array, max_norm: float) -> float:
-    """Scale the gradient down to this Euclidean norm if it is larger; return the norm that it had."""
+    """Scale the gradient down to this Euclidean norm if it is larger; return the norm before."""
     norm = euclidean_norm(gradient)
     if norm > max_norm:
         gradient *= max_norm / norm
@@ -208,10 +213,10 @@ def train(
 ) -> Iterator[Epoch]:
     """Train a network in place; return a generator that yields one report per epoch.
 
-    Arguments are checked at once. Each ``next`` of the generator trains for one epoch; the loop may
-    be left at any time, and the network keeps its parameters. With ``batch_size=len(X)`` and
-    ``SGD`` this is plain gradient descent. X must not change during training: it is copied only if
-    it is not C-ordered or has another type than the network.
+    Arguments are checked when `train` is called. Each ``next`` of the generator trains for one
+    epoch. A loop over it can be left at any time, and the network keeps its parameters. With
+    ``batch_size=len(X)`` and ``SGD`` this is plain gradient descent. X must not be changed during
+    training: it is copied only if it is not C-ordered or has another type than the network.
 
     Parameters
     ----------
@@ -223,7 +228,8 @@ def train(
     optimizer : Optimizer, default=SGD()
     epochs : int, default=20
     batch_size : int, default=32
-        The last batch of an epoch is shorter if n is not a multiple. A value above n means n.
+        Rows per mini-batch; a value above the number of rows means all rows. The last mini-batch of
+        an epoch is smaller if the number of rows is not a multiple of this.
     rows : array_like of int, optional
         Indices of the rows to train on, all by default. X is not copied.
     sample_weight : array_like of shape (n,), optional
@@ -233,22 +239,23 @@ def train(
     schedule : callable, default=constant
         Maps progress, the fraction of the steps done, in [0, 1), to a factor of the learning rate.
     max_grad_norm : float or None, default=None
-        A gradient, penalty included, with a larger Euclidean norm is scaled down to this one before
-        the optimizer's step. None disables clipping. Source: Pascanu et al., "On the difficulty of
-        training recurrent neural networks" (2013), algorithm 1.
+        Largest Euclidean norm of the gradient, penalty included; a gradient with a larger norm is
+        scaled down to it before the optimizer's step. None disables clipping. Source: Pascanu et
+        al., "On the difficulty of training recurrent neural networks" (2013), algorithm 1.
     shuffle : bool, default=True
         Whether to draw a new order of the rows in each epoch.
     seed : int, numpy.random.Generator or None, default=None
         Seed of the order of the rows and of dropout.
     on_nonfinite : {"raise", "stop", "continue"}, default="raise"
-        What to do if a loss or logit is not finite: raise a DivergenceError, stop the epoch and the
-        training, or continue. The first two skip the step of that batch.
+        What to do if a loss or logit is not finite, or after an epoch a parameter or the
+        optimizer's state: raise a DivergenceError, stop the epoch and the training, or continue.
+        The first two skip the step of a batch with such a loss or logit.
     state : TrainState, optional
-        State of an earlier training of this network, to continue it. Its optimizer and random
-        streams are used instead of ``optimizer`` and ``seed``.
+        State of an earlier training of this network, to continue it. It contains an optimizer and
+        random generators, so ``optimizer`` and ``seed`` must be None.
     done : int, default=0
-        How many of the ``epochs`` are done already: only the others are trained, and the schedule
-        continues from there.
+        Number of the ``epochs`` that are already done. Only the others are trained, and the
+        schedule continues from there.
 
     Yields
     ------
@@ -257,7 +264,7 @@ def train(
     Raises
     ------
     DivergenceError
-        With ``on_nonfinite="raise"``.
+        If ``on_nonfinite="raise"`` and a number is not finite.
     ValueError, TypeError
         If an argument or the data are invalid; raised before the first epoch.
 
@@ -277,12 +284,12 @@ def train(
     if state is None:
         state = TrainState(network, SGD() if optimizer is None else optimizer, seed)
     elif optimizer is not None or seed is not None:
-        raise ValueError("state has its own optimizer and seed; change the optimizer by state.use(...)")
+        raise ValueError("optimizer and seed must be None with a state; set the optimizer by state.use")
     if state.network is not network:
-        raise ValueError("state belongs to another network; train state.network, or make a new TrainState")
+        raise ValueError("state belongs to another network; train state.network, or create a new TrainState")
     epochs, done = whole_number("epochs", epochs, 0), whole_number("done", done, 0)
     if done > epochs:
-        raise ValueError(f"done must be at most epochs, {epochs}, which counts all of them, got {done}")
+        raise ValueError(f"done must be at most epochs, {epochs}, which includes those done, got {done}")
     batch_size = whole_number("batch_size", batch_size, 1)
     if max_grad_norm is not None:
         check_interval("max_grad_norm", max_grad_norm, 0.0, math.inf, open_low=True)
@@ -302,7 +309,7 @@ def train(
     batch_size = min(batch_size, len(objective.order))
     steps_per_epoch = math.ceil(len(objective.order) / batch_size)
 
-    def trained() -> Iterator[Epoch]:  # a generator of its own, so that `train` checks arguments at once
+    def trained() -> Iterator[Epoch]:  # separate, so that `train` checks its arguments when it is called
         for number in range(done, epochs):
             epoch = run_epoch(
                 state,

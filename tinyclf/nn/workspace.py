@@ -1,4 +1,4 @@
-"""A workspace owns the buffers for running layers over batches of rows."""
+"""The workspace: the buffers that layers and the loss need for batches of rows."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .losses import Loss
 
 
 class Tapes(NamedTuple):
-    """The arrays of one batch, by name: see `layers` and `Loss.rows`."""
+    """The arrays of one batch, by name: a tape for each layer (see `layers`), and t of `Loss.rows`."""
 
     layers: list[Views]
     loss: Views
@@ -23,7 +23,7 @@ class Tapes(NamedTuple):
 
 
 class Workspace:
-    """The buffers of layers for batches of rows; never shared between threads, and not pickled.
+    """Buffers of layers and a loss for batches of rows; two threads must not share a workspace.
 
     Parameters
     ----------
@@ -37,10 +37,10 @@ class Workspace:
     lowest : int, default=0
         Index of the first layer with parameters: backward ends there, and does not compute its dx.
     training : bool, default=True
-        Whether backward will run. If not, there are no gradients, and outputs are stored over
-        inputs wherever a layer allows it.
+        Whether backward will run. If not, there are no buffers for gradients, and outputs overwrite
+        inputs if a layer allows it.
     loss : Loss, optional
-        The loss to keep buffers for.
+        Loss whose buffers are added.
     rng : numpy.random.Generator, optional
         For layers that draw random numbers in training.
     """
@@ -69,7 +69,7 @@ class Workspace:
         below: Layer | None = None
         for layer, (n_in, n_out) in zip(layers, pairwise(widths), strict=True):
             x = y
-            # The first layer must not write over the caller's rows.
+            # The first layer must not overwrite the caller's rows.
             keep = below is None or (training and below.reads_y)
             y = x if layer.in_place and not keep else new(n_out)
             self._arrays.append({"x": x, "y": y, "dy": None, "dx": None, "ones": ones})
@@ -91,14 +91,14 @@ class Workspace:
                     dy = dx
 
     def tapes(self, n: int) -> Tapes:
-        """Tapes for a batch of n rows: leading slices of the buffers, made once per n."""
+        """Return the tapes for a batch of n rows: slices of the buffers, created once for each n."""
         if n not in self._sliced:
             self._sliced[n] = self._slice(n)
         return self._sliced[n]
 
     def _slice(self, n: int) -> Tapes:
         arrays = [a for named in self._arrays for a in named.values() if a is not None]
-        first = {id(a): a[:n] for a in arrays}  # one slice per array, so that y stored over x stays x
+        first = {id(a): a[:n] for a in arrays}  # one slice per array: if y is x, its slice is that of x
         layers = [
             Views(**{name: None if a is None else first[id(a)] for name, a in named.items()}, **self._flags)
             for named in self._arrays

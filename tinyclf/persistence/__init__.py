@@ -1,17 +1,17 @@
 """Saved files, without pickle: no code from a file is run.
 
-A file is an archive (`archive`), a NumPy ``.npz`` with JSON and arrays, written in one step
+A file is an archive (`archive`), a NumPy ``.npz`` with JSON and arrays, written atomically
 (`files`). Its JSON is
 
     {"format": "tinyclf.TinyClassifier", "version": 2, "made_by": "0.1.0", "content": ...}
 
-where the content is a value that `codec` encodes. This package knows no class of the estimator: the
-caller passes a `Registry` of the classes that a file may name, and each class checks what its
-instances are rebuilt from.
+where the content is a value that `codec` encodes. This package does not import the estimator: the
+caller passes a `Registry` of the classes that a file may name. Each class of tinyclf checks the
+data from which its instances are rebuilt.
 
-Why npz: NumPy, which is required anyway, maintains it; types, byte order and memory order survive;
-and any other program can read its arrays. safetensors, which is as safe, has no strings, and labels
-may be strings.
+Why npz: it is maintained by NumPy, which is required anyway; it keeps types, byte order and memory
+order; and other programs can read its arrays. safetensors, which is as safe, cannot store strings,
+and labels may be strings.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ T = TypeVar("T")
 
 
 def write_file(path: str | Path, plain: Any, arrays: list[Array], *, format: str, version: int) -> None:
-    """Write what `encode` returned as a file of a format, in one step.
+    """Write what `encode` returned to a file, atomically.
 
     Parameters
     ----------
@@ -60,42 +60,42 @@ def write_file(path: str | Path, plain: Any, arrays: list[Array], *, format: str
 def read_file(
     path: str | Path, registry: Registry, build: Callable[[Any], T], *, format: str, version: int
 ) -> T:
-    """Read a file and return what is built from its content.
+    """Read a file, decode its content, and return the result of ``build``.
 
     Parameters
     ----------
     path : str or Path
     registry : Registry
     build : callable
-        From the decoded content to the result; it raises an error if the content is invalid.
+        Maps the decoded content to the result; raises an error if the content is invalid.
     format, version
-        As those of `write_file`.
+        See `write_file`.
 
     Raises
     ------
     OSError
         If the file cannot be read.
     ArchiveError
-        If it was not written by `write_file`, or in another version of the format, or if it is
-        damaged, or if its content is invalid.
+        If it was not written by `write_file`, is of another version of the format, is damaged, or
+        has invalid content.
     """
     plain, arrays = read_archive(path)
     try:
         return build(decode(without_head(plain, format, version), arrays, registry))
-    except Exception as error:  # whatever invalid contents lead to
+    except Exception as error:  # invalid content can cause any error
         raise ArchiveError(f"{str(path)!r} cannot be loaded: {reason(error)}") from None
 
 
 def with_head(plain: Any, format: str, version: int) -> dict[str, Any]:
-    """Return JSON with the format and its version, and the release of tinyclf that writes it."""
+    """Return a JSON object with the format, its version, the version of tinyclf, and the content."""
     return {"format": format, "version": version, "made_by": __version__, "content": plain}
 
 
 def without_head(plain: Any, format: str, version: int) -> Any:
-    """Return the content of JSON with a head, or raise an error unless format and version match."""
+    """Return the content of what `with_head` returned; raise an error unless format and version match."""
     keys = {"format", "version", "made_by", "content"}
     if not isinstance(plain, dict) or plain.get("format") != format:
-        raise ArchiveError("it is not a saved model, but in another format")
+        raise ArchiveError("it is not a saved model, but has another format")
     found, made_by = plain.get("version"), plain.get("made_by")
     if type(found) is not int or found < 1:
         raise ArchiveError(f"its version must be a whole number >= 1, got {found!r}")

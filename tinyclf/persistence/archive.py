@@ -2,12 +2,12 @@
 
 An archive is a NumPy ``.npz``: an uncompressed zip file of ``.npy`` members, so that other programs
 can read its arrays. ``plain.npy`` holds UTF-8 JSON as bytes, the members ``0.npy``, ``1.npy``, ...
-are the arrays to which the JSON refers, and ``digest.npy`` is the SHA-256 of all these members, one
-after the other.
+are the arrays to which the JSON refers, and ``digest.npy`` is the SHA-256 digest of all these
+members, one after the other.
 
-Only what `write_archive` writes is read: each member must be identical, byte for byte, to what its
-contents are written as. Every invalid file is an `ArchiveError`, and the sizes of members are
-checked against the size of the file before memory is allocated for them.
+Only files as `write_archive` writes them are read: each member must be equal, byte for byte, to its
+content written again. Every invalid file raises an `ArchiveError`. The sizes of members are checked
+against the size of the file before memory is allocated for them.
 """
 
 from __future__ import annotations
@@ -31,11 +31,12 @@ from .files import write_atomically
 Array = NDArray[Any]
 
 KINDS = "biufmMU"
-"""Kinds of dtypes that an archive holds: booleans, numbers, dates, strings. Objects would need pickle."""
+"""Kinds of dtypes that an archive can hold: booleans, real numbers, dates and strings. Objects would need
+pickle."""
 
 
 def write_archive(path: str | Path, plain: Any, arrays: list[Array]) -> None:
-    """Write an archive in one step: if it fails, an old file stays as it is.
+    """Write an archive atomically: if writing fails, an existing file is not changed.
 
     Parameters
     ----------
@@ -43,7 +44,7 @@ def write_archive(path: str | Path, plain: Any, arrays: list[Array]) -> None:
     plain : None, bool, int, float, str, list or dict
         A JSON value.
     arrays : list of ndarray
-        Of the `KINDS`.
+        Their dtypes must be of the `KINDS`.
     """
     members = [_packed_json(plain), *map(_packed, arrays)]
     members.append(_digest(members))
@@ -51,7 +52,7 @@ def write_archive(path: str | Path, plain: Any, arrays: list[Array]) -> None:
     def write(file: BinaryIO) -> None:
         with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
             for name, member in zip(_names(len(arrays)), members, strict=True):
-                archive.writestr(zipfile.ZipInfo(name), member)  # with a constant date
+                archive.writestr(zipfile.ZipInfo(name), member)  # ZipInfo has a constant date
 
     write_atomically(path, write)
 
@@ -81,14 +82,14 @@ def read_archive(path: str | Path) -> tuple[Any, list[Array]]:
     with Path(path).open("rb") as file:
         try:
             return _read(file)
-        except Exception as error:  # zipfile and npy raise a dozen kinds
+        except Exception as error:  # zipfile and npy raise errors of many types
             raise ArchiveError(
                 f"{str(path)!r} was not saved by tinyclf, or is damaged: {reason(error)}"
             ) from None
 
 
 def reason(error: Exception) -> str:
-    """Return the message of an error, with its kind if the message alone may say too little."""
+    """Return the message of an error, shortened, with its type unless it is a ValueError."""
     kind = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
     return f"{kind}{str(error)[:500]}"
 
@@ -99,7 +100,7 @@ def _read(file: BinaryIO) -> tuple[Any, list[Array]]:
         infos = archive.infolist()
         names, found = _names(len(infos) - 2), [info.filename for info in infos]
         if sorted(found) != sorted(names):
-            raise ArchiveError(f"it contains {found[:5]}")
+            raise ArchiveError(f"it contains other members: {found[:5]}")
         if sum(info.file_size for info in infos) > size:
             raise ArchiveError(f"its contents claim to be larger than the file, which has {size} bytes")
         if any(info.compress_size != info.file_size for info in infos):
@@ -137,7 +138,7 @@ def _unpacked(member: bytes) -> Array:
         raise ArchiveError(f"an array is in version {major}.{minor} of NumPy's format, not in 1.0")
     shape, fortran, dtype = npy.read_array_header_1_0(file)
     if dtype.kind not in KINDS:
-        raise ArchiveError(f"an array has dtype {dtype}")
+        raise ArchiveError(f"an array has dtype {dtype}, which an archive cannot hold")
     flat = np.frombuffer(member, dtype, offset=file.tell())
     array = flat.reshape(shape, order="F" if fortran else "C").copy("K")
     if _packed(array) != member:
@@ -146,7 +147,7 @@ def _unpacked(member: bytes) -> Array:
 
 
 def _digest(members: Iterable[bytes]) -> bytes:
-    """Return the checksum of the other members, as a member."""
+    """Return the checksum of the members, as the bytes of a member."""
     found = hashlib.sha256()
     for member in members:
         found.update(member)

@@ -1,7 +1,7 @@
-"""The codec: values, arrays and objects of registered classes as JSON and a list of arrays, and back.
+"""The codec: values and instances of registered classes as JSON and a list of arrays, and back.
 
-JSON has null, booleans, whole numbers, finite floats, strings and lists. Every other value is an
-object with the key "$", which names its kind:
+JSON has null, booleans, whole numbers, finite floats, strings and lists. Every other value is a
+JSON object with the key "$", which names its kind:
 
     {"$": "dict", "items": [[key, value], ...]}
     {"$": "tuple", "items": [...]}
@@ -31,7 +31,7 @@ from .archive import KINDS, reason
 
 Array = NDArray[Any]
 
-# The largest size of a whole number, in bits: no random generator has larger ones.
+# The largest size of a whole number, in bits: the states of random generators have no larger ones.
 _BITS = 128
 
 
@@ -41,11 +41,12 @@ class Registry:
     Parameters
     ----------
     own : mapping of str to class or function
-        Instances of these classes are rebuilt by ``from_dict`` if they have it, and otherwise by
-        their constructor: both check what they are given.
+        Those of tinyclf. Instances of these classes are rebuilt by ``from_dict`` if the class has
+        ``to_dict`` and ``from_dict``, and otherwise by the constructor. Both check their arguments.
     custom : mapping of str to class or function, or None
-        The user's own. Instances of these classes are rebuilt by ``from_dict`` if they have it, and
-        otherwise from their attributes, without a call of the constructor.
+        Those of the user. Instances of these classes are rebuilt by ``from_dict`` if the class has
+        ``to_dict`` and ``from_dict``. Otherwise their attributes are set without a call of the
+        constructor.
 
     Raises
     ------
@@ -71,7 +72,7 @@ class Registry:
         return self._names.get(id(thing))
 
     def is_own(self, cls: type) -> bool:
-        """Return whether a class checks what its instances are rebuilt from."""
+        """Return whether a class is one of ``own``, which check the data that instances are rebuilt from."""
         return id(cls) in self._own
 
 
@@ -81,9 +82,9 @@ def encode(value: Any, registry: Registry) -> tuple[Any, list[Array]]:
     Parameters
     ----------
     value : object
-        Plain values, arrays, containers of these, and instances of registered classes. Of an
-        instance, what ``to_dict`` returns is encoded if its class has that method, and its
-        attributes otherwise.
+        Plain values, arrays, containers of these, and instances of registered classes. An instance
+        is encoded as what its ``to_dict`` returns if its class has ``to_dict`` and ``from_dict``,
+        and otherwise as its attributes.
     registry : Registry
 
     Returns
@@ -101,7 +102,7 @@ def encode(value: Any, registry: Registry) -> tuple[Any, list[Array]]:
 
 
 def decode(plain: Any, arrays: list[Array], registry: Registry) -> Any:
-    """Return the value that `encode` returned as JSON and arrays.
+    """Return the value that `encode` has encoded as ``plain`` and ``arrays``.
 
     Raises
     ------
@@ -113,7 +114,7 @@ def decode(plain: Any, arrays: list[Array], registry: Registry) -> Any:
         value = decoder(plain)
     except ArchiveError:
         raise
-    except Exception as error:  # whatever invalid contents lead to
+    except Exception as error:  # invalid content can cause any error
         raise ArchiveError(reason(error)) from None
     if decoder.arrays:
         raise ArchiveError(f"the arrays {list(decoder.arrays)[:5]} belong to no value")
@@ -128,7 +129,7 @@ class _Encoder:
         self.arrays: list[Array] = []
 
     def __call__(self, value: Any, path: str) -> Any:
-        """Return a value as JSON; errors name it by its path from the outermost value."""
+        """Return a value as JSON; ``path`` is its place in the outermost value, for error messages."""
         if value is None or type(value) in (bool, int, str):
             return value
         if type(value) is float:
@@ -172,21 +173,20 @@ class _Encoder:
         if name is None:
             missing = getattr(value, "__name__", cls.__name__)
             raise ValueError(
-                f"{path or 'the value'} is {value!r}, and a file cannot hold code: {missing} "
-                "is not tinyclf's own. "
-                f"Give it a name, custom={{{missing!r}: {missing}}}, and load with the same custom"
+                f"{path or 'the value'} is {value!r}, which cannot be saved, since a file contains no code "
+                f"and {missing} is not part of tinyclf. "
+                f"Pass custom={{{missing!r}: {missing}}}, and load with the same custom"
             )
         if hasattr(cls, "to_dict") and hasattr(cls, "from_dict"):
-            held, path = value.to_dict(), ""  # its keys are names that a user knows
+            held, path = value.to_dict(), ""  # a user knows its keys, but not the path to it
         elif self.registry.is_own(cls) and is_dataclass(cls):
             held = {field.name: getattr(value, field.name) for field in fields(cls)}
         elif cls.__new__ is object.__new__ and not any(vars(c).get("__slots__") for c in cls.__mro__):
             held = vars(value)
         else:
             raise ValueError(
-                f"{path or 'the value'} is {value!r}, and only the attributes of an object "
-                "can be saved, but not "
-                f"what a {cls.__name__} holds beside them; give the object itself a name in custom"
+                f"{path or 'the value'} is {value!r}, of which only the attributes can be saved, "
+                f"but a {cls.__name__} contains other data, too; pass the object itself in custom"
             )
         encoded = {key: self(item, _joined(path, key)) for key, item in held.items()}
         return {"$": "object", "class": name, "fields": encoded}
@@ -201,7 +201,7 @@ class _Decoder:
 
     def __init__(self, registry: Registry, arrays: list[Array]) -> None:
         self.registry = registry
-        self.arrays = dict(enumerate(arrays))  # those that belong to no value yet
+        self.arrays = dict(enumerate(arrays))  # arrays that no value has used yet
 
     def __call__(self, node: Any) -> Any:
         if isinstance(node, list):
@@ -216,13 +216,13 @@ class _Decoder:
         return read(self, node)
 
     def array(self, node: dict[str, Any]) -> Array:
-        """Return an array; each belongs to one value."""
+        """Return an array and remove it from the list, since each array belongs to one value."""
         if node["at"] not in self.arrays:
             raise ArchiveError(f"array {node['at']!r} is missing, or belongs to two values")
         return self.arrays.pop(node["at"])
 
     def items(self, node: dict[str, Any]) -> list[Any]:
-        """Return a list of items. An array in their place could have more rows than there is memory."""
+        """Return a list of items; it must not be an array, whose rows as a list could exceed the memory."""
         if type(node["items"]) is not list:
             raise ArchiveError("items are not a list")
         return [self(item) for item in node["items"]]
@@ -231,7 +231,7 @@ class _Decoder:
         """Return a class or function by its name."""
         if name not in self.registry.things:
             raise ArchiveError(
-                f"it needs {name!r}, which is not tinyclf's own; load it with custom={{{name!r}: ...}}"
+                f"it needs {name!r}, which is not part of tinyclf; load it with custom={{{name!r}: ...}}"
             )
         return self.registry.things[name]
 
@@ -255,7 +255,7 @@ def _object(read: _Decoder, node: dict[str, Any]) -> Any:
 def _objects(read: _Decoder, node: dict[str, Any]) -> Array:
     items = read.items(node)
     flat = np.empty(len(items), object)
-    for i, item in enumerate(items):  # flat[:] = items would take lists apart
+    for i, item in enumerate(items):  # flat[:] = items would treat nested lists as further axes
         flat[i] = item
     return flat.reshape(node["shape"])
 
@@ -293,7 +293,7 @@ def _dtype(read: _Decoder, node: dict[str, Any]) -> np.dtype[Any]:
 def _random_state(read: _Decoder, node: dict[str, Any]) -> np.random.RandomState:
     made, state = np.random.RandomState(0), read(node["state"])
     made.set_state(state)
-    if not 0 <= state["state"]["pos"] <= 624:  # NumPy would read beyond the end
+    if not 0 <= state["state"]["pos"] <= 624:  # NumPy would read beyond the end of the state
         raise ArchiveError("the state of a RandomState is invalid")
     return made
 

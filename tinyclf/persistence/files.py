@@ -1,4 +1,4 @@
-"""Files that are complete at any moment: a save that fails leaves the old file."""
+"""Atomic writing of files: a save that fails does not change an existing file."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import BinaryIO
 
 
 def check_target(path: str | Path) -> Path:
-    """Return the absolute path of a file to be written, or an error that says why it cannot be."""
+    """Return the absolute path of a file to be written; raise an error if it cannot be written there."""
     path = Path(path).resolve()
     if not path.parent.is_dir():
         raise FileNotFoundError(f"there is no folder {str(path.parent)!r} to save {path.name!r} in")
@@ -22,17 +22,17 @@ def check_target(path: str | Path) -> Path:
 
 
 def write_atomically(path: str | Path, write: Callable[[BinaryIO], object]) -> None:
-    """Write a new file beside the path and rename it to the path when it is complete.
+    """Write a temporary file in the same folder, and rename it to the path when it is complete.
 
-    If writing fails, the new file is removed. Only a process that is killed leaves it, under the
-    name of the path (or the start of it) with a random number and ``.tmp``. The new file has the
-    permissions of the old one.
+    If writing fails, the temporary file is removed. It remains only if the process is killed; its
+    name is the first 50 characters of that of the path, a random number and ``.tmp``. The new file
+    has the permissions of the file that it replaces.
 
     Parameters
     ----------
     path : str or Path
     write : callable
-        Called with the new file, open in binary mode.
+        Called with the temporary file, open in binary mode.
     """
     path = check_target(path)
     unfinished = path.with_name(f"{path.name[:50]}.{uuid.uuid4().hex}.tmp")  # names have at most 255 bytes
