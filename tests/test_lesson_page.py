@@ -449,7 +449,7 @@ def test_curves_and_tables_show_the_selected_run(page, lesson):
         for name in ("clipped", "stable"):
             s = lesson.runs[run][name]
             assert f"{s.accuracy:.3f} ({s.lowest:.3f} to {s.highest:.3f})" in table
-            assert f"{LABELS[name]}: {np.floor(100 * s.accuracy + 0.5):.0f}% test accuracy" in description
+            assert f"{LABELS[name]}: {np.floor(100 * s.accuracy + 0.5):.0f}% accuracy" in description
         assert f"naive: not finite from {lesson.runs[run]['naive'].first}" in description
         assert str(UNSCALED) in page.locator("figcaption[data-setup=unscaled]").inner_text()
 

@@ -446,7 +446,7 @@ function outcomeInWords(outcomes) {
     const some = steps.length < outcomes.length ? `, ${steps.length} of ${outcomes.length} seeds` : "";
     return `not finite from step ${low === high ? low : `${low} to ${high}`}${some}`;
   }
-  return `${percent(finiteMean(outcomes.map((o) => o.accuracy)))} test accuracy`;
+  return `${percent(finiteMean(outcomes.map((o) => o.accuracy)))} accuracy`;
 }
 
 picture("no-gradient", ["run", "losses"], (width) => {
