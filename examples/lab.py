@@ -41,8 +41,8 @@ def _():
     # How the loss is computed decides whether a network learns
 
     Cross-entropy is minus the logarithm of a softmax. Computed as written, it is inf or nan for large logits.
-    Clipping, a common workaround, keeps it finite, but the network can stop learning. Computed from the logits, the
-    loss has neither problem. In this notebook you measure all three.
+    Clipping, a common workaround, keeps it finite, but the network can stop learning. Computed from the
+    logits, the loss has neither problem. In this notebook you measure all three.
 
     To edit the code, open this notebook with `marimo edit lab.py` and run all cells. Each loss is a cell; the
     cells that depend on it run again automatically. Before each step, **write down what you expect**.
