@@ -1,4 +1,4 @@
-"""Write article_vectors.json: vectors of a well-known introduction to log-sum-exp, with exact results.
+"""Write article_vectors.json: vectors used in introductions to log-sum-exp, with exact results.
 
 Run it as ``python data/make_article_vectors.py``. It requires mpmath.
 """
@@ -13,15 +13,15 @@ mpmath.mp.dps = 60
 VECTORS = {
     "overflow": {
         "x": [-100.0, 1000.0, -100.0, 5.0, 10.0, 0.001],
-        "what": "exp overflows to inf at the second entry and at no other",
+        "what": "exp overflows to inf at the second entry only",
     },
     "moderate": {
         "x": [11.0, 12.0, -1000.0, 5.0, 10.0, 0.001],
-        "what": "the naive formula and the shifted one agree",
+        "what": "the naive and the shifted formula agree",
     },
     "extreme": {
         "x": [-1000.0, 1000.0, -1000.0, 5.0, 10.0, 0.001],
-        "what": "log-sum-exp is 1000, and naively inf; softmax is one-hot, and naively nan at the top",
+        "what": "log-sum-exp is 1000, naively inf; softmax is one-hot, naively nan at the second entry",
     },
 }
 

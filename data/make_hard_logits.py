@@ -1,4 +1,4 @@
-"""Write hard_logits.json: softmax and its loss for logits on which simpler formulas fail.
+"""Write hard_logits.json: softmax and cross-entropy for logits on which simpler formulas fail.
 
 Run it as ``python data/make_hard_logits.py``. It requires mpmath and NumPy.
 """
@@ -20,28 +20,28 @@ ROUNDED = [0.1, -744.3, -300.7, -36.9, -0.3, -1e-17, 0.09999999999999999]
 CASES = {
     "confident": (BOTH, [20.0, 0.0], 0, "log(1 + S) is 0, log1p(S) is not"),
     "confident, three classes": (BOTH, [12.0, 0.0, 0.0], 0, "log(1 + S) keeps two digits in float32"),
-    "very confident": (BOTH, [40.0, 0.0], 0, "lost without log1p in float64, too"),
+    "very confident": (BOTH, [40.0, 0.0], 0, "log(1 + S) is 0 in float64, too"),
     "confidently wrong": (BOTH, [100.0, 0.0], 1, "exp overflows in float32"),
     "hopelessly wrong": (BOTH, [1000.0, 0.0], 1, "the probability of the label underflows to 0"),
-    "common offset": (BOTH, [10002.0, 9999.0], 0, "logsumexp(x) - x[t] loses the digits of the offset"),
+    "common offset": (BOTH, [10002.0, 9999.0], 0, "logsumexp(x) - x[t] has few correct digits"),
     "huge common offset": (BOTH, [1e8, 1e8], 0, "the loss is log 2"),
-    "near tie": (BOTH, [1.0, 1.0000001192092896], 0, "neighbours in float32"),
-    "three way tie": (BOTH, [-7.0, -7.0, -7.0], 2, "log 3"),
+    "near tie": (BOTH, [1.0, 1.0000001192092896], 0, "adjacent numbers in float32"),
+    "three way tie": (BOTH, [-7.0, -7.0, -7.0], 2, "the loss is log 3"),
     "masked class": (BOTH, [1.0, float("-inf"), 2.0], 0, "a class of probability 0"),
     "label masked": (BOTH, [1.0, float("-inf"), 2.0], 1, "the loss is inf"),
     "one class left": (BOTH, [float("-inf"), -3.0], 1, "the loss is 0 exactly"),
     "one class": (BOTH, [5.0], 0, "the loss is 0 exactly"),
-    "subnormal logits": (BOTH, [1e-40, -1e-40, 0.0], 1, "as good as a tie"),
-    "largest floats": (SINGLE, [MAX32, -MAX32], 0, "S is 0, and no nan"),
-    "loss beyond float32": (SINGLE, [MAX32, -MAX32], 1, "inf"),
-    "just below overflow": (SINGLE, [88.5, 88.0, 3.0, -88.0], 1, "each exp is finite, not their sum"),
+    "subnormal logits": (BOTH, [1e-40, -1e-40, 0.0], 1, "nearly a tie"),
+    "largest floats": (SINGLE, [MAX32, -MAX32], 0, "S is 0; no result is nan"),
+    "loss beyond float32": (SINGLE, [MAX32, -MAX32], 1, "the loss is inf"),
+    "just below overflow": (SINGLE, [88.5, 88.0, 3.0, -88.0], 1, "each exp is finite, but their sum is not"),
     "probability of the label 1e-45": (SINGLE, [103.0, 0.0], 1, "subnormal in float32"),
     "ten, one far ahead": (BOTH, TEN, 0, "S is about 1e-12"),
     "differences that round": (DOUBLE, ROUNDED, 3, "x - m is rounded by up to 512 units of exp(x - m)"),
     "sum below 1e-300": (DOUBLE, [0.0, -700.3, -705.1, -710.9], 0, "terms near the subnormal range"),
     "subnormal sum": (DOUBLE, [0.3, -740.1, -739.9, -743.7], 0, "each term has few digits left"),
-    "subnormal sum at an offset": (DOUBLE, [1e5, 1e5 - 741.5, 1e5 - 742.25], 1, "as before, off 0"),
-    "largest doubles": (DOUBLE, [MAX64, -MAX64], 0, "the difference overflows to -inf, rightly"),
+    "subnormal sum at an offset": (DOUBLE, [1e5, 1e5 - 741.5, 1e5 - 742.25], 1, "the same with an offset"),
+    "largest doubles": (DOUBLE, [MAX64, -MAX64], 0, "the difference overflows to -inf, which is correct"),
 }
 
 

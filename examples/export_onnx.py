@@ -30,5 +30,5 @@ for name, model in (("network", network), ("pipeline", pipeline)):
         same = bool((label == model.predict(rows)).all())
         print(f"{name:8} {rows.dtype}: same labels: {same}, probabilities differ by {largest:.0e}")
 
-print(f"the last file is {path}, {path.stat().st_size} bytes; the network alone has the operators")
+print(f"the file {path} has {path.stat().st_size} bytes; the network alone consists of the operators")
 print(", ".join(node.op_type for node in to_onnx(network).graph.node))

@@ -1,7 +1,7 @@
 """The lesson as a marimo notebook with losses that students can edit.
 
-Install the extra `[lab]`. `marimo edit examples/lab.py` opens the notebook (then run all cells); `marimo run
-examples/lab.py` shows it without an editor; `python examples/lab.py` prints its tables.
+Requires `pip install 'tinyclf[lab]'`. `marimo edit examples/lab.py` opens the notebook (then run all cells).
+`marimo run examples/lab.py` shows it without an editor. `python examples/lab.py` prints its tables.
 """
 
 import marimo
@@ -22,7 +22,7 @@ with app.setup(hide_code=True):
     from tinyclf.nn.schedules import constant, linear
     from tinyclf.teaching import arithmetic, experiments, naive_losses
 
-    # Color, dashes, mark and width of the line of each loss. Losses differ in more than the color.
+    # Color, dashes, mark and line width of each loss. The losses differ in more than color.
     LOOK = {
         "naive": ("#B3261E", "-", "X", 8),
         "shifted": ("#7A4E1D", ":", "v", 2),
@@ -40,17 +40,17 @@ def _():
     mo.md(f"""
     # How the loss is computed decides whether a network learns
 
-    Cross-entropy is minus the logarithm of a softmax. Computed as the formula reads, it is inf or nan for
-    large logits. The usual repair, clipping, keeps it finite but can stop learning. Computed from the logits,
-    it has neither problem. In this notebook you measure all three.
+    Cross-entropy is minus the logarithm of a softmax. Computed as written, it is inf or nan for large logits.
+    Clipping, a common workaround, keeps it finite, but the network can stop learning. Computed from the
+    logits, the loss has neither problem. In this notebook you measure all three.
 
     To edit the code, open this notebook with `marimo edit lab.py` and run all cells. Each loss is a cell; the
     cells that depend on it run again automatically. Before each step, **write down what you expect**.
 
-    ## 1. Six numbers for which softmax overflows
+    ## 1. Softmax of six numbers
 
-    Log-sum-exp and softmax of one row in float64: as the formulas read, and with the largest logit
-    subtracted first.
+    Log-sum-exp and softmax of one row in float64: computed as written, and with the largest logit subtracted
+    first.
 
     {row}
     """)
@@ -68,11 +68,12 @@ def _(row):
 
 Log-sum-exp: **{_v["naive_lse"]:.16g}** naive, **{_v["lse"]:.16g}** shifted.
 
-If an exponential is inf, its naive probability is nan and all others are 0. The log of an *accurate* softmax
-is still -inf where a probability underflows. Log-softmax, x - lse(x), is finite.
+If an exponential is inf, its naive probability is nan and all others are 0. The logarithm of an *accurate*
+softmax is still -inf where a probability underflows. Log-softmax, x - lse(x), is finite.
 
-The order of operations matters. For the float32 logits [2, -1] + 10,000, lse(z) - z gives {_inaccurate:.6f}.
-With the largest logit subtracted first the result is {_accurate:.6f}, which is correct.
+The order of operations matters. Add 10,000 to both of the float32 logits [2, -1]; the true class is the
+first. Then lse(z) minus the true logit is {_inaccurate:.6f}. With the largest logit subtracted first, the
+result is {_accurate:.6f}, which is correct.
 """)
     return
 
@@ -117,7 +118,7 @@ def chain(p, dp, t):
 
 @app.function
 def naive(z, t):
-    """-log(exp(z_t) / sum_j exp(z_j)), computed as the formula reads."""
+    """-log(exp(z_t) / sum_j exp(z_j)), computed as written."""
     E = np.exp(z)
     p = E / E.sum(axis=1, keepdims=True)
     p_t = p[np.arange(len(p)), t]
@@ -168,8 +169,8 @@ def _():
     mo.md(f"""
     ## 3. Subtracting the maximum is half of the fix
 
-    Two more repairs: *shifted* takes the logarithm of a softmax that cannot overflow, because the maximum is
-    subtracted; *padded* is log(p + eps).
+    Two more attempts: *shifted* takes the logarithm of a softmax that cannot overflow, because the maximum is
+    subtracted first; *padded* is -log(p + eps).
 
     {mo.hstack([first, second], justify="start", gap=2, wrap=True)}
 
@@ -191,11 +192,12 @@ def _(dtype, first, label, losses, second):
 
 {table(_rows)}
 
-inf is the result of an overflow; nan is the result of inf / inf or 0 * inf. *No gradient* is a failure
-without a warning: the row is misclassified, but its gradient is 0, so nothing is learned from it.
+inf is the result of an overflow or of -log 0; nan is the result of inf / inf or 0 * inf. *No gradient* is a
+failure without a warning: the gradient is 0, but the exact gradient is not, so the network does not learn
+from the row.
 
-A target of 0 does not remove a logarithm of 0, because 0 times infinity is nan. The float32 logits [0, -1000]
-with the soft target [1, 0] have the loss 0. The losses return:
+A target of 0 does not remove a logarithm of 0, because 0 times infinity is nan. For the float32 logits
+[0, -1000] and the soft target [1, 0], the correct loss is 0. The losses return:
 {", ".join(f"{name} {_soft[name] + 0:.3g}" for name in losses)}.
 """)
     return
@@ -233,7 +235,7 @@ def _(dtype, first, losses):
 
     The logits are [x, 0] and the true class is 1, so a larger x means a more confident mistake. Minus the
     gradient at the true logit should be 1 where the network is confident and wrong. The vertical line is at
-    the logit of class 0 that is set above.
+    the logit of class 0 that you set in step 3.
 
     {picture(_figure, "; ".join(_text))}
     """)
@@ -242,7 +244,7 @@ def _(dtype, first, losses):
 
 @app.class_definition
 class Rowwise(Loss):
-    """Make a tinyclf loss of a function of logits and true classes."""
+    """A tinyclf loss from a function of logits and true classes."""
 
     def __init__(self, function):
         self.function = function
@@ -254,7 +256,7 @@ class Rowwise(Loss):
 
 @app.function
 def fit(name, function, experiment, seed, dtype):
-    """Train the network of an experiment with a loss; return the outcome."""
+    """Train the network of an experiment with a loss function; return the outcome."""
     return experiment.train(name, seed, dtype, Rowwise(function))[1]
 
 
@@ -278,13 +280,14 @@ def _(losses):
     A network with one hidden layer learns digits of 8 x 8 pixels. All losses use the same split, initial
     weights and order of the rows. Training takes a fraction of a second, and is repeated after every change.
 
-    - **5.** The pixels of an 8-bit image, not scaled. Which loss becomes nan? Which one stays finite without
-      learning? Compare its reported loss with its true loss, and look at the rows without a gradient.
+    - **5.** The pixels of an 8-bit image, not scaled. Which loss becomes nan? Which one stays finite although
+      the network hardly learns? Compare its reported loss with its true loss, and look at the rows without a
+      gradient.
     - **6.** Smaller pixels and logits: nothing overflows. Try several seeds. Does a network forget whole
       digits, and does anything show it?
-    - **8.** Plain gradient descent with a large learning rate. The stable loss is accurate, but the network
-      can fail. Clipped rows do not contribute to the step, so clipping shortens the steps by accident and is
-      sometimes better.
+    - **8.** Stochastic gradient descent with a large learning rate. The stable loss is accurate, but training
+      can fail. Clipped rows do not contribute to the step, so clipping shortens the steps by accident, and
+      the result is sometimes better.
     - **9.** Pixels from 0 to 1. Which differences remain? Scale the inputs, **and** use the stable loss.
 
     {preset}
@@ -309,7 +312,7 @@ def _(preset):
     {hidden} {batch} {epochs}
     """).batch(
         white=mo.ui.dropdown(_pixels, f"0 to {_e.white:g}", label="Pixels"),
-        centered=mo.ui.checkbox(_e.centered, label="less the mean image"),
+        centered=mo.ui.checkbox(_e.centered, label="subtract the mean image"),
         optimizer=mo.ui.dropdown({"SGD": SGD, "Adam": Adam}, type(_e.optimizer).__name__, label="Optimizer"),
         rate=mo.ui.dropdown(_rates, _e.optimizer.learning_rate, label="Learning rate"),
         decay=mo.ui.checkbox(_e.schedule is linear, label="falling to 0"),
@@ -347,8 +350,8 @@ def _():
     mo.md(f"""
     The *reported loss* is the mean over the batches of the last epoch, by the loss that is trained with. The
     *true loss* is the exact cross-entropy of the trained network on the training rows. A row counts as
-    *wrong, no gradient* if it is misclassified and its gradient is 0. A digit is *forgotten* if less than a
-    tenth of its test images are classified correctly.
+    *wrong, no gradient* if it is misclassified and its gradient is 0. A digit is *forgotten* if less than
+    10% of its test images are classified correctly.
 
     *Clipped* applies the chain rule through the clip, as automatic differentiation does. Code that uses the
     gradient p - y and clips only the reported loss trains well, but its reported loss has an upper limit.
@@ -382,13 +385,14 @@ def _(experiment, losses, names, precision, ten):
 
 @app.cell(hide_code=True)
 def _():
-    gap = mo.ui.slider(0, 100, value=20, label="True logit of class 0", show_value=True)
+    gap = mo.ui.slider(0, 100, value=20, label="Logit of the true class", show_value=True)
     mo.md(f"""
     ## 7. Tiny losses
 
-    Now the network is confident and right. The loss is log(1 + r), and for a tiny r the sum is rounded to 1.
-    `tinyclf.cross_entropy` computes log1p(r), and the gradient at the true logit as minus the sum of the
-    other probabilities.
+    Now the network is confident and right. For logits [x, 0] and true class 0, the loss is log(1 + r) with
+    r = exp(-x). For a tiny r, the sum 1 + r is rounded to 1. `tinyclf.cross_entropy` computes log1p(r).
+    `tinyclf.cross_entropy_grad` computes the gradient at the true logit as minus the sum of the other
+    probabilities.
 
     {gap}
     """)
@@ -408,8 +412,8 @@ def _(dtype, gap, how, losses, outcomes):
 
 {table(_rows)}
 
-Does this improve the network above? Its test accuracy: {", ".join(_accuracies)}. Try other seeds. The
-value of a tiny loss matters where it is used: in an average, a stopping rule or a comparison.
+Does this improve the network trained above? Its test accuracy: {", ".join(_accuracies)}. Try other seeds.
+The value of a tiny loss matters where it is used: in an average, a stopping rule or a comparison.
 """)
     return
 
@@ -452,9 +456,7 @@ def _(dtype):
 def _(how):
     _all = [fit("my_loss", my_loss, *how), fit("tinyclf", exact, *how)]
     _table = table([report(outcome) for outcome in _all])
-    mo.vstack(
-        [show(f"The network from above, with the same settings, and `my_loss`:\n\n{_table}"), draw(_all)]
-    )
+    mo.vstack([show(f"The network trained with the settings above and `my_loss`:\n\n{_table}"), draw(_all)])
     return
 
 
@@ -470,7 +472,7 @@ def _():
 
 @app.function(hide_code=True)
 def exact(z, t):
-    """Return loss and gradient by tinyclf."""
+    """Return the exact loss and gradient, computed by tinyclf."""
     return cross_entropy(z, t), cross_entropy_grad(z, t)
 
 
@@ -479,7 +481,7 @@ def at(function, logits, label, dtype):
     """Return loss and gradient of one row."""
     with np.errstate(all="ignore"):
         values, gradients = function(np.array([logits], dtype), np.array([label]))
-    return float(values[0]) + 0, gradients[0] + 0  # -0 is 0
+    return float(values[0]) + 0, gradients[0] + 0  # adding 0 turns -0.0 into 0.0
 
 
 @app.function(hide_code=True)
@@ -504,7 +506,7 @@ def result(outcome):
     """Describe an outcome in a few words."""
     if outcome.first_nonfinite_step:
         return f"not finite from step {outcome.first_nonfinite_step}"
-    return f"{100 * outcome.accuracy:.0f} % of the test images right"
+    return f"{outcome.accuracy:.0%} test accuracy"
 
 
 @app.function(hide_code=True)
@@ -517,7 +519,7 @@ def report(outcome):
         "reported loss": f"{outcome.curve[-1]:.3g}",
         "true loss": f"{outcome.true_loss:.3g}",
         "test accuracy": f"{outcome.accuracy:.3f}",
-        "wrong, no gradient (epoch 1)": f"{100 * outcome.no_gradient[0]:.0f} %",
+        "wrong, no gradient (epoch 1)": f"{outcome.no_gradient[0]:.0%}",
         "forgotten digits": forgotten or "none",
     }
 
@@ -560,7 +562,7 @@ def draw(outcomes):
         ax.set_title(f"{o.name}: {result(o)}", loc="left", fontsize=10, color=LOOK[o.name][0])
         ax.set(ylim=(0, 1.3), yticks=[], xticks=range(10))
         ax.spines[["top", "right", "left"]].set_visible(False)
-    rows[-1].set_xlabel("digit; numbers: percentage of its test images classified correctly")
+    rows[-1].set_xlabel("digit; above each bar: its recall on the test images, in %")
     return picture(figure, "; ".join(f"{o.name}: {result(o)}" for o in outcomes))
 
 
@@ -601,7 +603,7 @@ def show(text):
 
 @app.function(hide_code=True)
 def source(*functions):
-    """Return the code of functions as Markdown in the app, which hides the cells."""
+    """Return the code of functions as Markdown if the notebook runs as an app, which hides the cells."""
     if mo.app_meta().mode != "run":
         return mo.md("")
     return mo.md("\n".join(["```python", *map(inspect.getsource, functions), "```"]))

@@ -1,4 +1,4 @@
-"""Lesson, step 1: softmax as written overflows; subtracting the maximum helps, but leaves two pitfalls."""
+"""Lesson, step 1: softmax computed as written overflows; subtracting the maximum leaves two pitfalls."""
 
 import numpy as np
 
@@ -10,7 +10,7 @@ np.set_printoptions(precision=8, linewidth=110)
 for name, entries in VECTORS.items():
     x = np.array(entries)
     m = x.max()
-    with np.errstate(over="ignore", invalid="ignore"):  # NumPy warns here otherwise
+    with np.errstate(over="ignore", invalid="ignore"):  # otherwise NumPy warns here
         E = np.exp(x)
         lse, p = np.log(E.sum()), E / E.sum()
     shifted_lse = m + np.log(np.exp(x - m).sum())

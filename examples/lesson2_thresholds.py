@@ -4,7 +4,7 @@ import numpy as np
 
 
 def last(holds, dtype):
-    """Find the largest x for which a condition holds, by bisection; it holds at 0 and fails at 1024."""
+    """Find the largest x for which a condition holds, by bisection. It must hold at 0 and fail at 1024."""
     low, high = dtype(0), dtype(1024)
     while (middle := (low + high) / 2) not in (low, high):
         low, high = (middle, high) if holds(middle) else (low, middle)

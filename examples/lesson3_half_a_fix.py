@@ -1,4 +1,4 @@
-"""Lesson, step 3: subtract the maximum (half of the fix), and never take the log of a softmax (the rest)."""
+"""Lesson, step 3: subtracting the maximum is half of the fix; the other half is to avoid log(softmax(z))."""
 
 import numpy as np
 
@@ -6,7 +6,7 @@ LABEL, EPS = np.array([False, True]), np.float32(1e-7)  # the true class is the 
 
 
 def chain_rule(p, q, passes):
-    """Loss -log q[label] and its gradient; q is computed from the softmax p, with no gradient if clipped."""
+    """Loss -log q[label] and its gradient, for q computed from p; no gradient passes where p was clipped."""
     dp = np.where(LABEL & passes, -1 / q, 0)
     return -np.log(q[1]), p * (dp - np.sum(p * dp))
 

@@ -1,4 +1,4 @@
-"""Lesson, step 5: one network trained on unscaled pixels with three losses; only the stable one learns."""
+"""Lesson, step 5: a network trained on unscaled pixels with three losses learns only with the stable one."""
 
 import numpy as np
 
@@ -12,7 +12,9 @@ for dtype in ("float32", "float64"):
     for outcome in UNSCALED.outcomes(NAMES, SEEDS, dtype):
         results[outcome.name].append(outcome)
 
-    print(f"\n{dtype}, means over seeds 0 to {SEEDS[-1]}; a seed sets split, weights and order of rows:")
+    print(
+        f"\n{dtype}, means over seeds 0 to {SEEDS[-1]}; a seed determines split, weights and order of rows:"
+    )
     for name, outcomes in results.items():
         steps = [outcome.first_nonfinite_step for outcome in outcomes]
         if any(steps):

@@ -1,4 +1,4 @@
-"""Lesson, step 7: the usual formula rounds a tiny loss to 0; log1p keeps it; the accuracy is the same."""
+"""Lesson, step 7: the usual formula rounds a tiny loss to 0, log1p does not; the accuracy is the same."""
 
 import numpy as np
 

@@ -21,8 +21,8 @@ for name in ("naive", "clipped", "stable"):
 
 better = np.sum(accuracy["clipped"] > accuracy["stable"])
 print(f"\nWith the clipped loss, {no_gradient:.0%} of the rows in epoch 1 are misclassified with a")
-print("gradient of 0. This shortens the steps, as gradient clipping does, but by accident: the clipped")
-print(f"loss is better than stable in {better} of {len(SEEDS)} runs.")
+print("gradient of 0. This shortens the steps by accident, as gradient clipping does on purpose: the")
+print(f"clipped loss is better than stable in {better} of {len(SEEDS)} runs.")
 
 print("\nA smaller learning rate fixes the problem, with the stable loss:")
 for rate in (0.1, 0.03, 0.01):

@@ -1,4 +1,4 @@
-"""A user-defined activation: Swish, checked against finite differences, then given to the estimator."""
+"""A user-defined activation: Swish, checked against finite differences and passed to the estimator."""
 
 import numpy as np
 from sklearn.datasets import load_digits

@@ -1,4 +1,4 @@
-"""A user-defined loss: the Brier score, which forgives a confident mistake more than cross-entropy does."""
+"""A user-defined loss: the Brier score, which penalizes confident mistakes less than cross-entropy."""
 
 import numpy as np
 from sklearn.datasets import load_digits
@@ -23,9 +23,9 @@ print(f"relative error of the gradient: {error:.0e} ({'right' if error < 1e-7 el
 
 X, y = load_digits(return_X_y=True)
 X_train, X_test, y_train, y_test = train_test_split(X / 16, y, stratify=y, random_state=0)
-wrong = np.random.default_rng(0).uniform(size=len(y_train)) < 0.2  # a fifth of the labels is noise
+wrong = np.random.default_rng(0).uniform(size=len(y_train)) < 0.2  # 20% of the labels are wrong
 y_train = np.where(wrong, (y_train + 3) % 10, y_train)
 for loss in ("log_loss", Brier()):
-    model = TinyClassifier(**SKLEARN_DEFAULTS)  # to the end: how much of the noise is learnt?
+    model = TinyClassifier(**SKLEARN_DEFAULTS)  # no early stopping, so it may also fit the wrong labels
     model.set_params(loss=loss, learning_rate_init=0.01, max_iter=500, tol=0.01, random_state=0)
     print(f"test accuracy with {loss}: {model.fit(X_train, y_train).score(X_test, y_test):.3f}")

@@ -1,4 +1,4 @@
-"""A user-defined optimizer: RMSprop, on one flat vector."""
+"""A user-defined optimizer: RMSprop. It updates all parameters as one flat vector."""
 
 from dataclasses import dataclass
 

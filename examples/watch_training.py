@@ -1,4 +1,4 @@
-"""Monitor training: a validation set, a callback that saves the model in each epoch, and two displays."""
+"""Monitor training: a validation set, a callback that saves the model after each epoch, and two plots."""
 
 import sys
 import tempfile
@@ -23,7 +23,7 @@ model = TinyClassifier(random_state=0).set_callbacks(Checkpoint(folder / "model.
 model.fit(X_train, y_train, X_val=X_val, y_val=y_val)
 print(f"stopped after {model.n_iter_} epochs, kept the weights of epoch {model.best_epoch_}")
 loaded = load(folder / "model.npz")
-print("the file predicts the same:", (loaded.predict(X_test) == model.predict(X_test)).all())
+print("the loaded model predicts the same:", (loaded.predict(X_test) == model.predict(X_test)).all())
 
 figure = Figure(figsize=(11, 4.2), layout="constrained")
 left, right = figure.subplots(1, 2)

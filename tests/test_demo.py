@@ -1,4 +1,4 @@
-"""The commands: the demo's tables and picture, the lesson's tables and page, and what they refuse."""
+"""The commands demo and lesson: their tables, their files, and the arguments that they reject."""
 
 import importlib.util
 
@@ -16,7 +16,7 @@ def rows_of(text):
     return {cells[0]: cells[1:] for cells in rows if cells and cells[0] in {"naive", "clipped", "stable"}}
 
 
-def test_the_demo_shows_all_three_losses_and_saves_the_picture(tmp_path, capsys):
+def test_the_demo_compares_three_losses_and_saves_the_figure(tmp_path, capsys):
     picture = tmp_path / "curves.png"
     command.main(["demo", "--picture", str(picture)])
     text = capsys.readouterr().out
@@ -36,7 +36,7 @@ def test_the_demo_shows_all_three_losses_and_saves_the_picture(tmp_path, capsys)
     assert picture.read_bytes().startswith(b"\x89PNG")
 
 
-def test_the_demo_says_how_to_get_a_picture_without_matplotlib(tmp_path, capsys, monkeypatch):
+def test_the_demo_without_matplotlib_explains_how_to_get_the_figure(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     monkeypatch.setattr(command, "find_spec", lambda name: None)
     monkeypatch.setattr(command, "_pipeline", lambda seed: None)
@@ -59,7 +59,7 @@ def test_the_demo_says_how_to_get_a_picture_without_matplotlib(tmp_path, capsys,
         (["--dtype", "float16"], "invalid choice: 'float16'"),
     ],
 )
-def test_bad_arguments_are_refused_before_the_work(arguments, match, capsys, tmp_path, monkeypatch):
+def test_invalid_arguments_of_the_demo_are_rejected(arguments, match, capsys, tmp_path, monkeypatch):
     (tmp_path / "folder.png").mkdir()
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit):
@@ -67,17 +67,17 @@ def test_bad_arguments_are_refused_before_the_work(arguments, match, capsys, tmp
     assert match in capsys.readouterr().err
 
 
-def test_seed_and_dtype_reach_both_parts(monkeypatch, capsys, tmp_path):
-    asked = []
-    monkeypatch.setattr(command, "_pipeline", lambda seed: asked.append(seed))
-    monkeypatch.setattr(Experiment, "outcomes", lambda self, names, *rest: asked.append(rest) or [])
+def test_the_demo_uses_seed_and_dtype(monkeypatch, capsys, tmp_path):
+    calls = []
+    monkeypatch.setattr(command, "_pipeline", lambda seed: calls.append(seed))
+    monkeypatch.setattr(Experiment, "outcomes", lambda self, names, *rest: calls.append(rest) or [])
     monkeypatch.setattr(command, "find_spec", lambda name: None)
     command.main(["demo", "--seed", "3", "--dtype", "float64"])
-    assert asked == [3, ([3], "float64")]
+    assert calls == [3, ([3], "float64")]
     assert "(float64, seed 3)" in capsys.readouterr().out
 
 
-def test_progress_is_for_terminals_only(monkeypatch, capsys):
+def test_progress_is_shown_only_on_a_terminal(monkeypatch, capsys):
     items = [1, 2, 3]
     assert command._tracked(items, 3, "work") is items
     monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
@@ -86,7 +86,7 @@ def test_progress_is_for_terminals_only(monkeypatch, capsys):
     assert "work 2 of 3" in capsys.readouterr().out
 
 
-def test_progress_is_a_bar_where_rich_is_installed(monkeypatch, capsys):
+def test_progress_is_a_bar_if_rich_is_installed(monkeypatch, capsys):
     pytest.importorskip("rich")
     monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
     assert list(command._tracked([1, 2, 3], 3, "work")) == [1, 2, 3]
@@ -95,10 +95,10 @@ def test_progress_is_a_bar_where_rich_is_installed(monkeypatch, capsys):
 
 @pytest.fixture
 def measured(lesson, monkeypatch):
-    """The measurements that other tests share, in place of new ones; a list of what was asked for."""
-    asked = []
-    monkeypatch.setattr(command, "measure", lambda seed, seeds, track: asked.append((seed, seeds)) or lesson)
-    return asked
+    """Replace `measure` by the measurements of the fixture `lesson`; return the list of its calls."""
+    calls = []
+    monkeypatch.setattr(command, "measure", lambda seed, seeds, track: calls.append((seed, seeds)) or lesson)
+    return calls
 
 
 def test_the_lesson_prints_its_tables_and_writes_the_page(measured, lesson, tmp_path, capsys):
@@ -113,14 +113,14 @@ def test_the_lesson_prints_its_tables_and_writes_the_page(measured, lesson, tmp_
     assert list(tmp_path.iterdir()) == [out]
 
 
-def test_quick_and_seed_reach_the_measurements_and_the_page(measured, tmp_path, monkeypatch):
+def test_the_lesson_uses_quick_and_seed_and_names_them_on_the_page(measured, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     command.main(["lesson", "--quick", "--seed", "7"])
     assert measured == [(7, 2)]
     assert "python -m tinyclf lesson --seed 7 --quick" in (tmp_path / "lesson.html").read_text("utf-8")
 
 
-def test_the_lesson_saves_its_pictures_on_request(measured, tmp_path, capsys):
+def test_the_lesson_saves_three_figures_if_a_folder_is_given(measured, tmp_path, capsys):
     pytest.importorskip("matplotlib")
     command.main(["lesson", "--out", str(tmp_path / "page.html"), "--pictures", str(tmp_path)])
     text = capsys.readouterr().out
@@ -129,7 +129,7 @@ def test_the_lesson_saves_its_pictures_on_request(measured, tmp_path, capsys):
         assert str(tmp_path / name) in text
 
 
-def test_an_interrupted_lesson_leaves_the_old_page(tmp_path, monkeypatch):
+def test_an_interrupted_lesson_does_not_change_the_old_page(tmp_path, monkeypatch):
     def interrupt(*args):
         raise KeyboardInterrupt
 
@@ -153,18 +153,18 @@ def test_an_interrupted_lesson_leaves_the_old_page(tmp_path, monkeypatch):
         (["--seed", "1.5"], "integer from 0"),
     ],
 )
-def test_bad_arguments_of_the_lesson_are_refused_before_the_work(
+def test_invalid_arguments_of_the_lesson_are_rejected_before_the_measurements(
     arguments, match, capsys, tmp_path, monkeypatch
 ):
     (tmp_path / "folder.html").mkdir()
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(command, "measure", lambda *args: pytest.fail("it went to work"))
+    monkeypatch.setattr(command, "measure", lambda *args: pytest.fail("the measurements started"))
     with pytest.raises(SystemExit):
         command.main(["lesson", *arguments])
     assert match in capsys.readouterr().err
 
 
-def test_pictures_need_matplotlib_and_say_so(tmp_path, monkeypatch, capsys):
+def test_pictures_without_matplotlib_are_rejected_with_a_hint(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(command, "find_spec", lambda name: None)
     with pytest.raises(SystemExit):
         command.main(["lesson", "--pictures", str(tmp_path)])

@@ -1,4 +1,4 @@
-"""Every example runs without a warning, prints what it claims, and is in the gallery."""
+"""Every example runs without a warning, prints the expected results, and is in the gallery."""
 
 import re
 import subprocess
@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 FOLDER = Path(__file__).parents[1] / "examples"
-SCRIPTS = sorted(path for path in FOLDER.glob("*.py") if path.stem != "lab")  # that is a notebook
+SCRIPTS = sorted(path for path in FOLDER.glob("*.py") if path.stem != "lab")  # lab.py is a notebook
 LESSON = [path for path in SCRIPTS if path.stem.startswith("lesson")]
 
-# What must be in the output; the groups are numbers within bounds.
-CLAIMS = {
+# Patterns that the output must match; each group is a number, with its bounds.
+EXPECTED = {
     "lesson1_vectors": [
         (r"moderate: .*\n +log-sum-exp as written 12\.40821649073671\d*, shifted 12\.40821649073671\d*", []),
         (r"overflow: .*\n +log-sum-exp as written inf, shifted 1000\n", []),
@@ -88,7 +88,7 @@ CLAIMS = {
     "grid_search": [(r"log-loss ([\d.]+)", [(0, 0.1)])],
     "watch_training": [
         (r"stopped after (\d+) epochs, kept the weights of epoch (\d+)", [(20, 299), (10, 299)]),
-        (r"the file predicts the same: True", []),
+        (r"the loaded model predicts the same: True", []),
         (r"test accuracy ([\d.]+), mean confidence ([\d.]+)", [(0.94, 1), (0.9, 1)]),
     ],
     "export_onnx": [
@@ -100,7 +100,7 @@ CLAIMS = {
         for dtype in ("float64", "float32")
     ]
     + [
-        (r" (\d+) bytes; the network alone", [(5000, 10000)]),
+        (r" has (\d+) bytes; the network alone", [(5000, 10000)]),
         (r"\nMax, Min, Sub, Mul, Gemm, Relu, Gemm, ", []),
     ],
     "train_by_hand": [(r"epoch 200: loss ([\d.]+)", [(0, 0.3)]), (r"epoch 20: loss ([\d.]+)", [(0, 0.2)])],
@@ -113,20 +113,20 @@ CLAIMS = {
     "own_optimizer": [(r"([\d.]+)  RMSprop\(learning_rate=0.002, rho=0.9\)", [(0, 0.2)])],
 }
 
-# What a script needs beyond the packages that the tests need.
-NEEDS = {"export_onnx": ("onnx", "onnxruntime", "skl2onnx"), "dask_search": ("dask", "distributed")}
+# Packages that a script requires in addition to those of the tests.
+REQUIRED = {"export_onnx": ("onnx", "onnxruntime", "skl2onnx"), "dask_search": ("dask", "distributed")}
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
-def test_an_example_prints_what_it_claims_and_leaves_nothing_behind(script, tmp_path):
-    for package in NEEDS.get(script.stem, ()):
+def test_an_example_prints_the_expected_results_and_leaves_no_files(script, tmp_path):
+    for package in REQUIRED.get(script.stem, ()):
         pytest.importorskip(package)
     run = subprocess.run(
         [sys.executable, "-W", "error", script], capture_output=True, text=True, cwd=tmp_path, check=False
     )
     assert run.returncode == 0, run.stderr
     assert list(tmp_path.iterdir()) == []
-    for pattern, bounds in CLAIMS[script.stem]:
+    for pattern, bounds in EXPECTED[script.stem]:
         match = re.search(pattern, run.stdout)
         assert match, f"{pattern!r} is not in:\n{run.stdout}"
         for number, (low, high) in zip(match.groups(), bounds, strict=True):
@@ -141,7 +141,7 @@ def test_an_example_is_short_and_in_the_gallery(script):
     assert len(script.read_text().splitlines()) < (40 if script in LESSON else 45)
 
 
-def test_the_lesson_has_a_script_for_each_step():
+def test_each_step_of_the_lesson_has_a_script():
     assert [script.name[:7] for script in LESSON] == [f"lesson{step}" for step in range(1, 10)]
 
 
@@ -157,7 +157,7 @@ def test_the_teachers_guide_is_one_page_with_a_plan_for_45_minutes():
 
 
 @pytest.mark.parametrize("name", ["own_activation", "own_layer", "own_loss", "own_optimizer"])
-def test_parts_of_ones_own_take_fewer_than_15_lines_of_code(name):
+def test_a_user_defined_part_has_fewer_than_15_lines_of_code(name):
     source = (FOLDER / f"{name}.py").read_text()
     body = re.search(r"^(@dataclass.*\n)?class .*\n((    .*)?\n)+", source, re.MULTILINE).group()
     docstring = re.compile(r'    """.*?"""\n', re.DOTALL)

@@ -23,7 +23,7 @@ psutil = pytest.importorskip("psutil")  # marimo needs it, too
 
 HOME = "http://127.0.0.1:"
 SCREEN = {"viewport": {"width": 1280, "height": 900}}
-PATIENCE = 90_000  # milliseconds; a busy computer may need them
+TIMEOUT = 90_000  # milliseconds, enough for a busy computer
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +59,7 @@ def lab(root):
         (r"naive nan, shifted nan, clipped [\d.e-]+, padded [\d.e-]+, stable 0\.", []),
         (r"^\| naive +\| step 1 .*\| nan +\| nan +\| nan ", []),
         (r"^\| clipped +\| - +\| ([\d.]+) +\| ([\d.e+]+) +\| ([\d.]+)", [(5, 16), (200, 1e5), (0, 0.6)]),
-        (r"^\| clipped .*\| (\d+) % ", [(50, 100)]),
+        (r"^\| clipped .*\| (\d+)% ", [(50, 100)]),
         (r"^\| stable +\| - +\| ([\d.e-]+) +\| ([\d.e-]+) +\| ([\d.]+)", [(0, 0.1), (0, 0.1), (0.94, 1)]),
         (r"^\| tinyclf +\| 2\.06115e-09 +\| \[-2\.061e-09, 2\.061e-09\] +\| ✓ right", []),
         (r"^`my_loss` is right on 2 of 6 float32 rows", []),
@@ -73,7 +73,7 @@ def test_the_script_prints_its_measurements(script, pattern, bounds):
         assert low <= float(number) <= high, match.group()
 
 
-def test_marimo_has_no_complaint_about_the_notebook(root, tmp_path):
+def test_marimo_check_reports_no_problem(root, tmp_path):
     run = subprocess.run(
         [sys.executable, "-m", "marimo", "check", "--strict", root / "examples" / "lab.py"],
         capture_output=True,
@@ -86,7 +86,7 @@ def test_marimo_has_no_complaint_about_the_notebook(root, tmp_path):
 
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
 @pytest.mark.parametrize("name", ["naive", "clipped", "stable"])
-def test_the_short_losses_are_those_of_the_package(lab, name, dtype):
+def test_the_losses_of_the_notebook_equal_those_of_the_package(lab, name, dtype):
     same = {"stable": "textbook"}.get(name, name)
     rng = np.random.default_rng(0)
     z = np.concatenate([rng.normal(size=(40, 5)) * scale for scale in (1, 20, 300, 2000)]).astype(dtype)
@@ -100,7 +100,7 @@ def test_the_short_losses_are_those_of_the_package(lab, name, dtype):
 
 
 @pytest.mark.parametrize("name", ["naive", "clipped"])
-def test_the_lab_trains_as_the_package_does(lab, name):
+def test_training_in_the_notebook_equals_that_of_the_package(lab, name):
     got = lab["fit"](name, lab[name], experiments.UNSCALED, 1, "float32")
     expected = experiments.UNSCALED.train(name, 1)[1]
     assert vars(got).keys() == vars(expected).keys()
@@ -108,7 +108,7 @@ def test_the_lab_trains_as_the_package_does(lab, name):
         np.testing.assert_equal(getattr(got, attribute), value, attribute)
 
 
-def test_a_verdict_tells_broken_from_no_gradient_from_inexact(lab):
+def test_a_verdict_distinguishes_nonfinite_results_missing_gradients_and_inexact_results(lab):
     def verdict(function, logits, label):
         return lab["compare"](function, logits, label, "float32")["verdict"]
 
@@ -120,12 +120,12 @@ def test_a_verdict_tells_broken_from_no_gradient_from_inexact(lab):
 
 
 def environment(folder):
-    """marimo looks for no update, and writes what it remembers, and its caches, into a folder."""
+    """Environment variables: marimo does not check for updates, and writes its files to a folder."""
     return {
         **os.environ,
         "MARIMO_SKIP_UPDATE_CHECK": "1",
         "MPLCONFIGDIR": matplotlib.get_configdir(),
-        "PYTHONPYCACHEPREFIX": str(folder / "pycache"),  # where marimo puts its __marimo__, too
+        "PYTHONPYCACHEPREFIX": str(folder / "pycache"),  # marimo writes its __marimo__ folder there, too
         "PYTHONUNBUFFERED": "1",
         "PYTHONWARNINGS": "error::RuntimeWarning",
         "XDG_CACHE_HOME": str(folder / "cache"),
@@ -136,7 +136,7 @@ def environment(folder):
 
 @contextmanager
 def served(command, notebook, folder):
-    """Yield the address of `marimo run` or `marimo edit`, and the file with what the server says."""
+    """Run the server of `marimo run` or `marimo edit`; yield its address and its log file."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -152,20 +152,20 @@ def served(command, notebook, folder):
             stderr=subprocess.STDOUT,
         )
         try:
-            deadline = time.monotonic() + PATIENCE / 1000
+            deadline = time.monotonic() + TIMEOUT / 1000
             while not answers(f"{HOME}{port}/health"):
                 assert server.poll() is None, log.read_text()
                 assert time.monotonic() < deadline, log.read_text()
                 time.sleep(0.1)
             yield f"{HOME}{port}/", log
         finally:
-            family = [server]
+            processes = [server]
             with suppress(psutil.NoSuchProcess):
-                family += psutil.Process(server.pid).children(recursive=True)  # the editor's kernel
+                processes += psutil.Process(server.pid).children(recursive=True)  # the editor's kernel
             server.terminate()
             with suppress(subprocess.TimeoutExpired):
                 server.wait(10)
-            for process in family:
+            for process in processes:
                 with suppress(psutil.NoSuchProcess):
                     process.kill()
                     process.wait(10)
@@ -191,24 +191,24 @@ def app(chromium, root, tmp_path_factory):
         served("run", root / "examples" / "lab.py", tmp_path_factory.mktemp("app")) as (url, log),
         open_page(chromium, HOME, **SCREEN) as (page, complaints),
     ):
-        page.set_default_timeout(PATIENCE)
+        page.set_default_timeout(TIMEOUT)
         yield url, log, page, complaints
 
 
 @pytest.fixture
 def page(app):
-    """The app with its default outputs; at the end nothing may have gone wrong in it or in a cell."""
+    """The app with its default outputs; the test fails if the page or a cell raises an error."""
     url, log, page, complaints = app
     complaints.clear()
-    page.goto(url)  # every visit starts from the defaults
+    page.goto(url)  # a new session has the default settings
     page.get_by_alt_text("my_loss: not finite").wait_for()  # the last output
     yield page
     assert complaints == []
-    assert "Traceback" not in log.read_text(), log.read_text()  # the app itself hides errors of cells
+    assert "Traceback" not in log.read_text(), log.read_text()  # the app does not show errors of cells
 
 
 def cells(page, column, name, table=0):
-    """The cells of the row of a loss, in one of the tables with such a column."""
+    """The cells of the row of a loss, in one of the tables that have the column."""
     tables = page.get_by_role("table").filter(has=page.get_by_role("columnheader", name=column, exact=True))
     row = tables.nth(table).get_by_role("row").filter(has=page.get_by_role("cell", name=name, exact=True))
     return row.get_by_role("cell").all_inner_texts()
@@ -218,7 +218,7 @@ def cells(page, column, name, table=0):
 def test_the_app_shows_every_output(page):
     assert page.get_by_role("heading").all_inner_texts() == [
         "How the loss is computed decides whether a network learns",
-        "1. Six numbers for which softmax overflows",
+        "1. Softmax of six numbers",
         "2. Where exp overflows and underflows",
         "The losses",
         "3. Subtracting the maximum is half of the fix",
@@ -237,10 +237,10 @@ def test_the_app_shows_every_output(page):
 @pytest.mark.slow
 def test_every_control_has_a_label(page):
     controls = {
-        "slider": "Logit of class 0, Logit of class 1, Seed, Epochs, True logit of class 0",
+        "slider": "Logit of class 0, Logit of class 1, Seed, Epochs, Logit of the true class",
         "combobox": "Row of logits, True class, Type of the logits, Setting, Type of the weights, Pixels, "
         "Optimizer, Learning rate, Hidden units, Batch size",
-        "checkbox": "naive, shifted, clipped, padded, stable, less the mean image, falling to 0",
+        "checkbox": "naive, shifted, clipped, padded, stable, subtract the mean image, falling to 0",
     }
     for role, names in controls.items():
         assert page.get_by_role(role).count() == len(names.split(", ")), role
@@ -250,7 +250,7 @@ def test_every_control_has_a_label(page):
 
 
 @pytest.mark.slow
-def test_the_naive_loss_breaks_between_88_and_89(page):
+def test_the_naive_loss_is_finite_at_88_and_inf_at_89(page):
     slider = page.get_by_role("slider", name="Logit of class 0", exact=True)
     slider.press("PageDown")
     for _ in range(2):
@@ -266,7 +266,7 @@ def test_the_naive_loss_breaks_between_88_and_89(page):
 
 
 @pytest.mark.slow
-def test_a_larger_type_raises_the_threshold(page):
+def test_a_wider_type_raises_the_threshold(page):
     assert cells(page, "verdict", "naive")[-1] == "✗ not finite"
     page.get_by_label("Type of the logits").select_option("float64")
     page.get_by_text("float64 logits [100, 0], true class 1").wait_for()
@@ -275,20 +275,20 @@ def test_a_larger_type_raises_the_threshold(page):
 
 
 @pytest.mark.slow
-def test_another_row_of_logits_is_computed(page):
+def test_the_selected_row_of_logits_is_computed(page):
     page.get_by_label("Row of logits").select_option("moderate")
     page.get_by_text("12.408216490736").first.wait_for()
 
 
 @pytest.mark.slow
-def test_only_the_stable_loss_trains_unscaled_pixels(page):
+def test_networks_learn_unscaled_pixels_only_with_the_stable_loss(page):
     assert cells(page, "test accuracy", "naive")[1:5] == ["step 1", "nan", "nan", "nan"]
     assert float(cells(page, "test accuracy", "clipped")[4]) < 0.6
     assert float(cells(page, "test accuracy", "stable")[4]) > 0.9
 
 
 @pytest.mark.slow
-def test_a_loss_is_trained_when_it_is_chosen(page):
+def test_selecting_a_loss_trains_a_network_with_it(page):
     assert cells(page, "test accuracy", "padded") == []
     for name in ("padded", "naive"):
         page.get_by_label(name, exact=True).click()
@@ -298,7 +298,7 @@ def test_a_loss_is_trained_when_it_is_chosen(page):
 
 
 @pytest.mark.slow
-def test_every_loss_trains_scaled_pixels(page):
+def test_networks_learn_scaled_pixels_with_every_loss(page):
     page.get_by_label("Setting").select_option("9. The fix")
     page.get_by_text("digits, pixels 0 to 1; 64-64-10, ReLU, He-normal; SGD 0.3").wait_for()
     for name in ("naive", "clipped", "stable"):
@@ -318,16 +318,16 @@ def test_ten_seeds_agree(page):
 
 
 @pytest.mark.slow
-def test_a_loss_that_is_edited_is_compared_and_trained_again(chromium, root, tmp_path):
+def test_editing_a_loss_repeats_the_comparison_and_the_training(chromium, root, tmp_path):
     notebook = shutil.copy(root / "examples" / "lab.py", tmp_path)
     settings = tmp_path / "config" / "marimo" / "marimo.toml"
     settings.parent.mkdir(parents=True)
-    settings.write_text("[runtime]\nauto_instantiate = true\n")  # runs all cells, as a click would
+    settings.write_text("[runtime]\nauto_instantiate = true\n")  # run all cells when the notebook opens
     with (
         served("edit", notebook, tmp_path) as (url, log),
         open_page(chromium, HOME, **SCREEN) as (page, complaints),
     ):
-        page.set_default_timeout(PATIENCE)
+        page.set_default_timeout(TIMEOUT)
         page.goto(url)
         page.get_by_alt_text("my_loss: not finite").wait_for()
         page.get_by_text("is right on 2 of 6").wait_for()
@@ -337,6 +337,6 @@ def test_a_loss_that_is_edited_is_compared_and_trained_again(chromium, root, tmp
         page.keyboard.insert_text("def my_loss(z, t):\n    return stable(z, t)")
         page.keyboard.press("Control+Enter")
         page.get_by_text("is right on 5 of 6").wait_for()
-        page.get_by_alt_text(re.compile(r"^my_loss: 9\d % .* tinyclf: 9\d % ")).wait_for()
+        page.get_by_alt_text(re.compile(r"^my_loss: 9\d% .* tinyclf: 9\d% ")).wait_for()
         assert complaints == []
         assert "Traceback" not in log.read_text(), log.read_text()

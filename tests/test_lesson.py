@@ -1,4 +1,4 @@
-"""The measurements of the lesson, and the page that shows them without any number typed by hand."""
+"""The measurements of the lesson, and the text of the page, in which every measured number is computed."""
 
 import dataclasses
 import html
@@ -38,7 +38,7 @@ def data_of(page):
 
 
 def words_of(page):
-    """What one reads of a page, without its scripts and tags."""
+    """The text of a page, without scripts and tags."""
     body = re.sub(r"<(script|style)\b.*?</\1>", "", page, flags=re.DOTALL)
     return " ".join(html.unescape(re.sub(r"<[^>]*>", " ", body)).split())
 
@@ -47,7 +47,7 @@ def words_of(page):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_thresholds_are_the_last_floats_with_their_property(dtype):
+def test_thresholds_are_the_largest_floats_that_satisfy_their_condition(dtype):
     kind = np.dtype(dtype).type
     holds = {
         "exp": lambda x: np.isfinite(np.exp(x)),
@@ -73,7 +73,7 @@ def test_the_threshold_of_exp_is_the_logarithm_of_the_largest_float():
         )
 
 
-def test_the_last_float_is_0_if_the_property_ends_at_once():
+def test_the_last_float_is_0_or_the_smallest_subnormal_if_the_condition_holds_only_at_0():
     assert last_float(lambda x: x == 0, "float32") <= np.finfo("float32").smallest_subnormal
 
 
@@ -90,9 +90,9 @@ def test_the_last_float_is_0_if_the_property_ends_at_once():
 def test_an_unstable_loss_has_a_gradient_up_to_its_limit_and_no_further(name, dtype, end):
     found = gradient_limit(name, dtype)
     np.testing.assert_allclose(found, end, rtol=1e-4)
-    for scale, alive in ((found, True), (np.nextafter(np.dtype(dtype).type(found), np.inf), False)):
+    for scale, expected in ((found, True), (np.nextafter(np.dtype(dtype).type(found), np.inf), False)):
         gradient = wrong_row(scale, name, dtype)[1]
-        assert (np.isfinite(gradient).all() and gradient.any()) == alive
+        assert (np.isfinite(gradient).all() and gradient.any()) == expected
 
 
 def test_the_stable_loss_has_a_gradient_up_to_the_end_of_the_search():
@@ -102,7 +102,7 @@ def test_the_stable_loss_has_a_gradient_up_to_the_end_of_the_search():
         np.testing.assert_array_equal(wrong_row(top, "stable", dtype)[1], [1.0, -1.0])
 
 
-def test_a_summary_is_the_mean_of_its_seeds():
+def test_a_summary_has_the_means_over_its_seeds():
     seeds = [
         outcome(accuracy=0.9, curve=[2.0, 1.0], no_gradient=[0.4, 0.0], true_loss=1.0),
         outcome(
@@ -120,7 +120,7 @@ def test_a_summary_is_the_mean_of_its_seeds():
     assert (s.broken, s.first, s.forgotten, s.ruined) == (0, "never", 2, 1)
 
 
-def test_a_summary_of_broken_seeds_has_no_accuracy_but_tells_the_steps():
+def test_a_summary_of_nonfinite_runs_has_no_accuracy_and_names_their_first_steps():
     nan = float("nan")
     s = Summary(
         [outcome(accuracy=nan, first_nonfinite_step=step, recall=np.full(10, nan)) for step in (7, 3, 5)]
@@ -133,7 +133,7 @@ def test_a_summary_of_broken_seeds_has_no_accuracy_but_tells_the_steps():
     assert np.isnan(mixed.highest)
 
 
-def test_every_run_is_measured_with_each_of_its_losses_and_seeds(lesson):
+def test_every_run_is_measured_with_each_loss_and_seed(lesson):
     assert set(lesson.runs) == set(RUNS)
     for run, (experiment, _, names) in RUNS.items():
         assert list(lesson.runs[run]) == list(names)
@@ -142,7 +142,7 @@ def test_every_run_is_measured_with_each_of_its_losses_and_seeds(lesson):
             assert len(summary.curve) == experiment.epochs
 
 
-def test_progress_is_told_of_every_training(monkeypatch):
+def test_progress_is_reported_for_every_training_run(monkeypatch):
     seen = []
 
     def track(outcomes, total, what):
@@ -160,7 +160,7 @@ def test_progress_is_told_of_every_training(monkeypatch):
     assert seen == 2 * [("naive", 4, "training"), ("stable", 4, "training")]
 
 
-def test_the_tables_tell_every_step_and_its_numbers(lesson):
+def test_the_tables_contain_every_step_and_its_numbers(lesson):
     text = "\n".join(tables(lesson))
     assert re.findall(r"^(\d)\.", text, re.MULTILINE) == list("1234556789")
     assert max(map(len, text.splitlines())) <= 115
@@ -174,7 +174,7 @@ def test_the_tables_tell_every_step_and_its_numbers(lesson):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("run", ["unscaled", "unscaled64"])
-def test_over_ten_seeds_stable_learns_clipped_does_not_and_naive_is_not_finite_in_the_first_epoch(run):
+def test_over_ten_seeds_stable_learns_clipped_hardly_learns_and_naive_fails_in_the_first_epoch(run):
     experiment, dtype, _ = RUNS[run]
     names = ("naive", "clipped", "stable")
     found = {name: [] for name in names}
@@ -191,7 +191,7 @@ def test_over_ten_seeds_stable_learns_clipped_does_not_and_naive_is_not_finite_i
 
 
 @pytest.mark.slow
-def test_over_ten_seeds_clipping_forgets_digits_where_nothing_overflows():
+def test_over_ten_seeds_networks_with_the_clipped_loss_forget_digits_although_nothing_overflows():
     experiment, dtype, names = RUNS["quiet"]
     found = {name: [] for name in names}
     for o in experiment.outcomes(names, range(10), dtype):
@@ -205,7 +205,7 @@ def test_over_ten_seeds_clipping_forgets_digits_where_nothing_overflows():
 
 
 @pytest.mark.slow
-def test_over_ten_seeds_a_stable_loss_does_not_cure_long_steps_and_scaled_features_do():
+def test_over_ten_seeds_scaled_features_fix_large_steps_and_a_stable_loss_does_not():
     def mean(run, name):
         experiment, dtype, _ = RUNS[run]
         return Summary(list(experiment.outcomes([name], range(10), dtype))).accuracy
@@ -218,7 +218,7 @@ def test_over_ten_seeds_a_stable_loss_does_not_cure_long_steps_and_scaled_featur
 # The page
 
 
-def test_the_page_holds_the_runs_that_were_measured(lesson, page):
+def test_the_data_in_the_page_are_the_measured_runs(lesson, page):
     data = data_of(page)
     assert data["seeds"] == [0, 1]
     for run, summaries in lesson.runs.items():
@@ -232,7 +232,7 @@ def test_the_page_holds_the_runs_that_were_measured(lesson, page):
                     np.testing.assert_allclose(np.array(shown[part], float), getattr(o, part), rtol=1e-3)
 
 
-def test_the_text_of_the_page_tells_the_measured_numbers(lesson, page):
+def test_the_text_of_the_page_contains_the_measured_numbers(lesson, page):
     words = words_of(page)
     unscaled = lesson.runs["unscaled"]
     assert f"{unscaled['clipped'].accuracy:.0%} or {unscaled['stable'].accuracy:.0%}" in words
@@ -245,13 +245,13 @@ def test_the_text_of_the_page_tells_the_measured_numbers(lesson, page):
     assert "None" not in words
 
 
-def test_each_sentence_tells_the_number_of_its_own_run_and_loss(lesson):
-    """With made-up results that are all different, a number from elsewhere is seen."""
-    runs, told = {}, iter(range(10, 99))
+def test_each_sentence_contains_the_number_of_the_right_run_and_loss(lesson):
+    """The results are made up and all different, so that a number from another run or loss fails the test."""
+    runs, numbers = {}, iter(range(10, 99))
     for run, summaries in lesson.runs.items():
         runs[run] = {}
         for name, s in summaries.items():
-            accuracies = next(told) / 100, next(told) / 100
+            accuracies = next(numbers) / 100, next(numbers) / 100
             made_up = zip(s.outcomes, accuracies, strict=True)
             runs[run][name] = Summary(
                 [dataclasses.replace(o, accuracy=a, true_loss=1e5 * a, dead=a / 3) for o, a in made_up]
@@ -262,18 +262,19 @@ def test_each_sentence_tells_the_number_of_its_own_run_and_loss(lesson):
         return format(runs[run][name].accuracy, form)
 
     steep, quiet, unscaled = runs["steep"], runs["quiet"], runs["unscaled"]
-    cured = [s.accuracy for s in runs["scaled"].values()]
+    scaled = [s.accuracy for s in runs["scaled"].values()]
     report, offset, tiny = (lesson.arithmetic[part] for part in ("report", "offset", "tiny"))
     for sentence in (
-        f"stays finite, but learns little: {right('unscaled', 'clipped')} test accuracy",
-        f"learns: {right('unscaled', 'stable')} test accuracy",
+        f"loss finite, but the network learns little: {right('unscaled', 'clipped')} test accuracy",
+        f"the network learns: {right('unscaled', 'stable')} test accuracy",
         f"{right('unscaled', 'clipped')} or {right('unscaled', 'stable')} test accuracy with the clipped",
         f"the true loss of its network is {unscaled['clipped'].true:,.0f}",
         f"In the first epoch, {unscaled['clipped'].no_gradient:.0%} of the rows are misclassified and have a "
         "gradient of exactly 0",
-        f"from {unscaled['naive'].first} on in float32, and from {runs['unscaled64']['naive'].first} on in "
+        f"becomes inf or nan at {unscaled['naive'].first} in float32 and at "
+        f"{runs['unscaled64']['naive'].first} in float64",
+        f"happens at {unscaled['shifted'].first} in float32 and at {runs['unscaled64']['shifted'].first} in "
         "float64",
-        f"at {unscaled['shifted'].first} in float32 and at {runs['unscaled64']['shifted'].first} in float64",
         f"The logits of the untrained networks reach {report['largest_logit']:,.0f}",
         f"upper limit, \N{MINUS SIGN}log 1e-7 = {-np.log(EPS):.1f}.",
         f"agree: {right('quiet', 'naive', '.3f')} and {right('quiet', 'stable', '.3f')}",
@@ -283,10 +284,10 @@ def test_each_sentence_tells_the_number_of_its_own_run_and_loss(lesson):
         f"standard deviation over the seeds is {unscaled['stable'].spread:.3f}.",
         f"{right('steep', 'stable')} test accuracy with the stable loss",
         f"{steep['stable'].ruined} of 2 networks have a test accuracy below one half",
-        f"after training, {steep['stable'].dead:.0%} of the hidden units",
+        f"After training, {steep['stable'].dead:.0%} of the hidden units are dead",
         f"The clipped loss reaches {right('steep', 'clipped')} here, and log(p + 1e-7) "
         f"{right('steep', 'padded')}.",
-        f"{min(cured):.1%} to {max(cured):.1%} test accuracy with each of the losses",
+        f"{min(scaled):.1%} to {max(scaled):.1%} test accuracy with each of the losses",
         f"reports {report['reported']:.1f}; the true loss is {report['true']:,.1f}",
         f"at most {report['cap32']:.2f} in float32 and {report['cap64']:.2f} in float64",
         f"is {offset[0]:.6f} that way, and {offset[1]:.6f} when",
@@ -297,7 +298,7 @@ def test_each_sentence_tells_the_number_of_its_own_run_and_loss(lesson):
         assert sentence in words
 
 
-def test_what_the_text_makes_of_the_results_depends_on_them(lesson):
+def test_the_interpretation_in_the_text_depends_on_the_results(lesson):
     def story(run, **accuracies):
         summaries = {
             name: Summary([dataclasses.replace(o, accuracy=accuracies.get(name, 0.5)) for o in s.outcomes])
@@ -310,14 +311,17 @@ def test_what_the_text_makes_of_the_results_depends_on_them(lesson):
     assert " 97.6% test accuracy with each of the losses" in story("scaled", **dict.fromkeys(SHOWN, 0.976))
     some = dataclasses.replace(lesson.runs["quiet"]["clipped"].outcomes[0], recall=np.r_[0.0, np.ones(9)])
     none = dataclasses.replace(some, recall=np.ones(10))
-    for outcomes, told in (([some, none], "1 of 20 digits"), ([none, none], "None of these networks forgot")):
+    for outcomes, sentence in (
+        ([some, none], "1 of 20 digits"),
+        ([none, none], "None of these networks forgot"),
+    ):
         quiet = {**lesson.runs["quiet"], "clipped": Summary(outcomes)}
         words = words_of(render(Lesson(lesson.seeds, lesson.arithmetic, {**lesson.runs, "quiet": quiet})))
-        assert told in words
+        assert sentence in words
         assert ("None of these networks forgot" in words) == (outcomes[0] is none)
 
 
-def test_a_forgotten_digit_is_wrong_and_without_a_gradient_in_the_end():
+def test_after_training_the_rows_of_a_forgotten_digit_are_misclassified_and_have_no_gradient():
     _, o = QUIET.train("clipped", 6)
     forgotten = o.recall < 0.1
     assert forgotten.sum() >= 1
@@ -334,13 +338,13 @@ def test_dead_units_are_0_for_all_training_rows():
     assert o.dead > 0.5
 
 
-def test_data_cannot_end_the_script_that_holds_it():
+def test_data_cannot_close_the_script_element_that_contains_them():
     text = page_module._json({"a": "</script><b>", "b": [np.nan, np.inf, -np.inf, 1.0, np.float32(0.5)]})
     assert "<" not in text
     assert json.loads(text) == {"a": "</script><b>", "b": ["nan", "inf", "-inf", 1, 0.5]}
 
 
-def test_another_seed_gives_another_page(lesson, page):
+def test_other_results_give_another_page(lesson, page):
     changed = {
         run: {
             name: Summary(
@@ -361,7 +365,7 @@ def test_another_seed_gives_another_page(lesson, page):
 
 
 def test_no_measured_number_is_typed_into_the_template():
-    text = re.sub(r"\{[^}]*\}", "", TEMPLATE)  # what is filled in
+    text = re.sub(r"\{[^}]*\}", "", TEMPLATE)  # remove the fields that are filled in
     text = re.sub(r"<(pre|head)\b.*?</\1>", "", text, flags=re.DOTALL)
     words = words_of(text)
     for name in ("float16", "float32", "float64", "log1p"):
@@ -372,11 +376,12 @@ def test_no_measured_number_is_typed_into_the_template():
     assert set(re.findall(r"-?\d[\d.,]*(?<![.,])", words)) <= {"0", "1"}
 
 
-def test_only_the_stable_loss_is_right_at_12_in_float16(page):
-    assert "still right at 12? Only stable, from logits." in words_of(page)
+def test_only_the_stable_loss_is_correct_at_scale_12_in_float16(page):
+    answer = "Only \N{LEFT DOUBLE QUOTATION MARK}stable, from logits\N{RIGHT DOUBLE QUOTATION MARK}."
+    assert f"still correct at scale 12? {answer}" in words_of(page)
 
 
-def test_the_code_at_the_end_of_the_page_runs_and_is_right(page):
+def test_the_code_at_the_end_of_the_page_is_correct(page):
     code = html.unescape(re.search(r"<pre><code>(.*?)</code></pre>", page, re.DOTALL)[1])
     names = {"np": np}
     exec(code, names)
@@ -386,7 +391,7 @@ def test_the_code_at_the_end_of_the_page_runs_and_is_right(page):
         np.testing.assert_allclose(names["cross_entropy"](z, 2), cross_entropy([z], [2])[0], rtol=1e-12)
 
 
-def test_the_page_asks_nobody_for_anything(page):
+def test_the_page_loads_nothing_from_the_network(page):
     assert not re.findall(r"(?:https?:)?//[\w.-]+\.\w+", re.sub(r"http://www\.w3\.org/2000/svg", "", page))
     assert not re.findall(r'\b(?:src|srcset|data-src)\s*=\s*"(?!data:)', page)
     assert "<link" not in re.sub(r'<link rel="icon" href="data:,">', "", page)

@@ -1,4 +1,4 @@
-"""The page of the lesson in an offline browser: results equal to those of tinyclf, mouse and keyboard."""
+"""The page of the lesson in an offline browser: its results equal those of tinyclf; its controls work."""
 
 import itertools
 
@@ -35,7 +35,7 @@ def address(lesson, tmp_path_factory):
 
 @pytest.fixture
 def page(browser, address):
-    """The page on a desktop; the test fails if the page complained, or asked anybody for anything."""
+    """The page on a desktop screen; the test fails if the page logs an error or makes a request."""
     with open_page(browser, "file:", offline=True, viewport={"width": 1280, "height": 900}) as (
         page,
         complaints,
@@ -47,7 +47,7 @@ def page(browser, address):
 
 
 def value_of(page, name):
-    """What the card of a loss in step 3 says."""
+    """The value on the card of a loss in step 3."""
     return page.locator(f"#cards [data-loss={name}] .loss").inner_text()
 
 
@@ -56,7 +56,7 @@ def type_number(page, label, number):
 
 
 @pytest.mark.parametrize("screen", SCREENS)
-def test_every_step_has_its_number_and_its_picture_on_every_screen(browser, address, screen):
+def test_every_step_has_a_number_and_a_chart_on_every_screen(browser, address, screen):
     with open_page(browser, "file:", offline=True, **SCREENS[screen]) as (page, complaints):
         page.goto(address)
         page.wait_for_selector("[data-chart=scaled] svg")
@@ -79,8 +79,8 @@ def test_every_step_has_its_number_and_its_picture_on_every_screen(browser, addr
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_text_has_contrast(browser, address, scheme):
-    """WCAG 2.1, 1.4.3: at least 4.5 to 1, for the colors of the losses on cards and of text on paper."""
+def test_text_has_sufficient_contrast(browser, address, scheme):
+    """WCAG 2.1, 1.4.3: at least 4.5 to 1, for the colors of losses and of text on both backgrounds."""
 
     def luminance(color):
         c = np.array([int(color[i : i + 2], 16) for i in (1, 3, 5)]) / 255
@@ -100,7 +100,7 @@ def test_text_has_contrast(browser, address, scheme):
         assert (high + 0.05) / (low + 0.05) >= 4.5, (text, ground)
 
 
-def test_losses_differ_in_mark_and_dash_not_in_color_alone(page):
+def test_losses_differ_in_mark_and_dash_and_not_only_in_color(page):
     assert len(set(page.evaluate("Object.values(MARKS)"))) == len(LOSSES)
     for name in SHOWN:
         page.locator("#gradient").get_by_role("checkbox", name=LABELS[name]).set_checked(True)
@@ -111,11 +111,11 @@ def test_losses_differ_in_mark_and_dash_not_in_color_alone(page):
     assert len(set(looks)) == len(SHOWN)
 
 
-# What the page computes
+# Results that the page computes
 
 
 def grid(dtype):
-    """Rows that reach from ordinary logits to beyond the type's thresholds, with ties and equal entries."""
+    """Rows of logits from small ones to those beyond the thresholds of the dtype, with ties."""
     rng = np.random.default_rng(0)
     reach = {"float16": 30, "float32": 200, "float64": 1500}[dtype]
     rows = [rng.normal(size=3) * scale for scale in np.geomspace(0.01, reach, 120)]
@@ -127,7 +127,7 @@ def grid(dtype):
 
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
 @pytest.mark.parametrize("name", LOSSES)
-def test_a_loss_of_the_page_is_that_of_tinyclf(page, name, dtype):
+def test_each_loss_of_the_page_equals_that_of_tinyclf(page, name, dtype):
     rows = grid(dtype)
     labels = np.arange(len(rows)) % 3
     script = """([name, rows, labels, dtype]) => rows.map((z, i) => {
@@ -143,13 +143,13 @@ def test_a_loss_of_the_page_is_that_of_tinyclf(page, name, dtype):
     np.testing.assert_array_equal(np.isinf(found), np.isinf(truth))
     eps = float(np.finfo(truth.dtype).eps)
     finite = np.isfinite(truth)
-    # What is left of p - 1 or log p near p = 1 is rounding; only the stable loss has relative accuracy there.
+    # Near p = 1, p - 1 and log p consist of rounding errors; only the stable loss is accurate there.
     np.testing.assert_allclose(
         found[finite], truth[finite].astype("float64"), rtol=4 * eps, atol=0 if name == "stable" else 4 * eps
     )
 
 
-def test_the_pages_half_is_numpys(page):
+def test_rounding_to_float16_equals_that_of_numpy(page):
     every = np.arange(2**16, dtype=np.uint16).view(np.float16)
     exact = np.sort(every[np.isfinite(every)].astype(float))
     middles = (exact[1:] + exact[:-1]) / 2  # ties
@@ -174,11 +174,11 @@ def test_a_row_with_nan_or_inf_is_nan_in_the_stable_loss_of_the_page(page):
         assert page.evaluate(script, [row])
 
 
-# What the pictures show
+# Values that the charts show
 
 
-class Reading:
-    """A picture, read by the numbers at its axes; other words stand there, too."""
+class ChartReader:
+    """Reads values from a chart, by the numbers at its axes; other texts at the axes are skipped."""
 
     def __init__(self, page, chart):
         self.svg = page.locator(f"[data-chart={chart}] svg").first
@@ -204,36 +204,36 @@ class Reading:
         return 10**found if log else found
 
     def points(self, selector):
-        """The corners of a path."""
+        """The points of a path, in pixels."""
         path = self.svg.locator(selector).last.get_attribute("d")
         return np.array([pair.split() for pair in path.replace("M", "L").split("L")[1:]], float)
 
     def spots(self, selector):
-        """Where marks are."""
+        """The positions of marks, in pixels."""
         moved = self.svg.locator(selector).evaluate_all("all => all.map(e => e.getAttribute('transform'))")
         return np.array([m.split("(")[1].split(")")[0].split() for m in moved], float).reshape(-1, 2)
 
 
 @pytest.mark.parametrize(("dtype", "run"), [("float32", "unscaled"), ("float64", "unscaled64")])
-def test_the_curves_are_those_that_were_measured(page, lesson, dtype, run):
+def test_the_curves_are_the_measured_ones(page, lesson, dtype, run):
     page.locator("#training-dtype").get_by_role("radio", name=dtype).check()
     for chart, part in (("curves", "curve"), ("no-gradient", "no_gradient")):
-        picture = Reading(page, chart)
+        picture = ChartReader(page, chart)
         for name in ("clipped", "stable"):
             x, y = picture.points(f".line.series-{name}:not(.faint)").T
             values = np.mean([getattr(o, part) for o in lesson.runs[run][name].outcomes], axis=0)
-            top = picture.value(picture.y, 30)  # where the picture ends, and lines are cut
+            top = picture.value(picture.y, 30)  # the top of the plot, where lines are clamped
             np.testing.assert_allclose(picture.value(picture.x, x), np.arange(1, 31), atol=0.1)
             shown = picture.value(picture.y, y)
             clamped = shown > 0.995 * top
             np.testing.assert_allclose(shown[~clamped], values[~clamped], atol=0.01 * top)
             assert (values[clamped] >= 0.98 * top).all()
-    assert Reading(page, "curves").svg.locator(".cross.series-naive").count() == 1
+    assert ChartReader(page, "curves").svg.locator(".cross.series-naive").count() == 1
 
 
-def test_the_bars_are_the_recall_of_clipped_left_and_stable_right(page, lesson):
+def test_the_left_bars_are_the_recall_of_clipped_and_the_right_bars_that_of_stable(page, lesson):
     type_number(page, "Seed", lesson.seeds[1])
-    picture = Reading(page, "recall")
+    picture = ChartReader(page, "recall")
     bottom, top = (
         picture.svg.locator(line).first.evaluate("e => +e.getAttribute('y1')")
         for line in (".axis", ".grid >> nth=-1")
@@ -256,7 +256,7 @@ def test_the_bars_are_the_recall_of_clipped_left_and_stable_right(page, lesson):
     ("chart", "run"), [("quiet-accuracies", "quiet"), ("steep", "steep"), ("scaled", "scaled")]
 )
 def test_a_strip_has_a_mark_for_each_seed_and_a_bar_for_the_mean(page, lesson, chart, run):
-    picture = Reading(page, chart)
+    picture = ChartReader(page, chart)
     for name, s in lesson.runs[run].items():
         finite = [o.accuracy for o in s.outcomes if np.isfinite(o.accuracy)]
         spots = picture.spots(f".mark.series-{name}")
@@ -269,8 +269,8 @@ def test_a_strip_has_a_mark_for_each_seed_and_a_bar_for_the_mean(page, lesson, c
 
 
 def test_the_bars_of_step_2_end_at_the_thresholds(page, lesson):
-    picture = Reading(page, "thresholds")
-    # The types stand where other axes have numbers, and letters above the bars.
+    picture = ChartReader(page, "thresholds")
+    # Only the x axis has numbers: the y axis has the dtypes, and letters are above the bars.
     ends = picture.svg.locator(".range").evaluate_all(
         "all => all.map(e => +e.getAttribute('x') + +e.getAttribute('width'))"
     )
@@ -287,12 +287,12 @@ def test_the_bars_of_step_2_end_at_the_thresholds(page, lesson):
 
 
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
-def test_loss_and_gradient_are_drawn_up_to_where_they_end(page, lesson, dtype):
+def test_loss_and_gradient_are_drawn_up_to_the_last_finite_value(page, lesson, dtype):
     page.locator("#gradient").get_by_role("radio", name=dtype).check()
     reach = {"float16": 24, "float32": 120, "float64": 800}[dtype]
     end = lesson.arithmetic["thresholds"][dtype]["exp"]
     for chart in ("losses", "gradients"):
-        picture = Reading(page, chart)
+        picture = ChartReader(page, chart)
         (spot,) = picture.spots(".cross.series-naive")
         np.testing.assert_allclose(picture.value(picture.x, spot[0]), end, atol=0.02 * reach)
         x, y = picture.points(".line.series-stable").T
@@ -326,7 +326,7 @@ def cells(page, selector):
     return [row.locator("th, td").all_inner_texts() for row in page.locator(f"{selector} tbody tr").all()]
 
 
-def test_the_table_of_step_3_is_that_of_tinyclf(page):
+def test_the_table_of_step_3_shows_the_results_of_tinyclf(page):
     for name, row in zip(SHOWN, cells(page, "#cases"), strict=True):
         assert row[0] == LABELS[name]
         for scale, loss, gradient in zip((20, 100, 1000), row[1::2], row[2::2], strict=True):
@@ -338,7 +338,7 @@ def test_the_table_of_step_3_is_that_of_tinyclf(page):
 
 
 @pytest.mark.parametrize("which", VECTORS)
-def test_the_table_of_step_1_is_that_of_numpy(page, which):
+def test_the_table_of_step_1_shows_the_results_of_numpy(page, which):
     page.locator("#vector-choice").get_by_role("radio").nth(list(VECTORS).index(which)).check()
     v = vector(VECTORS[which])
     parts = ("x", "exp", "naive_softmax", "softmax", "log_of_softmax", "log_softmax")
@@ -346,7 +346,7 @@ def test_the_table_of_step_1_is_that_of_numpy(page, which):
     np.testing.assert_allclose(found, np.column_stack([v[part] for part in parts]), rtol=1e-4)
 
 
-def test_the_readout_of_step_7_is_that_of_tinyclf(page):
+def test_the_readout_of_step_7_shows_the_results_of_tinyclf(page):
     for gap in (5, 20, 40):
         type_number(page, "gap", gap)
         numbers = page.locator("#tiny-readout b").all_inner_texts()
@@ -360,10 +360,10 @@ def test_the_readout_of_step_7_is_that_of_tinyclf(page):
         )
 
 
-# What one does with it
+# Interaction
 
 
-def test_scale_88_is_finite_and_89_is_inf_in_float32(page):
+def test_the_naive_loss_in_float32_is_finite_at_scale_88_and_inf_at_89(page):
     table = page.locator("#gradient-table")
     for scale, loss in ((88, "88"), (89, "inf")):
         type_number(page, "scale", scale)
@@ -373,7 +373,7 @@ def test_scale_88_is_finite_and_89_is_inf_in_float32(page):
     assert table.locator("tr", has_text="clipped").locator("td").nth(1).inner_text() == "0"
 
 
-def test_a_student_sees_naive_turn_inf_then_nan_clipped_get_stuck_and_stable_stay(page):
+def test_the_examples_show_naive_inf_or_nan_clipped_without_gradient_and_stable_correct(page):
     page.locator("#presets button", has_text="[2, 1, 0]").click()
     states = lambda: page.locator("#cards article").evaluate_all("all => all.map(e => e.dataset.state)")  # noqa: E731
     assert states() == ["right", "right", "right"]
@@ -384,11 +384,11 @@ def test_a_student_sees_naive_turn_inf_then_nan_clipped_get_stuck_and_stable_sta
     assert (value_of(page, "naive"), value_of(page, "stable")) == ("inf", "100")
     assert "nan" in page.locator("#cards [data-loss=naive] svg[role=img]").get_attribute("aria-label")
     page.locator("#true-class").get_by_role("radio").first.check()
-    assert value_of(page, "naive") == "nan"  # the overflow is the true class's own
+    assert value_of(page, "naive") == "nan"  # exp overflows for the true class
     assert float(value_of(page, "stable")) == pytest.approx(2 * np.exp(-100), rel=0.01)  # a subnormal
 
 
-def test_the_type_moves_the_threshold(page):
+def test_the_dtype_determines_the_threshold(page):
     type_number(page, "z0", 100)
     for dtype, naive, clipped in (
         ("float32", "inf", "16.118"),
@@ -401,10 +401,10 @@ def test_the_type_moves_the_threshold(page):
         assert value_of(page, "stable") == "100"
     assert (
         page.locator("#gradient").get_by_role("radio", name="float16").is_checked()
-    )  # one type for the page
+    )  # all steps use the same dtype
 
 
-def test_the_choice_of_losses_is_that_of_all_steps(page):
+def test_the_choice_of_losses_applies_to_all_steps(page):
     page.locator("#half").get_by_role("checkbox", name=LABELS["padded"]).check()
     page.locator("#half").get_by_role("checkbox", name=LABELS["naive"]).uncheck()
     cards = page.locator("#cards article").evaluate_all("all => all.map(e => e.dataset.loss)")
@@ -413,7 +413,7 @@ def test_the_choice_of_losses_is_that_of_all_steps(page):
     assert rows == [LABELS[name] for name in cards]
 
 
-def test_sliders_reach_the_thresholds_of_each_type(page):
+def test_sliders_reach_beyond_the_threshold_of_each_dtype(page):
     for dtype, threshold in (("float16", 11.09), ("float32", 88.73), ("float64", 709.8)):
         page.locator("#thresholds").get_by_role("radio", name=dtype).check()
         slider = page.get_by_label("x", exact=True)
@@ -425,7 +425,7 @@ def test_sliders_reach_the_thresholds_of_each_type(page):
         assert "exp(x) = 1," in page.locator("#threshold-readout").inner_text()
 
 
-def test_a_field_that_is_being_typed_into_is_left_alone(page):
+def test_a_field_is_not_overwritten_while_it_has_the_focus(page):
     field = page.get_by_label("scale, as a number", exact=True)
     field.fill("")
     field.press_sequentially("-0.50")
@@ -433,28 +433,28 @@ def test_a_field_that_is_being_typed_into_is_left_alone(page):
     assert "at scale -0.5," in page.locator("#gradient-table").inner_text()
 
 
-def test_the_recall_is_that_of_the_chosen_seed(page, lesson):
+def test_the_recall_is_that_of_the_selected_seed(page, lesson):
     for i, seed in enumerate(lesson.seeds):
         type_number(page, "Seed", seed)
-        told = page.locator("[data-chart=recall] svg").get_attribute("aria-label")
+        label = page.locator("[data-chart=recall] svg").get_attribute("aria-label")
         recall = lesson.runs["quiet"]["clipped"].outcomes[i].recall
-        assert "Clipped: " + ", ".join(f"{np.floor(100 * v + 0.5):.0f}%" for v in recall) in told
+        assert "Clipped: " + ", ".join(f"{np.floor(100 * v + 0.5):.0f}%" for v in recall) in label
 
 
-def test_curves_and_tables_are_those_of_the_runs(page, lesson):
+def test_curves_and_tables_show_the_selected_run(page, lesson):
     for dtype, run in (("float32", "unscaled"), ("float64", "unscaled64")):
         page.locator("#training-dtype").get_by_role("radio", name=dtype).check()
         table = page.locator("#training-table").inner_text()
-        told = page.locator("[data-chart=curves] svg").get_attribute("aria-label")
+        description = page.locator("[data-chart=curves] svg").get_attribute("aria-label")
         for name in ("clipped", "stable"):
             s = lesson.runs[run][name]
             assert f"{s.accuracy:.3f} ({s.lowest:.3f} to {s.highest:.3f})" in table
-            assert f"{LABELS[name]}: {np.floor(100 * s.accuracy + 0.5):.0f}% right" in told
-        assert f"naive: not finite from {lesson.runs[run]['naive'].first}" in told
+            assert f"{LABELS[name]}: {np.floor(100 * s.accuracy + 0.5):.0f}% accuracy" in description
+        assert f"naive: not finite from {lesson.runs[run]['naive'].first}" in description
         assert str(UNSCALED) in page.locator("figcaption[data-setup=unscaled]").inner_text()
 
 
-def test_all_of_it_works_by_keyboard(page):
+def test_controls_work_by_keyboard(page):
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.className") == "skip"
     page.get_by_label("scale", exact=True).focus()
@@ -475,7 +475,7 @@ def test_all_of_it_works_by_keyboard(page):
     assert page.locator("#gradient details p").first.is_visible()
 
 
-def test_presenting_shows_one_step_at_a_time(page):
+def test_presentation_mode_shows_one_step_at_a_time(page):
     visible = lambda: [s.get_attribute("id") for s in page.locator(".step").all() if s.is_visible()]  # noqa: E731
     assert len(visible()) == STEPS
     page.keyboard.press("p")
@@ -497,7 +497,7 @@ def test_presenting_shows_one_step_at_a_time(page):
     assert len(visible()) == STEPS
 
 
-def test_the_page_keys_turn_steps_also_from_a_slider(page):
+def test_page_up_and_down_change_the_step_even_if_a_slider_has_the_focus(page):
     page.keyboard.press("p")
     page.keyboard.press("PageDown")
     page.get_by_label("x", exact=True).focus()
@@ -507,19 +507,19 @@ def test_the_page_keys_turn_steps_also_from_a_slider(page):
     assert page.url.endswith("#half")
 
 
-def test_links_lead_to_steps_also_while_presenting(page):
+def test_links_to_steps_work_in_presentation_mode(page):
     page.keyboard.press("p")
     page.locator("#next").click()
     page.locator("#thresholds summary").last.click()
     page.locator("#thresholds a[href='#training']").click()
-    page.locator("#training").wait_for(state="visible")  # a predicate as text would be refused by the page
+    page.locator("#training").wait_for(state="visible")  # the page's security policy blocks wait_for_function
     assert not page.locator("#thresholds").is_visible()
     page.reload()
     page.wait_for_selector("#contents a[aria-current]")
     assert page.locator("#contents a[aria-current]").inner_text() == "5"
 
 
-def test_a_field_shows_what_counts_once_it_is_left(page, lesson):
+def test_a_field_shows_the_accepted_value_when_it_loses_the_focus(page, lesson):
     field = page.get_by_label("Seed, as a number", exact=True)
     field.fill("99")
     field.blur()
@@ -532,7 +532,7 @@ def test_a_field_shows_what_counts_once_it_is_left(page, lesson):
 
 @pytest.mark.parametrize("screen", SCREENS)
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
-def test_no_word_of_a_picture_is_cut_off(browser, address, screen, dtype):
+def test_no_text_of_a_chart_is_cut_off(browser, address, screen, dtype):
     with open_page(browser, "file:", offline=True, **SCREENS[screen]) as (page, _):
         page.goto(address)
         page.wait_for_selector("[data-chart=scaled] svg")
@@ -549,7 +549,7 @@ def test_no_word_of_a_picture_is_cut_off(browser, address, screen, dtype):
         assert cut == []
 
 
-def test_on_paper_the_bars_are_there_and_the_page_is_light(browser, address):
+def test_the_printed_page_is_light_and_has_bars_and_answers(browser, address):
     with open_page(browser, "file:", offline=True, color_scheme="dark") as (page, _):
         page.goto(address)
         page.wait_for_selector("[data-chart=recall] svg")
@@ -561,7 +561,7 @@ def test_on_paper_the_bars_are_there_and_the_page_is_light(browser, address):
         assert page.locator("details:not([open])").count() == 0
 
 
-def test_without_scripts_the_text_and_its_numbers_are_there(browser, address):
+def test_the_text_and_its_numbers_are_visible_without_scripts(browser, address):
     with open_page(browser, "file:", offline=True, java_script_enabled=False) as (page, _):
         page.goto(address)
         assert page.locator("noscript").inner_text()
@@ -571,13 +571,13 @@ def test_without_scripts_the_text_and_its_numbers_are_there(browser, address):
         assert page.locator("#thresholds a").inner_text() == "5"
 
 
-def test_only_what_shows_a_value_is_drawn_anew_when_it_changes(page):
+def test_a_change_redraws_only_the_charts_that_show_the_value(page):
     page.evaluate("window.before = document.querySelector('[data-chart=curves] svg')")
     type_number(page, "Seed", 1)
     assert page.evaluate("document.querySelector('[data-chart=curves] svg') === before")
 
 
-def test_light_and_dark_can_be_chosen(page):
+def test_the_reader_can_switch_between_light_and_dark(page):
     paper = "getComputedStyle(document.body).backgroundColor"
     light = page.evaluate(paper)
     page.keyboard.press("d")

@@ -34,8 +34,8 @@ def test_lines_are_the_curves_and_labels_show_the_outcome():
     assert stable.get_ydata().tolist() == STABLE.curve
     assert [text.get_text() for text in ax.texts] == [
         "naive: not finite from step 1 on",
-        "clipped: 23 % of the test digits right",
-        "stable: 97 % of the test digits right",
+        "clipped: 23% test accuracy",
+        "stable: 97% test accuracy",
     ]
 
 
@@ -46,7 +46,7 @@ def test_for_several_seeds_each_curve_and_their_mean_are_drawn():
     first, second, mean = (line.get_ydata().tolist() for line in ax.lines)
     assert (first, second) == (STABLE.curve, other.curve)
     assert mean == [15.0, 4.0, 1.0, 0.2]
-    assert ax.texts[0].get_text() == "stable: 96 % of the test digits right"
+    assert ax.texts[0].get_text() == "stable: 96% test accuracy"
 
 
 def test_losses_differ_in_marker_or_line_style():

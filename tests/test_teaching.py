@@ -49,19 +49,19 @@ STABLE = (cross_entropy, cross_entropy_grad)
         (STABLE, 1000, 1000.0, [1.0, -1.0]),
     ],
 )
-def test_the_losses_of_a_confidently_wrong_row(functions, top, loss, gradient):
+def test_losses_and_gradients_of_a_confidently_misclassified_row(functions, top, loss, gradient):
     z = np.array([[top, 0]], "float32")
     np.testing.assert_allclose(functions[0](z, [1]), [loss], rtol=1e-6)
     np.testing.assert_allclose(functions[1](z, [1]), [gradient], rtol=1e-6, atol=1e-6)
 
 
 @pytest.mark.parametrize(("dtype", "last"), [("float16", 11.0), ("float32", 88.5), ("float64", 709.5)])
-def test_naive_dies_where_exp_overflows(dtype, last):
+def test_the_naive_loss_is_not_finite_where_exp_overflows(dtype, last):
     value, _ = NAIVE
-    alive, dead = np.array([[last, 0]], dtype), np.array([[last * 1.02, 0]], dtype)
-    assert np.isfinite(value(alive, [0])).all()
-    assert not np.isfinite(value(dead, [0])).all()
-    assert value(alive, [0]).dtype == dtype
+    below, above = np.array([[last, 0]], dtype), np.array([[last * 1.02, 0]], dtype)
+    assert np.isfinite(value(below, [0])).all()
+    assert not np.isfinite(value(above, [0])).all()
+    assert value(below, [0]).dtype == dtype
 
 
 @pytest.mark.parametrize("functions", UNSTABLE.values(), ids=UNSTABLE)
@@ -80,7 +80,7 @@ def test_unstable_losses_equal_the_stable_loss_where_nothing_overflows_or_clips(
 
 
 @pytest.mark.parametrize("functions", UNSTABLE.values(), ids=UNSTABLE)
-def test_gradients_of_unstable_losses_are_those_of_their_own_formula(functions):
+def test_the_gradient_of_an_unstable_loss_is_that_of_its_formula(functions):
     value, grad = functions
     rng = np.random.default_rng(0)
     z = rng.normal(scale=3, size=(1, 4))
@@ -88,7 +88,7 @@ def test_gradients_of_unstable_losses_are_those_of_their_own_formula(functions):
         assert gradient_error(lambda z, y=y: value(z, y)[0], grad(z, y), z) < 1e-8
 
 
-def test_clipping_has_no_gradient_below_eps_nor_above_one_minus_eps():
+def test_the_clipped_loss_has_no_gradient_below_eps_or_above_one_minus_eps():
     value, grad = CLIPPED
     z = np.array([[5.0, 0.0], [0.0, 5.0], [0.0, 1.0]])
     assert grad(z, [1, 1, 1], eps=0.01)[:2].any() == np.False_
@@ -96,7 +96,7 @@ def test_clipping_has_no_gradient_below_eps_nor_above_one_minus_eps():
     np.testing.assert_allclose(value(z, [1, 1, 1], eps=0.01)[:2], [-np.log(0.01), -np.log(0.99)])
 
 
-def test_soft_target_against_a_zero_probability_is_nan_in_the_naive_loss():
+def test_the_naive_loss_is_nan_if_a_target_and_its_probability_are_0():
     z = np.array([[800.0, 0.0]]) - 400.0
     assert np.isnan(teaching.naive_cross_entropy([[0.0, -1000.0]], [[1.0, 0.0]])).all()
     assert np.isfinite(cross_entropy(z, [[1.0, 0.0]])).all()
@@ -111,7 +111,7 @@ def test_eps_and_shapes_are_checked():
         teaching.naive_cross_entropy([0.0, 1.0], [0])
 
 
-def test_the_articles_vectors(article):
+def test_the_vectors_of_introductions_to_log_sum_exp(article):
     for case in article.values():
         x = np.array(case["x"])
         assert ulp_error(np.atleast_1d(logsumexp(x)), [case["logsumexp"]]) <= 1
@@ -122,11 +122,11 @@ def test_the_articles_vectors(article):
         naive = e / e.sum()
     assert np.flatnonzero(np.isinf(e)).tolist() == [1]
     assert np.flatnonzero(np.isnan(naive)).tolist() == [1]
-    assert naive[3] == 0.0  # right by luck
+    assert naive[3] == 0.0  # correct by coincidence
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_on_unscaled_digits_naive_dies_clipped_stalls_and_stable_learns(dtype):
+def test_on_unscaled_digits_naive_is_not_finite_clipped_hardly_learns_and_stable_learns(dtype):
     accuracy = {name: [] for name in ("naive", "clipped", "stable")}
     for outcome in UNSCALED.outcomes(accuracy, range(3), dtype):
         accuracy[outcome.name].append(outcome.accuracy)
@@ -149,7 +149,7 @@ def test_on_unscaled_digits_naive_dies_clipped_stalls_and_stable_learns(dtype):
     assert np.mean(accuracy["clipped"]) < 0.5
 
 
-def test_the_seed_decides_split_weights_and_order():
+def test_the_seed_determines_split_weights_and_order():
     short = dataclasses.replace(UNSCALED, epochs=1)
     first, again, second = short.outcomes(["stable"], [0, 0, 1])
     assert first.curve == again.curve
@@ -159,11 +159,11 @@ def test_the_seed_decides_split_weights_and_order():
     assert (UNSCALED.network(0).theta != UNSCALED.network(1).theta).any()
 
 
-def test_the_seed_decides_the_order_in_which_rows_are_seen(monkeypatch):
-    asked = []
-    monkeypatch.setattr(experiments, "train", lambda *args, seed, **kinds: asked.append(seed) or [])
+def test_the_seed_is_passed_to_the_training_where_it_determines_the_order_of_the_rows(monkeypatch):
+    seeds = []
+    monkeypatch.setattr(experiments, "train", lambda *args, seed, **kinds: seeds.append(seed) or [])
     list(dataclasses.replace(UNSCALED, epochs=0).outcomes(["naive", "stable"], [7]))
-    assert asked == [7, 7]
+    assert seeds == [7, 7]
 
 
 def test_the_first_nonfinite_step_counts_the_epochs_before_it():
@@ -177,11 +177,11 @@ def test_the_first_nonfinite_step_counts_the_epochs_before_it():
         value_and_grad = Loss.value_and_grad
 
     _, outcome = dataclasses.replace(UNSCALED, epochs=2).train("breaks", 0, loss=BreaksAtThirty())
-    assert outcome.first_nonfinite_step == 30  # of 22 in each epoch
+    assert outcome.first_nonfinite_step == 30  # each epoch has 22 steps
     assert outcome.name == "breaks"
 
 
-def test_no_gradient_counts_the_wrong_rows_without_a_gradient():
+def test_no_gradient_is_the_fraction_of_misclassified_rows_without_a_gradient():
     class NoGradient(type(LOSSES["stable"])):
         def rows(self, z, y, dz, t):
             losses = super().rows(z, y, dz, t)
@@ -195,17 +195,17 @@ def test_no_gradient_counts_the_wrong_rows_without_a_gradient():
     assert outcome.no_gradient == 3 * [np.mean(network.logits(X).argmax(axis=1) != y)]
 
 
-def test_watching_a_loss_does_not_change_the_training():
+def test_recording_a_loss_does_not_change_the_training():
     X, _, y, _ = SCALED.data(0)
     network = SCALED.network(0)
     *_, last = train(network, X, y, optimizer=SCALED.optimizer, epochs=3, batch_size=32, seed=0)
-    watched, outcome = dataclasses.replace(SCALED, epochs=3).train("stable", 0)
+    recorded, outcome = dataclasses.replace(SCALED, epochs=3).train("stable", 0)
     assert outcome.curve[-1] == last.loss
-    assert (watched.theta == network.theta).all()
+    assert (recorded.theta == network.theta).all()
 
 
 @pytest.mark.parametrize("experiment", [UNSCALED, QUIET, STEEP, SCALED], ids=str)
-def test_the_set_up_in_words_is_that_of_the_parts(experiment):
+def test_the_description_of_an_experiment_states_its_settings(experiment):
     words = str(experiment)
     assert f"pixels 0 to {experiment.white:.0f}" in words
     assert (f"-{experiment.hidden}-") in words
@@ -216,7 +216,7 @@ def test_the_set_up_in_words_is_that_of_the_parts(experiment):
     assert experiment.data(0)[0].max() - experiment.data(0)[0].min() >= experiment.white
 
 
-def test_centring_uses_the_training_rows_only():
+def test_centering_uses_only_the_training_rows():
     X_train, X_test, *_ = UNSCALED.data(0)
     np.testing.assert_allclose(X_train.mean(axis=0), 0.0, atol=1e-10)
     assert np.abs(X_test.mean(axis=0)).max() > 0.1
@@ -224,13 +224,13 @@ def test_centring_uses_the_training_rows_only():
 
 
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
-def test_unstable_losses_compute_soft_targets_in_the_type_of_the_logits_too(dtype):
+def test_unstable_losses_with_soft_targets_have_the_dtype_of_the_logits(dtype):
     for value, grad in UNSTABLE.values():
         z, y = np.zeros((2, 3), dtype), np.full((2, 3), 1 / 3)
         assert value(z, y).dtype == grad(z, y).dtype == dtype
 
 
-def test_unstable_losses_refuse_what_the_stable_loss_refuses():
+def test_unstable_losses_reject_logits_that_are_not_real_numbers():
     for bad in ([["1", "2"]], [[True, False]]):
         with pytest.raises(TypeError, match="real numbers"):
             teaching.naive_cross_entropy(bad, [0])

@@ -1,6 +1,6 @@
-"""Check the exercises: ``python examples/exercises/check.py``, or ``check.py solutions`` for another module.
+"""Check exercises.py: ``python examples/exercises/check.py``. The argument ``solutions`` checks solutions.py.
 
-Each check returns None if the answer is right, and otherwise the reason why it is not.
+Each check returns None if the answer is right, and otherwise the reason why it is wrong.
 """
 
 import functools
@@ -38,7 +38,9 @@ def check_threshold(threshold):
     for dtype in (np.float16, np.float32, np.float64):
         answer, right = float(threshold(dtype)), thresholds(dtype)["exp"]
         if not abs(answer - right) <= 4 * np.finfo(dtype).eps * right:
-            problem = "exp of your value is inf" if answer > right else "exp of larger values is finite, too"
+            problem = (
+                "exp of your value is inf" if answer > right else "exp of some larger values is finite, too"
+            )
             return (
                 f"for {dtype.__name__} you returned {answer:.8g}, but {right:.8g} is right: {problem}. Which "
                 f"number must exp(x) not exceed, and what is its logarithm?"
@@ -52,8 +54,8 @@ def check_repaired_loss(repaired_loss):
         losses, gradients = (np.asarray(part, np.float64) for part in repaired_loss(z.copy(), t.copy()))
         if losses.shape != t.shape or gradients.shape != z.shape:
             return (
-                f"for logits {z.shape} the shapes are {losses.shape}, {gradients.shape}; they must be (n,) "
-                "and (n, k)"
+                f"for logits of shape {z.shape}, losses and gradients must have the shapes (n,) and (n, k), "
+                f"but have {losses.shape} and {gradients.shape}"
             )
         close = 1e-5 if dtype == "float32" else 1e-12
         rows = zip(z, t, losses, gradients, cross_entropy(z, t), cross_entropy_grad(z, t), strict=True)
@@ -78,7 +80,7 @@ def check_no_gradient_fractions(no_gradient_fractions):
     network, X, y, _ = trained()
     answer = np.asarray(no_gradient_fractions(network, X, y), np.float64)
     if answer.shape != (10,):
-        return f"you must return ten fractions, one for each digit, but the shape is {answer.shape}"
+        return f"you must return ten fractions, one for each digit, but the result has shape {answer.shape}"
     for digit, right in enumerate(fractions(y, states(network, X, y)[0])):
         if not abs(answer[digit] - right) < 1e-6:
             return (
@@ -96,11 +98,12 @@ def check_forgotten(forgotten):
     for digit, (correct, stuck) in enumerate(each):
         if digit in answer and stuck <= 0.5:
             return (
-                f"{digit} is not forgotten: {correct:.0%} of its rows are classified correctly. Those with a "
-                f"gradient of 0 have a probability above 1 - eps, where the loss is clipped, too."
+                f"{digit} is not forgotten: {correct:.0%} of its rows are classified correctly. Correct rows "
+                f"with a gradient of 0 have a probability above 1 - eps, where the loss is clipped, too."
             )
         if digit not in answer and stuck > 0.5:
-            return f"{digit} is forgotten, too: {stuck:.0%} of its rows are wrong with a gradient of 0"
+            stuck_rows = f"{stuck:.0%} of its rows are misclassified and have a gradient of 0"
+            return f"{digit} is forgotten, too: {stuck_rows}"
     return f"{max(answer)} is not a digit" if answer - set(range(10)) else None
 
 
@@ -114,7 +117,7 @@ def check_my_log_softmax(my_log_softmax):
         truth = np.array([[float(v) for v in case["log_softmax"]] for case in cases]).astype(dtype)
         answer = np.asarray(my_log_softmax(x.copy()))
         if answer.shape != x.shape:
-            return f"for x of shape {x.shape} the shape of the result is {answer.shape}"
+            return f"for x of shape {x.shape}, the result must have the same shape, but has {answer.shape}"
         # Accept a few units in the last place. Subnormal numbers have few digits.
         close, floor = (1e-6 if dtype == "float32" else 1e-12), np.finfo(dtype).tiny
         bad = ~np.isclose(answer.astype(dtype), truth, rtol=close, atol=floor)
@@ -165,9 +168,9 @@ def explain():
         say(
             f"   Why seed {seed} forgot {', '.join(map(str, forgotten))}: for half of the rows of these "
             f"digits, the probability of the true class is at most {np.median(p):.1g}. Below eps the clipped "
-            f"loss is constant, so the gradient is 0 and training does not correct these rows. Rows that are "
-            f"classified correctly with a probability above 1 - eps have a gradient of 0, too, which does no "
-            f"harm."
+            f"loss is constant, so the gradient is 0 and the network learns nothing from these rows. Rows "
+            f"that are classified correctly with a probability above 1 - eps have a gradient of 0, too, "
+            f"which does no harm."
         )
 
 
@@ -189,7 +192,7 @@ CHECKS = {
 
 
 def verdict(check, function):
-    """Return "right", "not done", or "wrong" with the reason; an exception is a reason, too."""
+    """Return "right", "not done", or "wrong" with the reason, such as an exception that was raised."""
     try:
         with np.errstate(all="ignore"):
             reason = check(function)

@@ -14,9 +14,10 @@ def threshold(dtype):
 
 
 def naive_loss(z, t):
-    """Compute loss and gradient of each row as the formula reads. Do not change it: exercise 2 repairs it.
+    """Compute the loss and the gradient of each row as the formula is written.
 
-    z are the logits (n, k), t the true classes (n,). The gradient is computed by the chain rule.
+    z are the logits (n, k), t the true classes (n,). The gradient is computed by the chain rule. Do not
+    change this function: write the repaired one below.
     """
     rows = np.arange(len(t))
     E = np.exp(z)
@@ -27,12 +28,12 @@ def naive_loss(z, t):
 
 
 def repaired_loss(z, t):
-    """Exercise 2: repair ``naive_loss``, both the loss and the gradient.
+    """Exercise 2: write a repaired version of ``naive_loss``, with an accurate loss and gradient.
 
     Return the losses (n,) and the gradients (n, k). They must be accurate for all finite logits: moderate
     logits, large logits, and confident correct rows with a tiny loss, such as 2.06e-09 for the float32 logits
-    [20, 0] of class 0. Clipping is not accepted. ``naive_loss`` takes the logarithm of a softmax; the
-    repaired function must not.
+    [20, 0] of class 0. Clipping is not accepted. ``naive_loss`` takes the logarithm of a softmax; your
+    function must not.
     """
     raise NotImplementedError
 
@@ -40,7 +41,8 @@ def repaired_loss(z, t):
 def no_gradient_fractions(network, X, y):
     """Exercise 3, part 1: for which fraction of each digit's rows is the gradient of the clipped loss 0?
 
-    ``network`` was trained with the clipped loss; ``network.logits(X)`` is (n, 10), y are the digits (n,).
+    ``network`` was trained with the clipped loss; ``network.logits(X)`` are the logits (n, 10), y the digits
+    (n,).
     Return ten numbers: for each digit, the fraction of its rows whose gradient is 0 in all ten logits.
     Compute the gradient with ``tinyclf.teaching.clipped_cross_entropy_grad(logits, y)``.
     """
@@ -48,11 +50,12 @@ def no_gradient_fractions(network, X, y):
 
 
 def forgotten(network, X, y):
-    """Exercise 3, part 2: which digits has the network forgotten, so that it cannot learn them again?
+    """Exercise 3, part 2: which digits has the network forgotten?
 
-    A digit is forgotten if more than half of its rows are misclassified and have a gradient of 0. Return a
-    list of these digits. The fractions of part 1 are not sufficient: compare them with those of digits that
-    the network classifies correctly, and explain the difference.
+    A digit is forgotten if more than half of its rows are misclassified and have a gradient of 0, so that
+    the network learns nothing from them. Return a list of these digits. The fractions of part 1 are not
+    sufficient: compare them with those of digits that the network classifies correctly, and explain the
+    difference.
     """
     raise NotImplementedError
 
@@ -61,7 +64,7 @@ def my_log_softmax(x):
     """Exercise 4: write log-softmax along the last axis of x (n, k), float32 or float64.
 
     A logit of -inf masks a class: its log-softmax is -inf. No other result may be inf or nan, unless it is
-    too large for the dtype. Results near 0 must be accurate, too: minus the result nearest to 0 is the loss
-    of a row that is classified correctly.
+    too large for the dtype. Results near 0 must be accurate, too: minus such a result is the loss of a row
+    that is classified correctly.
     """
     raise NotImplementedError

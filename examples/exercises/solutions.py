@@ -12,9 +12,9 @@ def threshold(dtype):
 
 def repaired_loss(z, t):
     # -log p_t = log(sum_j exp(d_j)) - d_t with d = z - max z. No exp overflows, no logarithm of 0 occurs, and
-    # subtracting the maximum first removes an offset that would cost digits of the loss. The largest d is 0
-    # and its exp is 1; a small sum of the others would be lost beside it, so apply log1p to the others alone.
-    # The derivative of this formula is p - y, without a division by a p that may be 0.
+    # subtracting the maximum first removes an offset, with which the loss would have fewer correct digits.
+    # The largest d is 0 and its exp is 1. A small sum of the others would be lost when added to 1, so apply
+    # log1p to the sum of the others. The gradient of this formula is p - y, without a division by p.
     rows = np.arange(len(t))
     d = z - z.max(axis=1, keepdims=True)
     losses = log1p_of_the_others(d)[:, 0] - d[rows, t]
@@ -32,8 +32,8 @@ def no_gradient_fractions(network, X, y):
 
 def forgotten(network, X, y):
     # A correctly classified row with p above 1 - eps has a gradient of 0, too, which does no harm. A
-    # misclassified row with a gradient of 0 has p below eps, and training does not correct it. If this holds
-    # for all rows of a digit, the network cannot learn the digit again.
+    # misclassified row with a gradient of 0 has p below eps, and the network learns nothing from it. If this
+    # holds for all rows of a digit, nothing makes the network learn the digit again.
     z = network.logits(X)
     stuck = ~clipped_cross_entropy_grad(z, y).any(axis=1) & (z.argmax(axis=1) != y)
     return [digit for digit in range(10) if stuck[y == digit].mean() > 0.5]
@@ -47,7 +47,7 @@ def my_log_softmax(x):
 
 
 def log1p_of_the_others(d):
-    # log(sum_j exp(d_j)) where the largest d_j is 0. Its exp is the 1 of log1p; in a tie, leave out only one.
+    # log(sum_j exp(d_j)) where the largest d_j is 0. Its exp is the 1 in log1p. In a tie, omit only one d_j.
     others = np.exp(d)
     np.put_along_axis(others, d.argmax(axis=-1, keepdims=True), 0, axis=-1)
     return np.log1p(others.sum(axis=-1, keepdims=True))

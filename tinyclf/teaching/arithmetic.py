@@ -1,4 +1,4 @@
-"""Losses and gradients of single rows of logits, without training: steps 1 to 4 and 7 of the lesson."""
+"""Computations on single rows of logits, without training: steps 1 to 4 and 7 of the lesson."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ VECTORS: dict[str, list[float]] = {
     "overflow": [-100, 1000, -100, 5, 10, 0.001],
     "extreme": [-1000, 1000, -1000, 5, 10, 0.001],
 }
-"""Example logits of introductions to log-sum-exp, which show that the naive formula overflows."""
+"""Logits used in introductions to log-sum-exp; the naive formula overflows on all but the first."""
 
 DTYPES = ("float16", "float32", "float64")
 
@@ -68,6 +68,7 @@ def last_float(holds: Callable[[Any], bool], dtype: DTypeLike, top: float = 1024
     holds : callable
         The condition. It must hold at 0 and fail at ``top``, and change only once between them.
     dtype : dtype
+        Type of the numbers.
     top : float, default=1024.0
 
     Returns
@@ -90,14 +91,14 @@ def last_float(holds: Callable[[Any], bool], dtype: DTypeLike, top: float = 1024
 
 
 def thresholds(dtype: DTypeLike) -> dict[str, float]:
-    """Find where the terms of the naive loss overflow or underflow in a dtype, by bisection.
+    """Find where exponentials overflow or underflow in a dtype, by bisection.
 
     Returns
     -------
     dict
-        The largest x for which a condition holds. "exp": exp(x) is finite. "sum": the sum of ten
-        exp(x) is finite. "vanish": exp(-x) is greater than 0. "beside_one": log(1 + exp(-x)) is
-        greater than 0.
+        For each condition, the largest x for which it holds. "exp": exp(x) is finite. "sum": the
+        sum of ten exp(x) is finite. "vanish": exp(-x) is greater than 0. "beside_one":
+        log(1 + exp(-x)) is greater than 0.
 
     Examples
     --------
@@ -114,7 +115,7 @@ def thresholds(dtype: DTypeLike) -> dict[str, float]:
 
 
 def wrong_row(scale: float, name: str, dtype: DTypeLike = "float32") -> tuple[float, Array]:
-    """Return loss and gradient of the logits [scale, 0], where the true class is the second.
+    """Compute the loss ``LOSSES[name]`` and its gradient for logits [scale, 0]; the true class is the second.
 
     Examples
     --------
@@ -123,14 +124,14 @@ def wrong_row(scale: float, name: str, dtype: DTypeLike = "float32") -> tuple[fl
     16.118 [0. 0.]
     """
     losses, gradients = evaluate(LOSSES[name], np.array([[scale, 0.0]], dtype), [1])
-    return float(losses[0]), gradients[0] + 0  # -0 is 0
+    return float(losses[0]), gradients[0] + 0  # adding 0 turns -0.0 into 0.0
 
 
 def gradient_limit(name: str, dtype: DTypeLike = "float32") -> float:
     """Find the largest scale at which the gradient of `wrong_row` is finite and not 0.
 
-    The search ends at 4096, or at 512 in float16; that value is returned if the gradient is good
-    there.
+    The search ends at 4096, or at 512 in float16. That value is returned if the gradient is still
+    finite and not 0 there.
 
     Examples
     --------
@@ -149,13 +150,13 @@ def gradient_limit(name: str, dtype: DTypeLike = "float32") -> float:
 
 
 def offset_losses(offset: float = OFFSET) -> tuple[float, float, float]:
-    """Return three losses of the float32 logits [2, -1] with label 0.
+    """Compute the loss of the float32 logits [2, -1] with label 0 in three ways.
 
     Returns
     -------
     tuple of float
-        With the offset, as log-sum-exp minus z; with the offset, by `tinyclf.cross_entropy`;
-        without it.
+        With ``offset`` added to both logits: log-sum-exp minus the logit of the label, and the result
+        of `tinyclf.cross_entropy`. Without the offset: the result of `tinyclf.cross_entropy`.
 
     Examples
     --------
@@ -170,13 +171,13 @@ def offset_losses(offset: float = OFFSET) -> tuple[float, float, float]:
 
 
 def soft_target_losses() -> dict[str, float]:
-    """Return each loss of the logits [0, -1000] with the soft target [1, 0]; 0 times infinity is nan."""
+    """Compute each loss for logits [0, -1000] and the soft target [1, 0]; nan if it computes 0 * log(0)."""
     z = np.array([[0.0, -1000.0]], np.float32)
     return {name: float(evaluate(loss, z, [[1.0, 0.0]])[0][0]) for name, loss in LOSSES.items()}
 
 
 def right_row(gap: float, name: str, dtype: DTypeLike = "float32") -> tuple[float, Array]:
-    """Return loss and gradient of the logits [gap, 0], where the true class is the first.
+    """Compute the loss ``LOSSES[name]`` and its gradient for logits [gap, 0]; the true class is the first.
 
     Examples
     --------

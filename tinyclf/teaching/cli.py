@@ -1,8 +1,7 @@
-"""The commands of ``python -m tinyclf``.
+"""The commands demo and lesson of tinyclf.
 
-``demo`` cross-validates TinyClassifier on digits, then trains one network with three losses.
-``lesson`` runs the measurements of the lesson on numerical stability and writes them as an HTML
-page.
+demo cross-validates TinyClassifier on digits, then trains one network with three losses. lesson runs
+the measurements of the lesson on numerical stability and writes an HTML page with the results.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ LARGEST_SEED = 2**32 - SEEDS
 
 
 def demo(picture: Path, seed: int, dtype: str) -> None:
-    """Run both parts, print their tables, and save a figure if matplotlib is installed."""
+    """Run both parts of the demo, print their results, and save a figure if matplotlib is installed."""
     print("1. TinyClassifier() on digits (1,797 images of 8 x 8 pixels, unscaled), 5-fold cross-validation:")
     _pipeline(seed)
     print(f"\n2. One network, three losses ({dtype}, seed {seed}): {UNSCALED}.")
@@ -49,7 +48,7 @@ def demo(picture: Path, seed: int, dtype: str) -> None:
 
 
 def lesson(out: Path, seed: int, quick: bool, pictures: Path | None) -> None:
-    """Run the measurements, print the tables and write the page, and the figures if a folder is given."""
+    """Run the measurements, write the page and print the tables; save figures if a folder is given."""
     seeds = QUICK_SEEDS if quick else SEEDS
     print(f"Training the networks of the lesson with seeds {seed} to {seed + seeds - 1}:", flush=True)
     measured = measure(seed, seeds, _tracked)
@@ -91,7 +90,7 @@ def _table(results: Sequence[Outcome]) -> None:
     print(
         "\n   naive: exp overflows; the weights become nan and stay nan.\n"
         "   clipped: the loss stays finite, but its gradient is 0 where p is clipped, so little is learned.\n"
-        "   stable: log-softmax computed from the logits; the same network learns."
+        "   stable: log-softmax is computed from the logits; the same network learns."
     )
 
 
@@ -156,7 +155,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Parameters
     ----------
     arguments : sequence of str, optional
-        By default those of the command line.
+        Arguments to parse; by default those of the command line.
 
     Raises
     ------
@@ -185,15 +184,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
         help="seed of the splits, the initial weights and the order of the rows (default: 0)",
     )
     command.set_defaults(run=lambda o: demo(o.picture, o.seed, o.dtype))
-    command = commands.add_parser("lesson", help="run the measurements and write the lesson as a page")
+    command = commands.add_parser("lesson", help="run the measurements and write the lesson as an HTML page")
     command.add_argument(
         "--out",
         type=_page,
         default="lesson.html",
-        help="file for the page, which works offline (default: %(default)s)",
+        help="file for the page (default: %(default)s)",
     )
     command.add_argument("--quick", action="store_true", help=f"use {QUICK_SEEDS} seeds instead of {SEEDS}")
-    command.add_argument("--pictures", type=_folder, help="folder for three figures (requires matplotlib)")
+    command.add_argument(
+        "--pictures", type=_folder, help="also save three figures in this folder (requires matplotlib)"
+    )
     command.add_argument("--seed", type=_seed, default=0, help="the first seed (default: 0)")
     command.set_defaults(run=lambda o: lesson(o.out, o.seed, o.quick, o.pictures))
     options = parser.parse_args(arguments)

@@ -42,8 +42,8 @@ class Outcome:
         For each epoch, the fraction of training rows that are misclassified but have a gradient of
         0.
     first_nonfinite_step : int or None
-        Index, from 1, of the first step whose loss or logits are not finite; the last step of an
-        epoch counts if the parameters are not finite after it. None if there is no such step.
+        Number, from 1, of the first step whose loss or logits are not finite. If only the parameters
+        at the end of an epoch are not finite, the number of its last step. None if all are finite.
     true_loss : float
         Exact mean cross-entropy of the trained network on the training rows; nan if its weights are
         nan.
@@ -54,7 +54,7 @@ class Outcome:
         finite.
     stuck : ndarray of shape (10,)
         Fraction of each digit's training rows that the trained network misclassifies and whose
-        gradient is 0, so that further training does not correct them.
+        gradient is 0, so that they would not contribute to further training.
     dead : float
         Fraction of dead hidden units: those that are 0 for every training row after training.
     """
@@ -156,7 +156,7 @@ class Experiment:
         Parameters
         ----------
         name : str
-            Name of the loss.
+            Name of the loss: a key of `LOSSES`, or any name if ``loss`` is given.
         seed : int
             Seed of the split, the initial weights and the order of the rows. All losses with the
             same seed are trained on the same batches from the same weights.
@@ -212,7 +212,7 @@ class Experiment:
     def outcomes(
         self, names: Iterable[str], seeds: Iterable[int], dtype: DTypeLike = "float32"
     ) -> Iterator[Outcome]:
-        """Train with each loss and each seed; yield the outcomes, all losses of one seed first."""
+        """Train with each seed and each loss; yield the outcomes, seed by seed."""
         for seed in seeds:
             for name in names:
                 yield self.train(name, seed, dtype)[1]
@@ -222,7 +222,7 @@ UNSCALED = Experiment(255.0, True, 256, Adam(0.02), 64, linear)
 """The main experiment: unscaled 8-bit images, so that the logits reach hundreds and exp overflows."""
 
 QUIET = Experiment(16.0, False, 128, Adam(0.01), 32)
-"""Nothing overflows and no warning is raised, but networks trained with the clipped loss lose digits."""
+"""Nothing overflows and no warning is raised, but networks trained with the clipped loss forget digits."""
 
 STEEP = Experiment(16.0, False, 64, SGD(0.1), 32)
 """The learning rate is too large for features of this scale; a stable loss does not help."""

@@ -1,4 +1,4 @@
-"""The measurements of the lesson, and the tables of them that are printed."""
+"""The measurements of the lesson, and the tables that show them on the command line."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ GAP = 20
 """Gap of the logits [gap, 0] in step 7."""
 
 FORGOTTEN = 0.1
-"""A digit is called forgotten if the network has less than this recall on it."""
+"""A digit is called forgotten if its recall is below this value."""
 
 
 @dataclass(frozen=True)
@@ -146,7 +146,7 @@ class Summary:
 
     @property
     def ruined(self) -> int:
-        """Number of seeds with a test accuracy below 50 %, or nan."""
+        """Number of seeds whose test accuracy is below 50% or nan."""
         return sum(not o.accuracy >= 0.5 for o in self.outcomes)
 
     @property
@@ -166,7 +166,7 @@ class Lesson:
         Measurements on single rows: "vectors", "offset", "thresholds", "cases", "soft",
         "gradient_limit" and "tiny". Measurements on untrained networks: "report".
     runs : dict
-        For each name in `RUNS`, a dict of the `Summary` of each loss by name.
+        A `Summary` for each run and loss: ``runs[run][loss]``, with the names in `RUNS`.
     """
 
     seeds: list[int]
@@ -234,7 +234,7 @@ def _arithmetic(seeds: list[int]) -> dict[str, Any]:
 
 
 def _clipped_report(seeds: list[int]) -> dict[str, float]:
-    """Return the mean loss of untrained networks by scikit-learn's ``log_loss``, and the true loss."""
+    """Compare scikit-learn's ``log_loss``, which clips, with the true loss of untrained networks."""
     largest, reported, true = [], [], []
     for seed in seeds:
         X, _, y, _ = UNSCALED.data(seed)

@@ -46,7 +46,7 @@ class _LogOfProbabilities(Loss):
 
 
 class NaiveSoftmaxCrossEntropy(_LogOfProbabilities):
-    """Cross-entropy as the formula reads: -log(exp(z_t) / sum_j exp(z_j)); inf or nan for large logits."""
+    """Cross-entropy computed as written, -log(exp(z_t) / sum_j exp(z_j)); inf or nan for large logits."""
 
     shifted = False
 
@@ -64,7 +64,7 @@ class ClippedSoftmaxCrossEntropy(_LogOfProbabilities):
     Parameters
     ----------
     eps : float, default=1e-7
-        In the interval (0, 0.5].
+        Probabilities are clipped to [eps, 1 - eps]; must be in (0, 0.5].
     """
 
     eps: float = 1e-7
@@ -86,7 +86,7 @@ class PaddedSoftmaxCrossEntropy(_LogOfProbabilities):
     Parameters
     ----------
     eps : float, default=1e-7
-        In the interval (0, 0.5].
+        Added to each probability; must be in (0, 0.5].
     """
 
     eps: float = 1e-7
@@ -101,7 +101,8 @@ class PaddedSoftmaxCrossEntropy(_LogOfProbabilities):
 class TextbookSoftmaxCrossEntropy(Loss):
     """Log-softmax in its usual form: log(sum_j exp(d_j)) - d_t with d = z - max z; the gradient is p - y.
 
-    It trains as well as the exact loss. The result is 0 where the sum rounds to 1.
+    Networks trained with it are as accurate as with the stable loss. The loss of a correctly
+    classified row is 0 where the sum rounds to 1.
     """
 
     def rows(self, z: Array, y: Array, dz: Array, t: Any) -> Array:
@@ -131,7 +132,7 @@ def _softmax_backward(p: Array, dp: Array) -> Array:
 
 
 def naive_cross_entropy(logits: ArrayLike, targets: ArrayLike, *, label_smoothing: float = 0.0) -> Array:
-    """Return the loss of each row by `NaiveSoftmaxCrossEntropy`.
+    """Compute the loss of each row with `NaiveSoftmaxCrossEntropy`.
 
     The parameters are those of `tinyclf.cross_entropy`.
 
@@ -144,7 +145,7 @@ def naive_cross_entropy(logits: ArrayLike, targets: ArrayLike, *, label_smoothin
 
 
 def naive_cross_entropy_grad(logits: ArrayLike, targets: ArrayLike, *, label_smoothing: float = 0.0) -> Array:
-    """Return the gradient of each row by `NaiveSoftmaxCrossEntropy`.
+    """Compute the gradient of each row with `NaiveSoftmaxCrossEntropy`.
 
     Examples
     --------
@@ -158,7 +159,7 @@ def naive_cross_entropy_grad(logits: ArrayLike, targets: ArrayLike, *, label_smo
 def clipped_cross_entropy(
     logits: ArrayLike, targets: ArrayLike, *, label_smoothing: float = 0.0, eps: float = 1e-7
 ) -> Array:
-    """Return the loss of each row by `ClippedSoftmaxCrossEntropy`.
+    """Compute the loss of each row with `ClippedSoftmaxCrossEntropy`.
 
     The parameters are those of `tinyclf.cross_entropy`, and ``eps``.
 
@@ -173,7 +174,7 @@ def clipped_cross_entropy(
 def clipped_cross_entropy_grad(
     logits: ArrayLike, targets: ArrayLike, *, label_smoothing: float = 0.0, eps: float = 1e-7
 ) -> Array:
-    """Return the gradient of each row by `ClippedSoftmaxCrossEntropy`.
+    """Compute the gradient of each row with `ClippedSoftmaxCrossEntropy`.
 
     Examples
     --------
@@ -187,7 +188,7 @@ def clipped_cross_entropy_grad(
 def evaluate(
     loss: Loss, logits: ArrayLike, targets: ArrayLike, label_smoothing: float = 0.0
 ) -> tuple[Array, Array]:
-    """Return the loss and the gradient of each row by one of the `LOSSES`.
+    """Compute the loss and the gradient of each row with one of the `LOSSES`.
 
     Parameters
     ----------

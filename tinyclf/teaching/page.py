@@ -1,4 +1,4 @@
-"""The lesson as one self-contained HTML page, which works without a server, a network or other files."""
+"""The lesson as one self-contained HTML page, which needs no server, no network and no other files."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def _right_in_half_precision() -> str:
     for name in SHOWN:
         loss, gradient = wrong_row(_HALF, name, "float16")
         if np.allclose([loss, *gradient], [_HALF, 1, -1], rtol=0.01):
-            right.append(LABELS[name])
+            right.append(f"&ldquo;{LABELS[name]}&rdquo;")
     return "Only " + " and ".join(right) if right else "None"
 
 
@@ -111,8 +111,8 @@ def _quiet_story(clipped: Summary) -> str:
         )
     return (
         f"Look at the recall of each digit. After training, {clipped.stuck:.0%} of the training rows of a "
-        "forgotten digit are misclassified and have a gradient of 0, so further training does not correct "
-        "them. The mean accuracy hides a forgotten digit; the recall of each class shows it."
+        "forgotten digit are misclassified and have a gradient of 0, so they would not contribute to "
+        "further training. The mean accuracy hides a forgotten digit; the recall of each class shows it."
     )
 
 
@@ -124,8 +124,8 @@ def _steep_story(steep: dict[str, Summary]) -> str:
     )
     if max(steep["clipped"].accuracy, steep["padded"].accuracy) <= steep["stable"].accuracy:
         return (
-            f"{scores} With other seeds they may be better, by accident: a row without a gradient does not "
-            "contribute to the step."
+            f"{scores} With other seeds they may be better than the stable loss, but only by accident: rows "
+            "without a gradient do not contribute to the step, so the steps are shorter."
         )
     return (
         f"{scores} Rows without a gradient do not contribute to the step, so the steps are shorter. This is "

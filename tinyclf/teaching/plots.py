@@ -69,7 +69,7 @@ def draw_gradient(loss_ax: Any, gradient_ax: Any) -> None:
         ):
             finite = np.isfinite(values) & np.isfinite([gradient[1] for _, gradient in rows])
             x, y = scales[finite], np.array(values)[finite]
-            if name == "naive":  # wide and pale, so that it shows beneath the stable line
+            if name == "naive":  # wide and pale, so that it is visible behind the stable line
                 ax.plot(x, y, color=COLORS[name], linewidth=11, alpha=0.3, solid_capstyle="round")
                 ax.plot(x[-1:], y[-1:], "x", color=COLORS[name], markersize=13, markeredgewidth=3.5)
             else:
@@ -120,7 +120,7 @@ def draw_recall(summaries: Mapping[str, Summary], axes: Any) -> None:
         shown = ax.imshow(recall, cmap="cividis", vmin=0.0, vmax=1.0, aspect="auto")
         for seed, digit in zip(*np.nonzero(recall < FORGOTTEN), strict=True):
             ax.plot(digit, seed, "x", color="white", markersize=11, markeredgewidth=2.5)
-        title = f"{LABELS[name]}: {100 * summary.accuracy:.0f} % right, {summary.forgotten} digits forgotten"
+        title = f"{LABELS[name]}: {summary.accuracy:.0%} accuracy, {summary.forgotten} digits forgotten"
         ax.set_title(title, color=COLORS[name], fontsize=11, fontweight="bold")
         ax.set_xticks(range(10))
         ax.set_yticks(range(len(recall)), [str(outcome.seed) for outcome in summary.outcomes])
@@ -147,7 +147,7 @@ def _outcome(name: str, summary: Summary) -> str:
         n = len(summary.outcomes)
         where = "" if summary.broken == n else f", {summary.broken} of {n} seeds"
         return f"{name}: not finite from {summary.first} on{where}"
-    return f"{name}: {100 * summary.accuracy:.0f} % of the test digits right"
+    return f"{name}: {summary.accuracy:.0%} test accuracy"
 
 
 def save_curves(summaries: Mapping[str, Summary], setup: str, path: str | Path) -> Path:

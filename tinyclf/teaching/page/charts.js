@@ -1,4 +1,4 @@
-// Charts as SVG, drawn at their displayed width, so that their text has the same size as the page's text.
+// SVG charts, drawn at their displayed width, so that their text has the same size as the text of the page.
 // Each loss has its own color and dash (`series-NAME` in the style sheet) and its own mark (MARKS below).
 
 "use strict";
@@ -19,7 +19,7 @@ function svg(tag, attributes = {}, ...children) {
   return node;
 }
 
-// Used to measure the width of a text before it is added to the page.
+// Measures the width of a text before it is added to the page.
 const pen = document.createElement("canvas").getContext("2d");
 
 function widthOf(words, size = 15) {

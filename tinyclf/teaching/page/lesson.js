@@ -1,4 +1,4 @@
-// The controls of the page, and the charts and tables that they update. The measured data are in the element #data.
+// The controls of the page, and the charts and tables that they update. The measured data are in the #data element.
 
 "use strict";
 
@@ -59,7 +59,7 @@ function icon(name) {
 
 let groups = 0;
 
-// Adds radio buttons for a part of the state to `box`. `read` returns the selected value; `choose` sets a new one.
+// Adds radio buttons for a part of the state to `box`. `read` returns the selected value; `choose` sets another.
 function radios(box, title, values, { part, words = String, read = () => state[part], choose = (v) => set({ [part]: v }) }) {
   groups += 1;
   const inputs = values.map((value) => element("input", { type: "radio", name: `group${groups}`, onchange: () => choose(value) }));
@@ -266,14 +266,14 @@ radios(byId("true-class"), "True class", [0, 1, 2], {
 function verdict({ loss, gradient }, exact, z) {
   const slack = state.dtype === "float16" ? 0.02 : 0.001;
   if (!z.every(Number.isFinite)) return ["broken", `A logit is too large for ${state.dtype}.`];
-  if (Number.isNaN(loss)) return ["broken", "The loss is nan: infinity divided by infinity."];
+  if (Number.isNaN(loss)) return ["broken", "The loss is nan, the result of inf / inf."];
   if (!Number.isFinite(loss)) return ["broken", "The loss is inf, and its gradient is not finite."];
   if (!gradient.every(Number.isFinite)) return ["broken", "The loss is finite, but its gradient is not."];
   const gap = Math.max(...gradient.map((g, i) => Math.abs(g - exact.gradient[i])));
   if (gap > slack && gradient.every((g) => g === 0)) return ["stuck", "The gradient is 0, although the prediction is wrong."];
   if (gap > slack) return ["stuck", "The gradient and the loss are too small."];
-  if (Math.abs(loss - exact.loss) > 10 * slack * exact.loss) return ["rough", "The gradient is right, the loss is not."];
-  return ["right", "Right."];
+  if (Math.abs(loss - exact.loss) > 10 * slack * exact.loss) return ["rough", "The gradient is correct, but the loss is not."];
+  return ["right", "Correct."];
 }
 
 let announcement = 0; // timer
@@ -446,7 +446,7 @@ function outcomeInWords(outcomes) {
     const some = steps.length < outcomes.length ? `, ${steps.length} of ${outcomes.length} seeds` : "";
     return `not finite from step ${low === high ? low : `${low} to ${high}`}${some}`;
   }
-  return `${percent(finiteMean(outcomes.map((o) => o.accuracy)))} right`;
+  return `${percent(finiteMean(outcomes.map((o) => o.accuracy)))} accuracy`;
 }
 
 picture("no-gradient", ["run", "losses"], (width) => {

@@ -1,6 +1,6 @@
 // The losses of the lesson in JavaScript: the formulas of tinyclf.teaching.naive_losses and tinyclf.functional.
 //
-// JavaScript numbers are float64. To compute in float32 or float16 as NumPy does, `round` below rounds the
+// JavaScript numbers are float64. To compute in float32 or float16 as NumPy does, the functions below round the
 // result of every operation to that type.
 
 "use strict";
@@ -86,7 +86,7 @@ const LIFT = 2 ** 64;
 
 // The loss of tinyclf. With a the index of the largest logit: d_i = z_i - z_a, S = sum of exp(d_i) over i != a.
 // The loss is log1p(S) - d_t. The gradient is exp(d_i) / (1 + S), minus 1 at the label; if the label is a, it is
-// -S / (1 + S) there. All is computed in float64; for narrower logits the results are rounded to float32.
+// -S / (1 + S) there. The computation is in float64; for float16 and float32 logits the results are rounded to float32.
 function stable(z, label, dtype) {
   const round = dtype === "float64" ? ROUND.float64 : ROUND.float32;
   const top = z.indexOf(maximum(z));
