@@ -85,7 +85,7 @@ class Objective:
         if len(self.order) == 0:
             raise ValueError(
                 f"there must be at least one row to train on, got an input of {n} rows"
-                + ("" if rows is None else f", {np.size(rows)} of them chosen, and none with a weight above 0")
+                + ("" if rows is None else f", {np.size(rows)} of them chosen, none with a weight above 0")
             )
         # After all checks: these import modules that numba imports, too, and a child that is forked
         # while another thread imports numba could not import them.
