@@ -735,7 +735,7 @@ def test_log_odds_beyond_the_range_are_silent():
 def test_weights_that_are_not_finite_are_named():
     model = quick().fit(IRIS, NAMES)
     model.coefs_[0] = np.full((4, 8), np.nan)
-    with pytest.raises(ValueError, match="coefs_ or intercepts_ hold numbers that are not finite"):
+    with pytest.raises(ValueError, match="coefs_ and intercepts_ must be finite, but contain NaN or inf"):
         model.predict(IRIS)
     with pytest.raises(ValueError, match="array 1 has shape"):
         model.coefs_ = [np.ones((4, 8)), np.ones((2, 2))]
@@ -766,7 +766,7 @@ def test_weights_that_are_none_are_refused(value, match):
 def test_weights_beyond_the_type_are_named_when_they_are_used():
     model = quick().fit(IRIS, NAMES)
     model.coefs_[0] = np.full((4, 8), 1e300)
-    with pytest.raises(ValueError, match="coefs_ or intercepts_ hold numbers that are not finite"):
+    with pytest.raises(ValueError, match="coefs_ and intercepts_ must be finite, but contain NaN or inf"):
         model.predict(IRIS)
 
 

@@ -212,7 +212,7 @@ def test_weights_that_are_no_numbers_are_saved_too(path):
     model = not_a_number(quick())
     twin = reloaded(model, path)
     assert shown(twin) == shown(model)
-    with pytest.raises(ValueError, match="hold numbers that are not finite"):
+    with pytest.raises(ValueError, match="must be finite, but contain NaN or inf"):
         twin.predict(IRIS)
 
 

@@ -310,7 +310,7 @@ def test_activations_are_the_outputs_of_the_hidden_layers(make):
         model.activations(IRIS, 2)
     with pytest.raises(TypeError, match="layer must be a whole number, got 'last'"):
         model.activations(IRIS, "last")
-    with pytest.raises(ValueError, match="there are no hidden layers, hidden_layer_sizes=\\(\\)"):
+    with pytest.raises(ValueError, match="there are no hidden layers, since hidden_layer_sizes=\\(\\)"):
         plainly(hidden_layer_sizes=()).fit(IRIS, NAMES).activations(IRIS)
     with pytest.raises(NotFittedError):
         plainly().activations(IRIS)
