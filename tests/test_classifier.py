@@ -658,9 +658,9 @@ def test_bad_data_is_named(X, y, w, match):
     ("parameters", "match"),
     [
         ({"activation": "swish"}, r"'activation'.*'logistic'.*Got 'swish'"),
-        ({"activation": Dense}, "activation=Dense cannot be made.*'units'.*give an instance"),
+        ({"activation": Dense}, "activation=Dense cannot be created.*'units'.*pass an instance"),
         ({"activation": int}, "'activation'.*Got <class 'int'>"),
-        ({"activation": ["relu", "tanh"]}, r"one for each of the 1, got 2: \['relu', 'tanh'\]"),
+        ({"activation": ["relu", "tanh"]}, r"one per hidden layer, here 1, got 2: \['relu', 'tanh'\]"),
         ({"solver": "lion"}, r"'solver'.*'adam'.*Got 'lion'"),
         ({"loss": "hinge"}, r"'loss'.*'log_loss'.*Got 'hinge'"),
         ({"batch_size": 0}, "'batch_size'.*Got 0"),

@@ -633,11 +633,11 @@ def test_a_warm_start_that_fails_loses_nothing():
         (
             {"hidden_layer_sizes": (9,)},
             (X, Y),
-            r"has the layers .*units=8.*ask for .*units=9.*warm_start=False",
+            r"has the layers .*units=8.*parameters define .*units=9.*warm_start=False",
         ),
         ({"activation": "tanh"}, (X, Y), "layers cannot change"),
         ({"dropout": 0.5}, (X, Y), "layers cannot change"),
-        ({"dtype": "float64"}, (X, Y), "computes in float32, the parameters ask for dtype='float64'"),
+        ({"dtype": "float64"}, (X, Y), "computes in float32, but the parameters have dtype='float64'"),
     ]:
         model.set_params(**change)
         with pytest.raises(ValueError, match=match):
