@@ -559,7 +559,7 @@ WRONG = [
     (TREE, SOME, np.array([["a", "b", "c"]]), "classes must be a vector with at least one class"),
     (TREE, SOME, np.array([], str), "classes must be a vector with at least one class"),
     (TREE, SOME, np.array("a"), "classes must be a vector with at least one class"),
-    (TREE, SOME, np.array(["a", "b"]), "the network has 3 outputs, 2 classes need 2"),
+    (TREE, SOME, np.array(["a", "b"]), "the network has 3 outputs, but 2 classes need 2"),
     (TREE, ["a", "b", "c"], None, "classes must be a vector with at least one class"),
     (TREE, {"$": "objects", "shape": [3], "items": [1, 2, 3]}, None, "classes must be sorted and distinct"),
     (
@@ -568,7 +568,7 @@ WRONG = [
         None,
         "classes must be sorted and distinct",
     ),
-    ((*LAYERS_AT, 0, "units"), 10**9, None, "the layers need at least 5000000000 weights, there are"),
+    ((*LAYERS_AT, 0, "units"), 10**9, None, "the layers need at least 5000000000 weights, but there are"),
     ((*LAYERS_AT, 0, "units"), 10**30, None, "the layers need at least"),
     ((*LAYERS_AT, 0, "units"), NUMBER, np.int32(2**30), "the layers need at least"),
     ((*LAYERS_AT, 0, "units"), NUMBER, np.int64(2**62), "the layers need at least"),
@@ -643,7 +643,7 @@ WRONG = [
     ((*PLAN, "more"), 1, None, "FitPlan must have the fields"),
     ((*PLAN, "alpha"), ..., None, "FitPlan must have the fields"),
     (PLAN, None, None, "plan has the wrong type"),
-    ((*S, "theta"), SOME, np.zeros(46, np.float32), "the layers need at least 47 weights, there are 46"),
+    ((*S, "theta"), SOME, np.zeros(46, np.float32), "the layers need at least 47 weights, but there are 46"),
     ((*S, "theta"), SOME, np.zeros(48, np.float32), "shape"),
     *(
         ((*S, "theta"), SOME, theta, "the vector of weights must be a vector of float32")

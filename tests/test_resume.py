@@ -444,7 +444,7 @@ def in_float64(plain, arrays):
     [
         (unmonitored, "a fit of 3 epochs with monitor=True has None scores"),
         (longer, "a fit of 13 epochs, of at most 12, has 13 losses"),
-        (in_float64, "the network of the saved fit is .*'float64'.*, the parameters ask for .*'float32'"),
+        (in_float64, "the saved fit has the network .*'float64'.*, but the parameters define .*'float32'"),
     ],
 )
 def test_a_state_that_does_not_fit_the_parameters_is_refused(edit, match, path):
