@@ -382,7 +382,7 @@ def test_a_subclass_that_has_a_save_of_its_own_is_refused_too(path):
     [
         ({"alpha": -1.0}, "The 'alpha' parameter"),
         ({"hidden_layer_sizes": (3, -1)}, "hidden_layer_sizes must be whole numbers > 0"),
-        ({"dropout": [0.1, 0.2]}, "dropout must be a rate"),
+        ({"dropout": [0.1, 0.2]}, "dropout must be >= 0 and < 1"),
         ({"dtype": "float16"}, "is too narrow to compute in"),
         ({"loss": "sigmoid_cross_entropy"}, "Only binary classification"),
         ({"random_state": np.random.RandomState(np.random.PCG64(0))}, "MT19937"),
@@ -480,7 +480,7 @@ WRONG = [
         "The 'class_weight' param",
     ),
     ((*P, "hidden_layer_sizes"), SOME, ENDLESS, "must be whole numbers"),
-    ((*P, "dropout"), SOME, ENDLESS, "dropout must be a rate"),
+    ((*P, "dropout"), SOME, ENDLESS, "dropout must be >= 0 and < 1"),
     (TREE, SOME, ENDLESS, "classes must be a vector with at least one class"),
     (("format",), "tinyclf.Network", None, "not a saved model, but in another format"),
     (("format",), ..., None, "not a saved model, but in another format"),
