@@ -119,7 +119,7 @@ def test_classes_that_are_none_are_named():
         ([None, 1], "classes has a missing label, None, at row 0"),
         (
             np.array([1, "a"], object),
-            r"classes has labels of kinds that do not sort together, \['int', 'str'\]",
+            r"classes has labels of types that do not sort together, \['int', 'str'\]",
         ),
     ):
         with pytest.raises(ValueError, match=match):

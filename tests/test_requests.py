@@ -360,7 +360,7 @@ def test_partial_fit_of_several_labels():
         ValueError, match=r"a column of 0 and 1 for each of the 5 labels, got .* shape \(200, 4\)"
     ):
         model.partial_fit(X_SETS, SETS[:, :4])
-    with pytest.raises(ValueError, match="not that of the columns"):
+    with pytest.raises(ValueError, match="does not match the columns"):
         quick().partial_fit(X_SETS, SETS, classes=[0, 1, 2])
     with pytest.raises(ValueError, match="classes must be passed on the first call"):
         quick().partial_fit(X_SETS, SETS)
