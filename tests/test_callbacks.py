@@ -291,7 +291,7 @@ class Scores:
 
 
 def test_callbacks_for_a_classifier_say_so_on_a_pipeline(tmp_path):
-    with pytest.raises(TypeError, match=r"is for a TinyClassifier, got a Pipeline; set it on that step"):
+    with pytest.raises(TypeError, match=r"is for a TinyClassifier, got a Pipeline; set it on the classifier"):
         make_pipeline(StandardScaler(), quick()).set_callbacks(Checkpoint(tmp_path / "model.npz")).fit(X, Y)
 
 
