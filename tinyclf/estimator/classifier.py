@@ -83,7 +83,7 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
     It has all parameters, methods and attributes of scikit-learn's ``MLPClassifier``, with the same
     names and meanings. Its additional parameters come after ``max_fun``. Pass raw features: by
     default the columns are standardized. The defaults are chosen for tabular data, and
-    ``benchmarks/defaults.py`` measures them; `SKLEARN_DEFAULTS` contains scikit-learn's.
+    ``benchmarks/defaults.py`` measures them. `SKLEARN_DEFAULTS` contains scikit-learn's defaults.
 
     Parameters
     ----------
@@ -247,8 +247,8 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         validation set was scored after each epoch. With the scoring "loss" it is the negative loss,
         after calibration if ``calibrate=True``.
     validation_loss_curve_ : list of float or None
-        Loss of the validation set after each epoch, before calibration; None like
-        ``validation_scores_``.
+        Loss of the validation set after each epoch, before calibration; None if no validation set
+        was scored after each epoch.
     best_validation_score_ : float or None
         The highest score of the last ``fit`` and the calls of ``partial_fit`` after it; -inf if all
         scores are NaN, and None if no validation set was scored after each epoch.
@@ -690,8 +690,8 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
     def __getstate__(self) -> dict[str, Any]:
         """Return the content of a pickle: for a fitted model, JSON and arrays as in the file of `save`.
 
-        So the pickle refers to no other class of tinyclf. A model with user-defined parts, such as
-        layers, is pickled unchanged instead.
+        Thus the pickle refers to no other class of tinyclf. A model with user-defined parts, such
+        as layers, is pickled unchanged instead.
         """
         held: dict[str, Any] = super().__getstate__()
         held.pop("_checked", None)
