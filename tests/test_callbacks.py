@@ -293,7 +293,7 @@ class Scores:
 
 
 def test_a_checkpoint_on_a_pipeline_is_refused(tmp_path):
-    with pytest.raises(TypeError, match=r"is for a TinyClassifier, got a Pipeline; set it on that step"):
+    with pytest.raises(TypeError, match=r"is for a TinyClassifier, got a Pipeline; set it on the classifier"):
         make_pipeline(StandardScaler(), quick()).set_callbacks(Checkpoint(tmp_path / "model.npz")).fit(X, Y)
 
 

@@ -661,9 +661,9 @@ def test_errors_name_invalid_data(X, y, w, match):
     ("parameters", "match"),
     [
         ({"activation": "swish"}, r"'activation'.*'logistic'.*Got 'swish'"),
-        ({"activation": Dense}, "activation=Dense cannot be made.*'units'.*give an instance"),
+        ({"activation": Dense}, "activation=Dense cannot be created.*'units'.*pass an instance"),
         ({"activation": int}, "'activation'.*Got <class 'int'>"),
-        ({"activation": ["relu", "tanh"]}, r"one for each of the 1, got 2: \['relu', 'tanh'\]"),
+        ({"activation": ["relu", "tanh"]}, r"one per hidden layer, here 1, got 2: \['relu', 'tanh'\]"),
         ({"solver": "lion"}, r"'solver'.*'adam'.*Got 'lion'"),
         ({"loss": "hinge"}, r"'loss'.*'log_loss'.*Got 'hinge'"),
         ({"batch_size": 0}, "'batch_size'.*Got 0"),
@@ -738,7 +738,7 @@ def test_log_odds_beyond_the_range_are_infinite_without_a_warning():
 def test_the_error_names_weights_that_are_not_finite():
     model = quick().fit(IRIS, NAMES)
     model.coefs_[0] = np.full((4, 8), np.nan)
-    with pytest.raises(ValueError, match="coefs_ or intercepts_ hold numbers that are not finite"):
+    with pytest.raises(ValueError, match="coefs_ and intercepts_ must be finite, but contain NaN or inf"):
         model.predict(IRIS)
     with pytest.raises(ValueError, match="array 1 has shape"):
         model.coefs_ = [np.ones((4, 8)), np.ones((2, 2))]
@@ -769,7 +769,7 @@ def test_invalid_values_for_coefs_are_refused(value, match):
 def test_the_error_names_weights_beyond_the_dtype_at_prediction():
     model = quick().fit(IRIS, NAMES)
     model.coefs_[0] = np.full((4, 8), 1e300)
-    with pytest.raises(ValueError, match="coefs_ or intercepts_ hold numbers that are not finite"):
+    with pytest.raises(ValueError, match="coefs_ and intercepts_ must be finite, but contain NaN or inf"):
         model.predict(IRIS)
 
 

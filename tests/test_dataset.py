@@ -102,7 +102,7 @@ def test_invalid_targets_are_refused():
     nested[:] = [[1], [2, 3], []] * 4
     for y, match in (
         ([[1, 2], [1]] * 6, "y cannot be converted to an array: its parts differ in length"),
-        (nested, "y has .* as a label; if a row may have several, give columns of 0 and 1"),
+        (nested, "y has .* as a label; if a row may have several labels, pass columns"),
         (Y[1:], r"X and y: Found input variables with inconsistent numbers of samples: \[12, 11\]"),
         (5, "y: Input should have at least 1 dimension"),
         (set(range(12)), r"y must be an array of shape \(n_samples,\), got \{0, 1"),
@@ -119,7 +119,7 @@ def test_invalid_classes_are_refused():
         ([None, 1], "classes has a missing label, None, at row 0"),
         (
             np.array([1, "a"], object),
-            r"classes has labels of kinds that do not sort together, \['int', 'str'\]",
+            r"classes has labels of types that do not sort together, \['int', 'str'\]",
         ),
     ):
         with pytest.raises(ValueError, match=match):

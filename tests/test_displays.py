@@ -404,7 +404,7 @@ def test_the_line_takes_options(ax):
     ("change", "message"),
     [
         ({"y_true": Y_TRUE[:3]}, "got shape (4, 2) for y_true of shape (3,)"),
-        ({"y_true": [], "y_proba": np.empty((0, 2))}, "a row for each of y_true, at least one, and a column"),
+        ({"y_true": [], "y_proba": np.empty((0, 2))}, "one row per row of y_true, at least one, and"),
         (
             {"y_proba": YES},
             "got shape (4,) for y_true of shape (4,). For two classes, where p is",

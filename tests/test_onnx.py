@@ -417,7 +417,7 @@ def test_a_pipeline_with_unknown_input_types_needs_rows():
     texts = ["good film", "bad film", "a good one"] * 5
     fitted = make_pipeline(CountVectorizer(lowercase=False), model()).fit(texts, [1, 0, 1] * 5)
     with pytest.raises(
-        ValueError, match="needs some rows, X, since CountVectorizer does not tell what it reads"
+        ValueError, match="needs some rows, X, since CountVectorizer has no n_features_in_; pass X"
     ):
         to_onnx(fitted)
     label, probabilities = run(to_onnx(fitted, texts), np.array(texts))
@@ -454,7 +454,7 @@ def test_the_error_names_an_unsupported_layer(layer):
     fitted = model(activation=[["relu", layer]], hidden_layer_sizes=8).fit(X, CODES)
     name = type(layer).__name__
     with pytest.raises(
-        TypeError, match=f"knows the layers Dense, ReLU, .*, Dropout, but not {name}; fit with"
+        TypeError, match=f"supports the layers Dense, ReLU, .*, Dropout, got {name}; fit with"
     ):
         to_onnx(fitted)
 
@@ -462,8 +462,8 @@ def test_the_error_names_an_unsupported_layer(layer):
 @pytest.mark.parametrize("loss", [CustomLoss(), *(loss for loss in LOSSES if type(loss) not in KNOWN_LOSSES)])
 def test_the_error_names_an_unsupported_loss(loss):
     fitted = model(loss=loss).fit(X / 10, CODES)
-    known = "knows the losses SoftmaxCrossEntropy, SigmoidCrossEntropy"
-    with pytest.raises(TypeError, match=f"{known}, but not {type(loss).__name__}; fit with"):
+    known = "supports the losses SoftmaxCrossEntropy, SigmoidCrossEntropy"
+    with pytest.raises(TypeError, match=f"{known}, got {type(loss).__name__}; fit with"):
         to_onnx(fitted)
 
 
@@ -508,7 +508,7 @@ def test_an_unfitted_model_is_refused():
 )
 def test_labels_that_onnx_cannot_hold_are_refused(classes, shown):
     fitted = model().partial_fit(X, classes[CODES // 2], classes=classes)
-    with pytest.raises(ValueError, match=rf"ONNX holds labels .* not .*{shown}.*; fit with strings"):
+    with pytest.raises(ValueError, match=rf"labels for ONNX must be .* got .*{shown}.*; fit with strings"):
         to_onnx(fitted)
 
 

@@ -212,7 +212,7 @@ def test_weights_that_are_nan_can_be_saved(path):
     model = not_a_number(quick())
     restored = reloaded(model, path)
     assert shown(restored) == shown(model)
-    with pytest.raises(ValueError, match="hold numbers that are not finite"):
+    with pytest.raises(ValueError, match="must be finite, but contain NaN or inf"):
         restored.predict(IRIS)
 
 
@@ -386,7 +386,7 @@ def test_a_subclass_that_overrides_save_is_refused_too(path):
     [
         ({"alpha": -1.0}, "The 'alpha' parameter"),
         ({"hidden_layer_sizes": (3, -1)}, "hidden_layer_sizes must be whole numbers > 0"),
-        ({"dropout": [0.1, 0.2]}, "dropout must be a rate"),
+        ({"dropout": [0.1, 0.2]}, "dropout must be >= 0 and < 1"),
         ({"dtype": "float16"}, "is too narrow to compute in"),
         ({"loss": "sigmoid_cross_entropy"}, "Only binary classification"),
         ({"random_state": np.random.RandomState(np.random.PCG64(0))}, "MT19937"),
@@ -486,7 +486,7 @@ WRONG = [
         "The 'class_weight' param",
     ),
     ((*P, "hidden_layer_sizes"), SOME, ENDLESS, "must be whole numbers"),
-    ((*P, "dropout"), SOME, ENDLESS, "dropout must be a rate"),
+    ((*P, "dropout"), SOME, ENDLESS, "dropout must be >= 0 and < 1"),
     (TREE, SOME, ENDLESS, "classes must be a vector with at least one class"),
     (("format",), "tinyclf.Network", None, "not a saved model, but has another format"),
     (("format",), ..., None, "not a saved model, but has another format"),
@@ -565,7 +565,7 @@ WRONG = [
     (TREE, SOME, np.array([["a", "b", "c"]]), "classes must be a vector with at least one class"),
     (TREE, SOME, np.array([], str), "classes must be a vector with at least one class"),
     (TREE, SOME, np.array("a"), "classes must be a vector with at least one class"),
-    (TREE, SOME, np.array(["a", "b"]), "the network has 3 outputs, 2 classes need 2"),
+    (TREE, SOME, np.array(["a", "b"]), "the network has 3 outputs, but 2 classes need 2"),
     (TREE, ["a", "b", "c"], None, "classes must be a vector with at least one class"),
     (TREE, {"$": "objects", "shape": [3], "items": [1, 2, 3]}, None, "classes must be sorted and distinct"),
     (
@@ -574,7 +574,7 @@ WRONG = [
         None,
         "classes must be sorted and distinct",
     ),
-    ((*LAYERS_AT, 0, "units"), 10**9, None, "the layers need at least 5000000000 weights, there are"),
+    ((*LAYERS_AT, 0, "units"), 10**9, None, "the layers need at least 5000000000 weights, but there are"),
     ((*LAYERS_AT, 0, "units"), 10**30, None, "the layers need at least"),
     ((*LAYERS_AT, 0, "units"), NUMBER, np.int32(2**30), "the layers need at least"),
     ((*LAYERS_AT, 0, "units"), NUMBER, np.int64(2**62), "the layers need at least"),
@@ -649,7 +649,7 @@ WRONG = [
     ((*PLAN, "more"), 1, None, "FitPlan must have the fields"),
     ((*PLAN, "alpha"), ..., None, "FitPlan must have the fields"),
     (PLAN, None, None, "plan has the wrong type"),
-    ((*S, "theta"), SOME, np.zeros(46, np.float32), "the layers need at least 47 weights, there are 46"),
+    ((*S, "theta"), SOME, np.zeros(46, np.float32), "the layers need at least 47 weights, but there are 46"),
     ((*S, "theta"), SOME, np.zeros(48, np.float32), "shape"),
     *(
         ((*S, "theta"), SOME, theta, "the vector of weights must be a vector of float32")

@@ -103,24 +103,24 @@ def test_the_network_has_the_requested_layers(parameters, kinds):
     ("parameters", "match"),
     [
         ({"dropout": 1.0}, "'dropout'.*Got 1.0"),
-        ({"dropout": [0.1, 0.2]}, r"one for each of the 1, got \[0.1, 0.2\]"),
-        ({"dropout": [1.5]}, r"from 0 to below 1 .*got \[1.5\]"),
+        ({"dropout": [0.1, 0.2]}, r"one per hidden layer, here 1, got \[0.1, 0.2\]"),
+        ({"dropout": [1.5]}, r">= 0 and < 1.*got \[1.5\]"),
         ({"dropout": ["much"]}, r"got \['much'\]"),
         ({"dropout": np.nan}, "'dropout'.*Got nan"),
-        ({"activation": ["relu"] * 2}, "a list with one for each of the 1, got 2"),
+        ({"activation": ["relu"] * 2}, "a list with one per hidden layer, here 1, got 2"),
         ({"activation": ["softplus"]}, "Got 'softplus'"),
         ({"activation": [["relu", 3]]}, "Got 3"),
         ({"label_smoothing": 1.5}, "'label_smoothing'.*Got 1.5"),
         (
             {"label_smoothing": 0.1, "loss": SoftmaxCrossEntropy()},
-            "label_smoothing=0.1 goes with a loss .* by name",
+            "label_smoothing=0.1 is only for a loss given by name",
         ),
         ({"weight_decay": -1.0}, "'weight_decay'.*Got -1.0"),
         (
             {"weight_decay": 1e4},
             r"the learning rate times weight_decay must be at most 1, got 0.02 \* 10000.0",
         ),
-        ({"weight_decay": 0.1, "solver": SGD(0.1)}, "weight_decay=0.1 goes with a solver .* by name"),
+        ({"weight_decay": 0.1, "solver": SGD(0.1)}, "weight_decay=0.1 is only for a solver given by name"),
         ({"max_grad_norm": 0.0}, "'max_grad_norm'.*Got 0.0"),
         ({"learning_rate": "warm"}, "'learning_rate'.*Got 'warm'"),
         ({"learning_rate": lambda progress: -1.0}, "factor that schedule returns.*-1.0"),
@@ -310,7 +310,7 @@ def test_activations_are_the_outputs_of_the_hidden_layers(make):
         model.activations(IRIS, 2)
     with pytest.raises(TypeError, match="layer must be a whole number, got 'last'"):
         model.activations(IRIS, "last")
-    with pytest.raises(ValueError, match="there are no hidden layers, hidden_layer_sizes=\\(\\)"):
+    with pytest.raises(ValueError, match="there are no hidden layers, since hidden_layer_sizes=\\(\\)"):
         plainly(hidden_layer_sizes=()).fit(IRIS, NAMES).activations(IRIS)
     with pytest.raises(NotFittedError):
         plainly().activations(IRIS)
@@ -360,7 +360,7 @@ def test_partial_fit_learns_several_labels_and_refuses_other_columns():
         ValueError, match=r"a column of 0 and 1 for each of the 5 labels, got .* shape \(200, 4\)"
     ):
         model.partial_fit(X_SETS, SETS[:, :4])
-    with pytest.raises(ValueError, match="not that of the columns"):
+    with pytest.raises(ValueError, match="does not match the columns"):
         quick().partial_fit(X_SETS, SETS, classes=[0, 1, 2])
     with pytest.raises(ValueError, match="classes must be passed on the first call"):
         quick().partial_fit(X_SETS, SETS)

@@ -381,7 +381,7 @@ def test_a_fit_can_be_resumed_with_another_verbose(path, capsys):
 
 
 def test_fits_that_cannot_be_resumed_are_refused(path):
-    with pytest.raises(ValueError, match="resume=True needs every epoch, and best_only=True leaves some out"):
+    with pytest.raises(ValueError, match="resume=True and best_only=True cannot be combined"):
         Checkpoint(path, resume=True, best_only=True)
     with pytest.raises(ValueError, match='cannot continue solver="lbfgs"; fit with resume=False'):
         fit_of("defaults", checkpoint(path), solver="lbfgs")
@@ -444,7 +444,7 @@ def in_float64(plain, arrays):
     [
         (unmonitored, "a fit of 3 epochs with monitor=True has None scores"),
         (longer, "a fit of 13 epochs, of at most 12, has 13 losses"),
-        (in_float64, "the network of the saved fit is .*'float64'.*, the parameters ask for .*'float32'"),
+        (in_float64, "the saved fit has the network .*'float64'.*, but the parameters define .*'float32'"),
     ],
 )
 def test_a_state_that_does_not_fit_the_parameters_is_refused(edit, match, path):

@@ -148,7 +148,7 @@ def test_unsupported_targets_of_several_columns_are_refused():
     with pytest.raises(ValueError) as error:
         kind_of_targets(np.array([[1, 2], [3, 4]]), soft=False)
     assert str(error.value) == (
-        "y of shape (2, 2) holds multiclass-multioutput targets, which are not supported; give one label per "
+        "y of shape (2, 2) holds multiclass-multioutput targets, which are not supported; pass one label per "
         "row, (n_samples,), or columns of 0 and 1, or probabilities with soft_targets=True"
     )
     with pytest.raises(ValueError, match="Unknown label type: continuous-multioutput"):
@@ -285,7 +285,7 @@ def test_invalid_labels_are_refused():
     nested = np.empty(2, object)
     nested[:] = [[1], [2, 3]]
     for y, match in [
-        (nested, r"^y has \[1\] as a label; if a row may have several, give columns of 0 and 1$"),
+        (nested, r"^y has \[1\] as a label; if a row may have several labels, pass columns of 0 and 1$"),
         ([[1], [2, 3]], "^y cannot be converted to an array: its parts differ in length$"),
         (np.array(["a", None]), "^y has a missing label, None, at row 1"),
     ]:

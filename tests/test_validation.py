@@ -218,9 +218,9 @@ def test_scorers_get_the_data_as_passed():
 @pytest.mark.parametrize(
     ("validation", "match"),
     [
-        ({"X_val": X_VAL}, "belong together, got no y_val"),
-        ({"y_val": Y_VAL}, "belong together, got no X_val"),
-        ({"sample_weight_val": [1.0]}, "belong together, got no X_val"),
+        ({"X_val": X_VAL}, "must be passed together, got no y_val"),
+        ({"y_val": Y_VAL}, "must be passed together, got no X_val"),
+        ({"sample_weight_val": [1.0]}, "must be passed together, got no X_val"),
         ({"X_val": X_VAL[:, :3], "y_val": Y_VAL}, "3 features, but TinyClassifier is expecting 4"),
         ({"X_val": X_VAL, "y_val": Y_VAL[1:]}, "inconsistent numbers of samples"),
         ({"X_val": X_VAL, "y_val": ["rose"] * 45}, r"not among the classes: \['rose'\]"),
@@ -249,7 +249,7 @@ def test_an_invalid_scorer_is_refused():
     with pytest.raises(TypeError, match="scoring must return a number, got 'good'"):
         quick(scoring=lambda *_: "good").fit(X, Y, **VALIDATION)
     classes = {"setosa": 0.0, "versicolor": 1.0, "virginica": 1.0}
-    with pytest.raises(ValueError, match=r"X_val.*sum to 0\.0; at least one of the 20 rows must count"):
+    with pytest.raises(ValueError, match=r"X_val.*sum to 0\.0; at least one of the 20 rows must have"):
         quick(class_weight=classes).fit(X, Y, X_val=X_VAL[:20], y_val=["setosa"] * 20)
 
 
@@ -635,11 +635,11 @@ def test_a_warm_start_that_fails_changes_nothing():
         (
             {"hidden_layer_sizes": (9,)},
             (X, Y),
-            r"has the layers .*units=8.*ask for .*units=9.*warm_start=False",
+            r"has the layers .*units=8.*parameters define .*units=9.*warm_start=False",
         ),
         ({"activation": "tanh"}, (X, Y), "layers cannot change"),
         ({"dropout": 0.5}, (X, Y), "layers cannot change"),
-        ({"dtype": "float64"}, (X, Y), "computes in float32, the parameters ask for dtype='float64'"),
+        ({"dtype": "float64"}, (X, Y), "computes in float32, but the parameters have dtype='float64'"),
     ]:
         model.set_params(**change)
         with pytest.raises(ValueError, match=match):

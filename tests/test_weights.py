@@ -230,7 +230,7 @@ def test_invalid_class_weights_of_several_labels_are_refused():
 
 def test_partial_fit_accepts_a_dict_and_refuses_balanced_class_weights():
     model = TinyClassifier(class_weight="balanced")
-    with pytest.raises(ValueError, match="partial_fit does not support class_weight='balanced'.*give a dict"):
+    with pytest.raises(ValueError, match="partial_fit does not support class_weight='balanced'.*pass a dict"):
         model.partial_fit(X, NAMES, classes=np.unique(NAMES))
     one = TinyClassifier(class_weight={"setosa": 5.0}, random_state=0, dtype="float64")
     other = TinyClassifier(random_state=0, dtype="float64")
@@ -249,7 +249,7 @@ def test_class_weight_can_have_dates_as_keys():
 def test_a_partial_fit_of_total_weight_zero_is_refused():
     model = TinyClassifier(class_weight={"setosa": 0.0}, random_state=0)
     setosa = NAMES == "setosa"
-    with pytest.raises(ValueError, match="sum to 0.0; at least one of the 50 rows must count"):
+    with pytest.raises(ValueError, match="sum to 0.0; at least one of the 50 rows must have"):
         model.partial_fit(X[setosa], NAMES[setosa], classes=np.unique(NAMES))
 
 

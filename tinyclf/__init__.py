@@ -1,8 +1,8 @@
 """tinyclf: a minimal neural-network classifier whose loss is exact for any logits.
 
 The public names are listed once, in ``__init__.pyi``, where type checkers and editors find them.
-Each name is imported on first use, so that ``import tinyclf`` costs next to nothing, and
-scikit-learn is loaded with `TinyClassifier` only.
+Each name is imported on first use. So ``import tinyclf`` is fast, and scikit-learn is imported only
+with a name that needs it.
 """
 
 from __future__ import annotations

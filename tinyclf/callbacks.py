@@ -1,4 +1,4 @@
-"""Callbacks on scikit-learn's protocol, set by ``model.set_callbacks(...)``.
+"""Callbacks that follow scikit-learn's callback protocol; set them by ``model.set_callbacks(...)``.
 
 Scikit-learn's own ``ProgressBar`` and ``ScoringMonitor`` work as well.
 """
@@ -25,7 +25,7 @@ from .persistence import Registry, check_target, encode
 
 @dataclass
 class _Saving:
-    """What a checkpoint knows of one fit.
+    """The data of a checkpoint about one fit.
 
     Attributes
     ----------
@@ -33,7 +33,7 @@ class _Saving:
     best : BestWeights
         The best epoch so far.
     fit : dict of str to str, or None
-        What identifies the fit, by name, if it can be resumed.
+        Hashes of the parameters and the data, by name; None without ``resume``.
     complete : bool
         Whether the file already holds the finished fit.
     """
@@ -45,39 +45,40 @@ class _Saving:
 
 
 class Checkpoint:
-    """Save the model after every epoch, or every few epochs, so that a crash loses no more than these.
+    """Save the model after every epoch, or every few epochs, so that a crash loses only a few epochs.
 
-    The file is one that `tinyclf.load` reads: the model after that epoch, without its callbacks. It
-    is complete at any moment: a new file replaces the old one in one step, and a save that fails
-    leaves the old one. (A process that is killed during a save can leave a second file beside it,
-    which ends in ``.tmp`` and can be removed.)
+    `tinyclf.load` reads the file: it contains the model after an epoch, without its callbacks. The
+    file is always complete: a new file replaces the old one in one step, and a save that fails does
+    not change the old one. (If the process is killed during a save, a second file that ends in
+    ``.tmp`` can remain in the folder; it can be deleted.)
 
     With ``resume=True``, running the same program again continues a fit that was killed: `fit`
-    starts from the file and ends with the same weights, bit for bit on the same machine, as if it
-    had never been killed. A fit that was finished is not repeated. The work after the last epoch,
-    ``refit`` and ``calibrate``, saves no files of its own: it is repeated if it was killed. A fit
-    that was ended by Ctrl-C can be continued, too. Delete the file to start over.
+    starts from the file. On the same machine, the weights are bitwise identical to those of a fit
+    that was not killed. A finished fit is not repeated. The phases after the last epoch, refit and
+    calibration, do not save files: if they are killed, they are repeated. A fit that was stopped by
+    Ctrl-C can be continued, too. Delete the file to start over.
 
-    Each fit needs a path of its own, also in a search. Fits that share a path replace each other's
-    file, or are refused with ``resume=True``.
+    Each fit needs a different path, also in a search. Fits that share a path overwrite each other's
+    file, or raise an error with ``resume=True``.
 
     Parameters
     ----------
     path : str or Path
     every : int, default=1
-        Number of epochs from one file to the next. The model at the end of the fit is saved in any
-        case.
+        Number of epochs between two saves. The model at the end of the fit is always saved, except
+        if Ctrl-C stops a fit with ``resume=True``. Not used with ``best_only=True``.
     best_only : bool, default=False
-        Whether to save only when the validation score, or without a validation set the training
-        loss, is the best so far.
+        Whether to save only after an epoch with the best validation score so far (without a
+        validation set, the lowest training loss). The file then keeps the best epoch of the search,
+        without the refit and the calibration at the end of the fit.
     resume : bool, default=False
-        Whether `fit` continues from the file, if there is one. The parameters and the data must be
-        those of the fit that saved it, including ``max_iter``, which schedules depend on: to train
-        a finished model for longer, load it and fit it with ``warm_start=True``. Not possible with
-        "lbfgs", and not for a fit that continues an earlier one by ``warm_start``. The state of
-        other callbacks is not saved.
+        Whether `fit` continues from the file, if there is one. The data and the parameters, except
+        ``verbose``, must be the same as in the fit that saved it. This includes ``max_iter``, since
+        schedules depend on it: to train a finished model for longer, load it and fit it with
+        ``warm_start=True``. Not possible with ``best_only=True``, with "lbfgs", or for a fit that
+        continues an earlier one by ``warm_start``. The state of other callbacks is not saved.
     custom : mapping of str to class or function, optional
-        Parts of the model that are not tinyclf's own, as for `TinyClassifier.save`.
+        User-defined parts of the model, as in `TinyClassifier.save`.
 
     Examples
     --------
@@ -109,14 +110,14 @@ class Checkpoint:
         self.custom = custom
         self._fits: dict[tuple[Any, ...], _Saving] = {}  # per fit, as clones share their callbacks
         if resume and best_only:
-            raise ValueError("resume=True needs every epoch, and best_only=True leaves some out; choose one")
+            raise ValueError("resume=True and best_only=True cannot be combined; set one of them to False")
 
     def setup(self, estimator: Any, context: Any) -> None:
-        """Begin a fit: check that its model can be saved, and that the folder takes files."""
+        """Begin a fit: check that its model can be saved, and that the folder is writable."""
         if not isinstance(estimator, TinyClassifier):
             raise TypeError(
                 f"Checkpoint is for a TinyClassifier, got a {type(estimator).__name__}; set "
-                "it on that step, as in "
+                "it on the classifier, as in "
                 "pipeline[-1].set_callbacks(...)"
             )
         model_file.check_parameters(estimator, Registry(model_file.OWN, self.custom))
@@ -125,14 +126,14 @@ class Checkpoint:
             self._fits[fit_of(context)] = _Saving(path)
 
     def teardown(self, estimator: Any, context: Any) -> None:
-        """Forget a fit."""
+        """Remove the data about a fit."""
         self._fits.pop(fit_of(context), None)
 
     def on_fit_task_begin(self, estimator: Any, context: Any) -> None:
         """Do nothing: files are saved at the end of a task."""
 
     def saved_state(self, estimator: Any, context: Any, data: Dataset) -> FitState | None:
-        """Return the state of the fit that is about to begin, if the file has it."""
+        """Return the state from which the fit continues, or None without a file to resume from."""
         if not self.resume:
             return None
         if estimator.solver == "lbfgs":
@@ -180,12 +181,12 @@ class Checkpoint:
         return {name: str(joblib.hash(value)) for name, value in parts.items()}
 
     def training_is_stopped(self, estimator: Any, context: Any) -> None:
-        """Save that another callback has stopped the training, for a fit that continues from the file."""
+        """Save the model again after a callback has stopped the training, so that resuming stops, too."""
         if self.resume:
             self._save(estimator, self._fits[fit_of(context)])
 
     def on_fit_task_end(self, estimator: Any, context: Any, *, X: Any = None) -> None:
-        """Save the model, if it is time to."""
+        """Save the model if ``every`` or ``best_only`` requires it."""
         if X is None:  # an epoch that was not finished
             return
         saving = self._fits[fit_of(context)]

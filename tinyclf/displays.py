@@ -159,7 +159,7 @@ class LossCurveDisplay:
         NotFittedError
             If the estimator is not fitted.
         ValueError
-            If it has no ``loss_curve_``, or if only some epochs had a validation set.
+            If its ``loss_curve_`` is missing or empty, or if only some epochs had a validation set.
         ImportError
             If matplotlib is not installed.
         """
@@ -405,9 +405,9 @@ class ConfidenceDisplay:
         Raises
         ------
         ValueError
-            If lengths differ, a label is not in ``classes``, a probability is outside [0, 1], the
-            probabilities of a row do not sum to 1, a weight is negative, or ``n_bins`` is less than
-            1.
+            If shapes do not match, a label is not in ``classes``, a probability is outside [0, 1],
+            the probabilities of a row do not sum to 1, a weight is negative, or ``n_bins`` is less
+            than 1.
         ImportError
             If matplotlib is not installed.
         """
@@ -488,7 +488,7 @@ def _probabilities(y_proba: ArrayLike, y: Array) -> Array:
     proba = np.asarray(y_proba, np.float64)
     if y.ndim not in (1, 2) or proba.ndim != 2 or len(proba) != len(y) or 0 in proba.shape:
         raise ValueError(
-            "y_proba must have a row for each of y_true, at least one, and a column for each class; got "
+            "y_proba must have one row per row of y_true, at least one, and one column per class; got "
             f"shape {proba.shape} for y_true of shape {y.shape}. For two classes, where p is the probability "
             "of the second, pass np.column_stack([1 - p, p])"
         )

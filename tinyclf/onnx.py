@@ -1,11 +1,11 @@
-"""Export to ONNX: what a fitted model predicts, as a graph that other runtimes compute without Python.
+"""Export to ONNX: a graph that computes the predictions of a fitted model in other runtimes.
 
-The graph computes what `TinyClassifier.predict_proba` does, in the same types: scaling as in
-`Scaling.transform`, the network in its own type, and calibration of the logits. Labels come from
-the logits, which still differ where probabilities round to 1.
+The graph computes the same as `TinyClassifier.predict_proba`, in the same types: scaling as in
+`Scaling.transform`, the network in its own type, and calibration of the logits. Labels are computed
+from the logits, which still differ if probabilities round to the same value.
 
-Export needs onnx, and skl2onnx for pipelines (``pip install tinyclf[onnx]``); both are imported
-only then.
+Export needs onnx, and skl2onnx for pipelines (``pip install tinyclf[onnx]``); both are imported on
+first use.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ from .nn.losses import Loss, SigmoidCrossEntropy, SoftmaxCrossEntropy
 if TYPE_CHECKING:
     from onnx import ModelProto
 
-# Versions of the operators, of those for machine learning, and of the file: those of 2020, which
-# all runtimes since then support.
+# Versions of the operators, of the machine-learning operators, and of the file format. They are from 2020,
+# and all later runtimes support them.
 OPSET, OPSET_ML, IR = 13, 2, 7
 
 ACTIVATIONS: dict[type[Layer], str] = {ReLU: "Relu", Tanh: "Tanh", Logistic: "Sigmoid"}
@@ -42,16 +42,16 @@ LOSSES: tuple[type[Loss], ...] = (SoftmaxCrossEntropy, SigmoidCrossEntropy)
 
 
 def to_onnx(model: TinyClassifier | Pipeline, X: Any = None) -> ModelProto:
-    """Return a fitted classifier, or a pipeline that ends in one, as an ONNX graph.
+    """Return a fitted classifier, or a pipeline that ends in one, as an ONNX model.
 
-    Its input is ``X``, any number of rows. Its outputs are ``label`` and ``probabilities``, which
-    are what `predict` and `predict_proba` return, with labels as int64 or strings: a boolean is 0
-    or 1, and several labels per row are a matrix of these. The metadata have the classes, under
-    ``classes``, as JSON.
+    The input of the graph is ``X``, with any number of rows. The outputs are ``label`` and
+    ``probabilities``: the results of `predict` and `predict_proba`, with labels as int64 or
+    strings. Boolean labels are 0 and 1; several labels per row are a matrix of 0 and 1. The
+    metadata contain the classes as JSON, under the key ``classes``.
 
     The probabilities differ from those of `predict_proba` by rounding: less than 1e-12 in float64,
     and less than 1e-6 in float32, unless the network reads large unscaled numbers, so that its
-    logits have fewer digits. A graph cannot refuse rows: for rows that `predict` refuses, such as
+    logits have fewer digits. A graph cannot raise errors: for rows that `predict` rejects, such as
     rows with NaN, its output is undefined.
 
     Parameters
@@ -59,22 +59,24 @@ def to_onnx(model: TinyClassifier | Pipeline, X: Any = None) -> ModelProto:
     model : TinyClassifier or Pipeline
         The other steps of a pipeline are exported by skl2onnx.
     X : array_like or data frame of shape (n_samples, n_features), optional
-        Rows like those that the graph will read; the first one determines the type of the input:
-        float64 rows give float64, so that small differences with a large offset keep their digits.
-        The default is the type of the network, usually float32. For a pipeline, a data frame gives
-        one input per column, with its name and type, as in skl2onnx.
+        Example rows. The first row determines the type of the graph's input: with float64 rows it
+        is float64, which keeps small differences between large numbers. By default it is the type
+        of the network, usually float32. For a pipeline, a data frame gives one input per column,
+        with its name and type, as in skl2onnx.
 
     Returns
     -------
     onnx.ModelProto
-        For ``onnx.save``, or ``SerializeToString``, which gives the same bytes for the same model.
+        Save it by ``onnx.save``, or by ``SerializeToString``, which returns the same bytes for the
+        same model.
 
     Raises
     ------
     TypeError
         If the model is neither of these, or has a user-defined layer or loss.
     ValueError
-        If a label is neither a whole number nor a string.
+        If a label is not a string, a boolean or a whole number, or if a pipeline needs X to
+        determine its input.
     NotFittedError
         If the model is not fitted.
     ImportError
@@ -96,7 +98,7 @@ def to_onnx(model: TinyClassifier | Pipeline, X: Any = None) -> ModelProto:
     if type(classifier) is not TinyClassifier:
         raise TypeError(
             "to_onnx exports a TinyClassifier, or a Pipeline that ends in one, but not "
-            f"{type(classifier).__name__}; of a search give best_estimator_"
+            f"{type(classifier).__name__}; for a search, pass best_estimator_"
         )
     check_is_fitted(model)
     onnx = _required("onnx")
@@ -113,7 +115,7 @@ class _Graph:
     Parameters
     ----------
     unique : callable, optional
-        From a name to one that is not taken in a larger graph.
+        Maps a name to a name that is unique in a larger graph.
 
     Attributes
     ----------
@@ -127,7 +129,7 @@ class _Graph:
         self.constants: dict[str, Array] = {}
 
     def add(self, operator: str, *inputs: str | Array, output: str | None = None, **attributes: int) -> str:
-        """Apply an operator to values, which are named, and to constants; return the name of the result."""
+        """Add an operator on values, given by name, and constants, and return the name of its output."""
         name = f"{operator}{len(self.operations)}"
         names = [x if isinstance(x, str) else self._constant(f"{name}_{i}", x) for i, x in enumerate(inputs)]
         output = output or self.unique(name)
@@ -135,7 +137,7 @@ class _Graph:
         return output
 
     def cast(self, x: str, given: DTypeLike, dtype: DTypeLike) -> str:
-        """Convert a value of the type given, where it has another."""
+        """Convert a value from the type ``given`` to ``dtype``, if they differ; return its name."""
         return x if given == dtype else self.add("Cast", x, to=_onnx_type(dtype))
 
     def _constant(self, name: str, array: Array) -> str:
@@ -147,7 +149,7 @@ class _Graph:
 def _add_classifier(
     graph: _Graph, model: TinyClassifier, x: str, given: DTypeLike, label: str, probabilities: str
 ) -> None:
-    """Compute label and probabilities, under these names, of rows x of the type given."""
+    """Add operations that compute label and probabilities, under these names, from rows x."""
     state = model._fitted
     loss, classes = state.plan.loss, _as_held(model.classes_)
     if type(loss) not in LOSSES:
@@ -155,18 +157,18 @@ def _add_classifier(
     z = _add_network(graph, state, x, given)
     if isinstance(model._fitted.labels, LabelSets):
         one, zero = np.ones((), model.network_.dtype), np.zeros((), model.network_.dtype)
-        e = graph.add("Exp", graph.add("Neg", z))  # Sigmoid of onnxruntime is 1e-8 where it should be less
+        e = graph.add("Exp", graph.add("Neg", z))  # onnxruntime's Sigmoid is never below about 1e-8
         graph.add("Reciprocal", graph.add("Add", e, one), output=probabilities)
         graph.add("Cast", graph.add("Greater", z, zero), to=_onnx_type(np.int64), output=label)
         return
     if model.n_outputs_ < len(classes):
-        z = graph.add("Pad", z, np.array([0, 1, 0, 0]))  # the softmax of [0, z] is [s(-z), s(z)]
+        z = graph.add("Pad", z, np.array([0, 1, 0, 0]))  # softmax([0, z]) = [sigmoid(-z), sigmoid(z)]
     graph.add("Softmax", z, axis=1, output=probabilities)
     graph.add("Gather", classes, graph.add("ArgMax", z, axis=1, keepdims=0), axis=0, output=label)
 
 
 def _add_network(graph: _Graph, state: FitState, x: str, given: DTypeLike) -> str:
-    """Compute the calibrated logits: scaling on the way in, the network, calibration on the way out."""
+    """Add operations that compute the calibrated logits: scaling, the network, calibration."""
     network = state.network
     if state.scaling is not None:
         low, high, center, factor = state.scaling.terms(given, network.dtype)
@@ -189,7 +191,7 @@ def _add_network(graph: _Graph, state: FitState, x: str, given: DTypeLike) -> st
 
 
 def _alone(model: TinyClassifier, X: Any) -> Any:
-    """Return the model of a classifier."""
+    """Return the ONNX model of a classifier that is not in a pipeline."""
     helper, graph = _required("onnx").helper, _Graph()
     dtype = model.network_.dtype
     given = dtype if X is None else read_features(model, X[:1], reset=False).dtype
@@ -217,7 +219,7 @@ def _alone(model: TinyClassifier, X: Any) -> Any:
 
 
 def _in_pipeline(model: Pipeline, classifier: TinyClassifier, X: Any) -> Any:
-    """Return the model of a pipeline, by skl2onnx, which is told here how to convert a classifier."""
+    """Return the ONNX model of a pipeline, made by skl2onnx with a converter for TinyClassifier."""
     skl2onnx = _required("skl2onnx")
     from skl2onnx.algebra.type_helper import guess_initial_types
 
@@ -225,7 +227,7 @@ def _in_pipeline(model: Pipeline, classifier: TinyClassifier, X: Any) -> Any:
     if X is None:
         if not hasattr(model, "n_features_in_"):
             first = type(model.steps[0][1]).__name__
-            raise ValueError(f"to_onnx needs some rows, X, since {first} does not tell what it reads")
+            raise ValueError(f"to_onnx needs some rows, X, since {first} has no n_features_in_; pass X")
         X = np.zeros((1, model.n_features_in_), classifier.network_.dtype)
     exported = skl2onnx.convert_sklearn(
         model,
@@ -235,18 +237,18 @@ def _in_pipeline(model: Pipeline, classifier: TinyClassifier, X: Any) -> Any:
         custom_shape_calculators={TinyClassifier: _declare},
         custom_conversion_functions={TinyClassifier: _convert},
     )
-    exported.opset_import.sort(key=lambda entry: entry.domain)  # their order depends on hashes of strings
+    exported.opset_import.sort(key=lambda entry: entry.domain)  # skl2onnx's order depends on string hashes
     return exported
 
 
 def _without_gaps(model: Pipeline) -> Pipeline:
-    """Return a pipeline without steps that do nothing, "passthrough", at which skl2onnx would stumble."""
+    """Return a pipeline without its "passthrough" steps, which skl2onnx does not support."""
     steps = [(name, step) for name, step in model.steps if step is not None and not isinstance(step, str)]
     return Pipeline([(n, _without_gaps(step) if isinstance(step, Pipeline) else step) for n, step in steps])
 
 
 def _declare(operator: Any) -> None:
-    """Tell skl2onnx the types and shapes of the outputs."""
+    """Set the types and shapes of the outputs for skl2onnx."""
     model, types = operator.raw_operator, _required("skl2onnx").common.data_types
     whole, double = _as_held(model.classes_).dtype == np.int64, model.network_.dtype == np.float64
     label, probabilities = _shapes(model, operator.inputs[0].get_first_dimension())
@@ -282,8 +284,8 @@ def _shapes(model: TinyClassifier, rows: Any) -> tuple[list[Any], list[Any]]:
 
 
 def _as_held(classes: Array) -> Array:
-    """Return labels as ONNX holds them: int64, or strings in an array of objects."""
-    plain = np.array(classes.tolist())  # numbers and strings among objects are so, too
+    """Return labels in a type of ONNX: int64, or strings in an array of objects."""
+    plain = np.array(classes.tolist())  # an array of objects becomes one of numbers or strings
     if plain.dtype.kind == "U":
         return plain.astype(object)
     held = np.zeros(len(plain), bool)
@@ -294,14 +296,14 @@ def _as_held(classes: Array) -> Array:
         if held.all():
             return whole
     raise ValueError(
-        "ONNX holds labels that are strings, booleans or whole numbers of 64 bits, not "
+        "labels for ONNX must be strings, booleans or whole numbers of 64 bits, got "
         f"{classes[~held][0]!r}; fit with strings, such as y.astype(str)"
     )
 
 
 def _unknown(what: str, known: tuple[type, ...], part: Any) -> TypeError:
     names = ", ".join(one.__name__ for one in known)
-    return TypeError(f"to_onnx knows the {what} {names}, but not {type(part).__name__}; fit with one of them")
+    return TypeError(f"to_onnx supports the {what} {names}, got {type(part).__name__}; fit with one of them")
 
 
 def _required(package: str) -> Any:

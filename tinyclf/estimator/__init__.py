@@ -1,1 +1,1 @@
-"""`TinyClassifier`: scikit-learn's interface around the network of `nn`."""
+"""`TinyClassifier`: a scikit-learn estimator that trains a network of `nn`."""

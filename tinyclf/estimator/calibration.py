@@ -1,16 +1,16 @@
-"""Calibration of the logits, the door on the way out: how sure the model may be.
+"""Calibration of the logits: it makes predictions less confident where they are overconfident.
 
-With the network's logits z, and c those of the class frequencies (the prior), the logits of the
-model are
+Let z be the logits of the network, and c the logits of the class frequencies (the prior). The
+calibrated logits are
 
     z <- c + a (z - c),    0 <= a <= 1.
 
-The shrinkage a is at least 0.01 where it minimizes the loss of rows that were not trained on. a = 1
-is the network as it is; a near 0 is a model that has learned nothing, which remains a candidate in
-this way. Both cross-entropies are convex in a, so there is one minimum. Then a is lowered, down to
-0, if the training rows ask for it: no model is worse on them than the class frequencies.
+The shrinkage a, from 0.01 to 1, minimizes the loss of rows that were not trained on. With a = 1 the
+logits do not change; with a near 0 the model predicts the class frequencies. Both cross-entropies
+are convex in a, so there is one minimum. Then a is lowered, down to 0, if this decreases the loss
+of the training rows: on them, the model is never worse than the class frequencies.
 
-Calibration is never written into the weights: training that continues starts from what was trained.
+Calibration does not change the weights, so later training continues from the trained weights.
 """
 
 from __future__ import annotations
@@ -25,24 +25,25 @@ from scipy.optimize import brentq
 from ..nn.arrays import ROW_BLOCK, Array, Views
 from ..nn.losses import Loss
 
-# The lowest shrinkage that a validation set leads to: the order of the predictions stays visible.
+# The smallest shrinkage chosen on a validation set: greater than 0, so that predictions keep their order.
 LEAST = 0.01
 
-# The price of a shrinkage of 1, as the loss of so many rows, where the best one gains less than
-# that: a few rows are often kind to a network that has learned nothing. With 4, noise of ten rows
-# and more costs less than 5 % of the prior's loss, without it up to 26 %.
+# The penalty on a shrinkage of 1, in units of the summed loss of the rows. It applies if the best shrinkage
+# decreases the summed loss of the prior by less: on few rows, a network that has learned nothing often has
+# a lower loss than the prior by chance. With 4, the noise of ten rows or more costs less than 5 % of the
+# prior's loss; without a penalty, up to 26 %.
 COST = 4.0
 
 # The tolerance of the shrinkage, relative to its upper limit.
 _TOLERANCE = 0.01
 
-# The smallest class frequency: a class whose rows all have weight 0 is not impossible.
+# The smallest class frequency: a class whose rows all have weight 0 keeps a positive probability.
 _SMALLEST_FREQUENCY = 1e-7
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """What the model does to the logits of its network: z <- prior + shrinkage (z - prior).
+    """Calibration of the logits of a network: z <- prior + shrinkage (z - prior).
 
     Parameters
     ----------
@@ -72,7 +73,7 @@ class Calibration:
         return z
 
     def terms(self, dtype: DTypeLike) -> tuple[Array, Array]:
-        """Return factor () and offset (n_outputs,) of the calibrated logits, factor z + offset, in a type."""
+        """Return factor, (), and offset, (n_outputs,), of the calibrated logits factor z + offset."""
         return np.asarray(self.shrinkage, dtype), ((1.0 - self.shrinkage) * self.prior).astype(dtype)
 
 
@@ -106,9 +107,9 @@ def best_shrinkage(
     most: float,
     cost: float = 0.0,
 ) -> tuple[float, float]:
-    """Return the shrinkage from least to most that minimizes the mean loss, and that loss.
+    """Return the shrinkage from ``least`` to ``most`` that minimizes the mean loss, and that loss.
 
-    Where logits or slope are not finite, it is the most.
+    If logits or the slope of the loss are not finite, the shrinkage is ``most``.
 
     Parameters
     ----------
@@ -122,8 +123,9 @@ def best_shrinkage(
         See `prior_logits`.
     least, most : float
     cost : float, default=0.0
-        The price of a shrinkage of 1, as the loss of so many rows, where all rows gain less than
-        that by the best shrinkage, compared with the prior.
+        Penalty on a shrinkage of 1, in units of the summed loss of the rows. It applies if the best
+        shrinkage decreases the summed loss of the prior by less than ``cost``. The returned loss
+        does not include it.
 
     Returns
     -------
@@ -132,7 +134,7 @@ def best_shrinkage(
     if w is not None:
         z, y, w = z[w > 0.0], y[w > 0.0], w[w > 0.0]
     total_weight, squares = (len(z), len(z)) if w is None else (float(w.sum()), float(w @ w))
-    n_effective = total_weight**2 / squares  # so many rows of equal weight tell as much
+    n_effective = total_weight**2 / squares  # rows of equal weight with the same information
 
     @cache
     def at(a: float) -> tuple[float, float]:

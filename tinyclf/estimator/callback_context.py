@@ -1,4 +1,4 @@
-"""Where a fit calls scikit-learn's callbacks. That protocol is young; only this module uses its contexts."""
+"""Calls of scikit-learn's callbacks in a fit. Their protocol is new; only this module uses its contexts."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import Any
 _EPOCH = "epoch"
 
 TEARDOWN_ATTRIBUTES = ("_callback_fit_ctx", "_skl_callbacks_to_teardown")
-"""What scikit-learn needs in order to call the callbacks' teardown after a fit."""
+"""Attributes that scikit-learn needs to call the callbacks' teardown after a fit."""
 
 
 class CallbackContext:
-    """The tasks of one fit as scikit-learn's callbacks see them: the fit, and in it one for each epoch.
+    """The tasks of one fit for scikit-learn's callbacks: the fit, and one subtask for each epoch.
 
     Without callbacks, its methods do nothing. The fit must be decorated by scikit-learn's
-    ``_fit_context``, which calls the callbacks' teardown whatever happens.
+    ``_fit_context``, which calls the callbacks' teardown even if the fit fails.
 
     Parameters
     ----------
@@ -42,18 +42,18 @@ class CallbackContext:
         self._fit.call_on_fit_task_begin(**self._task)
 
     def saved_state(self, data: Any) -> Any:
-        """Return the saved state of this very fit, with these data, that a callback has, or None."""
+        """Return the state that a callback has saved of this same fit, with these data, or None."""
         found = (
             callback.saved_state(self.estimator, self._fit, data) for callback in self._ours("saved_state")
         )
         return next((state for state in found if state is not None), None)
 
     def training_begins(self, done: int) -> None:
-        """Note how many epochs are done already."""
+        """Set the number of epochs that were done before."""
         self._epochs = done
 
     def epoch_begins(self) -> None:
-        """Begin the task of an epoch, unless the budget is used up."""
+        """Begin the task of an epoch, unless ``max_epochs`` have begun."""
         if self.listening and self._epochs < self.max_epochs:
             self._epochs += 1
             self._epoch = self._fit.subcontext(task_name=_EPOCH)
@@ -67,12 +67,12 @@ class CallbackContext:
         return bool(epoch.call_on_fit_task_end(**self._task, reconstruction_attributes=self._fitted))
 
     def training_is_stopped(self) -> None:
-        """Say that a callback has stopped the training: others may have been called before it."""
+        """Notify callbacks that one has stopped the training: some may have been called before it."""
         for callback in self._ours("training_is_stopped"):
             callback.training_is_stopped(self.estimator, self._fit)
 
     def training_ends(self) -> None:
-        """End the task of an epoch that began but was not finished, as an empty task."""
+        """End, without data, the task of an epoch that began but was not finished."""
         if self.listening and self._epoch is not None:
             self._epoch.call_on_fit_task_end(estimator=self.estimator)
 
@@ -92,12 +92,12 @@ class CallbackContext:
 
 
 def is_epoch(context: Any) -> bool:
-    """Return whether a context is that of an epoch, not of the whole fit."""
+    """Return whether a context belongs to an epoch, not to the whole fit."""
     return bool(context.task_name == _EPOCH)
 
 
 def fit_of(context: Any) -> tuple[Any, ...]:
-    """Return a key of the fit that a context belongs to, unique also among clones in a search."""
+    """Return a key of the fit that a context belongs to, unique even among the clones in a search."""
     path = []
     if is_epoch(context):
         context = context.parent

@@ -66,7 +66,7 @@ SKLEARN_DEFAULTS: dict[str, Any] = {
     "calibrate": False,
     "refit": False,
 }
-"""``TinyClassifier(**SKLEARN_DEFAULTS)`` behaves as scikit-learn's ``MLPClassifier()``."""
+"""``TinyClassifier(**SKLEARN_DEFAULTS)`` behaves like scikit-learn's ``MLPClassifier()``."""
 
 
 def _is_stochastic(estimator: Any) -> bool:
@@ -80,184 +80,196 @@ def _is_stochastic(estimator: Any) -> bool:
 class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     """Neural-network classifier whose loss is exact for any logits.
 
-    It has every parameter, method and attribute of scikit-learn's ``MLPClassifier``, with the same
-    names and meanings; further parameters follow ``max_fun``. Pass raw features: the defaults are a
-    recipe for tabular data, measured by ``benchmarks/defaults.py``. `SKLEARN_DEFAULTS` has
-    scikit-learn's defaults.
+    It has all parameters, methods and attributes of scikit-learn's ``MLPClassifier``, with the same
+    names and meanings. Its additional parameters come after ``max_fun``. Pass raw features: by
+    default the columns are standardized. The defaults are chosen for tabular data, and
+    ``benchmarks/defaults.py`` measures them. `SKLEARN_DEFAULTS` contains scikit-learn's defaults.
 
     Parameters
     ----------
     hidden_layer_sizes : int or array_like of int, default=(100,)
-        Widths of the hidden layers, each at least 1. A number is one layer; ``()`` is softmax
-        regression. Wider and more layers fit more, and train more slowly.
+        Widths of the hidden layers, each at least 1. An int means one layer; ``()`` means no hidden
+        layer, as in logistic regression. More and wider layers fit more complex data but train more
+        slowly.
     activation : {"identity", "logistic", "tanh", "relu"}, Layer, Layer class, or list, default="relu"
-        The activation after each hidden layer. A list has one entry per hidden layer; an entry may
-        be a list of layers.
+        Activation of the hidden layers. A list has one entry per hidden layer; an entry may be a
+        list of layers, which are applied in order.
     solver : {"adam", "sgd", "lbfgs"} or Optimizer, default="adam"
         "adam" and "sgd" are built from the parameters below. An Optimizer has its own learning rate
-        and momentum; those parameters are ignored. "lbfgs" suits small data: it uses all rows in
-        each iteration, has no learning rate, and computes in float64.
+        and momentum, and the parameters for these are ignored. "lbfgs" suits small data: it uses
+        all rows in each iteration, has no learning rate, and computes in float64.
     alpha : float, default=1e-4
         Strength of the L2 penalty on the weights, at least 0. A larger value makes the model
-        smoother. The penalty is divided by the sum of a batch's weights, so it is weaker for larger
-        batches; see ``weight_decay``.
+        smoother. The penalty is divided by the sum of the sample weights of a batch, so it is
+        weaker for larger batches; see ``weight_decay``.
     batch_size : int, "auto" or "proportional", default="proportional"
         Rows per step, at least 1. "auto" is min(200, n_samples). "proportional" is 1/16 of the
-        training rows, but at least 64 and at most 200. Smaller batches are noisier, and slower per
-        epoch. Not used by "lbfgs".
+        training rows, but at least 64 and at most 200. Smaller batches give noisier gradients and
+        slower epochs. Not used by "lbfgs".
     learning_rate : str or callable, default="flat_cosine"
         How the learning rate changes. "constant" keeps it. "invscaling" is learning_rate_init /
-        (rows seen + 1) ** power_t, updated after each epoch. "adaptive" divides it by 5 whenever
-        training would have stopped, until 1e-6. These two need the solver "sgd", as in
-        scikit-learn. "linear" and "cosine" decrease it to 0 over ``max_iter`` epochs, "flat_cosine"
-        over the second half of them. A callable maps the fraction of the epochs done, in [0, 1), to
-        a factor, at least 0. ``partial_fit`` has no budget of epochs, so these four are constant
-        there.
+        (rows seen + 1) ** power_t, updated after each epoch. "adaptive" divides the rate by 5
+        instead of stopping the training, as long as the rate is greater than 1e-6. As in
+        scikit-learn, these two have an effect only with the solver "sgd". "linear" and "cosine"
+        decrease the rate to 0 over ``max_iter`` epochs, "flat_cosine" over the second half of them.
+        A callable maps the fraction of the training that is done, in [0, 1), to a factor of the
+        rate, at least 0. ``partial_fit`` has no fixed number of epochs, so there a callable and
+        these three schedules keep the rate constant.
     learning_rate_init : float, default=0.01
-        Initial learning rate, greater than 0. A larger rate learns faster, until it diverges. Not
-        used by "lbfgs".
+        Initial learning rate, greater than 0. A larger rate trains faster, but training diverges if
+        the rate is too large. Not used by "lbfgs".
     power_t : float, default=0.5
         Exponent of "invscaling", at least 0. A larger value decreases the rate faster.
     max_iter : int or "auto", default="auto"
-        Maximum number of epochs, or of iterations of "lbfgs", at least 1. "auto" is 40 epochs or
+        Maximum number of epochs, or of iterations of "lbfgs", at least 1. "auto" is 40 epochs, or
         200 iterations.
     shuffle : bool, default=True
         Whether to shuffle the rows in each epoch.
     random_state : int, RandomState or None, default=None
-        Seed of the initial weights, the order of the rows, the rows held out, and dropout. With an
-        int, a fit gives the same bits on the same machine with the same number of BLAS threads.
+        Seed of the initial weights, the order of the rows, the choice of the held-out rows, and
+        dropout. With an int, fits on the same machine with the same number of BLAS threads are
+        bitwise identical.
     tol : float, default=1e-4
-        Training stops when the loss, or the validation score, has not improved by more than this
-        for ``n_iter_no_change`` epochs; at least 0. "lbfgs" stops when no entry of the gradient
-        exceeds it, or when the loss decreases by less than 2e-9 of itself.
+        Smallest improvement of the training loss, or of the validation score, that counts for
+        ``n_iter_no_change``; at least 0. "lbfgs" stops when no entry of the gradient exceeds it, or
+        when an iteration decreases the loss by less than 2.2e-9 * max(1, loss).
     verbose : bool or int, default=False
         Whether to print the loss and the validation score of each epoch, and why training stops.
     warm_start : bool, default=False
-        Whether ``fit`` continues training the network of the last one. The classes must be the
-        same. The curves continue; the optimizer starts from scratch.
+        Whether ``fit`` continues training the network of the last fit. The classes, the layers and
+        the dtype must be the same. The loss curves continue; the optimizer state is reset.
     momentum : float, default=0.9
         Momentum of "sgd", from 0 to 1: the fraction of the last step that is added to the next one.
     nesterovs_momentum : bool, default=True
-        Whether "sgd" uses Nesterov's momentum, which looks one step ahead and overshoots less.
+        Whether "sgd" uses Nesterov's momentum, which overshoots less.
     early_stopping : bool or "auto", default="auto"
         Whether to hold rows out, score them after each epoch, stop when the score stops improving,
-        and keep the best weights. "auto" does so with at least 500 rows, and scores by the loss.
-        With fewer than 500 rows, training stops by the training loss, and rows are held out only for
-        calibration (if ``refit=True``). Nothing is held out with fewer than ten distinct rows or a
-        single class. The only row of a class is never held out. False holds nothing out, and stops
-        by the training loss. If X_val is passed, no rows are held out, and every value except False
-        stops by X_val. "lbfgs" holds nothing out.
+        and keep the best weights. "auto" does this with at least 500 rows; its default score is the
+        loss. With fewer than 500 rows, "auto" stops by the training loss, and holds rows out only
+        for calibration (if ``refit=True``). "auto" holds nothing out with fewer than ten distinct
+        rows or a single class, and never holds out the only row of a class. False holds nothing
+        out, and stops by the training loss. If X_val is passed, no rows are held out, and every
+        value except False stops by the score of X_val. "lbfgs" holds nothing out.
     validation_fraction : float or "auto", default="auto"
-        Fraction of the rows to hold out, greater than 0 and less than 1, the same in each class if
-        a row has one label. "auto" is 1/5; with fewer than 500 rows it is 100 rows, or half of them
-        if that is less.
+        Fraction of the rows to hold out, greater than 0 and less than 1. If each row has one label,
+        the fraction is the same in each class. "auto" is 1/5; with fewer than 500 rows it is 100
+        rows, or half of the rows if that is less.
     beta_1 : float, default=0.9
         Decay rate of the mean of the gradient in "adam", at least 0 and less than 1. A larger value
         averages over more steps.
     beta_2 : float, default=0.999
         Decay rate of the mean of the squared gradient in "adam", at least 0 and less than 1.
     epsilon : float, default=1e-8
-        Term in the denominator of "adam", greater than 0. A larger value makes steps of small
+        Term in the denominator of "adam", greater than 0. A larger value makes the steps for small
         gradients smaller.
     n_iter_no_change : int or inf, default=10
-        Number of epochs without an improvement by ``tol`` after which the next one stops training;
-        at least 1. inf never stops.
+        Training stops after more than this number of consecutive epochs without an improvement by
+        ``tol``; at least 1. inf never stops early.
     max_fun : int, default=15000
         Maximum number of evaluations of the loss by "lbfgs", at least 1.
     loss : {"log_loss", "softmax_cross_entropy", "sigmoid_cross_entropy"} or Loss, default="log_loss"
-        "log_loss" is the logistic loss on one logit for two classes, or on one logit for each of
-        several labels, and the softmax cross-entropy otherwise. For two classes both describe the
-        same probabilities.
+        "log_loss" is the logistic loss, with one logit, for two classes; the logistic loss, with
+        one logit per label, for several labels per row; and the softmax cross-entropy otherwise.
     dtype : {"float32", "float64"} or None, default="float32"
-        The type of the computation and of the probabilities. None uses the type of X, as
-        scikit-learn does.
+        Type of the computation and of the probabilities. None uses the type of X, as scikit-learn
+        does.
     class_weight : dict, list of dict, "balanced" or None, default=None
-        Factor of the weights of the rows of each class, at least 0; a class that a dict does not
-        name has 1. "balanced" gives all classes the same total weight. For several labels per row,
-        a list with one dict per label. It multiplies ``sample_weight``.
+        Weight of each class, at least 0, by which ``sample_weight`` is multiplied. A class that is
+        not in the dict has weight 1. "balanced" gives all classes the same total weight. For
+        several labels per row, pass a list with one dict per label.
     dropout : float or array_like of float, default=0.0
-        Fraction of the hidden units that are dropped in each step, at least 0 and less than 1, for
-        all hidden layers or one for each. A larger value regularizes more. Not for "lbfgs".
+        Fraction of the hidden units that are dropped in each step, at least 0 and less than 1: one
+        value for all hidden layers, or one per hidden layer. A larger value regularizes more. Not
+        for "lbfgs".
     label_smoothing : float, default=0.0
         Fraction of each target that is spread evenly over all classes, from 0 to 1. A larger value
         makes the model less confident.
     weight_decay : float, default=0.0
-        Decoupled weight decay (AdamW): each step multiplies the weights by 1 - learning rate *
-        weight_decay; at least 0. Unlike ``alpha`` it depends neither on the batch size nor on the
-        gradient. Not for "lbfgs".
+        Decoupled weight decay (AdamW), at least 0: each step multiplies the weights by 1 - learning
+        rate * weight_decay. Unlike ``alpha``, it is not part of the gradient and does not depend on
+        the batch size. Not for "lbfgs".
     max_grad_norm : float or None, default=None
-        Gradients with a larger Euclidean norm are scaled down to this norm, greater than 0. None
-        does not clip. Not used by "lbfgs".
+        Maximum Euclidean norm of the gradient, greater than 0. Larger gradients are scaled down to
+        it. None does not clip. Not used by "lbfgs".
     scoring : str, callable or None, default=None
         How epochs are compared on the validation set: "loss", the name of a scorer, or a callable
-        ``scorer(estimator, X, y)``; a higher score is better. None is accuracy with
+        ``scorer(estimator, X, y)``; a higher score is better. None means "accuracy" with
         ``early_stopping=True``, as in scikit-learn, and "loss" otherwise.
     soft_targets : bool, default=False
         Whether y holds probabilities (n_samples, n_classes) instead of labels; each row sums to 1.
         The classes are the column names if y is a data frame, and 0, 1, ... otherwise.
     scale_inputs : bool, default=True
-        Whether to standardize the columns: subtract the mean and divide by the standard deviation
-        of the rows passed to ``fit``, weighted. A constant column becomes 0. Sparse rows are not
-        centered; they are divided by the root mean square of the nonzero entries of the column.
-        Values are clipped to five standard deviations. ``partial_fit`` updates the statistics and
-        adjusts the first layer so that predictions do not change, except for values that an earlier
-        ``fit`` clipped. The first rows should be typical: if a column is a thousand times larger
-        later, its weights are a thousand times too large.
+        Whether to standardize the columns: subtract the weighted mean and divide by the weighted
+        standard deviation of the rows passed to ``fit``. A constant column becomes 0. Sparse rows
+        are not centered; they are divided by the root mean square of the nonzero entries of the
+        column. ``fit`` clips values to five standard deviations. ``partial_fit`` updates the
+        statistics and adjusts the first layer so that predictions do not change, except for values
+        that an earlier ``fit`` clipped. The rows of the first call of ``partial_fit`` should be
+        typical: if later values of a column are a thousand times larger, its weights become a
+        thousand times too large.
     calibrate : bool, default=True
         Whether to calibrate on the validation set, passed or held out: logits z are shrunk toward
         the class-frequency logits c, z <- c + a (z - c), with the a from 0.01 to 1 that minimizes
-        the validation loss. a is lowered further, down to 0, if the model would otherwise be worse
-        on the training rows than the class frequencies. The weights do not change. Only in ``fit``,
-        for the two cross-entropies, and not for "lbfgs". See ``calibration_``.
+        the validation loss (with a small penalty on a if the model is hardly better than the class
+        frequencies). Then a is lowered, down to 0, if this decreases the loss of the training rows.
+        The weights do not change. Only in ``fit``, for the two cross-entropies, and not for
+        "lbfgs". See ``calibration_``.
     refit : bool, default=True
-        Whether to train again on all rows if some were held out, for the best number of epochs.
+        Whether to train again from the start on all rows, for the best number of epochs, if some
+        rows were held out.
 
     Attributes
     ----------
     plan_ : FitPlan
-        The parameters as the last fit used them: what each "auto" meant for its data.
-        ``print(model.plan_)``.
+        The parameters that the last fit used, with every "auto" resolved. ``print(model.plan_)``
+        shows them.
     classes_ : ndarray of shape (n_classes,)
-        The labels, sorted; for several labels per row, the column numbers.
+        The labels, sorted; for several labels per row, the column numbers. With
+        ``soft_targets=True``, the classes in the order of the columns of y.
     network_ : Network
         The trained network, without scaling and calibration.
     coefs_ : list of ndarray
-        Trained weights (n_in, n_out) of the dense layers, as views: assigning to the list or to one
-        of its items changes the model.
+        Trained weights of the dense layers, each of shape (n_in, n_out). They are views: assigning
+        to the list or to one of its items changes the model.
     intercepts_ : list of ndarray
-        Trained biases (n_out,) of the dense layers, likewise.
+        Trained biases of the dense layers, each of shape (n_out,). They are views, too.
     loss_curve_ : list of float
-        Mean training loss of each epoch, penalty included, or of each iteration of "lbfgs". Curves
-        and counts describe the training in which rows were held out, not the refit.
+        Mean training loss of each epoch, or of each iteration of "lbfgs", penalty included. If rows
+        were held out, the curves, ``n_iter_`` and ``t_`` describe the training without these rows,
+        not the refit.
     loss_ : float
-        The last entry of ``loss_curve_``.
+        The last training loss. It is not in ``loss_curve_`` if "lbfgs" converged before its first
+        iteration.
     best_loss_ : float or None
         The lowest training loss; None with ``early_stopping=True``, as in scikit-learn.
     validation_scores_ : list of float or None
-        Score of the validation set after each epoch, higher is better; None without a validation
-        set. With scoring "loss" and ``calibrate`` it is minus the loss after calibration.
+        Score of the validation set after each epoch; a higher score is better. None if no
+        validation set was scored after each epoch. With the scoring "loss" it is the negative loss,
+        after calibration if ``calibrate=True``.
     validation_loss_curve_ : list of float or None
-        Loss of the validation set after each epoch; None without a validation set.
+        Loss of the validation set after each epoch, before calibration; None if no validation set
+        was scored after each epoch.
     best_validation_score_ : float or None
-        The highest score of the last ``fit``, that of the weights that were kept; after
-        ``partial_fit``, the highest so far. None without a validation set, -inf if no score was a
-        number.
+        The highest score of the last ``fit`` and the calls of ``partial_fit`` after it; -inf if all
+        scores are NaN, and None if no validation set was scored after each epoch.
     best_epoch_ : int or None
-        The epoch whose weights ``fit`` kept, counted in ``loss_curve_`` from 1; a refit trains for
-        as many epochs. None if no validation set was scored after each epoch, and after
-        ``partial_fit``.
+        The epoch with the highest validation score, counted from 1 in ``loss_curve_``. ``fit``
+        keeps its weights, or refits for as many epochs. None if no validation set was scored after
+        each epoch, and after ``partial_fit``.
     calibration_ : float
-        The shrinkage a of the logits, see ``calibrate``; 1 leaves them as they are.
+        The shrinkage a of the logits, see ``calibrate``; 1 does not change them.
     input_mean_ : ndarray of shape (n_features_in_,) or None
-        What is subtracted from each column, 0 for sparse rows; None with ``scale_inputs=False``.
+        The value that is subtracted from each column, 0 for sparse rows; None with
+        ``scale_inputs=False``.
     input_scale_ : ndarray of shape (n_features_in_,) or None
-        What each column is divided by, see ``scale_inputs``; a column with scale 0 becomes 0.
+        The value that each column is divided by, see ``scale_inputs``; a column with scale 0
+        becomes 0.
     n_iter_ : int
         Number of epochs of the last ``fit`` or ``partial_fit``, or iterations of "lbfgs".
     t_ : int
-        Number of rows seen in training, repetitions included; 0 for "lbfgs".
+        Number of rows seen in training, repetitions included; "lbfgs" does not count rows.
     n_layers_ : int
-        Number of layers of units, including the input.
+        Number of layers, including the input layer.
     n_outputs_ : int
         Number of logits: one for two classes with "log_loss".
     out_activation_ : {"softmax", "logistic"}
@@ -318,7 +330,7 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         "refit": ["boolean"],
     }
 
-    # Links lead to this docstring in the installed file, as there is no website yet.
+    # Links open this docstring in the installed file, as there is no website yet.
     _doc_link_module = "tinyclf"
     _doc_link_template = Path(__file__).resolve().as_uri()
 
@@ -408,24 +420,26 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         y_val: Any = None,
         sample_weight_val: ArrayLike | None = None,
     ) -> Self:
-        """Train a network: a new one, or with ``warm_start`` the network of the last fit.
+        """Train a new network, or with ``warm_start=True`` the network of the last fit.
 
-        Ctrl-C ends the training with a warning and keeps what the model has learned.
+        Ctrl-C stops the training with a warning, and the model keeps what it has learned. Before the
+        end of the first epoch, a model that was already fitted keeps its earlier fit, and
+        KeyboardInterrupt is raised.
 
         Parameters
         ----------
         X : array_like or sparse matrix of shape (n_samples, n_features)
         y : array_like of shape (n_samples,), or (n_samples, n_labels)
-            Labels of one kind: strings, integers or booleans. Or columns of 0 and 1, for several
-            labels per row. Or probabilities, with ``soft_targets=True``.
+            Labels: strings, integers or booleans, not mixed. For several labels per row, columns of
+            0 and 1. With ``soft_targets=True``, probabilities.
         sample_weight : array_like of shape (n_samples,), optional
             Non-negative weights. A row of weight 0 is left out. The L2 penalty is divided by the
-            sum of a batch's weights, so very small weights make it very strong.
+            sum of the weights of a batch, so very small weights make it very strong.
         X_val, y_val : like X and y, optional
-            A validation set. It is scored after each epoch, and the best weights are kept. Training
-            stops by its score unless ``early_stopping=False``.
+            A validation set. It is scored after each epoch, and the weights with the best score are
+            kept. Training stops when the score stops improving, unless ``early_stopping=False``.
         sample_weight_val : array_like of shape (n_val,), optional
-            Weights of its rows.
+            Weights of the rows of the validation set.
 
         Returns
         -------
@@ -434,16 +448,17 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         Raises
         ------
         ValueError, TypeError
-            If a parameter or the data are invalid; the message names the value. An earlier fit is
-            kept.
+            If a parameter or the data are invalid; the message names the value. A model that was
+            already fitted keeps its earlier fit.
         DivergenceError
-            If the loss is not finite; the message names the epoch, the batch and the fix.
+            If the loss or a weight is not finite; the message names the epoch, the batch and the
+            fix.
 
         Warns
         -----
         ConvergenceWarning
-            If training reached ``max_iter`` without a schedule that ends there. The model can be
-            used.
+            If training reached ``max_iter`` before it converged, unless the learning rate follows a
+            schedule that ends there. The model can be used.
         TrainingWarning
             If the fit ended badly: a `DivergenceWarning`, `CollapseWarning` or
             `FeatureScaleWarning`, with the numbers and the fix.
@@ -477,10 +492,11 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
     ) -> Self:
         """Train for one epoch on these rows, starting from the last ``fit`` or ``partial_fit``.
 
-        The first call creates the network; its layers and dtype are fixed from then on. All other
-        parameters may change from call to call; the state of another solver starts from zero. No
-        rows are held out, the weights are those of the last epoch, the calibration of an earlier
-        ``fit`` is dropped, and callbacks are not called.
+        The first call creates the network; its layers and dtype cannot change afterwards. All other
+        parameters may change between calls. After a change of the solver, optimizer state that the
+        old solver did not have starts at zero. No rows are held out, and the weights are those of
+        the last epoch, not the best. The calibration of an earlier ``fit`` is removed. Callbacks
+        are not called.
 
         Parameters
         ----------
@@ -499,7 +515,7 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         Raises
         ------
         ValueError, TypeError, DivergenceError
-            As in `fit`; the model stays as it was before the call.
+            As in `fit`; the model does not change.
         """
         earlier = self._earlier
         with self._unchanged_on_error():
@@ -513,7 +529,9 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         return self
 
     def predict(self, X: Any) -> Any:
-        """Return the most probable label of each row; of several labels, those with probability above 1/2.
+        """Return the most probable label of each row.
+
+        For several labels per row, return all labels with a probability greater than 1/2.
 
         Parameters
         ----------
@@ -528,7 +546,9 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         return labels.named(self._outputs(X, labels.codes))
 
     def predict_proba(self, X: Any) -> Array:
-        """Return the probability of each class, in the order of ``classes_``; or of each of several labels.
+        """Return the probability of each class, in the order of ``classes_``.
+
+        For several labels per row, return the probability of each label.
 
         Parameters
         ----------
@@ -541,14 +561,15 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         Raises
         ------
         ValueError
-            If an entry of X, or a logit, is beyond the range of the type of the computation.
+            If an entry of X, or a logit, is beyond the range of the computation's type.
         """
         return self._outputs(X, self._fitted.plan.loss.probabilities)
 
     def predict_log_proba(self, X: Any) -> Array:
-        """Return the log-probabilities, computed from the logits: finite where a probability is 0.
+        """Return the log-probabilities.
 
-        Only a difference of logits that is beyond the range of the type gives -inf.
+        They are computed from the logits, so they are finite even if a probability rounds to 0. A
+        value is -inf only if a difference of logits is beyond the range of the computation's type.
 
         Parameters
         ----------
@@ -570,18 +591,18 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         Returns
         -------
         ndarray of shape (n_samples, n_classes), or (n_samples,) for two classes
-            For two classes the log-odds of the second.
+            For two classes, the log-odds of the second class.
         """
         return self._outputs(X, self._fitted.labels.scores)
 
     def score(self, X: Any, y: Any, sample_weight: ArrayLike | None = None) -> float:
-        """Return the accuracy: the fraction of rows whose labels are all predicted right.
+        """Return the accuracy: the fraction of rows whose labels are all predicted correctly.
 
         Parameters
         ----------
         X : array_like or sparse matrix of shape (n_samples, n_features)
         y : array_like of shape (n_samples,) or (n_samples, n_labels)
-            Labels, also with ``soft_targets=True``.
+            Labels, even with ``soft_targets=True``.
         sample_weight : array_like of shape (n_samples,), optional
 
         Returns
@@ -592,20 +613,20 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         y = read_targets(self, y, predicted)
         weight = as_weights(sample_weight, predicted.shape[0])
         if y.dtype == object:
-            y = as_labels(y)  # what fit takes for whole numbers
+            y = as_labels(y)  # integers in an array of objects are integers, as in fit
         try:
             return float(accuracy_score(y, predicted, sample_weight=weight))
-        except ValueError as error:  # of labels of another kind
+        except ValueError as error:  # the labels have another type
             raise ValueError(f"y must hold labels as in classes_, {self.classes_}: {error}") from None
 
     def activations(self, X: Any, layer: int = -1) -> Array:
-        """Return the outputs of a hidden layer, after its activation: features that the network has learned.
+        """Return the outputs of a hidden layer, after its activation: the features that it has learned.
 
         Parameters
         ----------
         X : array_like or sparse matrix of shape (n_samples, n_features)
         layer : int, default=-1
-            Number of the hidden layer: 0 is the first, -1 the last.
+            Index of the hidden layer: 0 is the first, -1 the last.
 
         Returns
         -------
@@ -613,8 +634,10 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
 
         Raises
         ------
+        TypeError
+            If ``layer`` is not an integer.
         ValueError
-            If there is no such layer.
+            If there is no hidden layer with this index.
         """
         ends = self._fitted.plan.hidden_ends
         n = len(ends)
@@ -622,30 +645,31 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
             raise TypeError(f"layer must be a whole number, got {layer!r}")
         if n == 0:
             raise ValueError(
-                "there are no hidden layers, hidden_layer_sizes=(); decision_function has the logits"
+                "there are no hidden layers, since hidden_layer_sizes=(); see decision_function for logits"
             )
         if not -n <= layer < n:
             raise ValueError(f"there are {n} hidden layers; layer must be from {-n} to {n - 1}, got {layer}")
         return self._outputs(X, np.asarray, ends[layer])
 
     def save(self, path: str | Path, custom: Mapping[str, Any] | None = None) -> None:
-        """Save the fitted model as one file, which `tinyclf.load` reads without running any code.
+        """Save the fitted model to one file, which `tinyclf.load` reads without running code from it.
 
-        The file is complete at any moment: a save that fails leaves the old file. It is a NumPy
-        ``.npz``; its format is described in `tinyclf.persistence`. Callbacks and metadata requests
-        are not saved.
+        The file is always complete: a new file replaces the old one in one step, and a save that
+        fails does not change the old one. It is a NumPy ``.npz`` file; `tinyclf.persistence`
+        describes its format. Callbacks and metadata requests are not saved.
 
         Parameters
         ----------
         path : str or Path
         custom : mapping of str to class or function, optional
-            Layers, losses, optimizers and functions that are not tinyclf's own, under the names by
-            which the file refers to them; `load` needs the same. The attributes of objects are
-            saved; they must be numbers, strings, arrays, or containers of these.
+            User-defined layers, losses, optimizers and functions, by the names that the file uses
+            for them; pass the same mapping to `load`. The attributes of objects are saved; they
+            must be numbers, strings, arrays, or containers of these.
 
         Raises
         ------
         NotFittedError
+            If the model is not fitted.
         ValueError
             If the model has a part that cannot be saved; the message names it.
 
@@ -664,9 +688,10 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         model_file.save(self, path, custom)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return what is pickled: a fitted model as `save` encodes it, so that no other class is in it.
+        """Return the content of a pickle: for a fitted model, JSON and arrays as in the file of `save`.
 
-        With parts that only pickle can find, such as a user's own layers, it is pickled as it is.
+        Thus the pickle refers to no other class of tinyclf. A model with user-defined parts, such
+        as layers, is pickled unchanged instead.
         """
         held: dict[str, Any] = super().__getstate__()
         held.pop("_checked", None)
@@ -682,7 +707,7 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
             "_packed": (
                 text,
                 arrays,
-            ),  # as in version 1 of the format, whose pickles are refused by their version
+            ),  # the key of format version 1, too: its pickles are rejected with an error
         }
 
     def __setstate__(self, held: dict[str, Any]) -> None:
@@ -693,12 +718,12 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         super().__setstate__(held)
 
     def __copy__(self) -> Self:
-        """Return a shallow copy, which shares what was fitted."""
+        """Return a shallow copy, which shares the fitted state."""
         made = type(self).__new__(type(self))
         made.__dict__.update(vars(self))
         return made
 
-    # --- what was fitted: views of the state ------------------------------------------------------
+    # --- fitted attributes: views of the state ----------------------------------------------------
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "_state")
@@ -715,7 +740,7 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
 
     @property
     def plan_(self) -> FitPlan:
-        """The parameters as the last fit used them, with every "auto" resolved."""
+        """The parameters that the last fit used, with every "auto" resolved."""
         return self._fitted.plan
 
     @property
@@ -774,29 +799,29 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
 
     @property
     def best_validation_score_(self) -> float | None:
-        """The highest score."""
+        """The highest validation score."""
         return self._fitted.history.best_validation_score
 
     @property
     def best_epoch_(self) -> int | None:
-        """The epoch whose weights were kept."""
+        """The epoch with the highest validation score."""
         return self._fitted.history.best_epoch
 
     @property
     def calibration_(self) -> float:
-        """The shrinkage of the logits toward those of the class frequencies."""
+        """The shrinkage of the logits toward the logits of the class frequencies."""
         calibration = self._fitted.calibration
         return 1.0 if calibration is None else calibration.shrinkage
 
     @property
     def input_mean_(self) -> Array | None:
-        """What is subtracted from each column."""
+        """The value that is subtracted from each column."""
         scaling = self._fitted.scaling
         return None if scaling is None else scaling.center
 
     @property
     def input_scale_(self) -> Array | None:
-        """What each column is divided by."""
+        """The value that each column is divided by."""
         scaling = self._fitted.scaling
         return None if scaling is None else scaling.scale
 
@@ -812,7 +837,7 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
 
     @property
     def n_layers_(self) -> int:
-        """Number of layers of units."""
+        """Number of layers, including the input layer."""
         return len(self.coefs_) + 1
 
     @property
@@ -835,7 +860,7 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
     # --- parts of a fit ---------------------------------------------------------------------------
 
     def _check_changed_parameters(self) -> None:
-        """Check the parameters again, which scikit-learn does in the first call of partial_fit only."""
+        """Check parameters that have changed; scikit-learn checks only in the first call of partial_fit."""
         parameters = [getattr(self, name) for name in self._parameter_constraints]
         checked = getattr(self, "_checked", [])
         if len(checked) != len(parameters) or any(map(operator.is_not, parameters, checked)):
@@ -854,7 +879,7 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
 
     @contextmanager
     def _unchanged_on_error(self) -> Iterator[None]:
-        """Leave the model as it was if the block fails: a fit trains a state of its own."""
+        """Restore the model's attributes if the block fails; a fit trains a new state, not the old one."""
         held: dict[str, Any] = self.__dict__
         before = held.copy()
         try:
@@ -873,7 +898,7 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
     # --- predictions ------------------------------------------------------------------------------
 
     def _outputs(self, X: Any, function: Callable[[Array], Array], n_layers: int | None = None) -> Array:
-        """Return a function of the calibrated logits, or of the outputs of an earlier layer, for each row."""
+        """Apply a function to the calibrated logits, or to the outputs after n_layers layers."""
         state = self._fitted
         network, calibration = state.network, state.calibration
         sparse = network.layers[0].reads_sparse
@@ -893,7 +918,7 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         state, network = self._fitted, self.network_
         if not np.isfinite(network.theta).all():
             return ValueError(
-                "coefs_ or intercepts_ hold numbers that are not finite; set them, or fit again"
+                "coefs_ and intercepts_ must be finite, but contain NaN or inf; set them, or fit again"
             )
         outputs = network.outputs(inputs, n_layers)
         row = int(np.flatnonzero(~np.isfinite(outputs).all(axis=1))[0])
@@ -924,22 +949,22 @@ def load(path: str | Path, custom: Mapping[str, Any] | None = None) -> TinyClass
     ----------
     path : str or Path
     custom : mapping of str to class or function, optional
-        Parts of the model that are not tinyclf's own, by the names under which they were saved.
-        They are called.
+        User-defined parts of the model, by the names under which they were saved. Loading creates
+        instances of these classes with attributes from the file.
 
     Returns
     -------
     TinyClassifier
-        Its predictions are bit for bit those of the saved model, and training continues in the same
-        way.
+        Its predictions are bitwise identical to those of the saved model, and further training
+        gives identical results, too.
 
     Raises
     ------
     OSError
         If the file cannot be read.
     ArchiveError
-        If the file was not written by `save`, or by another version of the format; if it is
-        damaged; or if it needs something that is not in ``custom``. It is a ValueError.
+        If `save` did not write the file, or wrote it in another version of the format; if the file
+        is damaged; or if it needs something that is not in ``custom``. It is a ValueError.
     """
     model: TinyClassifier = model_file.load(TinyClassifier, path, custom)
     return model

@@ -20,14 +20,14 @@ from ..nn.losses import Loss
 from .scaling import ScaledRows, Scaling
 from .targets import Labels, as_labels, kind_of_targets, labels_in_part
 
-# Non-finite numbers are left to `rows`, which names their row and column.
+# Non-finite numbers are found later, by `as_rows` and `Scaling.rows`, whose errors name row and column.
 _CHECKS: dict[str, Any] = {
     "accept_sparse": "csr",
     "dtype": [np.float64, np.float32],
     "ensure_all_finite": False,
 }
 
-# NumPy converts these to numbers without a complaint, and a missing one to -9.2e18.
+# NumPy converts dates to numbers without a warning, and a missing date to -9.2e18.
 _DATES = re.compile("date|time|duration", re.IGNORECASE)
 
 
@@ -38,18 +38,18 @@ class Dataset:
     Attributes
     ----------
     X : ndarray or CSR of shape (n, n_features), float32 or float64
-        The features, not scaled; the caller's memory where that is possible.
+        The features, not scaled; they share the caller's memory if possible.
     labels : Labels
         The classes, and how targets are encoded.
     targets : ndarray of n rows
         The encoded targets.
     sample_weight : ndarray of shape (n,) or None
     class_factor : ndarray of shape (n,) or None
-        The factor of each row's weight by ``class_weight``.
+        The factor by which ``class_weight`` multiplies the weight of each row.
     given : array_like
         X as it was passed, for scorers.
     validation : Dataset or None
-        The user's own validation set.
+        The validation set that the user passed.
     """
 
     X: Any
@@ -76,8 +76,8 @@ class Dataset:
         Parameters
         ----------
         estimator : TinyClassifier
-            Learns the number and the names of the features, unless the fit continues an earlier
-            one. Then X and y must have the same features and classes.
+            Its attributes ``n_features_in_`` and ``feature_names_in_`` are set. If the fit continues
+            an earlier one, X and y must have the same features and classes instead.
         X, y, sample_weight, X_val, y_val, sample_weight_val
             As those of ``fit``.
         """
@@ -101,11 +101,11 @@ class Dataset:
         y_val: Any,
         sample_weight_val: Any,
     ) -> Self:
-        """Read the arguments of ``partial_fit``: y may hold a part of the classes only."""
+        """Read the arguments of ``partial_fit``: y may contain only some of the classes."""
         if isinstance(estimator.class_weight, str):
             raise ValueError(
-                f"partial_fit does not support class_weight={estimator.class_weight!r}, since it sees only a "
-                "part of the rows; give a dict, made by sklearn.utils.class_weight.compute_class_weight"
+                f"partial_fit does not support class_weight={estimator.class_weight!r}, since each call has "
+                "only some of the rows; pass a dict, see sklearn.utils.class_weight.compute_class_weight"
             )
         earlier = estimator._earlier
         checked, checked_y = _read_pair(estimator, X, y, reset=earlier is None)
@@ -121,14 +121,14 @@ class Dataset:
     def _with_weights_and_validation(
         self, estimator: Any, X_val: Any, y_val: Any, sample_weight_val: Any
     ) -> Self:
-        """Return these rows with class weights, and with the validation set, which has the same ones."""
+        """Return these rows with class weights, and with a validation set with the same class weights."""
         factors = self.labels.factors(estimator.class_weight, self.targets, self.sample_weight)
         data = self._weighted(factors)
         if X_val is None and y_val is None and sample_weight_val is None:
             return data
         if X_val is None or y_val is None:
             missing = "X_val" if X_val is None else "y_val"
-            raise ValueError(f"X_val and y_val belong together, got no {missing}")
+            raise ValueError(f"X_val and y_val must be passed together, got no {missing}")
         with in_validation_set():
             checked, checked_y = _read_pair(estimator, X_val, y_val, reset=False)
             check_rows(checked)
@@ -136,13 +136,13 @@ class Dataset:
             validation = validation._weighted(factors)
             if len(validation.rows) == 0:
                 raise ValueError(
-                    f"there are {checked.shape[0]} rows, none of them with a weight above 0; at least one "
-                    "must count"
+                    f"at least one row must have a positive weight, got {checked.shape[0]} rows without; "
+                    "change the weights, or pass other rows"
                 )
         return replace(data, validation=validation)
 
     def _weighted(self, factors: Array | None) -> Self:
-        """Return these rows with the factors of their classes."""
+        """Return these rows with class weights, given the factors of the classes."""
         if factors is None:
             return self
         data = replace(self, class_factor=self.labels.spread(factors, self.targets))
@@ -151,7 +151,7 @@ class Dataset:
         if not 0.0 < total < np.inf:
             raise ValueError(
                 f"the weights of the rows, class_weight times sample_weight, sum to {total}; at least one of "
-                f"the {len(self.targets)} rows must count, and the sum be finite"
+                f"the {len(self.targets)} rows must have a positive weight, and the sum must be finite"
             )
         return data
 
@@ -165,35 +165,35 @@ class Dataset:
 
     @property
     def relative_weight(self) -> Array | None:
-        """The same divided by the largest of them, so that squares neither overflow nor vanish."""
+        """The weights divided by the largest one, so that squares do not overflow or underflow."""
         weight = self.loss_weight
         return None if weight is None else weight / weight.max()
 
     @property
     def rows(self) -> Array:
-        """Indices of the rows with a positive weight: a row of weight 0 is as if it were not there."""
+        """Indices of the rows with a positive weight; rows of weight 0 are left out."""
         weight = self.loss_weight
         return np.arange(self.X.shape[0]) if weight is None else np.flatnonzero(weight)
 
     def loss_targets(self, loss: Loss, n_outputs: int) -> Array:
-        """Return the targets as a loss with so many logits reads them."""
+        """Return the targets in the form that a loss with ``n_outputs`` logits reads."""
         return loss.targets(self.labels.for_loss(self.targets, n_outputs), len(self.targets), n_outputs)
 
     def inputs(self, scaling: Scaling | None, dtype: DTypeLike, stays_sparse: bool) -> Rows:
-        """Return all rows as the network reads them: scaled and converted in one pass, in one copy."""
+        """Return all rows for the network, scaled and converted in one pass with one copy."""
         if scaling is None:
             return as_rows(self.X, dtype, self.X.shape[1], stays_sparse=stays_sparse)
         return scaling.rows(self.X, dtype, stays_sparse=stays_sparse)
 
     def take(self, rows: Array) -> Dataset:
-        """Return copies of these rows."""
+        """Return copies of these rows, without the validation set."""
         return replace(
             self,
             X=self.X[rows],
             targets=self.targets[rows],
             sample_weight=None if self.sample_weight is None else self.sample_weight[rows],
             class_factor=None if self.class_factor is None else self.class_factor[rows],
-            # Scorers need a frame for its names; other kinds of X cannot all be indexed.
+            # Scorers may need the names of a data frame; not every other type of X can be indexed.
             given=_safe_indexing(self.given, rows) if hasattr(self.given, "columns") else self.X[rows],
             validation=None,
         )
@@ -202,22 +202,22 @@ class Dataset:
 def prediction_inputs(
     estimator: Any, X: Any, scaling: Scaling | None, dtype: DTypeLike, stays_sparse: bool
 ) -> tuple[Any, Any]:
-    """Return X checked, and as the network reads it, block by block."""
+    """Return the checked X, and the rows for the network, which are scaled block by block."""
     plain = type(X) is np.ndarray and X.dtype in (np.float32, np.float64) and X.ndim == 2
     named = hasattr(estimator, "feature_names_in_")
     if not (plain and X.shape[1] == estimator.n_features_in_ and len(X) and not named):
-        X = read_features(estimator, X, reset=False)  # skipping it halves the time of one row
+        X = read_features(estimator, X, reset=False)  # skipped if possible: it doubles the time for one row
     return X, X if scaling is None else ScaledRows(X, scaling, dtype, stays_sparse)
 
 
 def read_features(estimator: Any, X: Any, *, reset: bool) -> Any:
-    """Return X as an array of float64 or float32, or as CSR rows without duplicates; it is not changed.
+    """Return X as an array of float64 or float32, or as CSR rows without duplicates; X is not changed.
 
     Parameters
     ----------
     estimator : estimator
-        Learns the number of features and their names if ``reset``; otherwise X is checked against
-        them.
+        With ``reset``, the number of features and their names are set as its attributes; otherwise
+        X is checked against them.
     X : array_like or sparse matrix of shape (n_samples, n_features)
     reset : bool
     """
@@ -238,7 +238,7 @@ def read_features(estimator: Any, X: Any, *, reset: bool) -> Any:
 
 
 def read_targets(estimator: Any, y: Any, X: Any) -> Any:
-    """Return y, which belongs to X that has been read, as an array or as CSR rows."""
+    """Return y as an array or as CSR rows, with as many rows as X, which must be an array or CSR."""
     check_not_masked("y", y)
     if y is None:
         raise ValueError(
@@ -249,7 +249,7 @@ def read_targets(estimator: Any, y: Any, X: Any) -> Any:
     elif not (issparse(y) or hasattr(y, "__array__") or np.isscalar(y)):
         raise TypeError(f"y must be an array of shape (n_samples,), got {y!r}")
     if getattr(y, "dtype", None) == np.dtype(object):
-        as_labels(as_array("y", y))  # names a missing label, and kinds that do not sort
+        as_labels(as_array("y", y))  # raises an error for a missing label or mixed types
     with _naming("y"):
         y = check_array(y, accept_sparse="csr", ensure_2d=False, dtype=None, input_name="y")
     with _naming("X and y"):
@@ -267,10 +267,10 @@ def _read_pair(estimator: Any, X: Any, y: Any, reset: bool) -> tuple[Any, Any]:
 
 def _check_kinds(X: Any) -> None:
     """Raise an error if X holds dates, which NumPy would convert to numbers, or records."""
-    dtypes = getattr(X, "dtypes", None) if hasattr(X, "__len__") else None  # lazy frames warn
+    dtypes = getattr(X, "dtypes", None) if hasattr(X, "__len__") else None  # lazy data frames warn
     dtypes = getattr(X, "dtype", None) if dtypes is None else dtypes
     kinds = list(dtypes) if isinstance(dtypes, Iterable) else [dtypes]
-    if any(str(kind) in ("None", "object") for kind in kinds):  # the entries decide
+    if any(str(kind) in ("None", "object") for kind in kinds):  # check the entries
         entries = np.asarray(X)
         kinds += [entries.dtype]
         if entries.dtype == object:
@@ -279,12 +279,12 @@ def _check_kinds(X: Any) -> None:
         if getattr(kind, "names", None):
             raise TypeError(f"X must hold real numbers, got records of dtype {kind}; select columns")
         if _DATES.match(str(kind)):
-            raise TypeError(f"X must hold real numbers, got dates, dtype {kind}; give days or years, say")
+            raise TypeError(f"X must hold real numbers, got dates, dtype {kind}; convert them to days")
 
 
 @contextmanager
 def in_validation_set() -> Iterator[None]:
-    """Make errors in the block say that they are about the user's validation set."""
+    """Add to the message of an error in the block that it is about the validation set."""
     try:
         yield
     except (TypeError, ValueError) as error:
@@ -294,7 +294,7 @@ def in_validation_set() -> Iterator[None]:
 
 @contextmanager
 def _naming(name: str) -> Iterator[None]:
-    """Make errors in the block name the argument, whichever library raises them."""
+    """Add the name of the argument to an error in the block, whichever library raises it."""
     try:
         yield
     except Warning:

@@ -1,4 +1,4 @@
-"""Warnings after a fit that ended, but badly: what counts and losses on its training rows show."""
+"""Warnings after a fit that ended badly, based on losses and counts on its training rows."""
 
 from __future__ import annotations
 
@@ -15,30 +15,31 @@ from .state import FitState
 from .targets import LabelSets
 from .trainer import Outcome
 
-# How much is examined: enough to judge, and little compared with an epoch.
+# Maximum numbers of rows and of entries that are examined: few compared with an epoch.
 _ROWS, _ENTRIES = 1000, 500_000
 
-# In a layer that is not dead, two of so many rows differ.
+# Number of rows of a first check: if the outputs of a layer differ among these, it is not dead.
 _FIRST_ROWS = 16
 
-# Before that many epochs a loss says little.
+# The loss curve of a fit with fewer epochs is not judged, unless training converged.
 _EPOCHS = 10
 
-# Largest magnitudes of two features that differ by more than this are a warning; what is below
-# _NOISE of the largest is the rounding error of a constant.
+# Two features cause a warning if their largest magnitudes differ by more than this factor. A magnitude
+# below _NOISE times the largest one is the rounding error of a constant.
 _SCALES, _NOISE = 1000.0, 1e-7
 
-# A loss above this many times the prior's, and this much above it, is no accident of the last step.
+# A loss is too high if it exceeds the prior's by this factor and by this difference. A single bad step at
+# the end does not cause so much.
 _TIMES, _MORE = 1.25, 0.1
 
-# A feature is informative if it predicts better than the most frequent class by so many standard
+# A feature is informative if it predicts better than the most frequent class by this number of standard
 # errors.
 _SIGMAS = 4.0
 
-# Bins of a feature: enough to see more than a trend.
+# Edges of the 16 bins of a feature: enough to find relations that are not monotonic.
 _QUANTILES = np.arange(1, 16) / 16
 
-# Below this prior nearly all weight is on one class, and to predict it everywhere is no collapse.
+# If the prior's loss is lower, nearly all weight is on one class; predicting it everywhere is not a collapse.
 _ONE_SIDED = 0.05
 
 
@@ -52,11 +53,11 @@ def diagnose(plan: FitPlan, data: Dataset, state: FitState, outcome: Outcome) ->
     state : FitState
         After the fit.
     outcome : Outcome
-        If training has not stopped by itself, and the loss was still falling, only dead layers and
-        feature scales are examined.
+        If training did not converge and the loss was still decreasing, only dead layers and feature
+        scales are examined.
     """
     rows = outcome.rows
-    if len(rows) == 0:  # the fit was finished, and examined, before
+    if len(rows) == 0:  # the fit was finished and examined before
         return []
     n = max(2, min(_ROWS, _ENTRIES // data.X.shape[1]))
     few = TrainingRows(plan, data.take(rows[:: -(-len(rows) // n)]), state)
@@ -71,8 +72,8 @@ def diagnose(plan: FitPlan, data: Dataset, state: FitState, outcome: Outcome) ->
 def has_settled(curve: list[float], n: int, converged: bool) -> bool:
     """Return whether the last n epochs of a loss curve can be judged.
 
-    That is if training stopped by itself, or if the mean loss of the last quarter is not below that
-    of the second quarter.
+    They can if training converged, or if there are at least ten epochs and the mean loss of the
+    last quarter is not lower than that of the second quarter.
     """
     if converged or n < _EPOCHS:
         return converged
@@ -87,12 +88,12 @@ class TrainingRows:
     ----------
     data : Dataset
     inputs : Rows
-        As the network reads them.
+        The rows, scaled and converted for the network.
     weight : ndarray of shape (n,)
     prior : float
-        The log-loss of the best prediction that does not depend on X: -sum_c p_c log q_c, with p_c
-        the weighted fraction of class c, and q_c the same with label smoothing: without smoothing,
-        the entropy of the classes. For several labels per row it is the sum over them.
+        The log-loss of the best prediction that does not depend on X: -sum_c p_c log q_c, where p_c
+        is the weighted fraction of class c, and q_c is p_c with label smoothing. Without smoothing,
+        it is the entropy of the classes. For several labels per row it is the sum over the labels.
     """
 
     def __init__(self, plan: FitPlan, data: Dataset, state: FitState) -> None:
@@ -115,13 +116,13 @@ class TrainingRows:
     def informative(self) -> bool:
         """Return whether a single feature predicts the targets better than the most frequent class does.
 
-        The distance of a row from the mean counts as a feature, too. On one half of the rows, the
-        classes are counted in quantile bins of each feature, and the best feature is chosen; on the
-        other half, its most frequent class of each bin is compared with the most frequent class of
-        all.
+        The distance of a row from the mean is used as a feature, too. On one half of the rows, the
+        classes are counted in quantile bins of each feature, and the best feature is chosen. On the
+        other half, the prediction of the most frequent class in each bin is compared with that of
+        the most frequent class overall.
         """
         X = self.data.X.toarray() if hasattr(self.data.X, "toarray") else self.data.X
-        order = np.random.default_rng(0).permutation(len(X))  # neighboring rows may be alike
+        order = np.random.default_rng(0).permutation(len(X))  # adjacent rows may be similar
         first, second = np.array_split(order, 2)
         X = X / np.maximum(np.abs(X).max(axis=0), np.finfo(X.dtype).tiny)  # squares do not overflow
         distance = (((X - X.mean(axis=0)) / (X.std(axis=0) + 1e-9)) ** 2).sum(axis=1)
@@ -142,7 +143,7 @@ class TrainingRows:
         return False
 
     def remedy(self) -> str:
-        """Return what usually helps, with the parameters that this fit has."""
+        """Return the usual fixes, with parameters that this fit uses."""
         scale = [] if self.state.scaling else ["scale the features (scale_inputs=True)"]
         rate = [] if self.plan.solver == "lbfgs" else ["lower learning_rate_init"]
         steps = ", ".join([*scale, *rate, "change random_state"])
@@ -150,7 +151,7 @@ class TrainingRows:
 
 
 def dead_layer(few: TrainingRows) -> list[Warning]:
-    """Warn of the first hidden layer whose units are the same for all rows."""
+    """Return a warning about the first hidden layer whose outputs are the same for all rows."""
     network = few.state.network
     first = few.inputs.block(0, _FIRST_ROWS)
     for number, end in enumerate(few.plan.hidden_ends, 1):
@@ -174,20 +175,20 @@ def _constant(y: Array) -> bool:
 
 
 def nothing_learned(few: TrainingRows) -> list[Warning]:
-    """Warn of a log-loss far above the prior's, or as bad as it with one prediction for all rows."""
+    """Return a warning if the log-loss is much higher than the prior's, or all predictions are the same."""
     plan, labels, state = few.plan, few.data.labels, few.state
     z = state.network.logits(few.inputs)
     if state.calibration is not None:
         z = state.calibration.apply(z)
     n, k = z.shape
     if plan.loss.inverse_link == "softmax" and k != len(labels.classes):
-        return []  # the logits of a user's own loss may mean something else
+        return []  # the logits of a user-defined loss may mean something else
     exact = SigmoidCrossEntropy() if plan.loss.inverse_link == "logistic" else SoftmaxCrossEntropy()
     targets = exact.targets(labels.for_loss(few.data.targets, k), n, k)
     loss = exact.mean(z, targets, few.weight)
     numbers = f"the log-loss is {loss:.4g}, where the class frequencies alone give {few.prior:.4g}"
-    # Weights that were kept by a score other than the loss may have a high loss although training
-    # went well.
+    # The weights with the best score, if this is not the loss, may have a high loss although training went
+    # well.
     if min(loss, state.history.loss) > max(_TIMES * few.prior, few.prior + _MORE):
         clip = "" if plan.solver == "lbfgs" else ", or set max_grad_norm"
         return [
@@ -209,10 +210,10 @@ def nothing_learned(few: TrainingRows) -> list[Warning]:
 
 
 def different_scales(examined: Any, X: Any, rows: Array) -> list[Warning]:
-    """Warn of two columns whose largest magnitudes differ by more than a factor of 1000."""
+    """Return a warning if the largest magnitudes of two columns differ by more than a factor of 1000."""
     if _span(examined) is None:
         return []
-    # A rare value may not be among the examined rows: in doubt, all rows are asked.
+    # The examined rows may lack a rare large value, so all rows are checked before a warning.
     span = _span(X[rows])
     if span is None:
         return []

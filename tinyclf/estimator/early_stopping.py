@@ -1,4 +1,4 @@
-"""Early stopping: when training has stopped to improve, and which weights were best."""
+"""Early stopping: when training has stopped improving, and which weights were best."""
 
 from __future__ import annotations
 
@@ -11,18 +11,17 @@ from ..nn.errors import check_interval
 
 @dataclass
 class Patience:
-    """Stop once the loss has not fallen by more than ``tol`` for more than ``n_iter_no_change`` epochs.
+    """Decides when to stop: after more than ``n_iter_no_change`` consecutive epochs without improvement.
 
-    Each loss is compared with the lowest one so far, as in scikit-learn. A score is passed as a
-    loss with the opposite sign.
+    The loss improves if it is at least ``tol`` less than the lowest loss so far, as in
+    scikit-learn. A score is passed as a loss with the opposite sign.
 
     Parameters
     ----------
     tol : float
-        The smallest fall of the loss that counts as an improvement, at least 0.
+        The smallest decrease of the loss that counts as an improvement, at least 0.
     n_iter_no_change : float
-        Number of epochs without an improvement after which the next one exceeds the patience; at
-        least 1.
+        Number of consecutive epochs without an improvement that are allowed, at least 1.
     best_loss : float, default=inf
         The lowest loss so far.
     epochs_without_improvement : int, default=0
@@ -52,7 +51,7 @@ class Patience:
         """Record the loss of an epoch and return whether to stop."""
         if loss <= self.best_loss - self.tol:
             self.epochs_without_improvement = 0
-        else:  # also where the loss is nan
+        else:  # also if the loss is nan
             self.epochs_without_improvement += 1
         self.best_loss = min(self.best_loss, loss)
         return self.epochs_without_improvement > self.n_iter_no_change
@@ -60,7 +59,7 @@ class Patience:
 
 @dataclass
 class BestWeights:
-    """Keep a copy of the parameters with the highest score, the first of them in a tie.
+    """Keeps a copy of the parameters with the highest score; in a tie, those of the first epoch.
 
     Parameters
     ----------
@@ -95,6 +94,6 @@ class BestWeights:
             raise ValueError(f"the best epoch must be a whole number >= 1, got {self.epoch!r}")
 
     def record(self, score: float, theta: Array, epoch: int) -> None:
-        """Record the score of an epoch, and keep the parameters if it is the highest; nan never is."""
+        """Record the score of an epoch, and keep the parameters if it is the highest; nan is ignored."""
         if score > self.score:
             self.score, self.epoch, self.theta = score, epoch, theta.copy()

@@ -17,8 +17,8 @@ Measured = tuple[float, float] | None
 class History:
     """Curves over all epochs of a model, and the counts of its last fit.
 
-    An epoch here is an iteration for L-BFGS. Each ``fit`` or ``partial_fit`` calls `begin` once and
-    `record` after each epoch; a warm-started one continues the curves.
+    For L-BFGS, an epoch is an iteration. Each ``fit`` or ``partial_fit`` calls `begin` once and
+    `record` after each epoch. A warm start and ``partial_fit`` continue the curves.
 
     Attributes
     ----------
@@ -27,9 +27,9 @@ class History:
     validation_loss_curve, validation_scores : list of float, or None
         Loss and score of the validation set after each epoch; None without a validation set.
     learning_rate_scales : list of float
-        The learning rate's scale in each epoch of the last fit, which a refit repeats.
+        The learning rate's scale in each epoch of the last fit; a refit uses the same scales.
     loss : float
-        The last training loss; nan before the first.
+        The last training loss; nan before the first epoch.
     best_validation_score : float or None
         The highest score of the last ``fit`` and the calls of ``partial_fit`` after it.
     best_epoch : int or None
@@ -102,7 +102,7 @@ class History:
             self.best_validation_score = -math.inf if validates else None
 
     def record(self, epoch: Epoch, measured: Measured, scale: float) -> None:
-        """Record an epoch: its training loss, what was measured after it, and the learning rate's scale."""
+        """Record an epoch: its training loss, validation loss and score, and the learning rate's scale."""
         self.loss_curve.append(epoch.loss)
         self.learning_rate_scales.append(scale)
         self.n_samples_seen += epoch.rows
@@ -118,7 +118,7 @@ class History:
         self.loss = loss
         if measured is not None:
             assert self.best_validation_score is not None
-            self.best_validation_score = max(self.best_validation_score, measured[1])  # nan never is
+            self.best_validation_score = max(self.best_validation_score, measured[1])  # ignores nan
 
     def copy(self) -> Self:
         """Return an independent history."""

@@ -1,4 +1,4 @@
-"""Saved models: what a file, a pickle and a checkpoint hold, and the classes that they may name."""
+"""Saved models: the content of a file, a pickle and a checkpoint, and the classes that they may use."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _OWN: tuple[Any, ...] = (
     *(initializers.glorot_uniform, initializers.glorot_uniform_logistic, initializers.he_normal),
 )
 OWN: dict[str, Any] = {thing.__name__: thing for thing in _OWN}
-"""Classes and functions that need not be among ``custom``."""
+"""Classes and functions that need not be in ``custom``."""
 
 
 def save(
@@ -47,7 +47,7 @@ def save(
     custom: Mapping[str, Any] | None = None,
     fit: dict[str, str] | None = None,
 ) -> None:
-    """Save a fitted model, or one whose fit is under way.
+    """Save a fitted model, or a model during its fit.
 
     Parameters
     ----------
@@ -55,7 +55,8 @@ def save(
     path : str or Path
     custom : mapping of str to class or function, optional
     fit : dict of str to str, optional
-        What identifies the fit, so that it can be resumed from the file.
+        Hashes of the parameters and the data, which identify a fit that can be resumed from the
+        file.
     """
     registry = Registry(OWN, custom)
     check_parameters(model, registry)
@@ -81,7 +82,7 @@ def load(cls: type[Any], path: str | Path, custom: Mapping[str, Any] | None = No
 def load_checkpoint(
     cls: type[Any], path: str | Path, custom: Mapping[str, Any] | None = None
 ) -> tuple[Any, dict[str, str] | None]:
-    """Load a model of this class, and what identifies its fit, if that can be resumed."""
+    """Load a model of this class, and the hashes that identify its fit, or None if it cannot be resumed."""
     registry = Registry(OWN, custom)
 
     def build(content: Any) -> tuple[Any, dict[str, str] | None]:
@@ -96,7 +97,7 @@ def encoded(model: Any) -> tuple[str, list[Array]]:
     Raises
     ------
     ValueError
-        If they have parts that are not tinyclf's own.
+        If they have user-defined parts, or others that cannot be saved.
     """
     registry = Registry(OWN, None)
     content = {"parameters": model.get_params(deep=False), "state": model._fitted}
@@ -106,12 +107,12 @@ def encoded(model: Any) -> tuple[str, list[Array]]:
 
 
 def decoded(text: str, arrays: list[Array]) -> tuple[dict[str, Any], FitState]:
-    """Return what `encoded` returned as parameters and state.
+    """Return the parameters and the state that `encoded` returned as JSON and arrays.
 
     Raises
     ------
     ArchiveError
-        If another version of the format encoded it, or if it is invalid.
+        If they have another version of the format, or are invalid.
     """
     try:
         plain = without_head(json.loads(text), FORMAT, VERSION)
@@ -132,7 +133,7 @@ def check_parameters(model: Any, registry: Registry) -> None:
 
 
 def _model_and_fit(cls: type[Any], content: Any) -> tuple[Any, dict[str, str] | None]:
-    """Return what the content of a file describes, or raise an error that says what is wrong."""
+    """Return the model and the hashes of its fit from the content of a file, or raise an error."""
     keys = {"parameters", "feature_names", "state", "fit"}
     if not isinstance(content, dict) or content.keys() != keys:
         raise ValueError(f"its content must have the parts {sorted(keys)}")

@@ -23,13 +23,13 @@ from .targets import Labels, LabelSets
 
 Activation = str | Layer | type[Layer] | Sequence[Any]
 
-# With fewer rows, "auto" does not choose the epoch by a validation set: too few to judge by.
+# With fewer rows, early_stopping="auto" does not choose the best epoch: the validation set is too small.
 ENOUGH_ROWS = 500
 
-# With fewer distinct rows it holds none out: a toy data set is to be learnt by heart.
+# With fewer distinct rows, early_stopping="auto" holds none out: a toy data set should be fitted exactly.
 _TOY = 10
 
-# The fraction that "auto" holds out, of many rows and of few, and how many rows it aims at.
+# validation_fraction="auto": the fraction of many rows, the largest fraction of few, the rows to aim at.
 _FRACTION, _LARGEST_FRACTION, _AIM = 0.2, 0.5, 100
 
 
@@ -47,7 +47,7 @@ class FitPlan:
     layers : list of Layer
         From the input to the logits.
     hidden_ends : list of int
-        Number of layers up to the end of each hidden layer.
+        For each hidden layer, the number of ``layers`` up to its end.
     loss : Loss
     n_outputs : int
         Number of logits.
@@ -58,45 +58,44 @@ class FitPlan:
     optimizer : Optimizer
         Not used by L-BFGS.
     schedule : callable
-        From the fraction of the epochs done to the factor of the learning rate.
+        Maps the fraction of the training that is done to a factor of the learning rate.
     ends_by_schedule : bool
-        Whether the learning rate follows a schedule over ``max_iter`` epochs, so that reaching
-        ``max_iter`` is no reason for a ConvergenceWarning.
+        Whether the learning rate follows a schedule over ``max_iter`` epochs. If so, reaching
+        ``max_iter`` causes no ConvergenceWarning.
     learning_rate_rule : {"constant", "invscaling", "adaptive"}
-        What else changes the learning rate, with "sgd" only.
+        Rule that changes the learning rate instead of a schedule; "constant" without "sgd".
     power_t : float
         Exponent of "invscaling".
     max_iter : int
-        Largest number of epochs, or of iterations of L-BFGS.
+        Maximum number of epochs, or of iterations of L-BFGS.
     max_fun : int
-        Largest number of evaluations of the loss by L-BFGS.
+        Maximum number of evaluations of the loss by L-BFGS.
     batch_size, refit_batch_size : int
         Rows per step, and rows per step of the refit on all rows.
     batch_size_warning : str or None
-        What to warn of if the parameter ``batch_size`` is larger than the number of rows.
+        Text of the warning if the parameter ``batch_size`` is larger than the number of rows.
     shuffle : bool
     max_grad_norm : float or None
     tol, n_iter_no_change : float
-        When training has stopped to improve; ``n_iter_no_change`` is inf where it never stops
-        early.
+        When training stops early, see `Patience`; ``n_iter_no_change`` is inf if it never does.
     early_stopping : bool
         Whether training stops by the validation score; otherwise by the training loss.
     monitor : bool
-        Whether the validation set is measured after each epoch, and the best weights are kept.
+        Whether the validation set is scored after each epoch, and ``fit`` keeps the best weights.
     track_best_loss : bool
         Whether ``best_loss_`` is kept; not with ``early_stopping=True``, as in scikit-learn.
     validation : {"none", "given", "stratified", "even"}
-        Where the validation set comes from: X_val, or rows held out, "stratified" as in
+        Where the validation set comes from: X_val ("given"), or rows held out, "stratified" as in
         scikit-learn's MLP or "even", at equal distances in the order of the classes.
     validation_fraction : float
-        Fraction of the rows to hold out; 0 if none are.
+        Fraction of the rows to hold out; 0 if no rows are held out.
     n_train, n_validation : int
-        Numbers of rows with a positive weight to train on before a refit, and of the validation
-        set.
+        Number of rows that are trained on before a refit, and number of rows in the validation set;
+        rows of weight 0 are not counted.
     scoring : str or callable
         How a validation set is scored.
     scale_inputs, calibrate, refit : bool
-        Whether to scale the columns, to calibrate the logits, and to train on all rows in the end.
+        Whether to scale the columns, to calibrate the logits, and to train again on all rows.
     verbose : bool
     """
 
@@ -141,14 +140,14 @@ class FitPlan:
         Raises
         ------
         ValueError
-            If parameters contradict each other, or the network of the fit that is continued; the
+            If parameters contradict each other or the network of the fit that is continued; the
             message names them with their values.
         """
         continued = estimator._continued
         parts = _parts_of(estimator, data, None if continued is None else continued.network)
         lbfgs, loss = parts["solver"] == "lbfgs", parts["loss"]
         early = estimator.early_stopping
-        early = early if isinstance(early, str) else bool(early)  # NumPy's True is not True
+        early = early if isinstance(early, str) else bool(early)  # np.True_ is not True
         calibrate = estimator.calibrate and not lbfgs and _is_calibrated(loss)
         n = len(data.rows)
         fraction = estimator.validation_fraction
@@ -187,17 +186,17 @@ class FitPlan:
     def resolve_partial(cls, estimator: Any, data: Dataset) -> Self:
         """Resolve the parameters of an estimator for one epoch of ``partial_fit`` on these data.
 
-        No rows are held out, calibrated on or refitted; schedules over a budget of epochs are
-        constant. An adaptive learning rate goes by the training loss, since a validation set may be
-        given in some calls only.
+        No rows are held out, and there is no calibration and no refit. Schedules are constant, as
+        the number of epochs is unknown. An adaptive learning rate depends on the training loss,
+        since only some calls may have a validation set.
         """
         earlier = estimator._earlier
         parts = _parts_of(estimator, data, None if earlier is None else earlier.network)
         early = estimator.early_stopping
         if not isinstance(early, str) and early and data.validation is None:
             raise ValueError(
-                "partial_fit does not support early_stopping=True, since it sees only a part of the rows; "
-                "pass X_val and y_val to be measured"
+                "partial_fit does not support early_stopping=True, since each call has only some of the "
+                "rows; pass a validation set, X_val and y_val"
             )
         n, adaptive = len(data.rows), parts["learning_rate_rule"] == "adaptive"
         return cls(
@@ -260,7 +259,7 @@ class FitPlan:
         self._check_layers()
 
     def _check_layers(self) -> None:
-        """Raise an error unless each hidden layer, and the output, begins with a dense layer."""
+        """Raise an error unless each hidden layer, and the output layer, begins with a dense layer."""
         layers, ends = self.layers, self.hidden_ends
         if not isinstance(layers, list) or not all(isinstance(layer, Layer) for layer in layers):
             raise ValueError(f"layers must be a list of layers, got {layers!r}")
@@ -273,7 +272,7 @@ class FitPlan:
 
     @property
     def rows_dtype(self) -> np.dtype[Any]:
-        """The type of the rows that are trained on: L-BFGS computes in float64."""
+        """The type of the training rows: float64 for L-BFGS, otherwise the type of the network."""
         return np.dtype(np.float64) if self.solver == "lbfgs" else self.dtype
 
     def __repr__(self) -> str:
@@ -287,7 +286,7 @@ def _shown(value: Any) -> str:
 
 
 def _parts_of(estimator: Any, data: Dataset, network: Network | None) -> dict[str, Any]:
-    """Return what a plan for a fit and a plan for one epoch have in common."""
+    """Return the attributes that are resolved in the same way for ``fit`` and ``partial_fit``."""
     labels, lbfgs = data.labels, estimator.solver == "lbfgs"
     loss = loss_for(labels, estimator.loss, estimator.label_smoothing)
     n_outputs = labels.n_outputs(loss)
@@ -333,7 +332,7 @@ def _parts_of(estimator: Any, data: Dataset, network: Network | None) -> dict[st
 
 
 def check_parameters(estimator: Any, labels: Labels, dtype: DTypeLike) -> None:
-    """Raise an error if no fit with these labels, and X of this type, can have the estimator's parameters."""
+    """Raise an error if the estimator's parameters allow no fit with these labels and X of this type."""
     labels.n_outputs(loss_for(labels, estimator.loss, estimator.label_smoothing))
     hidden = hidden_layers(estimator.hidden_layer_sizes, estimator.activation, estimator.dropout)
     output_layer(1, hidden, estimator.activation)
@@ -342,37 +341,37 @@ def check_parameters(estimator: Any, labels: Labels, dtype: DTypeLike) -> None:
 
 
 def _check_continues(network: Network, layers: list[Layer], dtype: DTypeLike | None) -> None:
-    """Raise an error unless a network has these layers and this type; a dtype of None is any."""
+    """Raise an error unless a network has these layers and this dtype; None allows any dtype."""
     if dtype is not None and computation_dtype(dtype, dtype) != network.dtype:
         raise ValueError(
-            f"the fitted network computes in {network.dtype}, the parameters ask for "
+            f"the fitted network computes in {network.dtype}, but the parameters have "
             f"dtype={dtype!r}; its type "
             "cannot change, so set dtype back, or fit with warm_start=False"
         )
     if list(map(_kind_of, network.layers)) != list(map(_kind_of, layers)):
         raise ValueError(
-            f"the fitted network has the layers {list(network.layers)}, the parameters ask for {layers}; its "
-            "layers cannot change, so set the parameters back, or fit with warm_start=False"
+            f"the fitted network has the layers {list(network.layers)}, but the parameters define {layers}; "
+            "its layers cannot change, so set the parameters back, or fit with warm_start=False"
         )
 
 
 def _is_calibrated(loss: Loss) -> bool:
-    """Return whether logits can be calibrated: those of another loss may be no log-probabilities."""
+    """Return whether logits can be calibrated; those of a user-defined loss may mean something else."""
     return isinstance(loss, (SoftmaxCrossEntropy, SigmoidCrossEntropy))
 
 
 def _budget(estimator: Any) -> int:
-    """Return the largest number of epochs, or of iterations of L-BFGS, which needs more of them."""
+    """Return the maximum number of epochs, or of iterations of L-BFGS, which needs more."""
     if isinstance(estimator.max_iter, str):
         return 200 if estimator.solver == "lbfgs" else 40
     return int(estimator.max_iter)
 
 
 def _batch_sizes(wanted: int | str, n_train: int, n_refit: int, n_given: int) -> dict[str, Any]:
-    """Return the rows per step: "auto" is scikit-learn's, "proportional" a 16th of the rows.
+    """Return the numbers of rows per step: "auto" as in scikit-learn, "proportional" 1/16 of the rows.
 
-    That is between 64 and 200: few rows need small batches for enough steps, and with many rows
-    large batches are faster. A number is clipped to the number of rows.
+    "proportional" is at least 64 and at most 200: few rows need small batches for enough steps, and
+    with many rows large batches are faster. All sizes are clipped to the number of rows.
     """
 
     def size(n: int) -> int:
@@ -390,9 +389,9 @@ def _batch_sizes(wanted: int | str, n_train: int, n_refit: int, n_given: int) ->
 
 
 def is_a_toy(data: Dataset) -> bool:
-    """Return whether there is nothing to hold out: one class, or fewer than ten distinct rows.
+    """Return whether the data are too small to hold rows out: one class, or fewer than ten distinct rows.
 
-    Ten rows of which one has nearly all the weight count as one.
+    With weights w, the effective number of rows, (sum w)^2 / sum w^2, must be at least ten, too.
     """
     rows, weight = data.rows, data.relative_weight
     if (data.targets[rows] == data.targets[rows[0]]).all():
@@ -400,7 +399,7 @@ def is_a_toy(data: Dataset) -> bool:
     if weight is not None and weight.sum() ** 2 < _TOY * (weight @ weight):
         return True
     seen = set()
-    for row in rows[:ENOUGH_ROWS]:  # no further than ten of them
+    for row in rows[:ENOUGH_ROWS]:  # ends at the tenth distinct row
         x = data.X[[row]]
         seen.add((x.indices.tobytes(), x.data.tobytes()) if hasattr(x, "tocsr") else x.tobytes())
         if len(seen) >= _TOY:
@@ -409,7 +408,10 @@ def is_a_toy(data: Dataset) -> bool:
 
 
 def n_held_evenly(data: Dataset, fraction: float) -> int:
-    """Return how many rows `dataset.hold_out` holds out: at least two, of classes with several rows."""
+    """Return how many rows `validation.hold_out` holds out: none, or at least two.
+
+    The only row of a class is not held out.
+    """
     n = len(data.rows)
     if data.labels.stratified:
         counts = np.bincount(data.targets[data.rows])
@@ -419,20 +421,20 @@ def n_held_evenly(data: Dataset, fraction: float) -> int:
 
 
 def _kind_of(layer: Layer) -> tuple[type[Layer], str]:
-    """Return what two layers have in common that do the same: a repr may hide an attribute."""
+    """Return a key that is equal for equivalent layers; the repr of a layer may hide an attribute."""
     return type(layer), repr(vars(layer))
 
 
 def hidden_layers(
     hidden_layer_sizes: int | ArrayLike, activation: Activation, dropout: float | ArrayLike
 ) -> list[list[Layer]]:
-    """Return the layers of each hidden layer: a dense one, its activation, and dropout if there is any.
+    """Return the layers of each hidden layer: dense, activation, and dropout if its rate is positive.
 
     Parameters
     ----------
     hidden_layer_sizes : int or array_like of int
     activation : name, Layer or Layer class; or a sequence of these, one per hidden layer
-        An entry of the sequence may be a sequence itself: layers that follow each other.
+        An entry of the sequence may be a sequence of layers, which are applied in order.
     dropout : float, or one per hidden layer
     """
     widths = _widths(hidden_layer_sizes)
@@ -440,8 +442,8 @@ def hidden_layers(
     if isinstance(activation, (list, tuple)):
         if len(activation) != n:
             raise ValueError(
-                f"activation must be one for all hidden layers or a list with one for each of the {n}, got "
-                f"{len(activation)}: {activation!r}"
+                f"activation must be one for all hidden layers, or a list with one per hidden layer, here "
+                f"{n}, got {len(activation)}: {activation!r}"
             )
         per_layer = list(activation)
     else:
@@ -454,7 +456,7 @@ def hidden_layers(
 
 
 def output_layer(n_outputs: int, hidden: list[list[Layer]], activation: Activation) -> Dense:
-    """Return the dense layer of the logits, initialized like the layer below it."""
+    """Return the dense layer of the logits, initialized like the last hidden layer."""
     below = hidden[-1] if hidden else [] if isinstance(activation, (list, tuple)) else [_layer(activation)]
     return Dense(n_outputs, _initializer(below))
 
@@ -467,7 +469,7 @@ def _widths(hidden_layer_sizes: int | ArrayLike) -> list[int]:
     if widths.ndim != 1 or (widths.size and (widths.dtype.kind not in "iu" or widths.min() < 1)):
         raise ValueError(
             f"hidden_layer_sizes must be whole numbers > 0, got {hidden_layer_sizes!r}; "
-            "() is a network without hidden layers"
+            "() means no hidden layers"
         )
     return [int(width) for width in widths]
 
@@ -480,8 +482,8 @@ def _rates(dropout: float | ArrayLike, n: int) -> list[float]:
     rates = np.full(n, rates) if rates.ndim == 0 and (rates == rates).all() else rates
     if rates.shape != (n,) or not ((rates >= 0) & (rates < 1)).all():
         raise ValueError(
-            f"dropout must be a rate from 0 to below 1 for all hidden layers, or a list with one for each of "
-            f"the {n}, got {dropout!r}"
+            f"dropout must be >= 0 and < 1: one rate for all hidden layers, or a list with one per hidden "
+            f"layer, here {n}, got {dropout!r}"
         )
     return [float(rate) for rate in rates]
 
@@ -494,8 +496,8 @@ def _layer(activation: Any) -> Layer:
             return activation()
         except TypeError as error:
             raise ValueError(
-                f"activation={activation.__name__} cannot be made without arguments ({error}); "
-                "give an instance"
+                f"activation={activation.__name__} cannot be created without arguments ({error}); "
+                "pass an instance"
             ) from None
     if isinstance(activation, Layer):
         return activation
@@ -506,18 +508,18 @@ def _layer(activation: Any) -> Layer:
 
 
 def _initializer(layers: list[Layer]) -> Any:
-    """Scikit-learn's, which has smaller weights for the logistic function."""
+    """Return scikit-learn's initializer, which has smaller weights for the logistic activation."""
     logistic = any(isinstance(layer, Logistic) for layer in layers)
     return glorot_uniform_logistic if logistic else glorot_uniform
 
 
 def loss_for(labels: Labels, loss: str | Loss, label_smoothing: float) -> Loss:
-    """Return the loss for these labels: "log_loss" is logistic for two classes, and for several labels."""
+    """Return the loss for these labels: "log_loss" is logistic for two classes and for several labels."""
     if isinstance(loss, Loss):
         if label_smoothing:
             raise ValueError(
-                f"label_smoothing={label_smoothing} goes with a loss that is given by name; {loss!r} brings "
-                "its own"
+                f"label_smoothing={label_smoothing} is only for a loss given by name, got loss={loss!r}; "
+                "set the smoothing of this loss, and label_smoothing=0"
             )
         found = loss
     elif loss == "log_loss":
@@ -526,23 +528,23 @@ def loss_for(labels: Labels, loss: str | Loss, label_smoothing: float) -> Loss:
     else:
         found = LOSSES[loss](label_smoothing)  # type: ignore[call-arg]
     if len(labels.classes) == 1 and isinstance(found, SigmoidCrossEntropy):
-        return SoftmaxCrossEntropy()  # a single class is certain, whatever the loss
+        return SoftmaxCrossEntropy()  # a single class has probability 1 with any loss
     return found
 
 
 def is_for_two_classes(loss: str | Loss) -> bool:
-    """Tell whether a loss has one logit for two classes, and none for more."""
+    """Return whether a loss supports two classes only, if each row has one label."""
     return isinstance(loss, SigmoidCrossEntropy) or loss == "sigmoid_cross_entropy"
 
 
 def optimizer_for(parameters: Any) -> Optimizer:
-    """Return the optimizer; "lbfgs" has none, and gets one that keeps nothing from step to step."""
+    """Return the optimizer; "lbfgs" does not use it, and gets SGD, which has no state."""
     solver, decay = parameters.solver, parameters.weight_decay
     if isinstance(solver, Optimizer):
         if decay:
             raise ValueError(
-                f"weight_decay={decay} goes with a solver that is given by name; give it to the optimizer, "
-                f"as in AdamW(weight_decay={decay}), got {solver!r}"
+                f"weight_decay={decay} is only for a solver given by name, got solver={solver!r}; set it in "
+                f"the optimizer, as in AdamW(weight_decay={decay})"
             )
         return solver
     if solver == "lbfgs":
@@ -555,15 +557,15 @@ def optimizer_for(parameters: Any) -> Optimizer:
 
 
 def computation_dtype(dtype: DTypeLike | None, of_X: DTypeLike) -> np.dtype[Any]:
-    """Return the type to compute in; None is that of X."""
+    """Return the type to compute in; None means the type of X."""
     try:
         found = np.dtype(of_X if dtype is None else dtype)
     except TypeError:
         found = None
     if found == np.float16:
         raise ValueError(
-            'dtype="float16" is too narrow to compute in: its largest number is 65504 and sums lose their '
-            'digits; use "float32"'
+            'dtype="float16" is too narrow to compute in: its largest number is 65504, and sums lose '
+            'precision; use "float32"'
         )
     if found not in (np.float32, np.float64):
         raise ValueError(f'dtype must be "float32", "float64" or None, got {dtype!r}')

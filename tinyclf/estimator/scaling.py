@@ -1,7 +1,7 @@
-"""Scaling of the features, the door on the way in: each column gets mean 0 and standard deviation 1.
+"""Scaling of the features, before the network: each column gets mean 0 and standard deviation 1.
 
-The scale is kept beside the network, not folded into its weights: with a column offset of 1e6,
-float32 weights would lose five of their seven digits.
+The scaling is not part of the network's weights: with a column offset of 1e6, float32 weights would
+lose five of their seven digits.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from ..nn.batches import (
 # A smaller deviation, relative to the mean, is a rounding error.
 _NOISE = 4.0 * np.finfo(np.float64).eps
 
-# Entries are clipped to so many standard deviations from the mean; see `Scaling.limited`.
+# Entries are clipped to this number of standard deviations from the mean; see `Scaling.limited`.
 _LIMIT = 5.0
 
 
@@ -35,19 +35,19 @@ _LIMIT = 5.0
 class Scaling:
     """Statistics of the columns over all rows so far, and the transform that they define.
 
-    An entry x becomes (min(max(x, low), high) - center) / scale, or 0 if its column has been
-    constant. For dense rows the center is the mean, and the scale is the standard deviation. For
-    sparse rows the center is 0, so that zeros stay zeros, and the scale is the root mean square of
-    the nonzero entries. (With their standard deviation, a word that occurs in one text of a hundred
-    would become 10.)
+    An entry x becomes (min(max(x, low), high) - center) / scale, or 0 if its column is constant so
+    far. For dense rows the center is the mean, and the scale is the standard deviation. For sparse
+    rows the center is 0, so that zeros stay zeros, and the scale is the root mean square of the
+    nonzero entries. (With the standard deviation as the scale, the count 1 of a word that occurs in
+    one of a hundred texts would become 10.)
 
     Attributes
     ----------
     total_weight : float
         Sum of the weights of the rows.
     mean, deviation : ndarray of shape (n_in,)
-        Weighted mean and standard deviation of each column; the deviation of a constant is exactly
-        0.
+        Weighted mean and standard deviation of each column; the deviation of a constant column is
+        exactly 0.
     nonzero_weight, nonzero_rms : ndarray of shape (n_in,)
         For sparse rows: sum of the weights of the nonzero entries, and their root mean square.
     low, high : ndarray of shape (n_in,)
@@ -98,12 +98,12 @@ class Scaling:
         return cls(0.0, zero, one, one, one, -limit, limit, centered=True)
 
     def with_rows(self, X: Any, weight: Array | None = None) -> Scaling:
-        """Return the statistics of all rows so far and these; the limits do not change.
+        """Return the statistics of all earlier rows and these rows together; the limits do not change.
 
         Raises
         ------
         ValueError
-            If an entry is not finite, or the differences within a column are not.
+            If an entry, or a difference within a column, is not finite.
         """
         check_rows(X)
         grown = self
@@ -159,45 +159,46 @@ class Scaling:
 
     @cached_property
     def scale(self) -> Array:
-        """What columns are divided by, (n_in,); 0 for a column that is constant up to rounding errors."""
+        """The scale of each column, (n_in,); 0 for a column that is constant up to rounding errors."""
         varies = self.deviation > _NOISE * np.abs(self.mean)
         scale = np.where(varies, self.deviation if self.centered else self.nonzero_rms, 0.0)
         scale.flags.writeable = False
         return scale
 
     def limited(self) -> Scaling:
-        """Return the scaling with limits that are 5 scales from the center; a constant column has none.
+        """Return the scaling with limits at 5 scales from the center; constant columns have no limits.
 
-        Entries are clipped to the limits: real data have heavy tails, and the few ones of a rare
-        category would become large numbers.
+        Entries are clipped to the limits: real data have heavy tails, and in the 0/1 column of a
+        rare category, 1 would become a large number.
         """
         with np.errstate(over="ignore"):
             reach = np.where(self.scale > 0.0, _LIMIT * self.scale, np.inf)
             return replace(self, low=self.center - reach, high=self.center + reach)
 
     def widened(self) -> Scaling:
-        """Return the scaling with limits at least as wide as those of `limited`, for columns that drift."""
+        """Return the scaling with its limits widened to those of `limited`, for columns that drift."""
         new = self.limited()
         return replace(self, low=np.minimum(self.low, new.low), high=np.maximum(self.high, new.high))
 
     @property
     def center(self) -> Array:
-        """What is subtracted from columns, (n_in,)."""
+        """The value that is subtracted from each column, (n_in,)."""
         return self.mean if self.centered else np.zeros_like(self.mean)
 
     @cached_property
     def divisor(self) -> Array:
-        """What columns are divided by, (n_in,): inf for a constant column, which becomes 0."""
+        """The scale, (n_in,), but inf for a constant column, so that its entries become 0."""
         return np.where(self.scale > 0.0, self.scale, np.inf)
 
     def transform(self, X: Array, out: Array) -> Array:
-        """Write dense rows, scaled, into ``out``, whose type is that of the computation; return it.
+        """Write scaled dense rows into ``out``, which has the type of the computation, and return it.
 
         Parameters
         ----------
         X : ndarray of shape (n, n_in), float32 or float64
         out : ndarray of shape (n, n_in), float32 or float64
-            The arithmetic is float64, or float32 if both arrays are and no digits are lost by it.
+            The arithmetic is float32 if both arrays are float32 and no precision is lost, and
+            float64 otherwise.
         """
         return self._transform(self._terms(X.dtype, out.dtype), X, out)
 
@@ -215,7 +216,7 @@ class Scaling:
         return out
 
     def terms(self, given: DTypeLike, dtype: DTypeLike) -> tuple[Array, Array, Array, Array]:
-        """Return low, high, center and factor, (n_in,), with which `transform` scales rows of a type.
+        """Return low, high, center and factor, (n_in,), for rows of the type ``given`` in `transform`.
 
         The result is (min(max(X, low), high) - center) * factor, computed in the type of these
         arrays.
@@ -224,11 +225,11 @@ class Scaling:
         return low, high, center, factor
 
     def _terms(self, given: DTypeLike, dtype: DTypeLike) -> tuple[Array, Array, Array, Array]:
-        """Return them repeated for each row of a block."""
+        """Return the terms, repeated for each row of a block."""
         return (given == dtype == np.float32 and self._narrow) or self._wide
 
     def transform_entries(self, X: Any, dtype: DTypeLike) -> Array:
-        """Return the stored entries of CSR rows, scaled in float64 and rounded to a type."""
+        """Return the stored entries of CSR rows, scaled in float64 and rounded to ``dtype``."""
         columns = X.indices
         x: Array = np.clip(X.data, self.low[columns], self.high[columns], dtype=np.float64)
         x -= self.center[columns]
@@ -237,7 +238,7 @@ class Scaling:
 
     @cached_property
     def _wide(self) -> tuple[Array, Array, Array, Array]:
-        """The terms of `transform` for each row of a block: 9 instead of 18 microseconds for 256 x 64."""
+        """The terms, repeated for each row of a block: 256 x 64 entries take 9 instead of 18 microseconds."""
         factor = np.minimum(1.0 / self.divisor, np.finfo(np.float64).max)
         rows = (max(1, ENTRY_BLOCK // max(1, len(factor))), 1)
         low, high, center, factor = (np.tile(a, rows) for a in (self.low, self.high, self.center, factor))
@@ -254,13 +255,13 @@ class Scaling:
         return low, high, center, factor
 
     def rows(self, X: Any, dtype: DTypeLike, first_row: int = 0, stays_sparse: bool = False) -> Rows:
-        """Return rows X, scaled in one pass, as the first layer reads them.
+        """Return the rows X, scaled in one pass, in the form that the first layer reads.
 
         Raises
         ------
         ValueError
-            If an entry of X, or its scaled value, is not a finite number of that type; row and
-            column are named.
+            If an entry of X, or its scaled value, is not a finite number of the type ``dtype``; the
+            message names row and column.
         """
         kind = np.dtype(dtype)
         if hasattr(X, "tocsr") and self.centered:
@@ -275,20 +276,20 @@ class Scaling:
             out, terms = np.empty(X.shape, kind), self._terms(X.dtype, kind)
             for given, block in entry_blocks(X, out):
                 self._transform(terms, given, block)
-                if not (all_finite(block) and all_finite(given)):  # limits hide an infinite entry
+                if not (all_finite(block) and all_finite(given)):  # clipping hides infinite entries
                     raise not_finite(X, kind, first_row, self.transform(X, np.empty(X.shape)))
             return DenseRows(out)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), tuple(getattr(self, field.name) for field in fields(self))  # not what is cached
+        return type(self), tuple(getattr(self, field.name) for field in fields(self))  # without the cache
 
     def carry_over(self, W: Array, b: Array, new: Scaling) -> None:
         """Rewrite the first layer x W + b for a new scaling, so that its output does not change.
 
-        From (x - m) / s to (x - n) / r, each row of W becomes W r / s, and b becomes b + sum (n -
-        m) / s W. A column that has been constant had no influence; its row of W becomes 0, and
-        learns from there. If all columns have been constant, as after a single row, W stays, so
-        that the units still differ, and so does the output for that row.
+        If (x - m) / s becomes (x - n) / r, each row of W becomes W r / s, and b becomes b + sum (n -
+        m) / s W. A column that was constant had no effect; its row of W becomes 0, and is trained
+        from there. If all columns were constant, for example after a single row, W does not change,
+        so that the units still differ; the output for that row does not change either.
         """
         with np.errstate(all="ignore"):
             if self.scale.any():
@@ -304,7 +305,7 @@ class Scaling:
                 worst = int(np.maximum(np.abs(move), growth).argmax())
                 means = f"from a mean of {self.mean[worst]:.4g} to {new.mean[worst]:.4g}"
                 raise ValueError(
-                    f"column {worst} of X has moved too far, {means}; scale it, or call fit again"
+                    f"column {worst} of X has changed too much, {means}; scale it, or call fit again"
                 )
 
 
@@ -333,14 +334,14 @@ class ScaledRows(Rows):
 
 
 def _statistics(X: Any, w: Array, centered: bool) -> tuple[float, Array, Array, Array, Array]:
-    """Return the statistics of some rows with positive weights, as `Scaling` keeps them."""
+    """Return the statistics of rows with positive weights w, in the form of `Scaling._merged`."""
     total = float(w.sum())
     fraction = w / total
     if hasattr(X, "tocsr"):
         mean, deviation, weight, rms = _of_sparse(X, fraction)
         return total, mean, deviation, total * weight, rms
     weight = rms = np.zeros(X.shape[1])
-    if not centered:  # dense rows for a model of sparse ones
+    if not centered:  # dense rows after sparse rows
         unit = _or_one(np.abs(X).max(axis=0))
         weight = fraction @ (X != 0.0)
         rms = unit * np.sqrt(fraction @ (X / unit) ** 2 / _or_one(weight))
@@ -348,13 +349,13 @@ def _statistics(X: Any, w: Array, centered: bool) -> tuple[float, Array, Array, 
 
 
 def _of_dense(X: Array, fraction: Array) -> tuple[Array, Array]:
-    """Return mean and standard deviation of rows, with the fractions of their total weight.
+    """Return mean and standard deviation of rows; their weights, ``fraction``, sum to 1.
 
-    The first row is subtracted, so that a constant leaves zeros only; the differences are divided
-    by their largest magnitude, since squares of 1e300 overflow.
+    The first row is subtracted, so that a constant column becomes exactly 0. The differences are
+    divided by their largest magnitude, since squares of 1e300 overflow.
     """
     first = X[0].astype(np.float64)
-    d = np.subtract(X, first, order="C")  # whatever the order of X, so that sums round alike
+    d = np.subtract(X, first, order="C")  # for any order of X, so that sums round in the same way
     unit = _or_one(np.abs(d).max(axis=0))
     d /= unit
     mean = fraction @ d
@@ -364,7 +365,7 @@ def _of_dense(X: Array, fraction: Array) -> tuple[Array, Array]:
 
 
 def _of_sparse(X: Any, fraction: Array) -> tuple[Array, Array, Array, Array]:
-    """Return mean and deviation of CSR rows, and weight and root mean square of nonzero entries."""
+    """Return mean and deviation of CSR rows, and weight and root mean square of their nonzero entries."""
     n_in = X.shape[1]
     fraction, column = np.repeat(fraction, np.diff(X.indptr)), X.indices
     top, bottom = (np.ravel(X.max(axis=0).toarray()), np.ravel(X.min(axis=0).toarray()))
@@ -386,7 +387,7 @@ def _of_sparse(X: Any, fraction: Array) -> tuple[Array, Array, Array, Array]:
 
 
 def _norm(p: Any, s: Array, q: Any, r: Array) -> Array:
-    """Return sqrt(p s^2 + q r^2) without squares that overflow or vanish."""
+    """Return sqrt(p s^2 + q r^2) without squares that overflow or underflow."""
     norm: Array = np.hypot(np.sqrt(p) * s, np.sqrt(q) * r)
     return norm
 

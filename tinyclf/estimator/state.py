@@ -26,7 +26,7 @@ from .targets import Labels
 class FitState:
     """Everything that a fit changes, and that predictions and later fits need.
 
-    The estimator has one of these. A checkpoint is a saved state, and resuming a fit is loading it.
+    A fitted estimator has one state. A checkpoint is a saved state; resuming a fit loads it.
 
     Attributes
     ----------
@@ -35,20 +35,20 @@ class FitState:
     training : TrainState
         Network, optimizer state, random streams and learning-rate scale.
     scaling : Scaling or None
-        How features are scaled on the way in.
+        Scaling of the features, before the network.
     calibration : Calibration or None
-        How logits are calibrated on the way out; None before the end of a fit, or without
+        Calibration of the logits, after the network; None before the end of a fit, or without
         calibration.
     history : History
     patience : Patience or None
-        None between fits.
+        None after ``fit``; ``partial_fit`` keeps it for the next call.
     best : BestWeights
-        Empty between fits.
+        Empty after ``fit``; not used by ``partial_fit``.
     seed : ndarray of 4 uint32
         Seed of the fit, stored so that it can be resumed.
     stopped, finished : bool
-        Whether the search for the best epoch has stopped before its budget, and whether the fit is
-        complete.
+        Whether the search for the best epoch has stopped before ``max_iter``, and whether the fit
+        is complete.
     initial : dict or None
         Snapshot of the training state before the first epoch, if the plan has a refit; not saved.
     """
@@ -88,10 +88,15 @@ class FitState:
         data : Dataset
         seed : ndarray of 4 uint32
         previous : FitState, optional
-            The state of the fit that this one continues (warm start). Its network computes what it
-            did: its first layer is rewritten for the new scaling.
+            The state of the fit that this one continues (warm start). In a copy of its network, the
+            first layer is rewritten for the new scaling, so that the output does not change.
         saved : FitState, optional
-            The state of this same fit when it was interrupted, or finished.
+            The saved state of the same fit, interrupted or finished.
+
+        Raises
+        ------
+        ValueError
+            If the saved state does not fit the plan.
         """
         if saved is not None and saved.finished:
             return saved
@@ -107,12 +112,12 @@ class FitState:
             saved.check_resumable(plan)
             found, needed = saved.network, state.network
             if (found.widths, found.dtype) != (needed.widths, needed.dtype):
-                raise ValueError(f"the network of the saved fit is {found}, the parameters ask for {needed}")
+                raise ValueError(f"the saved fit has the network {found}, but the parameters define {needed}")
         return replace(state if saved is None else saved, initial=initial)
 
     @classmethod
     def start_partial(cls, plan: FitPlan, data: Dataset, seed: Array, previous: Self | None = None) -> Self:
-        """Return the state before an epoch of ``partial_fit``; statistics of the features are updated."""
+        """Return the state before an epoch of ``partial_fit``, with updated statistics of the features."""
         scaling = None
         if plan.scale_inputs:
             known = None if previous is None else previous.scaling
@@ -144,16 +149,16 @@ class FitState:
         training = previous.training.copy()
         _rescale(training.network, previous.scaling, scaling)
         if plan.learning_rate_rule == "constant":
-            training.scale = 1.0  # another rule may have left its own
+            training.scale = 1.0  # an earlier call may have had another rule
         return cls(plan, data.labels, training, scaling, seed, previous.history.copy())
 
     def finish(self, *, complete: bool) -> None:
-        """Forget what only the search for the best epoch needs."""
+        """Discard what only the search for the best epoch needs, and set ``finished``."""
         self.patience, self.best, self.initial = None, BestWeights(), None
         self.stopped, self.finished = False, complete
 
     def copy(self) -> Self:
-        """Return a state that shares no array or list which training changes."""
+        """Return a copy that shares no array or list that training changes."""
         return replace(
             self,
             training=self.training.copy(),
@@ -177,7 +182,7 @@ class FitState:
         Raises
         ------
         ValueError, TypeError
-            If its parts are of wrong types, or do not fit each other.
+            If its parts have wrong types or contradict each other.
         """
         expected = {f.name for f in fields(cls)} - {"initial"} | {"n_features", "theta"}
         if held.keys() != expected:
@@ -206,7 +211,7 @@ class FitState:
         network.theta = theta
         if not network.widths[-1] == plan.n_outputs == labels.n_outputs(plan.loss):
             raise ValueError(
-                f"the network has {network.widths[-1]} outputs, {len(labels.classes)} classes need "
+                f"the network has {network.widths[-1]} outputs, but {len(labels.classes)} classes need "
                 f"{labels.n_outputs(plan.loss)}"
             )
         if held["scaling"] is not None:
@@ -226,7 +231,7 @@ class FitState:
         return cls(**held)
 
     def check_resumable(self, plan: FitPlan) -> None:
-        """Raise an error unless this is the state between two epochs of a fit that has a plan."""
+        """Raise an error unless this is a state between two epochs of a fit with this plan."""
         history, monitor = self.history, plan.monitor
         n_scores = None if history.validation_scores is None else len(history.validation_scores)
         if self.patience is None or self.calibration is not None:
@@ -244,7 +249,7 @@ class FitState:
 
 
 def random_streams(seed: Array) -> dict[str, np.random.Generator]:
-    """Return a random stream for each use, so that one more use changes no other."""
+    """Return independent random generators, one for each use; a new use does not change the others."""
     return dict(zip(("init", "train", "hold_out"), np.random.default_rng(seed).spawn(3), strict=True))
 
 
@@ -255,14 +260,14 @@ def _rescale(network: Network, old: Scaling | None, new: Scaling | None) -> None
 
 
 def _check_size(plan: FitPlan, n_in: int, size: int) -> None:
-    """Raise an error if the layers need more weights than there are, before memory is taken for them."""
+    """Raise an error if the layers need more weights than there are, before memory is allocated."""
     width, needed = n_in, 0
     for layer in plan.layers:
         if isinstance(layer, Dense):
             needed += (width + 1) * int(layer.units)
             width = int(layer.units)
         if needed > size:
-            raise ValueError(f"the layers need at least {needed} weights, there are {size}")
+            raise ValueError(f"the layers need at least {needed} weights, but there are {size}")
 
 
 def _check_array(what: str, array: Any, n: int | None, dtype: Any) -> None:

@@ -32,7 +32,7 @@ class Labels:
     kind = "one label per row"
 
     stratified = True
-    """Whether a held-out set can have the same fraction of each class."""
+    """Whether rows can be held out with the same fraction of each class."""
 
     def __init__(self, classes: Array) -> None:
         self.classes = classes
@@ -66,7 +66,7 @@ class Labels:
             check_classification_targets(labels)
         classes = np.unique(labels)
         if len(classes) > len(labels) / 2:
-            check_classification_targets(labels)  # warns of so many classes
+            check_classification_targets(labels)  # warns that there are too many classes
         return cls(classes)
 
     def check_equal(self, others: Labels) -> None:
@@ -90,12 +90,12 @@ class Labels:
         return encode_known(y, self.classes)
 
     def restore(self, targets: Array) -> Array:
-        """Return encoded targets as y, in the form that scorers read."""
+        """Return y in the form that scorers read, given encoded targets."""
         labels: Array = self.classes[targets]
         return labels
 
     def for_loss(self, targets: Array, n_outputs: int) -> Array:
-        """Return encoded targets in the form that a loss with so many logits reads."""
+        """Return encoded targets in the form that a loss with ``n_outputs`` logits reads."""
         return targets
 
     def codes(self, z: Array) -> Array:
@@ -109,7 +109,7 @@ class Labels:
         return self.classes[codes]
 
     def scores(self, z: Array) -> Array:
-        """Return the logits as ``decision_function`` does: for two classes the log-odds of the second."""
+        """Return the logits in the form of ``decision_function``: for two classes, one log-odds per row."""
         if len(self.classes) != 2:
             return z
         with np.errstate(over="ignore"):
@@ -117,7 +117,7 @@ class Labels:
         return log_odds
 
     def hits(self, z: Array, targets: Array) -> Array:
-        """Return for each row whether the most probable targets are right, shape (n,)."""
+        """Return for each row whether the most probable targets are correct, shape (n,)."""
         right: Array = self.codes(z) == targets
         return right
 
@@ -126,7 +126,7 @@ class Labels:
         return [targets]
 
     def frequencies(self, targets: Array, weight: Array) -> Array:
-        """Return the weighted frequency of each class; of several labels, of no and of yes to each."""
+        """Return the weighted frequency of each class; for several labels, of 0 and of 1 in each column."""
         fractions: Array = self.total_weight(targets, weight) / weight.sum()
         return fractions
 
@@ -138,15 +138,15 @@ class Labels:
         """Return the factor of the weights of each class, (k,), or None without class weights.
 
         "balanced" gives all classes that occur the same total weight: the factors are n / (k
-        n_class) if all rows have weight 1. ``weight`` counts, so that a weight of 2 is the same as
-        the row twice.
+        n_class) if all rows have weight 1. A ``weight`` of 2 has the same effect as repeating the
+        row.
         """
         if class_weight is None:
             return None
         if isinstance(class_weight, str):
             total = self.total_weight(targets, np.ones(len(targets)) if weight is None else weight)
             factors = np.zeros(len(total))
-            with np.errstate(over="ignore"):  # a sum of weights that is not finite is refused later
+            with np.errstate(over="ignore"):  # a sum that is not finite raises an error later
                 np.divide(total.sum() / np.count_nonzero(total), total, out=factors, where=total > 0)
             return factors
         return _named(class_weight, self.classes)
@@ -283,7 +283,7 @@ class LabelSets(Labels):
         return np.concatenate([1.0 - yes, yes])
 
     def factors(self, class_weight: ClassWeight, targets: Array, weight: Array | None) -> Array | None:
-        """As `Labels.factors`, for no and yes to each label, (k, 2); the factor of a row is their product."""
+        """Return the factors of 0 and of 1 for each label, (k, 2); a row has the product over its labels."""
         if class_weight is None:
             return None
         k = len(self.classes)
@@ -309,7 +309,7 @@ def check_sums(probabilities: Array) -> None:
     if rows.size:
         raise ValueError(
             f"the probabilities of a row must sum to 1, got {sums[rows[0]]:.6g} in row {rows[0]}; divide "
-            "them by their sum, or give columns of 0 and 1 if a row may have several labels"
+            "them by their sum, or pass columns of 0 and 1 if a row may have several labels"
         )
 
 
@@ -323,14 +323,17 @@ def kind_of_targets(y: Any, *, soft: bool) -> Labels:
             return LabelSets.of(y)
         check_classification_targets(y)
         raise ValueError(
-            f"y of shape {np.shape(y)} holds {kind} targets, which are not supported; give one label per "
+            f"y of shape {np.shape(y)} holds {kind} targets, which are not supported; pass one label per "
             "row, (n_samples,), or columns of 0 and 1, or probabilities with soft_targets=True"
         )
     return Labels.of(y)
 
 
 def labels_in_part(y: Any, classes: ArrayLike | None, known: Labels | None, *, soft: bool) -> Labels:
-    """Return all labels, of which y may hold a part: known ones, those in classes, or its columns."""
+    """Return the labels of all classes: known ones, those in classes, or those of the columns of y.
+
+    y itself may contain only some of the classes.
+    """
     named = None if classes is None else _named_classes(classes)
     if known is not None:
         labels = known
@@ -346,24 +349,24 @@ def labels_in_part(y: Any, classes: ArrayLike | None, known: Labels | None, *, s
         labels = Labels(named)
     if named is not None and not np.array_equal(named, labels.classes):
         raise ValueError(
-            f"`classes={classes!r}` is not the same as on last call to partial_fit, or not that of the "
+            f"`classes={classes!r}` is not the same as on last call to partial_fit, or does not match the "
             f"columns of y, was: {labels.classes!r}"
         )
     return labels
 
 
 def as_labels(y: ArrayLike, name: str = "y") -> Array:
-    """Return labels as an array that can be sorted; a missing label or a mixture of kinds is an error."""
+    """Return labels as an array that can be sorted, or raise an error for missing labels or mixed types."""
     labels = as_array(name, y)
     if labels.dtype != object:
         return labels
     missing = [row for row, label in enumerate(labels.ravel()) if label is None]
     if missing:
-        raise ValueError(f"{name} has a missing label, None, at row {missing[0]}; name it or remove the row")
+        raise ValueError(f"{name} has a missing label, None, at row {missing[0]}; label it or remove the row")
     nested = [label for label in labels.ravel() if not isinstance(label, Hashable)]
     if nested:
         raise ValueError(
-            f"y has {nested[0]!r} as a label; if a row may have several, give columns of 0 and 1"
+            f"y has {nested[0]!r} as a label; if a row may have several labels, pass columns of 0 and 1"
         )
     kinds = {type(label) for label in labels.ravel()}
     flags = [issubclass(kind, (bool, np.bool_)) for kind in kinds]
@@ -374,21 +377,21 @@ def as_labels(y: ArrayLike, name: str = "y") -> Array:
     except TypeError:
         names = sorted(kind.__name__ for kind in kinds)
         raise ValueError(
-            f"{name} has labels of kinds that do not sort together, {names}; use one kind"
+            f"{name} has labels of types that do not sort together, {names}; use one type"
         ) from None
     return labels
 
 
 def encode_known(y: ArrayLike, classes: Array) -> Array:
-    """Return the labels y as indices into the sorted classes; a label that is not there is an error."""
+    """Return the labels y as indices into the sorted classes, or raise an error for an unknown label."""
     found, codes = np.unique(as_labels(y), return_inverse=True)
     position: dict[Any, int] = {label: i for i, label in enumerate(classes.tolist())}
     unknown = [label for label in found.tolist() if label not in position]
     if unknown:
         raise ValueError(
             f"y has labels that are not among the classes: {_some(unknown)}; the classes are "
-            f"{_some(classes.tolist())}. Remove these rows; for partial_fit, name all classes in the first "
-            "call"
+            f"{_some(classes.tolist())}. Remove these rows, or pass all classes in the first call of "
+            "partial_fit"
         )
     return np.array([position[label] for label in found.tolist()], dtype=np.intp)[codes]
 
@@ -404,12 +407,12 @@ def _named_classes(classes: ArrayLike) -> Array:
 
 
 def _named(class_weight: Any, classes: Array) -> Array:
-    """Return the weights of the classes; a class that is not named has weight 1."""
+    """Return the weights of the classes; a class that is not in the dict has weight 1."""
     if not isinstance(class_weight, dict):
         raise ValueError(
             f'class_weight must be a dict from class to weight, "balanced" or None, got {class_weight!r}'
         )
-    known = set(classes)  # NumPy's scalars, which equal Python's
+    known = set(classes)  # NumPy scalars, which equal Python scalars
     unknown = [label for label in class_weight if label not in known]
     if unknown:
         raise ValueError(

@@ -29,11 +29,12 @@ class Outcome(NamedTuple):
     Attributes
     ----------
     rows : ndarray of int
-        The rows that the model was trained on; none if the fit was finished before.
+        Indices of the rows that the final weights were trained on; empty if a checkpoint had the
+        finished fit.
     converged : bool
-        Whether training stopped by itself.
+        Whether training converged or was stopped before its maximum number of epochs.
     warnings : list of Warning
-        What the user is to be warned of.
+        Warnings for the user.
     """
 
     rows: Array
@@ -42,7 +43,7 @@ class Outcome(NamedTuple):
 
 
 class Trainer:
-    """Trains the network of a state on data, as a plan says.
+    """Trains the network of a state on data, as a plan defines.
 
     Parameters
     ----------
@@ -51,14 +52,14 @@ class Trainer:
     state : FitState
         Changed by the training.
     estimator : TinyClassifier
-        Passed to scorers and callbacks; it predicts by the same state.
+        Passed to scorers; it predicts with the same state.
 
     Attributes
     ----------
     inputs : Rows
-        The rows of the data as the network reads them, scaled once.
+        All rows of the data, scaled and converted for the network.
     search_rows : ndarray of int
-        The rows that are not held out.
+        Indices of the rows that are not held out.
     """
 
     def __init__(self, plan: FitPlan, data: Dataset, state: FitState, estimator: Any) -> None:
@@ -75,19 +76,19 @@ class Trainer:
         sparse = plan.layers[0].reads_sparse
         self.inputs = data.inputs(state.scaling, plan.rows_dtype, sparse)
         if plan.rows_dtype != plan.dtype:
-            data.inputs(state.scaling, plan.dtype, sparse)  # names what the network's type cannot hold
+            data.inputs(state.scaling, plan.dtype, sparse)  # raises if a value is beyond this type's range
 
     # --- the phases of a fit ----------------------------------------------------------------------
 
     def run(self, callbacks: CallbackContext, *, first_fit: bool) -> Outcome:
-        """Train until training has stopped to improve or the budget is used up, and finish the model.
+        """Run all phases of a fit: search for the best epoch, refit and calibration.
 
         Parameters
         ----------
         callbacks : CallbackContext
         first_fit : bool
-            Whether Ctrl-C before the end of the first epoch ends the training; if not, it is passed
-            on, and the earlier model stays.
+            If True, Ctrl-C before the end of the first epoch stops the training. If False,
+            KeyboardInterrupt is raised in this case, so that the earlier fit can be kept.
         """
         with self.limited_blas():
             return self._run(callbacks, first_fit)
@@ -175,14 +176,14 @@ class Trainer:
         return False, [_not_converged(reason, "max_iter or max_fun")]
 
     def _keep_best_weights(self) -> None:
-        """Take the weights of the best epoch, if a validation set has shown which one that is."""
+        """Restore the weights of the best epoch, if a validation set was scored."""
         state = self.state
         if state.best.theta is not None:
             state.network.theta = state.best.theta
             state.history.best_epoch = state.best.epoch
 
     def _refit(self) -> None:
-        """Train from the start on all rows, for as many epochs as were best."""
+        """Train from the start on all rows, for the best number of epochs."""
         state, history = self.state, self.state.history
         assert state.initial is not None
         searched = state.training.snapshot()
@@ -213,9 +214,9 @@ class Trainer:
             self._print(f"Calibrated: logits are shrunk by {shrinkage:.3g} toward the class frequencies.")
 
     def limited_blas(self) -> AbstractContextManager[None]:
-        """Return a context in which BLAS has one thread if all matrix products of the fit are small.
+        """Return a context in which BLAS uses one thread if all matrix products of the fit are small.
 
-        Validation, scorers and callbacks run in it, too.
+        Validation, scorers and callbacks run in this context, too.
         """
         n, plan = len(self.data.rows), self.plan
         rows = ROW_BLOCK if plan.solver == "lbfgs" else plan.refit_batch_size
@@ -224,7 +225,7 @@ class Trainer:
     # --- the parts of a phase ---------------------------------------------------------------------
 
     def _epochs(self, rows: Array, batch_size: int, done: int = 0) -> Iterator[Epoch]:
-        """Train on these rows, an epoch at a time; so many epochs are done already."""
+        """Train on these rows and yield the report of each epoch, after the ``done`` epochs before."""
         plan = self.plan
         epochs = train(
             self.state.network,
@@ -242,7 +243,7 @@ class Trainer:
 
     @contextmanager
     def _remedies(self) -> Iterator[None]:
-        """Let an error of divergence not recommend to scale the features if they are scaled."""
+        """Make a DivergenceError not recommend scaling if the features are already scaled."""
         try:
             yield
         except DivergenceError as error:
@@ -260,7 +261,7 @@ class Trainer:
         }
 
     def _measure(self) -> Measured:
-        """Return loss and score of the validation set, if it is measured after each epoch."""
+        """Return loss and score of the validation set, or None if it is not scored after each epoch."""
         if self.validation is None or not self.plan.monitor:
             return None
         return self.validation.measure(self.estimator, self.state)
@@ -268,7 +269,7 @@ class Trainer:
     def _after_epoch(self, epoch: Epoch) -> None:
         """Record an epoch or iteration, and stop or lower the learning rate if training does not improve."""
         state, plan, history = self.state, self.plan, self.state.history
-        measured = self._measure()  # an interrupt in it leaves the history as it was
+        measured = self._measure()  # comes first, so that an interrupt does not change the history
         history.record(epoch, measured, state.training.scale)
         self._print(f"Iteration {history.n_iter}, loss = {epoch.loss:.8f}")
         if measured is not None:

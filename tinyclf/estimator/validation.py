@@ -1,4 +1,4 @@
-"""Validation: rows that are not trained on, and how well a network does on them."""
+"""Validation: hold rows out of the training, and score a network on them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Scorer = Callable[..., float]
 
 
 class Validation:
-    """The validation set of a fit, and the measure by which epochs are compared.
+    """The validation set of a fit, and the score by which epochs are compared.
 
     Parameters
     ----------
@@ -30,9 +30,9 @@ class Validation:
         Rows that are not trained on.
     plan : FitPlan
     scaling : Scaling or None
-        How the features are scaled.
+        Scaling of the features.
     prior : ndarray of shape (n_outputs,) or None
-        Logits of the class frequencies, if the logits are to be calibrated.
+        Logits of the class frequencies; None without calibration.
     """
 
     def __init__(self, data: Dataset, plan: FitPlan, scaling: Scaling | None, prior: Array | None) -> None:
@@ -49,12 +49,12 @@ class Validation:
         self.targets = data.loss_targets(plan.loss, plan.n_outputs)
 
     def measure(self, estimator: Any, state: FitState) -> tuple[float, float]:
-        """Return the loss and the score of the network as it is now; a higher score is better.
+        """Return the loss and the score of the current network; a higher score is better.
 
         Parameters
         ----------
         estimator : TinyClassifier
-            Passed to a scorer, which asks it for predictions.
+            Passed to a scorer, which calls its prediction methods.
         state : FitState
         """
         data, labels, scoring = self.data, self.data.labels, self.plan.scoring
@@ -102,14 +102,14 @@ def as_scorer(scoring: str | Scorer) -> Scorer | None:
 
 
 def _takes_weights(scorer: Scorer) -> bool:
-    if hasattr(scorer, "_accept_sample_weight"):  # scikit-learn's scorers take any keyword, and pass it on
+    if hasattr(scorer, "_accept_sample_weight"):  # scikit-learn's scorers accept any keyword
         return bool(scorer._accept_sample_weight())
     parameters = inspect.signature(scorer).parameters.values()
     return any(p.name == "sample_weight" or p.kind is p.VAR_KEYWORD for p in parameters)
 
 
 def _can_be_on_both_sides(data: Dataset, fraction: float) -> bool:
-    """Return whether each class that occurs can be split, if it is to."""
+    """Return whether each class can have rows on both sides of a split, if the split is stratified."""
     if not data.labels.stratified:
         return True
     counts = np.unique(data.targets[data.rows], return_counts=True)[1]
@@ -118,7 +118,7 @@ def _can_be_on_both_sides(data: Dataset, fraction: float) -> bool:
 
 
 def hold_out(data: Dataset, plan: FitPlan, rng: np.random.Generator) -> tuple[Array, Array]:
-    """Split the rows that count into those to train on and those to hold out, as a plan says.
+    """Split the rows with a positive weight into training rows and held-out rows, as a plan defines.
 
     Parameters
     ----------
@@ -154,7 +154,7 @@ def _stratified(data: Dataset, fraction: float, rng: np.random.Generator) -> tup
     held_out = f"validation_fraction={fraction} of {len(rows)} rows"
     stratify = None
     if labels.stratified and len(labels.classes) == 2:
-        # As scikit-learn's MLP encodes two classes, so that its messages are the same.
+        # The encoding of scikit-learn's MLP for two classes, so that its error messages are the same.
         stratify = (data.targets[rows] == 1)[:, None]
     elif _can_be_on_both_sides(data, fraction):
         stratify = data.targets[rows] if labels.stratified else None
@@ -176,9 +176,9 @@ def _stratified(data: Dataset, fraction: float, rng: np.random.Generator) -> tup
 
 
 def _even(data: Dataset, fraction: float, n_held: int, rng: np.random.Generator) -> tuple[Array, Array]:
-    """Split at equal distances in the order of the classes, whatever the classes.
+    """Hold out rows at equal distances in the order of the classes, however small the classes are.
 
-    Each class has the same fraction on both sides, up to one row; the only row of a class is
+    Each class has the same fraction on both sides, up to one row. The only row of a class is
     trained on.
     """
     order = rng.permutation(data.rows)
@@ -186,6 +186,6 @@ def _even(data: Dataset, fraction: float, n_held: int, rng: np.random.Generator)
         codes = data.targets[order]
         order = order[np.bincount(codes)[codes] > 1]
         order = order[np.argsort(data.targets[order], kind="stable")]
-    start = rng.random() * (fraction * len(order) % 1.0 or 1.0)  # so that n_held rows are within the order
+    start = rng.random() * (fraction * len(order) % 1.0 or 1.0)  # the last position is inside the order
     held = order[((np.arange(n_held) + start) / fraction).astype(np.intp)]
     return np.setdiff1d(data.rows, held), held
