@@ -15,6 +15,7 @@ from sklearn.preprocessing import StandardScaler
 from test_classifier import Interrupts
 
 from tinyclf import SKLEARN_DEFAULTS, Loss, SigmoidCrossEntropy, TinyClassifier
+from tinyclf.nn.state import TrainState
 
 TOYS = {"iris": load_iris, "wine": load_wine, "breast_cancer": load_breast_cancer, "digits": load_digits}
 
@@ -103,6 +104,24 @@ def test_an_interrupted_refit_keeps_the_best_weights_of_the_search():
     with pytest.warns(UserWarning, match="interrupted by user after 3 epochs"):
         model.fit(X, y)
     search = TinyClassifier(loss=Interrupts(at=10**6), refit=False, **settings).fit(X, y)
+    np.testing.assert_array_equal(model.network_.theta, search.network_.theta)
+
+
+def test_an_interrupt_before_the_first_step_of_the_refit_keeps_the_best_weights_of_the_search(monkeypatch):
+    X, y = load_digits(return_X_y=True)
+    settings = {"max_iter": 3, "random_state": 0, "calibrate": False}
+    search = TinyClassifier(refit=False, **settings).fit(X, y)
+    restore, calls = TrainState.restore, []
+
+    def interrupted(state, snapshot):
+        restore(state, snapshot)
+        calls.append(state)
+        if len(calls) == 1:  # the weights are now those before the first epoch
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(TrainState, "restore", interrupted)
+    with pytest.warns(UserWarning, match="interrupted by user after 3 epochs"):
+        model = TinyClassifier(**settings).fit(X, y)
     np.testing.assert_array_equal(model.network_.theta, search.network_.theta)
 
 

@@ -64,3 +64,33 @@ def test_the_best_weights_are_a_copy_of_the_first_with_the_highest_score():
         theta[...] = epoch
         best.record(score, theta, epoch)
     assert (best.score, best.epoch, best.theta.tolist()) == (0.5, 3, [3.0, 3.0])
+
+
+@pytest.mark.parametrize(
+    ("parts", "match"),
+    [
+        ({"best_loss": 1}, "best_loss must be a float, got 1$"),
+        ({"epochs_without_improvement": -1}, "epochs_without_improvement must be .*got -1$"),
+        ({"epochs_without_improvement": 1.0}, r"epochs_without_improvement must be .*got 1\.0$"),
+    ],
+)
+def test_an_impossible_count_of_patience_is_refused(parts, match):
+    with pytest.raises(ValueError, match=match):
+        Patience(0.0, 1, **parts)
+    assert Patience(0.0, 1, 0.5, 0).exceeded(0.5) is False
+
+
+@pytest.mark.parametrize(
+    ("parts", "match"),
+    [
+        ((1, None, None), "score must be a float, got 1$"),
+        ((0.5, 1, None), "epoch is 1, .*None"),
+        ((0.5, None, np.zeros(2)), r"epoch is None, .*array\(\[0\., 0\.\]\)"),
+        ((0.5, 0, np.zeros(2)), "epoch must be .* >= 1, got 0$"),
+        ((0.5, 1.0, np.zeros(2)), r"epoch must be .* >= 1, got 1\.0$"),
+    ],
+)
+def test_impossible_best_weights_are_refused(parts, match):
+    with pytest.raises(ValueError, match=match):
+        BestWeights(*parts)
+    assert BestWeights(0.5, 1, np.zeros(2)).epoch == 1

@@ -144,6 +144,12 @@ def test_the_state_has_only_the_arrays_that_an_optimizer_needs():
         assert all(a.dtype == "float32" and a.tolist() == [0.0] * 3 for a in s.arrays.values())
 
 
+def test_numbers_in_a_state_become_arrays_that_can_be_copied():
+    s = OptimizerState(k=0.5)
+    s.k = s.k + 1.0
+    assert (s.k.shape, float(s.k), float(copy.deepcopy(s).k)) == ((), 1.5, 1.5)
+
+
 def test_pickling_and_copying_keep_a_state():
     s = SGD(0.1, 0.9).init(np.zeros(2))
     s.t, s.u = 7, [1.0, 2.0]

@@ -226,6 +226,23 @@ def test_custom_can_name_an_object_that_only_code_can_create(path):
     assert_same(restored, model, IRIS)
 
 
+def test_functions_that_only_the_fit_needed_are_saved_by_name(path):
+    def halved(progress):
+        return 0.5
+
+    model = quick(scoring=lambda m, X, y: m.score(X, y), learning_rate=halved, early_stopping=True)
+    model.fit(IRIS, SPECIES).set_params(scoring=None, learning_rate="constant")
+    restored = reloaded(model, path)
+    assert (restored.plan_.scoring, restored.plan_.schedule) == ("<lambda>", "halved")
+    assert repr(restored.plan_).replace("'halved'", "halved").replace("'<lambda>'", "<lambda>") == repr(
+        model.plan_
+    )
+    for copied in (restored, pickle.loads(pickle.dumps(model))):
+        np.testing.assert_array_equal(copied.predict_proba(IRIS), model.predict_proba(IRIS))
+        copied.set_params(warm_start=True).fit(IRIS, SPECIES)
+        assert copied.plan_.scoring == "accuracy"
+
+
 def test_loaded_models_are_independent_and_writable(path):
     model = quick().fit(IRIS, SPECIES)
     model.save(path)
@@ -639,7 +656,7 @@ WRONG = [
         )
         for value in (1, None)
     ),
-    ((*PLAN, "schedule"), "constant", None, "schedule must be a function"),
+    ((*PLAN, "schedule"), 3, None, "schedule must be a function or a name, got 3"),
     ((*PLAN, "scoring"), 1, None, "scoring must be a function"),
     ((*PLAN, "batch_size_warning"), 1, None, "batch_size_warning must be a string or None"),
     ((*PLAN, "dtype"), "float32", None, "dtype must be float32 or float64"),

@@ -1,5 +1,6 @@
 """Scaling of the input: running statistics, and a first layer adjusted so that predictions do not change."""
 
+import dataclasses
 import pickle
 import re
 from itertools import product
@@ -531,3 +532,40 @@ def test_a_column_that_moves_too_far_for_the_biases_is_refused():
     ):
         Scaling.of(x).carry_over(W, b, Scaling.of(far))
     assert np.isfinite(W).all()
+
+
+@pytest.mark.parametrize(
+    ("parts", "match"),
+    [
+        ({"centered": 1}, "centered must be .*got 1$"),
+        ({"total_weight": 3}, "total weight .*got 3$"),
+        ({"total_weight": -1.0}, r"total weight .*got -1\.0$"),
+        ({"total_weight": np.inf}, "total weight .*got inf$"),
+        ({"total_weight": np.nan}, "total weight .*got nan$"),
+        *(
+            ({name: values}, "columns must be vectors of float64")
+            for name in ("deviation", "nonzero_weight", "nonzero_rms", "low", "high")
+            for values in ([1.0, 2.0], np.ones(2, np.float32), np.ones(3), np.ones((2, 1)))
+        ),
+        ({"mean": [1.0, 2.0]}, "columns must be vectors of float64"),
+        (
+            dict.fromkeys(
+                ("mean", "deviation", "nonzero_weight", "nonzero_rms", "low", "high"), np.ones((2, 1))
+            ),
+            "columns must be vectors of float64",
+        ),
+    ],
+)
+def test_an_impossible_scaling_is_refused(parts, match):
+    scaling = Scaling.of(np.arange(6.0).reshape(3, 2))
+    with pytest.raises(ValueError, match=match):
+        dataclasses.replace(scaling, **parts)
+    assert dataclasses.replace(scaling, total_weight=0.0).total_weight == 0.0
+
+
+def test_a_pickled_scaling_has_its_statistics_but_not_what_is_cached():
+    scaling = Scaling.of(np.arange(6.0).reshape(3, 2)).limited()
+    expected = scaling.transform(X[:5, :2], np.empty((5, 2)))  # fills the cache
+    copied = pickle.loads(pickle.dumps(scaling))
+    assert set(vars(copied)) == {field.name for field in dataclasses.fields(Scaling)} < set(vars(scaling))
+    assert_array_equal(copied.transform(X[:5, :2], np.empty((5, 2))), expected)

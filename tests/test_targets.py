@@ -291,3 +291,43 @@ def test_invalid_labels_are_refused():
     ]:
         with pytest.raises(ValueError, match=match):
             as_labels(y)
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        Labels(np.array(["a", "b"])),
+        Labels(np.array(["a", "b"], object)),
+        Labels(np.array([3])),
+        Probabilities(np.array(["b", "a"])),
+        LabelSets(np.arange(3)),
+        LabelSets(np.arange(2), sparse=True),
+    ],
+    ids=lambda labels: type(labels).__name__,
+)
+def test_labels_are_restored_from_their_dict(labels):
+    restored = type(labels).from_dict(labels.to_dict())
+    assert vars(restored).keys() == vars(labels).keys()
+    np.testing.assert_array_equal(restored.classes, labels.classes)
+    assert getattr(restored, "sparse", None) == getattr(labels, "sparse", None)
+
+
+@pytest.mark.parametrize(
+    ("kind", "held"),
+    [
+        (Labels, {"classes": ["a", "b"]}),
+        (Labels, {"classes": np.array([["a", "b"]])}),
+        (Labels, {"classes": np.array([])}),
+        (Labels, {"classes": np.array(["b", "a"])}),
+        (Labels, {"classes": np.array(["a", "a"])}),
+        (Labels, {"classes": np.array(["a", 1], object)}),
+        (Labels, {"classes": np.array(["b", "a"], object)}),
+        (Probabilities, {"classes": np.array([])}),
+        (LabelSets, {"classes": np.arange(1, 3), "sparse": False}),
+        (LabelSets, {"classes": np.arange(2), "sparse": 1}),
+    ],
+)
+def test_impossible_labels_are_refused_with_the_classes(kind, held):
+    with pytest.raises(ValueError, match="classes") as error:
+        kind.from_dict(held)
+    assert repr(held["classes"]) in str(error.value)

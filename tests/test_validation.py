@@ -388,6 +388,16 @@ def test_an_even_hold_out_of_half_has_rows_of_each_class_on_both_sides():
         assert set(y[train]) == set(held.targets) == set(y), (seed, counts)
 
 
+@pytest.mark.parametrize("n", [10, 300, 550, 600, 1100, 1797, 5000])
+def test_an_even_hold_out_has_the_planned_number_of_rows_for_any_fraction(n):
+    data = dataset_of(np.arange(float(n))[:, None], np.arange(n) % 2)
+    for percent in range(1, 100):
+        train, held = hold_out_evenly(data, percent / 100, np.random.default_rng(percent))
+        expected = min(-(-percent * n // 100), n - 1)
+        assert len(np.unique(held.X)) == len(held.targets) == (expected if expected > 1 else 0)
+        assert len(train) == n - len(held.targets)
+
+
 @pytest.mark.parametrize("n", [100, 1797])
 def test_lbfgs_never_holds_rows_out(n):
     none = quick(solver="lbfgs", max_iter=3, early_stopping=False).fit(DIGITS[:n], LABELS[:n])
@@ -568,6 +578,7 @@ def test_partial_fit_evaluates_a_given_set_and_keeps_the_last_weights():
     for _ in range(3):
         plain.partial_fit(X, Y, classes=np.unique(Y))
     np.testing.assert_array_equal(model.network_.theta, plain.network_.theta)
+    assert model._state.best.theta is None  # no second copy of the weights is kept
 
 
 def test_partial_fit_with_early_stopping_needs_a_given_set():

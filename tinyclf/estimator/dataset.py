@@ -14,8 +14,8 @@ from scipy.sparse import issparse
 from sklearn.utils import _safe_indexing, check_array, check_consistent_length, column_or_1d
 from sklearn.utils.validation import validate_data
 
-from ..nn.arrays import Array, as_array, check_not_masked
-from ..nn.batches import Rows, as_rows, as_weights, check_rows
+from ..nn.arrays import ROW_BLOCK, Array, as_array, check_not_masked
+from ..nn.batches import Rows, UncheckedRows, as_rows, as_weights, check_rows
 from ..nn.losses import Loss
 from .scaling import ScaledRows, Scaling
 from .targets import Labels, as_labels, kind_of_targets, labels_in_part
@@ -185,16 +185,23 @@ class Dataset:
             return as_rows(self.X, dtype, self.X.shape[1], stays_sparse=stays_sparse)
         return scaling.rows(self.X, dtype, stays_sparse=stays_sparse)
 
+    def check_range(self, scaling: Scaling | None, dtype: DTypeLike) -> None:
+        """Raise an error that names the first entry that is not finite in this type, scaled."""
+        rows = _rows_by_block(self.X, scaling, dtype, True)
+        for start in range(0, len(rows), ROW_BLOCK):
+            rows.block(start, start + ROW_BLOCK)
+
     def take(self, rows: Array) -> Dataset:
         """Return copies of these rows, without the validation set."""
+        X = self.X[rows]
         return replace(
             self,
-            X=self.X[rows],
+            X=X,
             targets=self.targets[rows],
             sample_weight=None if self.sample_weight is None else self.sample_weight[rows],
             class_factor=None if self.class_factor is None else self.class_factor[rows],
             # Scorers may need the names of a data frame; not every other type of X can be indexed.
-            given=_safe_indexing(self.given, rows) if hasattr(self.given, "columns") else self.X[rows],
+            given=_safe_indexing(self.given, rows) if hasattr(self.given, "columns") else X,
             validation=None,
         )
 
@@ -207,7 +214,13 @@ def prediction_inputs(
     named = hasattr(estimator, "feature_names_in_")
     if not (plain and X.shape[1] == estimator.n_features_in_ and len(X) and not named):
         X = read_features(estimator, X, reset=False)  # skipped if possible: it doubles the time for one row
-    return X, X if scaling is None else ScaledRows(X, scaling, dtype, stays_sparse)
+    return X, _rows_by_block(X, scaling, dtype, stays_sparse)
+
+
+def _rows_by_block(X: Any, scaling: Scaling | None, dtype: DTypeLike, stays_sparse: bool) -> Rows:
+    if scaling is None:
+        return UncheckedRows(X, dtype, X.shape[1], stays_sparse)
+    return ScaledRows(X, scaling, dtype, stays_sparse)
 
 
 def read_features(estimator: Any, X: Any, *, reset: bool) -> Any:

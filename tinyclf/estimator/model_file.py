@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from ..persistence import Registry, decode, encode, read_file, with_head, withou
 from .calibration import Calibration
 from .early_stopping import BestWeights, Patience
 from .history import History
-from .plan import FitPlan
+from .plan import FitPlan, shown
 from .plan import check_parameters as check_fits_labels
 from .scaling import Scaling
 from .state import FitState
@@ -63,7 +64,7 @@ def save(
     content = {
         "parameters": model.get_params(deep=False),
         "feature_names": getattr(model, "feature_names_in_", None),
-        "state": model._fitted,
+        "state": _state_of(model, registry),
         "fit": fit,
     }
     plain, arrays = encode(content, registry)
@@ -100,7 +101,7 @@ def encoded(model: Any) -> tuple[str, list[Array]]:
         If they have user-defined parts, or others that cannot be saved.
     """
     registry = Registry(OWN, None)
-    content = {"parameters": model.get_params(deep=False), "state": model._fitted}
+    content = {"parameters": model.get_params(deep=False), "state": _state_of(model, registry)}
     plain, arrays = encode(content, registry)
     decode(plain, arrays, registry)
     return json.dumps(with_head(plain, FORMAT, VERSION)), arrays
@@ -130,6 +131,23 @@ def check_parameters(model: Any, registry: Registry) -> None:
             "pickle the model"
         )
     encode(model.get_params(deep=False), registry)
+
+
+def _state_of(model: Any, registry: Registry) -> FitState:
+    """Return the state to save; a finished fit does not need its schedule and scorer: their names will do."""
+    state: FitState = model._fitted
+    if not state.finished:
+        return state
+
+    def saved(function: Any) -> Any:
+        try:
+            encode(function, registry)
+        except ValueError:
+            return shown(function)
+        return function
+
+    plan = replace(state.plan, schedule=saved(state.plan.schedule), scoring=saved(state.plan.scoring))
+    return replace(state, plan=plan)
 
 
 def _model_and_fit(cls: type[Any], content: Any) -> tuple[Any, dict[str, str] | None]:

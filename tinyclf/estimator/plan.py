@@ -57,8 +57,9 @@ class FitPlan:
         Strength of the L2 penalty.
     optimizer : Optimizer
         Not used by L-BFGS.
-    schedule : callable
-        Maps the fraction of the training that is done to a factor of the learning rate.
+    schedule : callable or str
+        Maps the fraction of the training that is done to a factor of the learning rate. In a loaded
+        model, a function that could not be saved is replaced by its name.
     ends_by_schedule : bool
         Whether the learning rate follows a schedule over ``max_iter`` epochs. If so, reaching
         ``max_iter`` causes no ConvergenceWarning.
@@ -93,7 +94,7 @@ class FitPlan:
         Number of rows that are trained on before a refit, and number of rows in the validation set;
         rows of weight 0 are not counted.
     scoring : str or callable
-        How a validation set is scored.
+        How a validation set is scored. In a loaded model, as for ``schedule``.
     scale_inputs, calibrate, refit : bool
         Whether to scale the columns, to calibrate the logits, and to train again on all rows.
     verbose : bool
@@ -107,7 +108,7 @@ class FitPlan:
     dtype: np.dtype[Any]
     alpha: float
     optimizer: Optimizer
-    schedule: Schedule
+    schedule: Schedule | str
     ends_by_schedule: bool
     learning_rate_rule: str
     power_t: float
@@ -250,8 +251,8 @@ class FitPlan:
                 raise ValueError(f"{f.name} must be True or False, got {getattr(self, f.name)!r}")
         for name in ("schedule", "scoring"):
             value = getattr(self, name)
-            if not callable(value) and not (name == "scoring" and isinstance(value, str)):
-                raise ValueError(f"{name} must be a function, got {value!r}")
+            if not callable(value) and not isinstance(value, str):
+                raise ValueError(f"{name} must be a function or a name, got {value!r}")
         if not isinstance(self.batch_size_warning, (str, type(None))):
             raise ValueError(f"batch_size_warning must be a string or None, got {self.batch_size_warning!r}")
         if not isinstance(self.dtype, np.dtype) or self.dtype not in (np.float32, np.float64):
@@ -277,11 +278,12 @@ class FitPlan:
 
     def __repr__(self) -> str:
         width = max(len(f.name) for f in fields(self))
-        lines = (f"    {f.name:{width}} = {_shown(getattr(self, f.name))}" for f in fields(self))
+        lines = (f"    {f.name:{width}} = {shown(getattr(self, f.name))}" for f in fields(self))
         return "FitPlan(\n" + ",\n".join(lines) + ",\n)"
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
+    """Return how a plan shows a value: of a function, its name."""
     return getattr(value, "__name__", None) or (value.name if isinstance(value, np.dtype) else repr(value))
 
 
@@ -416,7 +418,7 @@ def n_held_evenly(data: Dataset, fraction: float) -> int:
     if data.labels.stratified:
         counts = np.bincount(data.targets[data.rows])
         n = int(counts[counts > 1].sum())
-    held = min(math.ceil(fraction * n), n - 1)
+    held = min(math.ceil(round(fraction * n, 6)), n - 1)  # 0.14 * 550 is 77.00000000000001
     return held if held >= 2 else 0
 
 

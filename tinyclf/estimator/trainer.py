@@ -17,6 +17,7 @@ from ..nn.training import Epoch, train
 from .calibration import Calibration, best_shrinkage, prior_logits
 from .callback_context import CallbackContext
 from .dataset import Dataset
+from .early_stopping import BestWeights
 from .history import Measured
 from .plan import FitPlan
 from .state import FitState, random_streams
@@ -76,7 +77,7 @@ class Trainer:
         sparse = plan.layers[0].reads_sparse
         self.inputs = data.inputs(state.scaling, plan.rows_dtype, sparse)
         if plan.rows_dtype != plan.dtype:
-            data.inputs(state.scaling, plan.dtype, sparse)  # raises if a value is beyond this type's range
+            data.check_range(state.scaling, plan.dtype)
 
     # --- the phases of a fit ----------------------------------------------------------------------
 
@@ -129,6 +130,7 @@ class Trainer:
         with self.limited_blas():
             for epoch in self._epochs(self.search_rows, self.plan.batch_size):
                 self._after_epoch(epoch)
+        self.state.best = BestWeights()  # the weights of the last epoch are kept
         self.state.finished = True
         return Outcome(self.search_rows, False, self._clipped())
 
@@ -190,8 +192,8 @@ class Trainer:
         earlier = len(history.loss_curve) - history.n_iter
         best = history.n_iter if history.best_epoch is None else history.best_epoch - earlier
         self._print(f"Training from the start on all {len(self.data.rows)} rows, for {best} epochs.")
-        state.training.restore(state.initial)
         try:
+            state.training.restore(state.initial)
             epochs = self._epochs(self.data.rows, self.plan.refit_batch_size)
             for scale in history.learning_rate_scales[:best]:
                 state.training.scale = scale
@@ -227,6 +229,7 @@ class Trainer:
     def _epochs(self, rows: Array, batch_size: int, done: int = 0) -> Iterator[Epoch]:
         """Train on these rows and yield the report of each epoch, after the ``done`` epochs before."""
         plan = self.plan
+        assert callable(plan.schedule)  # it is a name only after a fit
         epochs = train(
             self.state.network,
             epochs=plan.max_iter,

@@ -186,6 +186,7 @@ def _even(data: Dataset, fraction: float, n_held: int, rng: np.random.Generator)
         codes = data.targets[order]
         order = order[np.bincount(codes)[codes] > 1]
         order = order[np.argsort(data.targets[order], kind="stable")]
-    start = rng.random() * (fraction * len(order) % 1.0 or 1.0)  # the last position is inside the order
-    held = order[((np.arange(n_held) + start) / fraction).astype(np.intp)]
+    start = rng.random() * min(1.0, fraction * len(order) - (n_held - 1))
+    positions = ((np.arange(n_held) + start) / fraction).astype(np.intp)
+    held = order[np.minimum(positions, len(order) - 1)]  # a quotient may be rounded up
     return np.setdiff1d(data.rows, held), held

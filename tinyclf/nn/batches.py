@@ -27,8 +27,8 @@ class Rows:
         """Return the number of rows."""
         raise NotImplementedError
 
-    def gather(self, rows: Array, room: Array) -> Any:
-        """Return the rows with these valid indices, written into ``room`` (len(rows), n_in), or as CSR."""
+    def gather(self, rows: Array, out: Array) -> Any:
+        """Return the rows with these valid indices, written into ``out`` (len(rows), n_in), or as CSR."""
         raise NotImplementedError
 
     def block(self, start: int, stop: int) -> Any:
@@ -46,9 +46,9 @@ class DenseRows(Rows):
     def __len__(self) -> int:
         return len(self.X)
 
-    def gather(self, rows: Array, room: Array) -> Array:
+    def gather(self, rows: Array, out: Array) -> Array:
         # Without mode="clip", take writes to an intermediate buffer and takes more than twice as long.
-        return self.X.take(rows, 0, room, "clip")
+        return self.X.take(rows, 0, out, "clip")
 
     def block(self, start: int, stop: int) -> Array:
         return self.X[start:stop]
@@ -68,8 +68,8 @@ class CsrRows(Rows):
     def __len__(self) -> int:
         return int(self.X.shape[0])
 
-    def gather(self, rows: Array, room: Array) -> Any:
-        return self.X[rows] if self.stays_sparse else self.X[rows].toarray(out=room)
+    def gather(self, rows: Array, out: Array) -> Any:
+        return self.X[rows] if self.stays_sparse else self.X[rows].toarray(out=out)
 
     def block(self, start: int, stop: int) -> Any:
         part = self.X[start:stop]

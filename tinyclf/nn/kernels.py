@@ -83,7 +83,7 @@ def use_fast(on: bool | None = True) -> None:
     >>> tinyclf.use_fast(None)
     """
     global _compiled, _wanted
-    if on not in (True, False, None):
+    if on is not None and not isinstance(on, bool):
         raise TypeError(f"on must be True, False or None, got {on!r}")
     before = _wanted
     _wanted = on

@@ -64,7 +64,7 @@ class OptimizerState(Views):
     """
 
     def __init__(self, t: int = 0, **arrays: Any) -> None:
-        super().__init__(t=t, **arrays)
+        super().__init__(t=t, **{name: np.asarray(array) for name, array in arrays.items()})
 
     @property
     def arrays(self) -> dict[str, Array]:

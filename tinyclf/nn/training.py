@@ -84,7 +84,7 @@ class _EpochReport:
         if largest_logit > self.largest_logit or largest_logit != largest_logit:  # nan stays
             self.largest_logit = largest_logit
         self.finite = math.isfinite(value) and math.isfinite(largest_logit)
-        return self.finite or self._goes_on()
+        return self.finite or self._continues()
 
     def check_parameters(self) -> None:
         """Check that parameters and optimizer state are finite, once per epoch, after the last step.
@@ -95,9 +95,9 @@ class _EpochReport:
         """
         arrays = (self.state.network.theta, *self.state.optimizer_state.arrays.values())
         if self.finite and not all(map(all_finite, arrays)):
-            self._goes_on()
+            self._continues()
 
-    def _goes_on(self) -> bool:
+    def _continues(self) -> bool:
         self.first_nonfinite = self.first_nonfinite or self.batches
         if self.on_nonfinite == "raise":
             raise DivergenceError(
