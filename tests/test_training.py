@@ -824,7 +824,7 @@ def test_training_on_chosen_rows_equals_training_on_a_copy_of_them():
         ([-1], ValueError, "got -1 to -1"),
         ([0.5], TypeError, "rows must be a list of indices, got an array float64"),
         ([[1]], TypeError, r"array int64\(1, 1\)"),
-        ([], ValueError, "at least one row to train on, got an input of 50 rows, 0 of them chosen, and none"),
+        ([], ValueError, "at least one row to train on, got an input of 50 rows, 0 of them chosen, none"),
     ]:
         with pytest.raises(error, match=match):
             train(network, X, y, rows=wrong)

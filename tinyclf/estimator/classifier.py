@@ -34,7 +34,7 @@ from .diagnostics import diagnose
 from .plan import FitPlan, is_for_two_classes
 from .state import FitState
 from .targets import ClassWeight, as_labels
-from .trainer import Trainer
+from .trainer import Trainer, limited_blas
 from .validation import Scorer
 
 SKLEARN_DEFAULTS: dict[str, Any] = {
@@ -470,9 +470,8 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
             callbacks = CallbackContext(self, plan.max_iter, X, y, sample_weight)
             saved = callbacks.saved_state(data)
             self._state = FitState.start(plan, data, self._seed(), self._continued, saved)
-            trainer = Trainer(plan, data, self._state, self)
-            outcome = trainer.run(callbacks, first_fit=first)
-        with trainer.limited_blas():
+            outcome = Trainer(plan, data, self._state, self).run(callbacks, first_fit=first)
+        with limited_blas(plan, self._state):
             found = diagnose(plan, data, self._state, outcome)
         _warn([*outcome.warnings, *found])
         return self

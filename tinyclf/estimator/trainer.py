@@ -43,6 +43,15 @@ class Outcome(NamedTuple):
     warnings: list[Warning]
 
 
+def limited_blas(plan: FitPlan, state: FitState) -> AbstractContextManager[None]:
+    """Return a context in which BLAS uses one thread if all matrix products of the fit are small.
+
+    Validation, scorers and callbacks run in this context, too.
+    """
+    rows = min(ROW_BLOCK, plan.n_train) if plan.solver == "lbfgs" else plan.refit_batch_size
+    return limit_blas(rows * state.network.largest_product)
+
+
 class Trainer:
     """Trains the network of a state on data, as a plan defines.
 
@@ -91,7 +100,7 @@ class Trainer:
             If True, Ctrl-C before the end of the first epoch stops the training. If False,
             KeyboardInterrupt is raised in this case, so that the earlier fit can be kept.
         """
-        with self.limited_blas():
+        with limited_blas(self.plan, self.state):
             return self._run(callbacks, first_fit)
 
     def _run(self, callbacks: CallbackContext, first_fit: bool) -> Outcome:
@@ -127,7 +136,7 @@ class Trainer:
 
     def run_partial(self) -> Outcome:
         """Train for one epoch."""
-        with self.limited_blas():
+        with limited_blas(self.plan, self.state):
             for epoch in self._epochs(self.search_rows, self.plan.batch_size):
                 self._after_epoch(epoch)
         self.state.best = BestWeights()  # the weights of the last epoch are kept
@@ -214,15 +223,6 @@ class Trainer:
         if shrinkage < 1.0:
             state.calibration = Calibration(float(shrinkage), self.prior)
             self._print(f"Calibrated: logits are shrunk by {shrinkage:.3g} toward the class frequencies.")
-
-    def limited_blas(self) -> AbstractContextManager[None]:
-        """Return a context in which BLAS uses one thread if all matrix products of the fit are small.
-
-        Validation, scorers and callbacks run in this context, too.
-        """
-        n, plan = len(self.data.rows), self.plan
-        rows = ROW_BLOCK if plan.solver == "lbfgs" else plan.refit_batch_size
-        return limit_blas(min(rows, n) * self.state.network.largest_product)
 
     # --- the parts of a phase ---------------------------------------------------------------------
 
