@@ -1,11 +1,13 @@
-"""Compare the training time with the exact and the textbook loss: ``python benchmarks/loss_cost.py``.
+"""Compare the training time of two losses: ``python benchmarks/loss_cost.py [--repeats N]``.
 
-The textbook's stable loss subtracts the maximum, divides exp by its sum and uses p - y as the gradient. Here
-it is as fast as NumPy allows: in the type of the logits, in place, with preallocated buffers. It has the
-errors that ``benchmarks/accuracy.py`` shows. Both losses train the same network from the same weights with
-the same order of rows. The script prints the ratio of the times of an epoch, the times of the loss alone, and
-the training losses.
+The losses are the exact and the textbook one. The textbook's stable loss subtracts the maximum, divides exp by
+its sum and uses p - y as the gradient. Here it is as fast as NumPy allows: in the type of the logits, in place,
+with preallocated buffers. It has the errors that ``benchmarks/accuracy.py`` shows. Both losses train the same
+network from the same weights with the same order of rows. The script prints the ratio of the times of an epoch,
+the times of the loss alone, and the training losses.
 """
+
+import argparse
 
 from timing import pin_to_one_core, side_by_side
 
@@ -71,7 +73,10 @@ def alone(n_classes, batch_size, loss, times=200):
     return run
 
 
-def main(repeats: int = 15) -> None:
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--repeats", type=int, default=15, help="runs of each; the fastest is printed")
+    repeats = parser.parse_args().repeats
     use_fast(False)  # the textbook loss has no compiled kernel
     print(f"{'':34} {'epoch, exact : textbook':>24} {'loss alone, us':>20} {'training losses':>24}")
     for name, (n, n_in, n_hidden, n_classes, batch_size) in WORKLOADS.items():

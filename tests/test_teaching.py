@@ -97,9 +97,9 @@ def test_the_clipped_loss_has_no_gradient_below_eps_or_above_one_minus_eps():
 
 
 def test_the_naive_loss_is_nan_if_a_target_and_its_probability_are_0():
-    z = np.array([[800.0, 0.0]]) - 400.0
-    assert np.isnan(teaching.naive_cross_entropy([[0.0, -1000.0]], [[1.0, 0.0]])).all()
-    assert np.isfinite(cross_entropy(z, [[1.0, 0.0]])).all()
+    z, y = [[0.0, -1000.0]], [[1.0, 0.0]]
+    assert np.isnan(teaching.naive_cross_entropy(z, y)).all()
+    assert cross_entropy(z, y).tolist() == [0.0]
 
 
 def test_eps_and_shapes_are_checked():
