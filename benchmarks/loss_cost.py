@@ -1,10 +1,10 @@
 """Compare the training time of two losses: ``python benchmarks/loss_cost.py [--repeats N]``.
 
-The losses are the exact and the textbook one. The textbook's stable loss subtracts the maximum, divides exp by
-its sum and uses p - y as the gradient. Here it is as fast as NumPy allows: in the type of the logits, in place,
-with preallocated buffers. It has the errors that ``benchmarks/accuracy.py`` shows. Both losses train the same
-network from the same weights with the same order of rows. The script prints the ratio of the times of an epoch,
-the times of the loss alone, and the training losses.
+The losses are the exact and the textbook one. The textbook's stable loss subtracts the maximum, divides
+exp by its sum and uses p - y as the gradient. Here it is as fast as NumPy allows: in the type of the
+logits, in place, with preallocated buffers. It has the errors that ``benchmarks/accuracy.py`` shows. Both
+losses train the same network from the same weights with the same order of rows. The script prints the
+ratio of the times of an epoch, the times of the loss alone, and the training losses.
 """
 
 import argparse
