@@ -412,7 +412,8 @@ def test_another_version_is_refused_with_both_versions_and_the_fix(version, age,
     write_file(tmp_path / "a.npz", None, [], format="test", version=version)
     message = (
         rf"^'.*a.npz' cannot be loaded: it was saved in version {version} of the format, by {age} "
-        r"tinyclf, .*; this one, .*, reads version 3. Load it with that version, or fit the model again$"
+        r"tinyclf, .*; this one, .*, reads version 3. Load it with the tinyclf that saved it, "
+        "or fit the model again$"
     )
     with pytest.raises(ArchiveError, match=message):
         read_file(tmp_path / "a.npz", REGISTRY, lambda content: content, format="test", version=3)

@@ -873,8 +873,8 @@ def test_another_version_of_the_format_is_refused_with_both_versions_and_the_fix
     write_archive(path, {**plain, "version": version, "made_by": "0.9"}, arrays)
     message = (
         rf"^'.*model.npz' cannot be loaded: it was saved in version {version} of the format, by {age} "
-        rf"tinyclf, 0.9; this one, {__version__}, reads version 2. Load it with that version, or "
-        "fit the model again$"
+        rf"tinyclf, 0.9; this one, {__version__}, reads version 2. Load it with the tinyclf that saved it, "
+        "or fit the model again$"
     )
     with pytest.raises(ArchiveError, match=message):
         load(path)

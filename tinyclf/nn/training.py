@@ -39,7 +39,7 @@ class Epoch:
         The largest magnitude of a logit in any of its mini-batches; nan if one was nan.
     gradient_norm : float
         Euclidean norm of the last mini-batch's gradient, with the L2 penalty and before clipping.
-        If the epoch was stopped early, nan, or with clipping, the norm of its last mini-batch.
+        If the epoch was stopped early, it is nan; with clipping, the norm of its last mini-batch.
     first_nonfinite : int or None
         Number of the first mini-batch, from 1, with a loss or logit that is not finite; or of the
         last one, if only the parameters or the optimizer's state are not finite after its step.
