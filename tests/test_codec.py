@@ -288,8 +288,8 @@ REFUSED = [
     *(({"$": "array", "at": at}, [np.zeros(1)], "array .* is missing") for at in (1, -1, "0", None, 0.5)),
     ({"$": "array", "at": []}, [np.zeros(1)], "unhashable"),
     ([ARRAY, ARRAY], [np.zeros(1)], "array 0 is missing, or belongs to two values"),
-    (None, [np.zeros(1)], r"the arrays \[0\] belong to no value"),
-    (ARRAY, [np.zeros(1)] * 3, r"the arrays \[1, 2\] belong to no value"),
+    (None, [np.zeros(1)], r"the arrays \[0\] are not used by any value"),
+    (ARRAY, [np.zeros(1)] * 3, r"the arrays \[1, 2\] are not used by any value"),
     ({"$": "scalar", "at": 0}, [np.zeros(1)], r"a single number has shape \(1,\)"),
     ({"$": "dtype", "at": 0}, [np.zeros(2)], r"a dtype has shape \(2,\)"),
     ({"$": "dtype", "at": 0}, [np.zeros(())], r"a dtype has shape \(\)"),
@@ -412,7 +412,8 @@ def test_another_version_is_refused_with_both_versions_and_the_fix(version, age,
     write_file(tmp_path / "a.npz", None, [], format="test", version=version)
     message = (
         rf"^'.*a.npz' cannot be loaded: it was saved in version {version} of the format, by {age} "
-        r"tinyclf, .*; this one, .*, reads version 3. Load it with that version, or fit the model again$"
+        r"tinyclf, .*; this one, .*, reads version 3. Load it with the tinyclf that saved it, "
+        "or fit the model again$"
     )
     with pytest.raises(ArchiveError, match=message):
         read_file(tmp_path / "a.npz", REGISTRY, lambda content: content, format="test", version=3)

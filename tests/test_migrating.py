@@ -180,7 +180,9 @@ def test_what_mlp_classifier_does_not_have_is_mentioned():
 def test_the_defaults_that_differ_are_named():
     mine = TinyClassifier().get_params()
     changed = {name for name, value in SKLEARN_DEFAULTS.items() if mine[name] != value}
-    (sentence,) = re.findall(r"These have other defaults, .*?: (.*?)\. Scikit-learn's", TEXT, re.DOTALL)
+    (sentence,) = re.findall(
+        r"The defaults of these parameters differ .*?: (.*?)\. Scikit-learn's", TEXT, re.DOTALL
+    )
     assert changed == set(re.findall(r"`(\w+)`", sentence))
 
 
@@ -839,7 +841,7 @@ def test_rows_are_counted_and_those_of_weight_zero_are_not_there():
 
 @place(
     'loss of the rows held out, `scoring="loss"`, and calibration',
-    "their accuracy, or a scorer",
+    "accuracy of the rows held out, or a scorer",
     "`X_val`, `y_val`",
 )
 def test_validation_loss_is_weighted_by_both_and_scores_by_sample_weights():

@@ -516,11 +516,11 @@ WRONG = [
     (("content",), ..., None, "it contains .* instead of"),
     (("made_by",), ..., None, "it contains .* instead of"),
     (("more",), 1, None, "it contains .* instead of"),
-    (("content",), [], None, "belong to no value"),
+    (("content",), [], None, "are not used by any value"),
     (("content", "fit"), ..., None, "its content must have the parts"),
     (("content", "more"), 1, None, "its content must have the parts"),
-    (("made_by",), "0.1", np.zeros(3), r"the arrays \[14\] belong to no value"),
-    (P, [], None, "belong to no value"),
+    (("made_by",), "0.1", np.zeros(3), r"the arrays \[14\] are not used by any value"),
+    (P, [], None, "are not used by any value"),
     ((*P, "alpha"), ..., None, r"missing or unknown parameters of TinyClassifier: \['alpha'\]"),
     ((*P, "beta"), 1, None, r"missing or unknown parameters of TinyClassifier: \['beta'\]"),
     ((*P, "alpha"), -1.0, None, "The 'alpha' parameter"),
@@ -553,7 +553,7 @@ WRONG = [
     ((*P, "activation"), {"name": "ReLU"}, None, "unknown kind"),
     ((*S, "theta"), ..., None, "the state of the fit has the parts"),
     ((*S, "more"), 1, None, "the state of the fit has the parts"),
-    (S, None, None, "belong to no value"),
+    (S, None, None, "are not used by any value"),
     *(
         ((*S, "n_features"), n, None, "the number of features must be a whole number >= 1")
         for n in (0, -1, True, 4.0, "4", None)
@@ -873,8 +873,8 @@ def test_another_version_of_the_format_is_refused_with_both_versions_and_the_fix
     write_archive(path, {**plain, "version": version, "made_by": "0.9"}, arrays)
     message = (
         rf"^'.*model.npz' cannot be loaded: it was saved in version {version} of the format, by {age} "
-        rf"tinyclf, 0.9; this one, {__version__}, reads version 2. Load it with that version, or "
-        "fit the model again$"
+        rf"tinyclf, 0.9; this one, {__version__}, reads version 2. Load it with the tinyclf that saved it, "
+        "or fit the model again$"
     )
     with pytest.raises(ArchiveError, match=message):
         load(path)

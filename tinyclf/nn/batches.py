@@ -57,8 +57,8 @@ class DenseRows(Rows):
 class CsrRows(Rows):
     """Rows of a SciPy CSR matrix or array (n, n_in) in the network's type, all entries finite.
 
-    With ``stays_sparse``, batches are CSR, too, if at most 5 % of the entries are nonzero, for which
-    sparse products are faster. Otherwise batches are dense.
+    With ``stays_sparse``, batches are CSR, too, if at most 5 % of the entries are nonzero, because
+    sparse products are then faster. Otherwise batches are dense.
     """
 
     def __init__(self, X: Any, stays_sparse: bool) -> None:
@@ -77,9 +77,9 @@ class CsrRows(Rows):
 
 
 class UncheckedRows(Rows):
-    """Rows that `block` checks and converts, so that memory does not grow with their number.
+    """Rows that `block` checks and converts, so memory does not grow with the number of rows.
 
-    They are for prediction; `gather` is not implemented.
+    These rows are for prediction; `gather` is not implemented.
 
     Parameters
     ----------

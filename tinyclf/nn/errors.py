@@ -19,8 +19,8 @@ class DivergenceError(ValueError):
         The epoch and the mini-batch in which it happened, counted from 1. An iteration of L-BFGS
         counts as an epoch of one batch.
     loss : float
-        Loss of that batch; finite if only the step after it made parameters or the optimizer's
-        state not finite.
+        Loss of that batch. It is finite if only the parameters or the optimizer's state are not
+        finite, after the step.
     largest_input, largest_logit : float
         Largest magnitudes of the inputs and of the logits of that batch; nan if a value is nan.
     learning_rate : float

@@ -6,7 +6,7 @@ It is approximated by values of f: with a small h,
     f'(x; v) = (8 (f(x + h v) - f(x - h v)) - (f(x + 2 h v) - f(x - 2 h v))) / (12 h) + O(h^4).
 
 A layer has many outputs y; with random numbers c, called a cotangent, f is the scalar sum c y. (A
-cotangent of ones is a bad choice: the sum of a softmax is constant, so that a backward that returns
+cotangent of ones is a bad choice: the sum of a softmax is constant, so a backward that returns
 zeros would pass.) All checks run in float64; relative errors below 1e-7 are rounding errors.
 """
 
@@ -85,7 +85,7 @@ def check_layer(layer: Layer, n_in: int, *, batch_size: int = 7, seed: int = 0) 
     overwrites them. Buffers are filled with NaN before each run, to find entries that backward does
     not write.
 
-    Rarely, a kink of an activation, as that of ReLU at 0, lies between the points of a finite
+    Rarely, a kink of an activation, such as that of ReLU at 0, lies between the points of a finite
     difference. If a check fails, try another seed first.
 
     Examples
@@ -106,7 +106,7 @@ def _network_error(layers: list[Layer], n_in: int, batch_size: int, seed: int) -
 
     def run(theta: Array, backward: bool = False) -> tuple[float, Array]:
         network.theta = theta
-        # Every run draws the same random numbers, as f must be one function.
+        # Every run draws the same random numbers, since f must be deterministic.
         workspace = network.workspace(batch_size, rng=np.random.default_rng(seed))
         tapes = workspace.tapes(batch_size).layers
         gradient = np.full_like(network.theta, np.nan)

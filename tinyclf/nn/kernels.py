@@ -1,8 +1,8 @@
 """Kernels: the formulas of layers, losses, optimizers and the penalty that take most of the time.
 
 Each kernel is one function, which computes in NumPy. If numba (the optional extra ``[fast]``) is
-installed and not switched off, it runs a compiled loop from `_loops` instead, where the loop
-supports its arrays. The results differ by rounding only. A loop makes fewer calls and fewer passes
+installed and not switched off, and a compiled loop from `_loops` supports the arrays, the kernel
+runs that loop instead. The results differ by rounding only. A loop makes fewer calls and fewer passes
 over memory. Microseconds in a fit of scikit-learn's digits by the network 64-100-10, in batches of
 32 and of 200 rows (`python benchmarks/step_profile.py`):
 
@@ -13,8 +13,8 @@ over memory. Microseconds in a fit of scikit-learn's digits by the network 64-10
     ReLU backward                2.6,  7.2    0.9, 2.3
 
 `load` is called before a fit: it imports numba and compiles the loops for the type that the network
-computes in. Compiling takes a few seconds; the machine code is kept on disk, so that it happens
-once.
+computes in. Compiling takes a few seconds, but happens only once: the machine code is kept on
+disk.
 
 No lock is held during compilation, since a process may be forked at any time. A child that is
 forked while another thread compiles uses NumPy: that thread does not exist in the child and would
@@ -156,7 +156,7 @@ def _dispatchers() -> SimpleNamespace:
 
 
 def _dispatcher(numba: Any, loop: Callable[..., Any], fastmath: bool | set[str]) -> Callable[..., Any]:
-    # In Python's error model, a division can raise, so that LLVM does not vectorize the loop.
+    # In Python's error model, a division can raise, and LLVM would not vectorize the loop.
     options: dict[str, Any] = {"error_model": "numpy", "nogil": True, "fastmath": fastmath}
     try:
         dispatcher: Callable[..., Any] = numba.njit(cache=True, **options)(loop)

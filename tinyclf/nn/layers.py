@@ -1,4 +1,4 @@
-"""Layers, each with its forward and its backward.
+"""Layers, each with its forward and backward pass.
 
 A layer maps the rows x (B, n_in) of a batch to y (B, n_out). It holds hyperparameters only. Its
 arrays are arguments, so that one layer object can be used in many networks and threads at once:
@@ -223,8 +223,8 @@ class Dropout(Layer):
 
     The factor 1 / (1 - rate) keeps the expectation of y, so that prediction needs no correction. A
     new m is drawn for each batch; dy/dx = m. Each unit uses 16 random bits, and the rate is rounded
-    to a multiple of 2^-16. To draw 64 bits for four units takes a third of the time of four random
-    floats.
+    to a multiple of 2^-16. Drawing 64 bits for four units takes a third of the time of drawing four
+    random floats.
 
     Source: Srivastava et al., "Dropout: a simple way to prevent neural networks from overfitting"
     (2014).

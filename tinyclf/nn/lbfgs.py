@@ -29,7 +29,7 @@ class Ending(NamedTuple):
 
 
 class _Sum:
-    """Value and gradient of the objective over all rows: sums over blocks of them, in float64."""
+    """Value and gradient of the objective over all rows: sums over blocks of rows, in float64."""
 
     def __init__(self, network: Network, objective: Objective) -> None:
         self.network = network
@@ -87,8 +87,8 @@ def minimize(
     max_iter, max_fun : int, default=200 and 15000
         Largest numbers of iterations and of evaluations of the objective.
     tol : float, default=1e-4
-        The minimizer has converged if no entry of the gradient is larger in magnitude, or if the
-        objective hardly decreases (SciPy's default of ``ftol``).
+        The minimizer has converged if no entry of the gradient is larger than ``tol`` in magnitude,
+        or if the objective hardly decreases (SciPy's default of ``ftol``).
 
     Returns
     -------

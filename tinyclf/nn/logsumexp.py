@@ -51,7 +51,7 @@ inf [104.]
 
 6. A correction of d for float64 logits. d is rounded, with an error of up to 2^-44 near d = -745, which
    changes exp(d) by up to 512 units in the last place. Knuth's TwoSum computes this error e, and
-   exp(d + e) = exp(d) (1 + e) corrects it. Without it, the second probability is 363 units off.
+   exp(d + e) = exp(d) (1 + e) corrects it. Without it, the error below is 363 such units.
    (float16 and float32 logits are computed in float64 and rounded once; they need no correction.)
 
 >>> x = np.float64([0.3, -699.9])
@@ -68,8 +68,8 @@ inf [104.]
 4.94e-321 [3.45e-321]
 
 8. A sum over classes that are contiguous in memory, since NumPy sums pairwise only then. Even then, it adds
-   up to 16 terms one after the other, and if these are equal, all roundings may go in the same
-   direction. More than 128 float64 classes are therefore summed by halves.
+   up to 16 terms one after the other. If these terms are equal, all rounding errors may have the
+   same sign. More than 128 float64 classes are therefore summed by halves.
 
 >>> x = np.full((2, 1_000_000), 0.1)
 >>> sums = [np.exp(x).sum(axis=1)[0], np.exp(np.asfortranarray(x)).sum(axis=1)[0]]

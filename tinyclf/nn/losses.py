@@ -178,7 +178,7 @@ class SigmoidCrossEntropy(_CrossEntropy):
 
         s(z) - y = (1 - y) s(z) - y s(-z).
 
-    For y = 0 and y = 1 these forms subtract no numbers of similar size, so that small losses and
+    For y = 0 and y = 1 these forms do not subtract numbers of similar size, so small losses and
     gradients keep all their digits.
 
     Parameters

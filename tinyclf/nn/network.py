@@ -112,7 +112,7 @@ class Network:
             Views(theta=self._theta).theta = values
 
     def split(self, vector: Array) -> list[Views]:
-        """Return views of a vector with the layout of theta, for each layer by name."""
+        """Return views of a vector with the layout of theta: the arrays of each layer by name."""
         parts: list[dict[str, Array]] = [{} for _ in self.layers]
         start = 0
         for regularized in (True, False):

@@ -23,7 +23,7 @@ class Objective:
     |W|^2 the sum of squares of the regularized parameters. This is scikit-learn's penalty: it is
     weaker for larger batches.
 
-    An objective owns the buffers of a training, so that each training needs its own.
+    An objective owns the buffers of a training, so each training needs its own objective.
 
     Parameters
     ----------
@@ -87,8 +87,8 @@ class Objective:
                 f"there must be at least one row to train on, got an input of {n} rows"
                 + ("" if rows is None else f", {np.size(rows)} of them chosen, none with a weight above 0")
             )
-        # After all checks: these import modules that numba imports, too, and a child that is forked
-        # while another thread imports numba could not import them.
+        # After all checks: the checks import modules that numba imports, too, and a child that is
+        # forked while another thread imports numba could not import these modules.
         kernels.load(network.dtype)
         self._workspace = network.workspace(min(batch_size, len(self.order)), loss=loss, rng=rng)
         self.gradient = np.empty_like(network.theta)

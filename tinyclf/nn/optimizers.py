@@ -154,11 +154,11 @@ class Optimizer:
 def flush_subnormals(vector: Array) -> None:
     """Set entries near the subnormal numbers to 0, in place.
 
-    If the gradient of a unit stays 0, as that of a dead ReLU unit, its moments decay to subnormal
+    If the gradient of a unit stays 0, as for a dead ReLU unit, its moments decay to subnormal
     numbers and remain there. With a penalty, its weights do the same. Arithmetic on subnormal
     numbers takes ten times as long or longer: with half the units of a digits network dead, an
     epoch took 27 milliseconds instead of 3. The limit is 8e-31 in float32 and 1.5e-300 in float64.
-    Even 0.9^100 times the limit is not subnormal, so that a call every 100 steps is enough.
+    Even 0.9^100 times the limit is not subnormal, so a call every 100 steps is enough.
     """
     small = np.finfo(vector.dtype).tiny * 2.0**26
     for start in range(0, vector.size, PARAMETER_BLOCK):

@@ -9,7 +9,7 @@ called once per step:
 [0.0, 0.5, 1.0, 0.5]
 
 A `TrainState` has a second factor, ``scale``, for rules that depend on the loss or on other results
-of the training. It keeps its value until it is changed. `inverse_scaling` and `lowered` compute the
+of the training. ``scale`` keeps its value until it is set. `inverse_scaling` and `lowered` compute the
 scales for scikit-learn's rules "invscaling" and "adaptive".
 """
 

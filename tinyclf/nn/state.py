@@ -29,8 +29,8 @@ class TrainState:
     optimizer_state : OptimizerState
     shuffle_rng, dropout_rng : numpy.random.Generator
     scale : float
-        Factor of the learning rate, in addition to that of the schedule; it is constant until it is
-        set.
+        Factor of the learning rate, in addition to that of the schedule. It keeps its value until
+        it is set.
     epoch : int
         Number of finished epochs.
     """

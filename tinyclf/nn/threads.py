@@ -23,7 +23,7 @@ Limitations:
   ``threadpool_limits`` that starts during a fit and ends after it restores the number that it
   found, which is one.
 - OpenBLAS does not support a fork while another thread computes: some of the child processes hang
-  in their first product, also in a program that uses NumPy alone. A child that is forked while
+  in their first product, even in a program that uses NumPy alone. A child that is forked while
   another thread runs a fit also stays limited to one BLAS thread. Start processes with ``spawn`` or
   ``forkserver`` (`multiprocessing.set_start_method`), or fork before other threads compute.
 """

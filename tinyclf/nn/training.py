@@ -39,7 +39,7 @@ class Epoch:
         The largest magnitude of a logit in any of its mini-batches; nan if one was nan.
     gradient_norm : float
         Euclidean norm of the last mini-batch's gradient, with the L2 penalty and before clipping.
-        If the epoch was stopped early, it is nan, or with clipping, the norm where it was stopped.
+        If the epoch was stopped early, it is nan; with clipping, the norm of its last mini-batch.
     first_nonfinite : int or None
         Number of the first mini-batch, from 1, with a loss or logit that is not finite; or of the
         last one, if only the parameters or the optimizer's state are not finite after its step.
@@ -89,9 +89,9 @@ class _EpochReport:
     def check_parameters(self) -> None:
         """Check that parameters and optimizer state are finite, once per epoch, after the last step.
 
-        If parameters are not finite, the next loss usually is not either, but an activation can
-        hide this. In the optimizer's state it may have no visible effect: an overflow in Adam's V
-        makes all later steps 0.
+        A parameter that is not finite usually makes the next loss not finite, but an activation can
+        hide it. An entry of the optimizer's state that is not finite may have no visible effect: an
+        overflow in Adam's V makes all later steps 0.
         """
         arrays = (self.state.network.theta, *self.state.optimizer_state.arrays.values())
         if self.finite and not all(map(all_finite, arrays)):
@@ -145,7 +145,7 @@ def run_epoch(
     weights = state.network.regularized if objective.alpha or optimizer.weight_decay else None
     order = state.shuffle_rng.permutation(objective.order) if shuffle else objective.order
     report = _EpochReport(state, objective, on_nonfinite)
-    # Not in the generator of `train`: contexts around a yield are active in the caller, too.
+    # These contexts are not in the generator of `train`: around a yield, they are active in the caller, too.
     with limit_blas(batch_size * state.network.largest_product), np.errstate(all="ignore"):
         for step, start in enumerate(range(0, len(order), batch_size), first_step):
             batch = order[start : start + batch_size]
@@ -215,8 +215,9 @@ def train(
 
     Arguments are checked when `train` is called. Each ``next`` of the generator trains for one
     epoch. A loop over it can be left at any time, and the network keeps its parameters. With
-    ``batch_size=len(X)`` and ``SGD`` this is plain gradient descent. X must not be changed during
-    training: it is copied only if it is not C-ordered or has another type than the network.
+    ``batch_size=len(X)`` and ``SGD`` this is plain gradient descent. X, y and rows must not be changed
+    during training, since they may not be copied: X is copied only if it is not C-ordered or has
+    another type than the network.
 
     Parameters
     ----------
@@ -247,9 +248,9 @@ def train(
     seed : int, numpy.random.Generator or None, default=None
         Seed of the order of the rows and of dropout.
     on_nonfinite : {"raise", "stop", "continue"}, default="raise"
-        What to do if a loss or logit is not finite, or after an epoch a parameter or the
-        optimizer's state: raise a DivergenceError, stop the epoch and the training, or continue.
-        The first two skip the step of a batch with such a loss or logit.
+        What to do if a loss or logit is not finite, or if a parameter or the optimizer's state is
+        not finite after an epoch: raise a DivergenceError, stop the epoch and the training, or
+        continue. The first two skip the step of a batch with such a loss or logit.
     state : TrainState, optional
         State of an earlier training of this network, to continue it. It contains an optimizer and
         random generators, so ``optimizer`` and ``seed`` must be None.

@@ -5,9 +5,9 @@ can read its arrays. ``plain.npy`` holds UTF-8 JSON as bytes, the members ``0.np
 are the arrays to which the JSON refers, and ``digest.npy`` is the SHA-256 digest of all these
 members, one after the other.
 
-Only files as `write_archive` writes them are read: each member must be equal, byte for byte, to its
-content written again. Every invalid file raises an `ArchiveError`. The sizes of members are checked
-against the size of the file before memory is allocated for them.
+Only files in the form that `write_archive` writes are read: when the content of a member is written
+again, the bytes must be the same. Every invalid file raises an `ArchiveError`. The sizes of members
+are checked against the size of the file before memory is allocated for them.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ def _read(file: BinaryIO) -> tuple[Any, list[Array]]:
         infos = archive.infolist()
         names, found = _names(len(infos) - 2), [info.filename for info in infos]
         if sorted(found) != sorted(names):
-            raise ArchiveError(f"it contains other members: {found[:5]}")
+            raise ArchiveError(f"it contains unexpected members: {found[:5]}")
         if sum(info.file_size for info in infos) > size:
             raise ArchiveError(f"its contents claim to be larger than the file, which has {size} bytes")
         if any(info.compress_size != info.file_size for info in infos):

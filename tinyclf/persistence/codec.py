@@ -117,7 +117,7 @@ def decode(plain: Any, arrays: list[Array], registry: Registry) -> Any:
     except Exception as error:  # invalid content can cause any error
         raise ArchiveError(reason(error)) from None
     if decoder.arrays:
-        raise ArchiveError(f"the arrays {list(decoder.arrays)[:5]} belong to no value")
+        raise ArchiveError(f"the arrays {list(decoder.arrays)[:5]} are not used by any value")
     return value
 
 

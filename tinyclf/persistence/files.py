@@ -24,8 +24,8 @@ def check_target(path: str | Path) -> Path:
 def write_atomically(path: str | Path, write: Callable[[BinaryIO], object]) -> None:
     """Write a temporary file in the same folder, and rename it to the path when it is complete.
 
-    If writing fails, the temporary file is removed. It remains only if the process is killed; its
-    name is the first 50 characters of that of the path, a random number and ``.tmp``. The new file
+    If writing fails, the temporary file is removed. It remains only if the process is killed. Its
+    name has the first 50 characters of the file's name, a random number and ``.tmp``. The new file
     has the permissions of the file that it replaces.
 
     Parameters

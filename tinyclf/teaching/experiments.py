@@ -37,7 +37,7 @@ class Outcome:
     seed : int
         Seed of the split, the initial weights and the order of the rows.
     curve : list of float
-        Mean training loss of each epoch, as reported by the loss that is trained with.
+        Mean training loss of each epoch, as computed by the loss that is used in training.
     no_gradient : list of float
         For each epoch, the fraction of training rows that are misclassified but have a gradient of
         0.
@@ -54,7 +54,7 @@ class Outcome:
         finite.
     stuck : ndarray of shape (10,)
         Fraction of each digit's training rows that the trained network misclassifies and whose
-        gradient is 0, so that they would not contribute to further training.
+        gradient is 0. Such rows would not contribute to further training.
     dead : float
         Fraction of dead hidden units: those that are 0 for every training row after training.
     """
@@ -219,7 +219,7 @@ class Experiment:
 
 
 UNSCALED = Experiment(255.0, True, 256, Adam(0.02), 64, linear)
-"""The main experiment: unscaled 8-bit images, so that the logits reach hundreds and exp overflows."""
+"""The main experiment: pixels from 0 to 255 make the logits reach hundreds, and exp overflows."""
 
 QUIET = Experiment(16.0, False, 128, Adam(0.01), 32)
 """Nothing overflows and no warning is raised, but networks trained with the clipped loss forget digits."""

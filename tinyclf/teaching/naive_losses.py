@@ -7,7 +7,7 @@ differentiation would:
     p = softmax(z),  q = p, clip(p) or p + eps,  loss = -sum_i y_i log q_i,
     dq_i = -y_i / q_i,  dp_i = dq_i, but 0 where p_i was clipped,  dz = p (dp - sum_i p_i dp_i).
 
-With the gradient p - y of the stable loss instead, their effect on training would not be visible.
+With the gradient p - y of the stable loss instead, training would not show the effect of these losses.
 
 Shapes: logits z (n, k); targets y (n,) as labels or (n, k) as distributions; losses (n,); gradients
 (n, k).
@@ -52,7 +52,7 @@ class NaiveSoftmaxCrossEntropy(_LogOfProbabilities):
 
 
 class ShiftedSoftmaxCrossEntropy(_LogOfProbabilities):
-    """-log(p_t), with max z subtracted in the softmax so that it cannot overflow; inf if p_t underflows."""
+    """-log(p_t), with max z subtracted in the softmax, so exp cannot overflow; inf if p_t underflows."""
 
 
 @dataclass(frozen=True)

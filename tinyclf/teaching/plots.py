@@ -69,7 +69,7 @@ def draw_gradient(loss_ax: Any, gradient_ax: Any) -> None:
         ):
             finite = np.isfinite(values) & np.isfinite([gradient[1] for _, gradient in rows])
             x, y = scales[finite], np.array(values)[finite]
-            if name == "naive":  # wide and pale, so that it is visible behind the stable line
+            if name == "naive":  # wide and pale, to be visible behind the stable line
                 ax.plot(x, y, color=COLORS[name], linewidth=11, alpha=0.3, solid_capstyle="round")
                 ax.plot(x[-1:], y[-1:], "x", color=COLORS[name], markersize=13, markeredgewidth=3.5)
             else:
