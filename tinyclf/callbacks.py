@@ -150,9 +150,8 @@ class Checkpoint:
         model, found = model_file.load_checkpoint(TinyClassifier, saving.path, self.custom)
         if found is None:
             raise ValueError(
-                f"{str(saving.path)!r} was not saved with resume=True, so no fit can continue "
-                "from it; delete it "
-                "to start over"
+                f"{str(saving.path)!r} was not saved with resume=True, so a fit cannot continue from it; "
+                "use another path, or delete it to start over"
             )
         others = [name for name in {**saving.fit, **found} if saving.fit.get(name) != found.get(name)]
         if others:

@@ -73,7 +73,7 @@ def to_onnx(model: TinyClassifier | Pipeline, X: Any = None) -> ModelProto:
     Raises
     ------
     TypeError
-        If the model is neither of these, or has a user-defined layer or loss.
+        If the model has another type, or has a user-defined layer or loss.
     ValueError
         If a label is not a string, a boolean or a whole number, or if a pipeline needs X to
         determine its input.
