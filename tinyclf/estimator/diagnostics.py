@@ -162,8 +162,8 @@ def dead_layer(few: TrainingRows) -> list[Warning]:
             how = "saturated" if y.any() else "0 (dead ReLUs)"
             return [
                 CollapseWarning(
-                    f"hidden layer {number} is dead: its {network.widths[end]} units are the same for all "
-                    f"{len(y)} rows examined, {how}, so that the prediction does not depend on X. "
+                    f"hidden layer {number} is dead: each of its {network.widths[end]} units has the same "
+                    f"output for all {len(y)} rows examined, {how}, so the prediction does not depend on X. "
                     f"{few.remedy()}, or use another activation."
                 )
             ]

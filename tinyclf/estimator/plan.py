@@ -348,9 +348,8 @@ def _check_continues(network: Network, layers: list[Layer], dtype: DTypeLike | N
     """Raise an error unless a network has these layers and this dtype; None allows any dtype."""
     if dtype is not None and computation_dtype(dtype, dtype) != network.dtype:
         raise ValueError(
-            f"the fitted network computes in {network.dtype}, but the parameters have "
-            f"dtype={dtype!r}; its type "
-            "cannot change, so set dtype back, or fit with warm_start=False"
+            f"the fitted network computes in {network.dtype}, but the parameters have dtype={dtype!r}; its "
+            "type cannot change, so set dtype back, or fit with warm_start=False"
         )
     if list(map(_kind_of, network.layers)) != list(map(_kind_of, layers)):
         raise ValueError(
@@ -395,7 +394,8 @@ def _batch_sizes(wanted: int | str, n_train: int, n_refit: int, n_given: int) ->
 def is_a_toy(data: Dataset) -> bool:
     """Return whether the data are too small to hold rows out: one class, or fewer than ten distinct rows.
 
-    With weights w, the effective number of rows, (sum w)^2 / sum w^2, must be at least ten, too.
+    With weights w, they are also too small if the effective number of rows, (sum w)^2 / sum w^2, is
+    less than ten.
     """
     rows, weight = data.rows, data.relative_weight
     if (data.targets[rows] == data.targets[rows[0]]).all():

@@ -350,7 +350,7 @@ def labels_in_part(y: Any, classes: ArrayLike | None, known: Labels | None, *, s
     if named is not None and not np.array_equal(named, labels.classes):
         raise ValueError(
             f"`classes={classes!r}` is not the same as on last call to partial_fit, or does not match the "
-            f"columns of y, was: {labels.classes!r}"
+            f"columns of y; pass {labels.classes!r}"
         )
     return labels
 

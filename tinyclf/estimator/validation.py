@@ -169,7 +169,7 @@ def _stratified(data: Dataset, fraction: float, rng: np.random.Generator) -> tup
     if fraction == 0.0 or len(held) < 2:
         raise ValueError(
             "The validation set is too small. Increase 'validation_fraction' or the size of your dataset: "
-            f"{held_out} is {0 if fraction == 0.0 else len(held)}"
+            f"{held_out} is {0 if fraction == 0.0 else len(held)}, and must be at least 2"
         )
     return train, held
 
