@@ -317,7 +317,7 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         ],
         "max_fun": [Interval(Integral, 1, None, closed="left")],
         "loss": [StrOptions({"log_loss", *LOSSES}), Loss],
-        "dtype": "no_validation",  # type: ignore[dict-item]  # see computation_dtype
+        "dtype": "no_validation",  # type: ignore[dict-item]  # computation_dtype checks it
         "class_weight": [dict, list, StrOptions({"balanced"}), None],
         "dropout": [Interval(Real, 0, 1, closed="left"), "array-like"],
         "label_smoothing": [Interval(Real, 0, 1, closed="both")],
@@ -706,7 +706,7 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
             "_packed": (
                 text,
                 arrays,
-            ),  # version 1 used this key, too, so that its pickles raise an error of tinyclf
+            ),  # the key of format version 1, too: `decoded` then raises an error for its pickles
         }
 
     def __setstate__(self, held: dict[str, Any]) -> None:
