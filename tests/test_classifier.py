@@ -783,7 +783,7 @@ def test_warnings_point_to_the_line_that_called_fit():
 
 
 def test_a_batch_larger_than_the_data_is_clipped_with_a_warning():
-    with pytest.warns(UserWarning, match="batch_size=1000 is larger than the 150 rows"):
+    with pytest.warns(UserWarning, match="batch_size=1000 is larger than the 150 training rows"):
         clipped = plainly(batch_size=1000).fit(IRIS, NAMES)
     whole = plainly(batch_size=150).fit(IRIS, NAMES)
     np.testing.assert_array_equal(clipped.network_.theta, whole.network_.theta)

@@ -104,12 +104,10 @@ def test_the_warning_names_a_layer_of_dead_relus():
         model.fit(X, y)
     model.intercepts_[1] = np.full(4, -1e6)
     message = only(warned(model, X, y), CollapseWarning)
-    assert (
-        "hidden layer 2 is dead: its 4 units are the same for all 200 rows examined, 0 (dead ReLUs)"
-        in message
-    )
+    assert "hidden layer 2 is dead: each of its 4 units has the same output for all 200 rows" in message
+    assert "rows examined, 0 (dead ReLUs)" in message
     model.intercepts_[0] = np.full(6, -1e6)
-    assert "hidden layer 1 is dead: its 6 units" in only(warned(model, X, y), CollapseWarning)
+    assert "hidden layer 1 is dead: each of its 6 units" in only(warned(model, X, y), CollapseWarning)
 
 
 def test_the_warning_names_a_saturated_layer():

@@ -377,9 +377,7 @@ def test_a_subclass_is_refused_since_a_file_holds_no_methods(path):
     class MyClassifier(TinyClassifier):
         pass
 
-    with pytest.raises(
-        ValueError, match="but not what the subclass MyClassifier adds to it; pickle the model"
-    ):
+    with pytest.raises(ValueError, match="but not the subclass MyClassifier, .* pickle the model"):
         MyClassifier(max_iter=1).fit(IRIS, SPECIES).save(path)
 
 
@@ -391,9 +389,7 @@ def test_a_subclass_that_overrides_save_is_refused_too(path):
         def predict(self, X):
             return super().predict(X)[::-1]
 
-    with pytest.raises(
-        ValueError, match="but not what the subclass MyClassifier adds to it; pickle the model"
-    ):
+    with pytest.raises(ValueError, match="but not the subclass MyClassifier, .* pickle the model"):
         MyClassifier(max_iter=1).fit(IRIS, SPECIES).save(path)
     assert not path.exists()
 

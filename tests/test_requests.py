@@ -306,7 +306,7 @@ def test_activations_are_the_outputs_of_the_hidden_layers(make):
     np.testing.assert_allclose(model.activations(IRIS), second, rtol=1e-12)
     z = model.activations(IRIS) @ model.coefs_[-1] + model.intercepts_[-1]
     np.testing.assert_allclose(model.decision_function(IRIS), z, rtol=1e-12)
-    with pytest.raises(ValueError, match="there are 2 hidden layers; layer must be from -2 to 1, got 2"):
+    with pytest.raises(ValueError, match="with 2 hidden layers, layer must be from -2 to 1, got 2"):
         model.activations(IRIS, 2)
     with pytest.raises(TypeError, match="layer must be a whole number, got 'last'"):
         model.activations(IRIS, "last")

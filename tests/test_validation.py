@@ -175,7 +175,9 @@ def test_scores_do_not_depend_on_the_container_of_the_labels(scoring):
 def test_a_scorer_without_sample_weight_is_refused_before_training_if_validation_rows_have_weights():
     w = np.ones(len(Y_VAL))
     for scoring in ("normalized_mutual_info_score", lambda model, X, y: 0.0):
-        with pytest.raises(ValueError, match="takes no sample_weight, but the validation rows have weights"):
+        with pytest.raises(
+            ValueError, match="does not accept sample_weight, but the validation rows have weights"
+        ):
             quick(scoring=scoring).fit(X, Y, **VALIDATION, sample_weight_val=w)
         quick(scoring=scoring, max_iter=1).fit(X, Y, **VALIDATION)
 
@@ -483,7 +485,7 @@ def test_learning_rate_rules_of_sgd_do_not_change_adam_and_lbfgs(learning_rate):
 
 
 def test_a_batch_larger_than_the_rows_to_train_on_is_warned_of():
-    with pytest.warns(UserWarning, match="batch_size=140 is larger than the 135 rows"):
+    with pytest.warns(UserWarning, match="batch_size=140 is larger than the 135 training rows"):
         quick(early_stopping=True, batch_size=140, max_iter=20, tol=1.0, n_iter_no_change=1).fit(IRIS, NAMES)
 
 

@@ -203,7 +203,7 @@ def test_weights_of_sparse_rows_and_labels_work_like_those_of_dense_ones():
 @pytest.mark.parametrize(
     ("class_weight", "match"),
     [
-        ({"rose": 1.0}, r"class_weight names \['rose'\], but the classes are \['setosa'"),
+        ({"rose": 1.0}, r"class_weight has the keys \['rose'\], but the classes are \['setosa'"),
         ({"setosa": -1.0}, "finite and >= 0, got -1.0 for class 'setosa'"),
         ({"setosa": np.nan}, "finite and >= 0, got nan for class 'setosa'"),
         ([{0: 1.0}], r'a dict from class to weight, "balanced" or None, got \[\{0: 1.0\}\]'),

@@ -116,9 +116,8 @@ class Checkpoint:
         """Begin a fit: check that its model can be saved, and that the folder is writable."""
         if not isinstance(estimator, TinyClassifier):
             raise TypeError(
-                f"Checkpoint is for a TinyClassifier, got a {type(estimator).__name__}; set "
-                "it on the classifier, as in "
-                "pipeline[-1].set_callbacks(...)"
+                f"Checkpoint is for a TinyClassifier, got a {type(estimator).__name__}; set it on the "
+                "classifier, as in pipeline[-1].set_callbacks(...)"
             )
         model_file.check_parameters(estimator, Registry(model_file.OWN, self.custom))
         path = check_target(self.path)
@@ -150,16 +149,14 @@ class Checkpoint:
         model, found = model_file.load_checkpoint(TinyClassifier, saving.path, self.custom)
         if found is None:
             raise ValueError(
-                f"{str(saving.path)!r} was not saved with resume=True, so no fit can continue "
-                "from it; delete it "
-                "to start over"
+                f"{str(saving.path)!r} was not saved with resume=True, so a fit cannot continue from it; "
+                "use another path, or delete it to start over"
             )
         others = [name for name in {**saving.fit, **found} if saving.fit.get(name) != found.get(name)]
         if others:
             raise ValueError(
-                f"{str(saving.path)!r} was saved by another fit, which differs in "
-                f"{', '.join(others)}. Use the same "
-                "parameters and data, or delete the file to start over"
+                f"{str(saving.path)!r} was saved by another fit, which differs in {', '.join(others)}. Use "
+                "the same parameters and data, or delete the file to start over"
             )
         state: FitState = model._state
         saving.complete = state.finished

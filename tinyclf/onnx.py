@@ -50,9 +50,9 @@ def to_onnx(model: TinyClassifier | Pipeline, X: Any = None) -> ModelProto:
     metadata contain the classes as JSON, under the key ``classes``.
 
     The probabilities differ from those of `predict_proba` by rounding: less than 1e-12 in float64,
-    and less than 1e-6 in float32, unless the network reads large unscaled numbers, so that its
-    logits have fewer digits. A graph cannot raise errors: for rows that `predict` rejects, such as
-    rows with NaN, its output is undefined.
+    and less than 1e-6 in float32. They differ more if the network reads large unscaled numbers,
+    since its logits then have fewer correct digits. A graph cannot raise errors: for rows that
+    `predict` rejects, such as rows with NaN, its output is undefined.
 
     Parameters
     ----------
@@ -73,7 +73,7 @@ def to_onnx(model: TinyClassifier | Pipeline, X: Any = None) -> ModelProto:
     Raises
     ------
     TypeError
-        If the model is neither of these, or has a user-defined layer or loss.
+        If the model has another type, or has a user-defined layer or loss.
     ValueError
         If a label is not a string, a boolean or a whole number, or if a pipeline needs X to
         determine its input.

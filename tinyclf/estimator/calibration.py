@@ -29,9 +29,9 @@ from ..nn.losses import Loss
 LEAST = 0.01
 
 # The penalty on a shrinkage of 1, in units of the summed loss of the rows. It applies if the best shrinkage
-# decreases the summed loss of the prior by less: on few rows, a network that has learned nothing often has
-# a lower loss than the prior by chance. With 4, the noise of ten rows or more costs less than 5 % of the
-# prior's loss; without a penalty, up to 26 %.
+# decreases the summed loss of the prior by less than this number: on few rows, a network that has learned
+# nothing often has a lower loss than the prior by chance. With 4, the noise of ten rows or more increases
+# the loss by less than 5 % of the prior's; without a penalty, by up to 26 %.
 COST = 4.0
 
 # The tolerance of the shrinkage, relative to its upper limit.

@@ -42,7 +42,7 @@ class CallbackContext:
         self._fit.call_on_fit_task_begin(**self._task)
 
     def saved_state(self, data: Any) -> Any:
-        """Return the state that a callback has saved of this same fit, with these data, or None."""
+        """Return the state that a callback has saved for the same fit on the same data, or None."""
         found = (
             callback.saved_state(self.estimator, self._fit, data) for callback in self._ours("saved_state")
         )
@@ -67,7 +67,7 @@ class CallbackContext:
         return bool(epoch.call_on_fit_task_end(**self._task, reconstruction_attributes=self._fitted))
 
     def training_is_stopped(self) -> None:
-        """Notify callbacks that one has stopped the training: some may have been called before it."""
+        """Notify all callbacks that one has stopped the training; some were called before that one."""
         for callback in self._ours("training_is_stopped"):
             callback.training_is_stopped(self.estimator, self._fit)
 

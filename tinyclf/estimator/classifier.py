@@ -113,8 +113,8 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         scikit-learn, these two have an effect only with the solver "sgd". "linear" and "cosine"
         decrease the rate to 0 over ``max_iter`` epochs, "flat_cosine" over the second half of them.
         A callable maps the fraction of the training that is done, in [0, 1), to a factor of the
-        rate, at least 0. ``partial_fit`` has no fixed number of epochs, so there a callable and
-        these three schedules keep the rate constant.
+        rate, at least 0. ``partial_fit`` has no fixed number of epochs, so it keeps the rate
+        constant for "linear", "cosine", "flat_cosine" and a callable.
     learning_rate_init : float, default=0.01
         Initial learning rate, greater than 0. A larger rate trains faster, but training diverges if
         the rate is too large. Not used by "lbfgs".
@@ -145,11 +145,11 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
     early_stopping : bool or "auto", default="auto"
         Whether to hold rows out, score them after each epoch, stop when the score stops improving,
         and keep the best weights. "auto" does this with at least 500 rows; its default score is the
-        loss. With fewer than 500 rows, "auto" stops by the training loss, and holds rows out only
-        for calibration (if ``refit=True``). "auto" holds nothing out with fewer than ten distinct
-        rows or a single class, and never holds out the only row of a class. False holds nothing
-        out, and stops by the training loss. If X_val is passed, no rows are held out, and every
-        value except False stops by the score of X_val. "lbfgs" holds nothing out.
+        loss. With fewer than 500 rows, "auto" monitors the training loss instead, and holds rows
+        out only for calibration (if ``refit=True``). "auto" holds nothing out with fewer than ten
+        distinct rows or a single class, and never holds out the only row of a class. False holds
+        nothing out, and monitors the training loss. If X_val is passed, no rows are held out, and
+        every value except False monitors the score of X_val. "lbfgs" holds nothing out.
     validation_fraction : float or "auto", default="auto"
         Fraction of the rows to hold out, greater than 0 and less than 1. If each row has one label,
         the fraction is the same in each class. "auto" is 1/5; with fewer than 500 rows it is 100
@@ -180,14 +180,14 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
     dropout : float or array_like of float, default=0.0
         Fraction of the hidden units that are dropped in each step, at least 0 and less than 1: one
         value for all hidden layers, or one per hidden layer. A larger value regularizes more. Not
-        for "lbfgs".
+        supported by "lbfgs".
     label_smoothing : float, default=0.0
         Fraction of each target that is spread evenly over all classes, from 0 to 1. A larger value
         makes the model less confident.
     weight_decay : float, default=0.0
         Decoupled weight decay (AdamW), at least 0: each step multiplies the weights by 1 - learning
         rate * weight_decay. Unlike ``alpha``, it is not part of the gradient and does not depend on
-        the batch size. Not for "lbfgs".
+        the batch size. Not supported by "lbfgs".
     max_grad_norm : float or None, default=None
         Maximum Euclidean norm of the gradient, greater than 0. Larger gradients are scaled down to
         it. None does not clip. Not used by "lbfgs".
@@ -209,11 +209,11 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         thousand times too large.
     calibrate : bool, default=True
         Whether to calibrate on the validation set, passed or held out: logits z are shrunk toward
-        the class-frequency logits c, z <- c + a (z - c), with the a from 0.01 to 1 that minimizes
-        the validation loss (with a small penalty on a if the model is hardly better than the class
+        the class-frequency logits c, z <- c + a (z - c), where a, from 0.01 to 1, minimizes the
+        validation loss (with a small penalty on a if the model is hardly better than the class
         frequencies). Then a is lowered, down to 0, if this decreases the loss of the training rows.
-        The weights do not change. Only in ``fit``, for the two cross-entropies, and not for
-        "lbfgs". See ``calibration_``.
+        The weights do not change. ``partial_fit``, "lbfgs" and user-defined losses do not use
+        calibration. See ``calibration_``.
     refit : bool, default=True
         Whether to train again from the start on all rows, for the best number of epochs, if some
         rows were held out.
@@ -317,7 +317,7 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         ],
         "max_fun": [Interval(Integral, 1, None, closed="left")],
         "loss": [StrOptions({"log_loss", *LOSSES}), Loss],
-        "dtype": "no_validation",  # type: ignore[dict-item]  # has a check of its own, with the reason
+        "dtype": "no_validation",  # type: ignore[dict-item]  # computation_dtype checks it
         "class_weight": [dict, list, StrOptions({"balanced"}), None],
         "dropout": [Interval(Real, 0, 1, closed="left"), "array-like"],
         "label_smoothing": [Interval(Real, 0, 1, closed="both")],
@@ -422,9 +422,9 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
     ) -> Self:
         """Train a new network, or with ``warm_start=True`` the network of the last fit.
 
-        Ctrl-C stops the training with a warning, and the model keeps what it has learned. Before the
-        end of the first epoch, a model that was already fitted keeps its earlier fit, and
-        KeyboardInterrupt is raised.
+        Ctrl-C stops the training with a warning, and the model keeps what it has learned. If this
+        happens before the end of the first epoch, and the model was already fitted, it keeps its
+        earlier fit and raises KeyboardInterrupt.
 
         Parameters
         ----------
@@ -492,8 +492,8 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         """Train for one epoch on these rows, starting from the last ``fit`` or ``partial_fit``.
 
         The first call creates the network; its layers and dtype cannot change afterwards. All other
-        parameters may change between calls. After a change of the solver, optimizer state that the
-        old solver did not have starts at zero. No rows are held out, and the weights are those of
+        parameters may change between calls. If the solver changes, state that only the new solver
+        has starts at zero. No rows are held out, and the weights are those of
         the last epoch, not the best. The calibration of an earlier ``fit`` is removed. Callbacks
         are not called.
 
@@ -644,10 +644,10 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
             raise TypeError(f"layer must be a whole number, got {layer!r}")
         if n == 0:
             raise ValueError(
-                "there are no hidden layers, since hidden_layer_sizes=(); see decision_function for logits"
+                "there are no hidden layers, since hidden_layer_sizes=(); use decision_function for logits"
             )
         if not -n <= layer < n:
-            raise ValueError(f"there are {n} hidden layers; layer must be from {-n} to {n - 1}, got {layer}")
+            raise ValueError(f"with {n} hidden layers, layer must be from {-n} to {n - 1}, got {layer}")
         return self._outputs(X, np.asarray, ends[layer])
 
     def save(self, path: str | Path, custom: Mapping[str, Any] | None = None) -> None:
@@ -706,7 +706,7 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
             "_packed": (
                 text,
                 arrays,
-            ),  # the key of format version 1, too: its pickles are rejected with an error
+            ),  # the key of format version 1, too: `decoded` then raises an error for its pickles
         }
 
     def __setstate__(self, held: dict[str, Any]) -> None:
@@ -963,7 +963,8 @@ def load(path: str | Path, custom: Mapping[str, Any] | None = None) -> TinyClass
         If the file cannot be read.
     ArchiveError
         If `save` did not write the file, or wrote it in another version of the format; if the file
-        is damaged; or if it needs something that is not in ``custom``. It is a ValueError.
+        is damaged; or if it needs something that is not in ``custom``. ArchiveError is a
+        ValueError.
     """
     model: TinyClassifier = model_file.load(TinyClassifier, path, custom)
     return model

@@ -79,7 +79,7 @@ class Dataset:
             Its attributes ``n_features_in_`` and ``feature_names_in_`` are set. If the fit continues
             an earlier one, X and y must have the same features and classes instead.
         X, y, sample_weight, X_val, y_val, sample_weight_val
-            As those of ``fit``.
+            As in ``fit``.
         """
         continued = estimator._continued
         checked, checked_y = _read_pair(estimator, X, y, reset=continued is None)
@@ -136,7 +136,7 @@ class Dataset:
             validation = validation._weighted(factors)
             if len(validation.rows) == 0:
                 raise ValueError(
-                    f"at least one row must have a positive weight, got {checked.shape[0]} rows without; "
+                    f"at least one row must have a positive weight, got {checked.shape[0]} rows of weight 0; "
                     "change the weights, or pass other rows"
                 )
         return replace(data, validation=validation)
@@ -200,7 +200,7 @@ class Dataset:
             targets=self.targets[rows],
             sample_weight=None if self.sample_weight is None else self.sample_weight[rows],
             class_factor=None if self.class_factor is None else self.class_factor[rows],
-            # Scorers may need the names of a data frame; not every other type of X can be indexed.
+            # A scorer may need the column names of a data frame. Other types of X may not be indexable.
             given=_safe_indexing(self.given, rows) if hasattr(self.given, "columns") else X,
             validation=None,
         )
@@ -301,7 +301,7 @@ def in_validation_set() -> Iterator[None]:
     try:
         yield
     except (TypeError, ValueError) as error:
-        message = f"in the validation set, X_val, y_val and sample_weight_val: {error}"
+        message = f"in the validation set (X_val, y_val and sample_weight_val, or held-out rows): {error}"
         raise (TypeError if isinstance(error, TypeError) else ValueError)(message) from None
 
 

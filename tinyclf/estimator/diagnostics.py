@@ -29,7 +29,7 @@ _EPOCHS = 10
 _SCALES, _NOISE = 1000.0, 1e-7
 
 # A loss is too high if it exceeds the prior's by this factor and by this difference. A single bad step at
-# the end does not cause so much.
+# the end increases it by less.
 _TIMES, _MORE = 1.25, 0.1
 
 # A feature is informative if it predicts better than the most frequent class by this number of standard
@@ -162,8 +162,8 @@ def dead_layer(few: TrainingRows) -> list[Warning]:
             how = "saturated" if y.any() else "0 (dead ReLUs)"
             return [
                 CollapseWarning(
-                    f"hidden layer {number} is dead: its {network.widths[end]} units are the same for all "
-                    f"{len(y)} rows examined, {how}, so that the prediction does not depend on X. "
+                    f"hidden layer {number} is dead: each of its {network.widths[end]} units has the same "
+                    f"output for all {len(y)} rows examined, {how}, so the prediction does not depend on X. "
                     f"{few.remedy()}, or use another activation."
                 )
             ]
@@ -187,8 +187,8 @@ def nothing_learned(few: TrainingRows) -> list[Warning]:
     targets = exact.targets(labels.for_loss(few.data.targets, k), n, k)
     loss = exact.mean(z, targets, few.weight)
     numbers = f"the log-loss is {loss:.4g}, where the class frequencies alone give {few.prior:.4g}"
-    # The weights with the best score, if this is not the loss, may have a high loss although training went
-    # well.
+    # If the score is not the loss, the weights with the best score may have a high loss although training
+    # went well.
     if min(loss, state.history.loss) > max(_TIMES * few.prior, few.prior + _MORE):
         clip = "" if plan.solver == "lbfgs" else ", or set max_grad_norm"
         return [
@@ -229,7 +229,8 @@ def different_scales(examined: Any, X: Any, rows: Array) -> list[Warning]:
 def _span(X: Any) -> tuple[int, int, Array] | None:
     """Return the columns of the largest and the smallest magnitude and all magnitudes, if they are far apart.
 
-    A constant column has no scale of its own, but a large one disturbs the others.
+    A constant column cannot be the one of the smallest magnitude, but it can be the one of the largest: it
+    disturbs the others.
     """
     top, bottom = _dense(X.max(axis=0)), _dense(X.min(axis=0))
     largest = np.maximum(top, -bottom)

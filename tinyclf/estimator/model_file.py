@@ -127,14 +127,14 @@ def check_parameters(model: Any, registry: Registry) -> None:
     """Raise an error that names a parameter or a class that cannot be saved."""
     if type(model).__module__ != f"{__package__}.classifier":
         raise ValueError(
-            f"a file holds a TinyClassifier, but not what the subclass {type(model).__name__} adds to it; "
-            "pickle the model"
+            f"save supports TinyClassifier, but not the subclass {type(model).__name__}, whose additions "
+            "would be lost; pickle the model"
         )
     encode(model.get_params(deep=False), registry)
 
 
 def _state_of(model: Any, registry: Registry) -> FitState:
-    """Return the state to save; a finished fit does not need its schedule and scorer: their names will do."""
+    """Return the state to save; after a fit, a name replaces a schedule or scorer that cannot be saved."""
     state: FitState = model._fitted
     if not state.finished:
         return state

@@ -29,7 +29,7 @@ ENOUGH_ROWS = 500
 # With fewer distinct rows, early_stopping="auto" holds none out: a toy data set should be fitted exactly.
 _TOY = 10
 
-# validation_fraction="auto": the fraction of many rows, the largest fraction of few, the rows to aim at.
+# For validation_fraction="auto": the smallest fraction, the largest fraction, and the wanted number of rows.
 _FRACTION, _LARGEST_FRACTION, _AIM = 0.2, 0.5, 100
 
 
@@ -80,21 +80,23 @@ class FitPlan:
     tol, n_iter_no_change : float
         When training stops early, see `Patience`; ``n_iter_no_change`` is inf if it never does.
     early_stopping : bool
-        Whether training stops by the validation score; otherwise by the training loss.
+        Whether training stops if the validation score stops improving; otherwise, if the training
+        loss does.
     monitor : bool
         Whether the validation set is scored after each epoch, and ``fit`` keeps the best weights.
     track_best_loss : bool
         Whether ``best_loss_`` is kept; not with ``early_stopping=True``, as in scikit-learn.
     validation : {"none", "given", "stratified", "even"}
-        Where the validation set comes from: X_val ("given"), or rows held out, "stratified" as in
-        scikit-learn's MLP or "even", at equal distances in the order of the classes.
+        Where the validation set comes from. "given" is X_val. "stratified" holds rows out as
+        scikit-learn's MLP does. "even" holds rows out at equal distances in the order of the
+        classes.
     validation_fraction : float
         Fraction of the rows to hold out; 0 if no rows are held out.
     n_train, n_validation : int
         Number of rows that are trained on before a refit, and number of rows in the validation set;
         rows of weight 0 are not counted.
     scoring : str or callable
-        How a validation set is scored. In a loaded model, as for ``schedule``.
+        How a validation set is scored. In a loaded model it may be a name, as for ``schedule``.
     scale_inputs, calibrate, refit : bool
         Whether to scale the columns, to calibrate the logits, and to train again on all rows.
     verbose : bool
@@ -283,7 +285,7 @@ class FitPlan:
 
 
 def shown(value: Any) -> str:
-    """Return how a plan shows a value: of a function, its name."""
+    """Return the text that a plan shows for a value; for a function, its name."""
     return getattr(value, "__name__", None) or (value.name if isinstance(value, np.dtype) else repr(value))
 
 
@@ -334,7 +336,7 @@ def _parts_of(estimator: Any, data: Dataset, network: Network | None) -> dict[st
 
 
 def check_parameters(estimator: Any, labels: Labels, dtype: DTypeLike) -> None:
-    """Raise an error if the estimator's parameters allow no fit with these labels and X of this type."""
+    """Raise an error unless the estimator's parameters are valid for these labels and this type of X."""
     labels.n_outputs(loss_for(labels, estimator.loss, estimator.label_smoothing))
     hidden = hidden_layers(estimator.hidden_layer_sizes, estimator.activation, estimator.dropout)
     output_layer(1, hidden, estimator.activation)
@@ -346,9 +348,8 @@ def _check_continues(network: Network, layers: list[Layer], dtype: DTypeLike | N
     """Raise an error unless a network has these layers and this dtype; None allows any dtype."""
     if dtype is not None and computation_dtype(dtype, dtype) != network.dtype:
         raise ValueError(
-            f"the fitted network computes in {network.dtype}, but the parameters have "
-            f"dtype={dtype!r}; its type "
-            "cannot change, so set dtype back, or fit with warm_start=False"
+            f"the fitted network computes in {network.dtype}, but the parameters have dtype={dtype!r}; its "
+            "type cannot change, so set dtype back, or fit with warm_start=False"
         )
     if list(map(_kind_of, network.layers)) != list(map(_kind_of, layers)):
         raise ValueError(
@@ -382,7 +383,7 @@ def _batch_sizes(wanted: int | str, n_train: int, n_refit: int, n_given: int) ->
         return max(1, min(int(wanted), n))
 
     clipped = not isinstance(wanted, str) and wanted > n_given
-    warning = f"batch_size={wanted} is larger than the {n_given} rows; it is clipped to them."
+    warning = f"batch_size={wanted} is larger than the {n_given} training rows; it is clipped to this number."
     return {
         "batch_size": size(n_train),
         "refit_batch_size": size(n_refit),
@@ -393,7 +394,8 @@ def _batch_sizes(wanted: int | str, n_train: int, n_refit: int, n_given: int) ->
 def is_a_toy(data: Dataset) -> bool:
     """Return whether the data are too small to hold rows out: one class, or fewer than ten distinct rows.
 
-    With weights w, the effective number of rows, (sum w)^2 / sum w^2, must be at least ten, too.
+    With weights w, they are also too small if the effective number of rows, (sum w)^2 / sum w^2, is
+    less than ten.
     """
     rows, weight = data.rows, data.relative_weight
     if (data.targets[rows] == data.targets[rows[0]]).all():
@@ -444,7 +446,7 @@ def hidden_layers(
     if isinstance(activation, (list, tuple)):
         if len(activation) != n:
             raise ValueError(
-                f"activation must be one for all hidden layers, or a list with one per hidden layer, here "
+                "activation must be one activation, or a list with one per hidden layer, here "
                 f"{n}, got {len(activation)}: {activation!r}"
             )
         per_layer = list(activation)

@@ -241,8 +241,7 @@ class FitState:
         if len(history.loss_curve) != history.n_iter or history.n_iter > plan.max_iter:
             raise ValueError(
                 f"a fit of {history.n_iter} epochs, of at most {plan.max_iter}, has "
-                f"{len(history.loss_curve)} "
-                "losses"
+                f"{len(history.loss_curve)} losses"
             )
         if monitor == (history.best_validation_score is None):
             raise ValueError(f"with monitor={monitor}, the best score is {history.best_validation_score!r}")

@@ -283,7 +283,7 @@ class LabelSets(Labels):
         return np.concatenate([1.0 - yes, yes])
 
     def factors(self, class_weight: ClassWeight, targets: Array, weight: Array | None) -> Array | None:
-        """Return the factors of 0 and of 1 for each label, (k, 2); a row has the product over its labels."""
+        """Return the factors of 0 and of 1 for each label, (k, 2); `spread` multiplies them over labels."""
         if class_weight is None:
             return None
         k = len(self.classes)
@@ -350,7 +350,7 @@ def labels_in_part(y: Any, classes: ArrayLike | None, known: Labels | None, *, s
     if named is not None and not np.array_equal(named, labels.classes):
         raise ValueError(
             f"`classes={classes!r}` is not the same as on last call to partial_fit, or does not match the "
-            f"columns of y, was: {labels.classes!r}"
+            f"columns of y; pass {labels.classes!r}"
         )
     return labels
 
@@ -390,8 +390,8 @@ def encode_known(y: ArrayLike, classes: Array) -> Array:
     if unknown:
         raise ValueError(
             f"y has labels that are not among the classes: {_some(unknown)}; the classes are "
-            f"{_some(classes.tolist())}. Remove these rows, or pass all classes in the first call of "
-            "partial_fit"
+            f"{_some(classes.tolist())}. Remove these rows, or train with all classes (for partial_fit, "
+            "pass them in the first call)"
         )
     return np.array([position[label] for label in found.tolist()], dtype=np.intp)[codes]
 
@@ -416,7 +416,7 @@ def _named(class_weight: Any, classes: Array) -> Array:
     unknown = [label for label in class_weight if label not in known]
     if unknown:
         raise ValueError(
-            f"class_weight names {_some(unknown)}, but the classes are {_some(classes.tolist())}"
+            f"class_weight has the keys {_some(unknown)}, but the classes are {_some(classes.tolist())}"
         )
     factors = np.ones(len(classes))
     for i, label in enumerate(classes):

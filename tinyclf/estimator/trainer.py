@@ -30,8 +30,8 @@ class Outcome(NamedTuple):
     Attributes
     ----------
     rows : ndarray of int
-        Indices of the rows that the final weights were trained on; empty if a checkpoint had the
-        finished fit.
+        Indices of the rows that the final weights were trained on; empty if the fit was already
+        finished in a checkpoint.
     converged : bool
         Whether training converged or was stopped before its maximum number of epochs.
     warnings : list of Warning
@@ -229,7 +229,7 @@ class Trainer:
     def _epochs(self, rows: Array, batch_size: int, done: int = 0) -> Iterator[Epoch]:
         """Train on these rows and yield the report of each epoch, after the ``done`` epochs before."""
         plan = self.plan
-        assert callable(plan.schedule)  # it is a name only after a fit
+        assert callable(plan.schedule)  # it is a name only in a loaded model
         epochs = train(
             self.state.network,
             epochs=plan.max_iter,

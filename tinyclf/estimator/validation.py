@@ -40,9 +40,8 @@ class Validation:
         self._scorer = as_scorer(plan.scoring)
         if self._scorer is not None and data.sample_weight is not None and not _takes_weights(self._scorer):
             raise ValueError(
-                f"scoring={plan.scoring!r} takes no sample_weight, but the validation rows "
-                "have weights; use a "
-                'scorer that does, or "loss"'
+                f"scoring={plan.scoring!r} does not accept sample_weight, but the validation rows have "
+                'weights; use a scorer that accepts it, or "loss"'
             )
         with in_validation_set():
             self.inputs = data.inputs(scaling, plan.dtype, plan.layers[0].reads_sparse)
@@ -147,8 +146,8 @@ def hold_out(data: Dataset, plan: FitPlan, rng: np.random.Generator) -> tuple[Ar
 def _stratified(data: Dataset, fraction: float, rng: np.random.Generator) -> tuple[Array, Array]:
     """Split as scikit-learn's MLP does: each class has the same fraction on both sides.
 
-    With more than two classes, one may be too rare for that: then the split is random, as in
-    scikit-learn. With two classes that is an error, as in scikit-learn.
+    If a class is too rare for this, two classes raise an error, and with more than two the split is
+    random; both as in scikit-learn.
     """
     rows, labels = data.rows, data.labels
     held_out = f"validation_fraction={fraction} of {len(rows)} rows"
@@ -170,7 +169,7 @@ def _stratified(data: Dataset, fraction: float, rng: np.random.Generator) -> tup
     if fraction == 0.0 or len(held) < 2:
         raise ValueError(
             "The validation set is too small. Increase 'validation_fraction' or the size of your dataset: "
-            f"{held_out} is {0 if fraction == 0.0 else len(held)}"
+            f"{held_out} is {0 if fraction == 0.0 else len(held)}, and must be at least 2"
         )
     return train, held
 
