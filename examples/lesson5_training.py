@@ -1,4 +1,4 @@
-"""Lesson, step 5: a network trained on pixels from 0 to 255 with three losses learns only with the stable one."""
+"""Lesson, step 5: a network for pixels from 0 to 255 learns with the stable loss only."""
 
 import numpy as np
 

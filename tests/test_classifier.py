@@ -814,8 +814,9 @@ def test_predictions_for_plain_arrays_equal_those_for_inputs_that_scikit_learn_c
 def test_missing_feature_names_are_warned_of():
     frame = pd.DataFrame(np.random.default_rng(0).normal(size=(60, 2)), columns=["a", "b"])
     model = quick().fit(frame, frame["a"] > 0)
-    with pytest.warns(UserWarning, match="X does not have valid feature names"):
+    with pytest.warns(UserWarning, match="X does not have valid feature names") as found:
         model.predict_proba(frame.to_numpy())
+    assert len(found) == 1
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,7 @@ def test_a_divergence_error_pickles_with_its_numbers():
     error.add_note("of fold 3")
     copy = pickle.loads(pickle.dumps(error))
     assert {name: getattr(copy, name) for name in numbers} == numbers
+    assert copy.__notes__ == ["of fold 3"]
     assert str(copy) == str(error)
 
 

@@ -170,6 +170,26 @@ def test_loss_and_gradient_of_one_logit_are_correctly_rounded(z, t):
     check("gradient", x, dz[0], [(1 - 2 * t) / (1 + mpmath.exp(-u))])
 
 
+@pytest.mark.parametrize("loss", [SoftmaxCrossEntropy(), SigmoidCrossEntropy()], ids=repr)
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("soft", [False, True])
+def test_losses_with_weights_and_probabilities_equal_those_of_numpy(loss, weighted, soft):
+    rng = np.random.default_rng(0)
+    k = 4 if isinstance(loss, SoftmaxCrossEntropy) or soft else 1
+    z = rng.normal(size=(5, k)).astype("float32")
+    y = loss.targets(rng.dirichlet(np.ones(k), 5) if soft else rng.integers(2, size=5), 5, k)
+    w = rng.uniform(0.1, 3.0, 5) if weighted else None
+    workspace = Network([Dense(k)], 1).workspace(5, loss=loss)
+
+    def evaluated():
+        dz = np.full_like(z, np.nan)
+        return np.append(dz, loss.value_and_grad(z, y, w, dz, workspace.tapes(5).loss))
+
+    np.testing.assert_allclose(evaluated(), switched_off(evaluated), rtol=1e-5, atol=1e-7)
+    mean = loss.mean(z, y, w)
+    assert evaluated()[-1] == pytest.approx(mean, rel=1e-6)
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("loss", LOSSES, ids=repr)
 def test_losses_of_a_batch_equal_those_of_numpy(loss, dtype):
@@ -529,3 +549,15 @@ def test_every_loop_is_compiled_for_the_types_that_training_uses(loops):
             network.logits(X)
     assert {name: len(loop.signatures) for name, loop in vars(loops).items()} == before
     assert all(before.values())
+
+
+def test_use_fast_keeps_its_setting_if_numba_cannot_be_imported(monkeypatch):
+    def missing():
+        raise ImportError("no numba")
+
+    monkeypatch.setattr(kernels, "_dispatchers", missing)
+    for before in (False, None):
+        kernels._wanted = before
+        with pytest.raises(ImportError, match="no numba"):
+            tinyclf.use_fast()
+        assert kernels._wanted is before

@@ -243,6 +243,14 @@ def test_functions_that_only_the_fit_needed_are_saved_by_name(path):
         assert copied.plan_.scoring == "accuracy"
 
 
+def test_the_scorer_of_an_interrupted_fit_is_saved_by_name(path):
+    model = quick(scoring=lambda m, X, y: m.score(X, y), early_stopping=True)
+    with pytest.warns(UserWarning, match="interrupted by user"):
+        model.set_callbacks(Ends(2, KeyboardInterrupt)).fit(IRIS, SPECIES)
+    restored = reloaded(model.set_params(scoring=None), path)
+    np.testing.assert_array_equal(restored.predict_proba(IRIS), model.predict_proba(IRIS))
+
+
 def test_loaded_models_are_independent_and_writable(path):
     model = quick().fit(IRIS, SPECIES)
     model.save(path)

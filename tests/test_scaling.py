@@ -563,6 +563,18 @@ def test_an_impossible_scaling_is_refused(parts, match):
     assert dataclasses.replace(scaling, total_weight=0.0).total_weight == 0.0
 
 
+def test_no_scaling_is_the_identity_without_rows():
+    none = Scaling.none(6)
+    assert (none.total_weight, none.centered) == (0.0, True)
+    assert_array_equal(none.transform(X, np.empty_like(X)), X)
+
+
+def test_scaled_sparse_rows_keep_their_shape_and_are_dense_by_default():
+    sparse = scipy.sparse.csr_array(np.array([[2.0, 0.0, 0.0], [0.0, 0.0, 0.0]]))
+    rows = Scaling.of(sparse).rows(sparse, np.float64)
+    assert_array_equal(rows.block(0, 2), [[1.0, 0.0, 0.0], [0.0, 0.0, 0.0]])
+
+
 def test_a_pickled_scaling_has_its_statistics_but_not_what_is_cached():
     scaling = Scaling.of(np.arange(6.0).reshape(3, 2)).limited()
     expected = scaling.transform(X[:5, :2], np.empty((5, 2)))  # fills the cache

@@ -793,6 +793,7 @@ def test_a_copy_and_the_dict_of_a_state_are_independent_and_train_to_the_same_bi
         ({"scale": "1"}, "got '1'"),
         ({"generators": [np.random.default_rng(0)]}, "must have two random generators"),
         ({"generators": [0, 1]}, "must have two random generators"),
+        ({"momentum": 0}, r"must have the parts \['arrays', 'epoch', .*, got .*'momentum': 0"),
     ],
 )
 def test_an_invalid_state_is_refused(changes, match):

@@ -239,7 +239,9 @@ def read_features(estimator: Any, X: Any, *, reset: bool) -> Any:
         X = as_array("X", X)
     elif X is None or not (hasattr(X, "shape") or hasattr(X, "__array__") or hasattr(X, "__dataframe__")):
         raise TypeError(f"X must be an array of shape (n_samples, n_features), got {X!r}")
-    if not reset and len(getattr(X, "shape", ())) == 2:  # before an entry is read or converted
+    shape = getattr(X, "shape", None)
+    if not reset and isinstance(shape, tuple) and shape[1:] not in ((), (estimator.n_features_in_,)):
+        # Raises an error before an entry is read or converted.
         validate_data(estimator, X, reset=False, skip_check_array=True)
     with _naming("X"), np.errstate(over="ignore"):  # a long double may be beyond float64
         _check_kinds(X)

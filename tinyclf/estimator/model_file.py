@@ -64,7 +64,7 @@ def save(
     content = {
         "parameters": model.get_params(deep=False),
         "feature_names": getattr(model, "feature_names_in_", None),
-        "state": _state_of(model, registry),
+        "state": _state_of(model, registry) if fit is None else model._fitted,
         "fit": fit,
     }
     plain, arrays = encode(content, registry)
@@ -136,8 +136,6 @@ def check_parameters(model: Any, registry: Registry) -> None:
 def _state_of(model: Any, registry: Registry) -> FitState:
     """Return the state to save; after a fit, a name replaces a schedule or scorer that cannot be saved."""
     state: FitState = model._fitted
-    if not state.finished:
-        return state
 
     def saved(function: Any) -> Any:
         try:

@@ -162,7 +162,7 @@ class FitPlan:
         elif early is True and not lbfgs:
             validation, monitor, held = "stratified", True, math.ceil(fraction * n)
         elif early == "auto" and not lbfgs and (n >= ENOUGH_ROWS or (calibrate and estimator.refit)):
-            held = 0 if fraction * n < 2 or is_a_toy(data) else n_held_evenly(data, fraction)
+            held = 0 if round(fraction * n, 6) < 2 or is_a_toy(data) else n_held_evenly(data, fraction)
             if held:
                 validation, monitor = "even", n >= ENOUGH_ROWS
         held_out = validation in ("stratified", "even")

@@ -54,7 +54,7 @@ class DivergenceError(ValueError):
 
     def __reduce__(self) -> tuple[Any, ...]:
         # By default only the message is pickled; a parallel search sends this error between processes.
-        return partial(type(self), **asdict(self)), ()
+        return partial(type(self), **asdict(self)), (), vars(self)  # with notes
 
 
 class ArchiveError(ValueError):

@@ -216,7 +216,7 @@ def as_targets(targets: ArrayLike, n: int, k: int) -> Array:
         low, high = int(y.min()), int(y.max())
         if low < 0 or high >= k:
             raise ValueError(f"targets must be codes from 0 to {k - 1}, got {low if low < 0 else high}")
-        return y.astype(np.intp, copy=False)
+        return y.astype(np.intp)
     if y.shape != (n, k):
         raise ValueError(
             f"targets must have shape ({n},) for codes or ({n}, {k}) for probabilities, got {y.shape}"

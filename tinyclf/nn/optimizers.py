@@ -64,7 +64,8 @@ class OptimizerState(Views):
     """
 
     def __init__(self, t: int = 0, **arrays: Any) -> None:
-        super().__init__(t=t, **{name: np.asarray(array) for name, array in arrays.items()})
+        numbers = {k: a if isinstance(a, np.ndarray) else np.array(a, np.float64) for k, a in arrays.items()}
+        super().__init__(t=t, **numbers)
 
     @property
     def arrays(self) -> dict[str, Array]:
