@@ -7,7 +7,7 @@ from ulps import ulp_error
 
 from tinyclf import Loss, SigmoidCrossEntropy, SoftmaxCrossEntropy, cross_entropy, cross_entropy_grad
 from tinyclf.gradcheck import check_loss
-from tinyclf.nn.arrays import Views
+from tinyclf.nn.arrays import Buffer, Views
 from tinyclf.nn.layers import Dense
 from tinyclf.nn.network import Network
 
@@ -236,3 +236,24 @@ def test_probabilities_accept_logits_of_any_kind(loss, kind):
         found = loss.probabilities(given)
         np.testing.assert_allclose(found, expected, rtol=1e-6)
         assert found.dtype == (np.float32 if kind in (np.float16, np.float32, ">f4") else np.float64)
+
+
+@pytest.mark.parametrize("kind", [SoftmaxCrossEntropy, SigmoidCrossEntropy])
+def test_a_subclass_with_its_own_rows_is_weighted_and_gets_its_buffers(kind):
+    class Subclass(kind):
+        def buffers(self, n_outputs, dtype):
+            return {**super().buffers(n_outputs, dtype), "mine": Buffer(())}
+
+        def rows(self, z, y, dz, t):
+            t.mine = 1.0
+            return super().rows(z, y, dz, t)
+
+    rng = np.random.default_rng(0)
+    z, y, w = rng.normal(size=(6, kind().n_outputs(2))), rng.integers(2, size=6), rng.uniform(0.1, 3.0, 6)
+    values = []
+    for loss in (kind(), Subclass()):
+        workspace = Network([Dense(z.shape[1])], 1, dtype=z.dtype).workspace(len(z), loss=loss)
+        dz = np.full_like(z, np.nan)
+        value = loss.value_and_grad(z, loss.targets(y, *z.shape), w, dz, workspace.tapes(len(z)).loss)
+        values.append(np.append(dz, value))
+    np.testing.assert_array_equal(*values)

@@ -191,3 +191,14 @@ def test_an_epsilon_that_float32_cannot_hold_does_not_become_zero():
     theta = np.ones(2, np.float32)
     optimizer.step(theta, np.zeros(2, np.float32), optimizer.init(theta), 0.1)
     assert theta.tolist() == [1.0, 1.0]
+
+
+def test_a_subclass_of_adam_with_its_own_update_gets_the_rate_of_the_step():
+    class Sign(Adam):
+        def update(self, g, s, rate):
+            np.sign(g, out=g)
+            g *= rate
+
+    theta = np.zeros(3)
+    Sign(0.1).step(theta, np.array([2.0, -3.0, 0.0]), Sign(0.1).init(theta), 0.25)
+    assert theta.tolist() == [-0.25, 0.25, 0.0]

@@ -320,6 +320,7 @@ def test_labels_are_restored_from_their_dict(labels):
         (Labels, {"classes": np.array([])}),
         (Labels, {"classes": np.array(["b", "a"])}),
         (Labels, {"classes": np.array(["a", "a"])}),
+        (Labels, {"classes": np.array(["a", "c", "b"])}),
         (Labels, {"classes": np.array(["a", 1], object)}),
         (Labels, {"classes": np.array(["b", "a"], object)}),
         (Probabilities, {"classes": np.array([])}),

@@ -793,6 +793,7 @@ def test_a_copy_and_the_dict_of_a_state_are_independent_and_train_to_the_same_bi
         ({"scale": "1"}, "got '1'"),
         ({"generators": [np.random.default_rng(0)]}, "must have two random generators"),
         ({"generators": [0, 1]}, "must have two random generators"),
+        ({"M": "x"}, "'M' must be an array .*, got 'x'"),
         ({"momentum": 0}, r"must have the parts \['arrays', 'epoch', .*, got .*'momentum': 0"),
     ],
 )
@@ -803,6 +804,8 @@ def test_an_invalid_state_is_refused(changes, match):
         (d["arrays"] if name in "MV" else d)[name] = value
     with pytest.raises((TypeError, ValueError), match=match):
         TrainState.from_dict(network, d)
+    with pytest.raises(ValueError, match="must have the parts .*, got 3"):
+        TrainState.from_dict(network, 3)
 
 
 def test_training_on_chosen_rows_equals_training_on_a_copy_of_them():
