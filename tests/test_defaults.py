@@ -15,6 +15,9 @@ from sklearn.preprocessing import StandardScaler
 from test_classifier import Interrupts
 
 from tinyclf import SKLEARN_DEFAULTS, Loss, SigmoidCrossEntropy, TinyClassifier
+from tinyclf.estimator.callback_context import CallbackContext
+from tinyclf.estimator.trainer import Trainer
+from tinyclf.estimator.validation import Validation
 from tinyclf.nn.state import TrainState
 
 TOYS = {"iris": load_iris, "wine": load_wine, "breast_cancer": load_breast_cancer, "digits": load_digits}
@@ -123,6 +126,34 @@ def test_an_interrupt_before_the_first_step_of_the_refit_keeps_the_best_weights_
     with pytest.warns(UserWarning, match="interrupted by user after 3 epochs"):
         model = TinyClassifier(**settings).fit(X, y)
     np.testing.assert_array_equal(model.network_.theta, search.network_.theta)
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        (CallbackContext, "training_ends"),
+        (Validation, "shrinkage"),
+        (Trainer, "_calibrate"),
+        (CallbackContext, "fit_ends"),
+    ],
+    ids=lambda place: place[1],
+)
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+def test_an_interrupt_after_the_last_epoch_keeps_the_model(monkeypatch, place, after):
+    X, y = load_digits(return_X_y=True)
+    original = getattr(*place)
+
+    def interrupted(*arguments):
+        if after:
+            original(*arguments)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(*place, interrupted)
+    with pytest.warns(UserWarning, match="interrupted by user after 3 epochs"):
+        model = TinyClassifier(max_iter=3, random_state=0).fit(X, y)
+    monkeypatch.undo()
+    assert model.score(X, y) > 0.9
+    assert model.partial_fit(X, y).score(X, y) > 0.9
 
 
 # --- small data --------------------------------------------------------------------------------------------

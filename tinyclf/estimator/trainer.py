@@ -122,16 +122,20 @@ class Trainer:
                 raise
             rows, complete, converged, found = self.search_rows, False, False, [self._interrupted()]
         self._keep_best_weights()
-        callbacks.training_ends()
-        shrinkage = 1.0 if self.validation is None else self.validation.shrinkage(state)
-        if plan.refit and complete:
-            try:
-                self._refit()
-            except KeyboardInterrupt:
-                rows, complete, converged, found = self.search_rows, False, False, [self._interrupted()]
-        self._calibrate(shrinkage)
-        state.finish(complete=complete)
-        callbacks.fit_ends()
+        try:
+            callbacks.training_ends()
+            shrinkage = 1.0 if self.validation is None else self.validation.shrinkage(state)
+            if plan.refit and complete:
+                try:
+                    self._refit()
+                except KeyboardInterrupt:
+                    rows, complete, converged, found = self.search_rows, False, False, [self._interrupted()]
+            self._calibrate(shrinkage)
+            state.finish(complete=complete)
+            callbacks.fit_ends()
+        except KeyboardInterrupt:  # the weights are kept, without calibration if that was not finished
+            converged, found = False, [self._interrupted()]
+            state.finish(complete=False)
         return Outcome(rows, converged, found)
 
     def run_partial(self) -> Outcome:
