@@ -262,7 +262,7 @@ def test_labels_in_part_returns_the_known_labels_or_those_of_classes():
             ["a", "b"],
             first,
             False,
-            r"^`classes=\['a', 'b'\]` is not the same as .*, was: array\(\['a', 'b', 'c'\]",
+            r"^`classes=\['a', 'b'\]` is not the same as .*; pass array\(\['a', 'b', 'c'\]",
         ),
         ([], None, False, r"at least one and none of them NaN, got \[\]"),
         ([0.0, np.nan], None, False, r"at least one and none of them NaN, got \[0.0, nan\]"),
