@@ -127,13 +127,19 @@ class TrainState:
 
     def snapshot(self) -> dict[str, Any]:
         """Return a copy of everything that training changes, for `restore`."""
-        return {"theta": self.network.theta.copy(), **self.to_dict()}
+        return {
+            "theta": self.network.theta.copy(),
+            "optimizer": self.optimizer,
+            "optimizer_state": copy.deepcopy(self.optimizer_state),
+            "generators": [rng.bit_generator.state for rng in (self.shuffle_rng, self.dropout_rng)],
+            "scale": self.scale,
+            "epoch": self.epoch,
+        }
 
     def restore(self, snapshot: dict[str, Any]) -> None:
         """Return to a snapshot; the network, the views of theta and the generators stay the same objects."""
-        before = self.from_dict(self.network, {k: v for k, v in snapshot.items() if k != "theta"})
         self.network.theta = snapshot["theta"]
-        self.optimizer, self.optimizer_state = before.optimizer, before.optimizer_state
-        self.scale, self.epoch = before.scale, before.epoch
-        self.shuffle_rng.bit_generator.state = before.shuffle_rng.bit_generator.state
-        self.dropout_rng.bit_generator.state = before.dropout_rng.bit_generator.state
+        self.optimizer = snapshot["optimizer"]
+        self.optimizer_state = copy.deepcopy(snapshot["optimizer_state"])
+        self.shuffle_rng.bit_generator.state, self.dropout_rng.bit_generator.state = snapshot["generators"]
+        self.scale, self.epoch = snapshot["scale"], snapshot["epoch"]
