@@ -703,10 +703,7 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         aside = {"_state", *self.get_params(deep=False)}
         return {
             **{name: value for name, value in held.items() if name not in aside},
-            "_packed": (
-                text,
-                arrays,
-            ),  # the key of format version 1, too: `decoded` then raises an error for its pickles
+            "_packed": (text, arrays),
         }
 
     def __setstate__(self, held: dict[str, Any]) -> None:
