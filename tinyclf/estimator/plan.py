@@ -162,7 +162,7 @@ class FitPlan:
         elif early is True and not lbfgs:
             validation, monitor, held = "stratified", True, math.ceil(fraction * n)
         elif early == "auto" and not lbfgs and (n >= ENOUGH_ROWS or (calibrate and estimator.refit)):
-            held = 0 if round(fraction * n, 6) < 2 or is_a_toy(data) else n_held_evenly(data, fraction)
+            held = 0 if is_a_toy(data) else n_held_evenly(data, fraction)
             if held:
                 validation, monitor = "even", n >= ENOUGH_ROWS
         held_out = validation in ("stratified", "even")
@@ -420,7 +420,7 @@ def n_held_evenly(data: Dataset, fraction: float) -> int:
     if data.labels.stratified:
         counts = np.bincount(data.targets[data.rows])
         n = int(counts[counts > 1].sum())
-    held = min(math.ceil(round(fraction * n, 6)), n - 1)  # 0.14 * 550 is 77.00000000000001
+    held = min(math.floor(round(fraction * n, 6)), n - 1)  # 0.29 * 100 is 28.999999999999996
     return held if held >= 2 else 0
 
 

@@ -139,7 +139,7 @@ def hold_out(data: Dataset, plan: FitPlan, rng: np.random.Generator) -> tuple[Ar
     if plan.validation == "stratified":
         return _stratified(data, plan.validation_fraction, rng)
     if plan.validation == "even":
-        return _even(data, plan.validation_fraction, plan.n_validation, rng)
+        return _even(data, plan.n_validation, rng)
     return data.rows, data.rows[:0]
 
 
@@ -174,7 +174,7 @@ def _stratified(data: Dataset, fraction: float, rng: np.random.Generator) -> tup
     return train, held
 
 
-def _even(data: Dataset, fraction: float, n_held: int, rng: np.random.Generator) -> tuple[Array, Array]:
+def _even(data: Dataset, n_held: int, rng: np.random.Generator) -> tuple[Array, Array]:
     """Hold out rows at equal distances in the order of the classes, however small the classes are.
 
     Each class has the same fraction on both sides, up to one row. The only row of a class is
@@ -185,7 +185,6 @@ def _even(data: Dataset, fraction: float, n_held: int, rng: np.random.Generator)
         codes = data.targets[order]
         order = order[np.bincount(codes)[codes] > 1]
         order = order[np.argsort(data.targets[order], kind="stable")]
-    start = rng.random() * min(1.0, fraction * len(order) - (n_held - 1))
-    positions = ((np.arange(n_held) + start) / fraction).astype(np.intp)
-    held = order[np.minimum(positions, len(order) - 1)]  # a quotient may be rounded up
+    positions = ((np.arange(n_held) + rng.random()) * (len(order) / n_held)).astype(np.intp)
+    held = order[np.minimum(positions, len(order) - 1)]  # a product may be rounded up
     return np.setdiff1d(data.rows, held), held
