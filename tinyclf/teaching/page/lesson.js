@@ -712,4 +712,7 @@ addEventListener("afterprint", () => {
 addEventListener("resize", () => refresh(["zoom"]));
 
 refresh();
-if (location.hash) dispatchEvent(new HashChangeEvent("hashchange"));
+// Again after loading: the layout may have moved the step, or a reload may have restored another position.
+for (const start of ["DOMContentLoaded", "load"]) {
+  addEventListener(start, () => location.hash && dispatchEvent(new HashChangeEvent("hashchange")));
+}
