@@ -114,7 +114,7 @@ class History:
         self.record_last(epoch.loss, measured)
 
     def record_last(self, loss: float, measured: Measured) -> None:
-        """Record the loss and score of a solver that converged before its first iteration."""
+        """Set the last loss and the best score; alone, if a solver converged before its first iteration."""
         self.loss = loss
         if measured is not None:
             assert self.best_validation_score is not None

@@ -43,7 +43,7 @@ class FitState:
     patience : Patience or None
         None after ``fit``; ``partial_fit`` keeps it for the next call.
     best : BestWeights
-        Empty after ``fit``; not used by ``partial_fit``.
+        Empty after ``fit``; ``partial_fit`` does not use it.
     seed : ndarray of 4 uint32
         Seed of the fit, stored so that it can be resumed.
     stopped, finished : bool

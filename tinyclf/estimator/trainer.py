@@ -17,7 +17,6 @@ from ..nn.training import Epoch, train
 from .calibration import Calibration, best_shrinkage, prior_logits
 from .callback_context import CallbackContext
 from .dataset import Dataset
-from .early_stopping import BestWeights
 from .history import Measured
 from .plan import FitPlan
 from .state import FitState, random_streams
@@ -111,7 +110,7 @@ class Trainer:
             return Outcome(self.data.rows[:0], True, [])
         if state.history.n_iter:
             self._print(f"Continuing after {state.history.n_iter} epochs.")
-        rows, complete = self.data.rows if plan.refit else self.search_rows, True
+        rows, complete = self.search_rows, True
         callbacks.training_begins(state.history.n_iter)
         if not state.stopped:
             callbacks.epoch_begins()
@@ -120,7 +119,7 @@ class Trainer:
         except KeyboardInterrupt:
             if state.history.n_iter == 0 and not first_fit:
                 raise
-            rows, complete, converged, found = self.search_rows, False, False, [self._interrupted()]
+            complete, converged, found = False, False, [self._interrupted()]
         self._keep_best_weights()
         try:
             callbacks.training_ends()
@@ -128,8 +127,9 @@ class Trainer:
             if plan.refit and complete:
                 try:
                     self._refit()
+                    rows = self.data.rows
                 except KeyboardInterrupt:
-                    rows, complete, converged, found = self.search_rows, False, False, [self._interrupted()]
+                    complete, converged, found = False, False, [self._interrupted()]
             self._calibrate(shrinkage)
             state.finish(complete=complete)
             callbacks.fit_ends()
@@ -143,25 +143,26 @@ class Trainer:
         with limited_blas(self.plan, self.state):
             for epoch in self._epochs(self.search_rows, self.plan.batch_size):
                 self._after_epoch(epoch)
-        self.state.best = BestWeights()  # the weights of the last epoch are kept
         self.state.finished = True
         return Outcome(self.search_rows, False, self._clipped())
 
     def _search(self, callbacks: CallbackContext) -> tuple[bool, list[Warning]]:
         """Train on the rows that are not held out; return whether it converged, and warnings."""
+        plan, state, history = self.plan, self.state, self.state.history
 
         def after(epoch: Epoch) -> bool:
             self._after_epoch(epoch)
+            if history.validation_scores:
+                state.best.record(history.validation_scores[-1], state.network.theta, len(history.loss_curve))
             if callbacks.epoch_ends():
-                self.state.stopped = True
+                state.stopped = True
                 callbacks.training_is_stopped()
-            if not self.state.stopped:
+            if not state.stopped:
                 callbacks.epoch_begins()
-            return self.state.stopped
+            return state.stopped
 
-        if self.plan.solver == "lbfgs":
+        if plan.solver == "lbfgs":
             return self._minimize(after)
-        state, plan = self.state, self.plan
         if not state.stopped:
             for epoch in self._epochs(self.search_rows, plan.batch_size, done=state.history.n_iter):
                 if after(epoch):
@@ -281,7 +282,6 @@ class Trainer:
         self._print(f"Iteration {history.n_iter}, loss = {epoch.loss:.8f}")
         if measured is not None:
             self._print(f"Validation score: {measured[1]:f}")
-            state.best.record(measured[1], state.network.theta, len(history.loss_curve))
         if plan.learning_rate_rule == "invscaling":
             state.training.scale = inverse_scaling(history.n_samples_seen, plan.power_t)
         assert state.patience is not None

@@ -53,8 +53,9 @@ class DivergenceError(ValueError):
         )
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # By default only the message is pickled; a parallel search sends this error between processes.
-        return partial(type(self), **asdict(self)), (), vars(self)  # with notes
+        # By default only positional arguments are pickled, and there are none; a parallel search sends
+        # this error between processes. The last item restores notes.
+        return partial(type(self), **asdict(self)), (), vars(self)
 
 
 class ArchiveError(ValueError):

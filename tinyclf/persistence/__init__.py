@@ -102,9 +102,9 @@ def without_head(plain: Any, format: str, version: int) -> Any:
     if found != version:
         newer = "a newer" if found > version else "an older"
         raise ArchiveError(
-            f"it was saved in version {found} of the format, by {newer} tinyclf, {made_by}; "
-            f"this one, {__version__}, "
-            f"reads version {version}. Load it with the tinyclf that saved it, or fit the model again"
+            f"it was saved in version {found} of the format, by {newer} tinyclf, {made_by}; this one, "
+            f"{__version__}, reads version {version}. Load it with the tinyclf that saved it, or fit the "
+            "model again"
         )
     if plain.keys() != keys:
         raise ArchiveError(f"it contains {sorted(plain)} instead of {sorted(keys)}")

@@ -160,9 +160,8 @@ class _Encoder:
     def _array(self, array: Array, path: str) -> int:
         if array.dtype.kind not in KINDS:
             raise ValueError(
-                f"{path or 'the value'} has dtype {array.dtype}, which cannot be saved; "
-                "numbers, dates and strings "
-                "can"
+                f"{path or 'the value'} has dtype {array.dtype}, which cannot be saved; numbers, dates and "
+                "strings can"
             )
         self.arrays.append(array)
         return len(self.arrays) - 1
