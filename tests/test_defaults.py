@@ -15,6 +15,7 @@ from sklearn.preprocessing import StandardScaler
 from test_classifier import Interrupts
 
 from tinyclf import SKLEARN_DEFAULTS, Loss, SigmoidCrossEntropy, TinyClassifier
+from tinyclf.estimator import classifier
 from tinyclf.estimator.callback_context import CallbackContext
 from tinyclf.estimator.trainer import Trainer
 from tinyclf.estimator.validation import Validation
@@ -148,10 +149,14 @@ def test_an_interrupt_after_the_last_epoch_keeps_the_model(monkeypatch, place, a
             original(*arguments)
         raise KeyboardInterrupt
 
+    outcomes = []
     monkeypatch.setattr(*place, interrupted)
+    monkeypatch.setattr(classifier, "diagnose", lambda *arguments: outcomes.append(arguments[-1]) or [])
     with pytest.warns(UserWarning, match="interrupted by user after 3 epochs"):
         model = TinyClassifier(max_iter=3, random_state=0).fit(X, y)
     monkeypatch.undo()
+    refitted = place[1] in ("_calibrate", "fit_ends")
+    assert len(outcomes[0].rows) == (len(X) if refitted else model.plan_.n_train)
     assert model.score(X, y) > 0.9
     assert model.partial_fit(X, y).score(X, y) > 0.9
 
