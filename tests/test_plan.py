@@ -27,7 +27,7 @@ def test_the_plan_of_the_defaults_for_many_rows():
     assert (plan.max_iter, plan.validation, plan.monitor, plan.early_stopping) == (40, "even", True, True)
     assert (plan.scoring, plan.calibrate, plan.refit, plan.ends_by_schedule) == ("loss", True, True, True)
     assert plan.n_train + plan.n_validation == 1797
-    assert plan.n_validation == np.floor(0.2 * 1797)
+    assert plan.n_validation == np.ceil(0.2 * 1797)
     assert (plan.batch_size, plan.refit_batch_size) == (plan.n_train // 16, 1797 // 16)
 
 

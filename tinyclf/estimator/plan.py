@@ -11,6 +11,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
+from ..nn.arrays import Array
 from ..nn.errors import check_interval
 from ..nn.initializers import glorot_uniform, glorot_uniform_logistic
 from ..nn.layers import ACTIVATIONS, Dense, Dropout, Layer, Logistic
@@ -411,16 +412,19 @@ def is_a_toy(data: Dataset) -> bool:
     return len(rows) < ENOUGH_ROWS
 
 
-def n_held_evenly(data: Dataset, fraction: float) -> int:
-    """Return how many rows `validation.hold_out` holds out: none, or at least two.
+def held_per_class(data: Dataset, fraction: float) -> Array:
+    """Return the fraction of the rows of each class, (k,); 0 for a class with one row.
 
-    The only row of a class is not held out.
+    If rows do not have one label each, all rows count as one class.
     """
-    n = len(data.rows)
-    if data.labels.stratified:
-        counts = np.bincount(data.targets[data.rows])
-        n = int(counts[counts > 1].sum())
-    held = min(math.floor(round(fraction * n, 6)), n - 1)  # 0.29 * 100 is 28.999999999999996
+    rows = data.rows
+    counts = np.bincount(data.targets[rows]) if data.labels.stratified else np.array([len(rows)])
+    return np.round(fraction * np.where(counts > 1, counts, 0), 6)  # 0.14 * 550 is 77.00000000000001
+
+
+def n_held_evenly(data: Dataset, fraction: float) -> int:
+    """Return how many rows `validation.hold_out` holds out: none, or at least two."""
+    held = min(math.ceil(round(held_per_class(data, fraction).sum(), 6)), len(data.rows) - 1)
     return held if held >= 2 else 0
 
 

@@ -14,7 +14,7 @@ from sklearn.model_selection import train_test_split
 from ..nn.arrays import Array
 from .calibration import COST, LEAST, best_shrinkage
 from .dataset import Dataset, in_validation_set
-from .plan import FitPlan
+from .plan import FitPlan, held_per_class
 from .scaling import Scaling
 from .state import FitState
 
@@ -139,7 +139,7 @@ def hold_out(data: Dataset, plan: FitPlan, rng: np.random.Generator) -> tuple[Ar
     if plan.validation == "stratified":
         return _stratified(data, plan.validation_fraction, rng)
     if plan.validation == "even":
-        return _even(data, plan.n_validation, rng)
+        return _even(data, plan.validation_fraction, plan.n_validation, rng)
     return data.rows, data.rows[:0]
 
 
@@ -174,17 +174,17 @@ def _stratified(data: Dataset, fraction: float, rng: np.random.Generator) -> tup
     return train, held
 
 
-def _even(data: Dataset, n_held: int, rng: np.random.Generator) -> tuple[Array, Array]:
-    """Hold out rows at equal distances in the order of the classes, however small the classes are.
+def _even(data: Dataset, fraction: float, n_held: int, rng: np.random.Generator) -> tuple[Array, Array]:
+    """Hold out the fraction of the rows of each class, up to one row, however small the classes are.
 
-    Each class has the same fraction on both sides, up to one row. The only row of a class is
-    trained on.
+    Which classes are rounded up is random. The only row of a class is trained on.
     """
     order = rng.permutation(data.rows)
-    if data.labels.stratified:
-        codes = data.targets[order]
-        order = order[np.bincount(codes)[codes] > 1]
-        order = order[np.argsort(data.targets[order], kind="stable")]
-    positions = ((np.arange(n_held) + rng.random()) * (len(order) / n_held)).astype(np.intp)
-    held = order[np.minimum(positions, len(order) - 1)]  # a product may be rounded up
+    codes = data.targets[order] if data.labels.stratified else np.zeros(len(order), np.intp)
+    expected = held_per_class(data, fraction)
+    quota = np.floor(expected).astype(np.intp)
+    rest, n_more = expected - quota, n_held - quota.sum()
+    if n_more > 0:
+        quota[rng.choice(len(quota), n_more, replace=False, p=rest / rest.sum())] += 1
+    held = np.concatenate([order[codes == code][:n] for code, n in enumerate(quota)])
     return np.setdiff1d(data.rows, held), held
