@@ -146,7 +146,7 @@ def test_each_step_of_the_lesson_has_a_script():
 
 
 def test_the_teachers_guide_is_one_page_with_a_plan_for_45_minutes():
-    page = (FOLDER / "TEACHING.md").read_text()
+    page = (FOLDER.parent / "docs" / "how_to" / "teaching.md").read_text()
     steps = re.findall(r"^- \*\*(\d), .*?, (\d+) min\.\*\*", page, re.MULTILINE)
     assert len(page.splitlines()) <= 75
     assert max(map(len, page.splitlines())) <= 110

@@ -1,4 +1,4 @@
-"""MIGRATING.md is true: its code runs, its names exist, each difference has a test of both classifiers."""
+"""The page on migrating is true: its code runs, its names exist, each difference has a test of both classifiers."""
 
 import builtins
 import inspect
@@ -40,7 +40,7 @@ from tinyclf.estimator.targets import Labels
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
 ROOT = Path(__file__).parents[1]
-TEXT = (ROOT / "MIGRATING.md").read_text()
+TEXT = (ROOT / "docs" / "how_to" / "migrating.md").read_text()
 X, Y = load_iris(return_X_y=True)
 X = StandardScaler().fit_transform(X)
 W = np.random.default_rng(0).uniform(0.5, 2.0, len(X))
@@ -115,7 +115,7 @@ def test_python_blocks_run_one_after_the_other(tmp_path, monkeypatch, capsys):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         for block in blocks:
-            exec(compile(block, "MIGRATING.md", "exec"), names)
+            exec(compile(block, "migrating.md", "exec"), names)
     printed = capsys.readouterr().out.splitlines()
     assert len(printed) == sum(block.count("print(") for block in blocks) == 3
     assert float(printed[0].split()[0]) > 0.95
@@ -137,7 +137,7 @@ def test_links_lead_to_files_and_to_the_issues_they_name():
                 r"https://github.com/scikit-learn/scikit-learn/(issues|pull)/" + label, target
             )
         else:
-            assert (ROOT / target).exists(), target
+            assert (ROOT / "docs" / "how_to" / target).exists(), target
     assert len(targets) > 15
 
 

@@ -45,10 +45,10 @@ def test_both_commands_are_single_lines(text):
     "name",
     [
         "README.md",
-        "MIGRATING.md",
+        "docs/how_to/migrating.md",
         "CONTRIBUTING.md",
         "examples/README.md",
-        "examples/TEACHING.md",
+        "docs/how_to/teaching.md",
         "data/README.md",
         "benchmarks/README.md",
     ],
