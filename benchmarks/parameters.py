@@ -22,7 +22,7 @@ import argparse
 import json
 from pathlib import Path
 
-from defaults import OURS, TIE, Contender, data_sets, interval, measure, means
+from defaults import OURS, TIE, Contender, data_sets, interval, means, measure
 from timing import pin_to_one_core
 
 pin_to_one_core()
@@ -121,9 +121,9 @@ def picture(results: dict, file: Path) -> None:
 
     shown = list(ranking(results).items())[:SHOWN]
     n_rows = sum(len(group) for _, group in shown)
-    figure, axes = plt.subplots(figsize=(7, 0.27 * n_rows + 1), layout="constrained")
+    figure, axes = plt.subplots(figsize=(7, 0.29 * n_rows + 1), layout="constrained")
     at, rows = 0.0, []
-    for i, (name, group) in enumerate(shown):
+    for i, (_, group) in enumerate(shown):
         if i % 2 == 0:
             axes.axhspan(at - 0.5, at + len(group) - 0.5, color="#F0F0F0", lw=0)
         for one in group:
@@ -133,11 +133,13 @@ def picture(results: dict, file: Path) -> None:
             rows.append((at, one.replace("'", '"')))
             at += 1
     axes.axvline(1.0, color="black", lw=1)
-    axes.set_yticks(*zip(*rows, strict=True), fontsize=9)
+    axes.set_yticks(*zip(*rows, strict=True), fontsize=10)
     axes.set_ylim(at - 0.4, -0.6)
     axes.set_xscale("log")
-    axes.set_xlim(0.4, 6)
-    axes.set_xticks([0.5, 0.7, 1, 1.5, 2, 3, 5], ["0.5", "0.7", "1", "1.5", "2", "3", "5"])
+    ticks = [0.2, 0.5, 1, 2, 5, 10, 20, 50]
+    axes.set_xticks(ticks, [str(tick) for tick in ticks])
+    every = np.concatenate([log_ratios(results, one) for _, group in shown for one in group])
+    axes.set_xlim(0.9 * np.exp(every.min()), 1.1 * np.exp(every.max()))
     axes.minorticks_off()
     axes.set_xlabel(
         "log-loss, as a multiple of that of the default (left is better)\n"
