@@ -15,7 +15,8 @@ which nearly every row is certain do not dominate. The columns of the table are
 - lower, higher: the numbers of data sets with a log-loss that is more than 2 % lower, or higher;
 - accuracy: the mean difference in percentage points.
 
-The parameters are sorted by effect. The row ``random_state`` changes only the seed: it is the noise.
+The parameters are sorted by effect. The last row changes only the seed: it is the noise. A second table shows
+pairs of values: some values need another value of a second parameter.
 """
 
 import argparse
@@ -59,18 +60,28 @@ VALUES: dict[str, list] = {
     "shuffle": [False],
 }
 
+PAIRS: list[dict[str, object]] = [
+    {"solver": "sgd", "learning_rate_init": 0.1},
+    {"solver": "lbfgs", "alpha": 1.0},
+    {"learning_rate_init": 0.001, "max_iter": 200},
+    {"activation": "logistic", "max_iter": 200},
+    {"hidden_layer_sizes": (256,), "dropout": 0.2},
+]
+
 SEED = "random_state"
 SHOWN = 12
 
 
+def named(values: dict[str, object]) -> str:
+    return ", ".join(f"{name}={value!r}" for name, value in values.items())
+
+
 def contenders() -> dict[str, Contender]:
-    """Return TinyClassifier(), copies with one parameter at another value, and one with other seeds."""
+    """Return TinyClassifier(), copies with one or two other parameter values, and one with other seeds."""
+    changes = [{name: value} for name, values in VALUES.items() for value in values] + PAIRS
     made: dict[str, Contender] = {OURS: lambda seed: TinyClassifier(random_state=seed)}
-    for name, values in VALUES.items():
-        for value in values:
-            made[f"{name}={value!r}"] = lambda seed, p=(name, value): TinyClassifier(
-                random_state=seed, **dict([p])
-            )
+    for change in changes:
+        made[named(change)] = lambda seed, change=change: TinyClassifier(random_state=seed, **change)
     made[SEED] = lambda seed: TinyClassifier(random_state=1000 + seed)
     return made
 
@@ -91,25 +102,33 @@ def ranking(results: dict) -> dict[str, list[str]]:
     return {name: groups[name] for name in sorted(groups, key=effect.get, reverse=True)}
 
 
-def table(results: dict) -> None:
+def cells(results: dict, name: str) -> list[str]:
+    """Return the last three cells of a row of the table."""
+    logs = log_ratios(results, name)
+    ratio = "{:.2f} ({:.2f} to {:.2f})".format(*np.exp(interval(logs)))
+    lower, higher = (logs < -np.log(TIE)).sum(), (logs > np.log(TIE)).sum()
+    points = 100 * (means(results, name, "accuracy") - means(results, OURS, "accuracy")).mean()
+    return [ratio, f"{lower}, {higher}", f"{round(points, 1) + 0.0:+.1f}"]  # not -0.0
+
+
+def tables(results: dict) -> None:
     default = TinyClassifier().get_params()
     print(f"\ncompared with {OURS}() over {len(results)} data sets:\n")
     print("| | parameter (default) | value | effect | log-loss | lower, higher | accuracy, points |")
     print("| --- | --- | --- | --- | --- | --- | --- |")
-    for rank, (name, group) in enumerate([*ranking(results).items(), (SEED, [SEED])], 1):
+    for rank, (name, group) in enumerate(ranking(results).items(), 1):
         effect = max(mean_change(results, one) for one in group)
         first = [str(rank), f"`{name}` (`{default[name]!r}`)", f"{effect:.2f}"]
-        if name == SEED:
-            first[:2] = ["", "another seed"]
         for one in group:
-            logs = log_ratios(results, one)
-            ratio = "{:.2f} ({:.2f} to {:.2f})".format(*np.exp(interval(logs)))
-            lower, higher = (logs < -np.log(TIE)).sum(), (logs > np.log(TIE)).sum()
-            points = 100 * (means(results, one, "accuracy") - means(results, OURS, "accuracy")).mean()
-            value = f"`{one.partition('=')[2]}`" if one != SEED else ""
-            cells = [*first[:2], value, first[2], ratio, f"{lower}, {higher}", f"{points:+.1f}"]
-            print("| " + " | ".join(cells) + " |")
+            value = one.partition("=")[2]
+            print(" | ".join(["", *first[:2], f"`{value}`", first[2], *cells(results, one), ""]).strip())
             first = ["", "", ""]
+    effect = mean_change(results, SEED)
+    print(" | ".join(["", "", "another seed", "", f"{effect:.2f}", *cells(results, SEED), ""]).strip())
+    print("\n| pair of values | log-loss | lower, higher | accuracy, points |")
+    print("| --- | --- | --- | --- |")
+    for pair in map(named, PAIRS):
+        print(" | ".join(["", f"`{pair}`", *cells(results, pair), ""]).strip())
 
 
 def picture(results: dict, file: Path) -> None:
@@ -136,7 +155,7 @@ def picture(results: dict, file: Path) -> None:
     axes.set_yticks(*zip(*rows, strict=True), fontsize=10)
     axes.set_ylim(at - 0.4, -0.6)
     axes.set_xscale("log")
-    ticks = [0.2, 0.5, 1, 2, 5, 10, 20, 50]
+    ticks = [0.2, 0.3, 0.5, 0.7, 1, 1.5, 2, 3, 5, 10, 20, 50]
     axes.set_xticks(ticks, [str(tick) for tick in ticks])
     every = np.concatenate([log_ratios(results, one) for _, group in shown for one in group])
     axes.set_xlim(0.9 * np.exp(every.min()), 1.1 * np.exp(every.max()))
@@ -168,7 +187,7 @@ def main() -> None:
         print(f"{name} ({len(splits[0][0])} training rows): log-loss of {OURS}() {loss:.4f}", flush=True)
         if options.json:
             options.json.write_text(json.dumps(results))
-    table(results)
+    tables(results)
     if options.picture:
         picture(results, options.picture)
 
