@@ -103,30 +103,33 @@ def ranking(results: dict) -> dict[str, list[str]]:
 
 
 def cells(results: dict, name: str) -> list[str]:
-    """Return the last three cells of a row of the table."""
+    """Return the last four cells of a row of a table."""
     logs = log_ratios(results, name)
-    ratio = "{:.2f} ({:.2f} to {:.2f})".format(*np.exp(interval(logs)))
+    ratio, low, high = np.exp(interval(logs))
     lower, higher = (logs < -np.log(TIE)).sum(), (logs > np.log(TIE)).sum()
     points = 100 * (means(results, name, "accuracy") - means(results, OURS, "accuracy")).mean()
-    return [ratio, f"{lower}, {higher}", f"{round(points, 1) + 0.0:+.1f}"]  # not -0.0
+    return [
+        f"{ratio:.2f}",
+        f"{low:.2f} to {high:.2f}",
+        f"{lower}, {higher}",
+        f"{round(points, 1) + 0.0:+.1f}",
+    ]  # not -0.0
 
 
 def tables(results: dict) -> None:
-    default = TinyClassifier().get_params()
     print(f"\ncompared with {OURS}() over {len(results)} data sets:\n")
-    print("| | parameter (default) | value | effect | log-loss | lower, higher | accuracy, points |")
+    print("| | value | effect | log-loss | 95 % interval | lower, higher | accuracy, points |")
     print("| --- | --- | --- | --- | --- | --- | --- |")
-    for rank, (name, group) in enumerate(ranking(results).items(), 1):
+    for rank, group in enumerate(ranking(results).values(), 1):
         effect = max(mean_change(results, one) for one in group)
-        first = [str(rank), f"`{name}` (`{default[name]!r}`)", f"{effect:.2f}"]
+        first = [str(rank), f"{effect:.2f}"]
         for one in group:
-            value = one.partition("=")[2]
-            print(" | ".join(["", *first[:2], f"`{value}`", first[2], *cells(results, one), ""]).strip())
-            first = ["", "", ""]
+            print(" | ".join(["", first[0], f"`{one}`", first[1], *cells(results, one), ""]).strip())
+            first = ["", ""]
     effect = mean_change(results, SEED)
     print(" | ".join(["", "", "another seed", "", f"{effect:.2f}", *cells(results, SEED), ""]).strip())
-    print("\n| pair of values | log-loss | lower, higher | accuracy, points |")
-    print("| --- | --- | --- | --- |")
+    print("\n| pair of values | log-loss | 95 % interval | lower, higher | accuracy, points |")
+    print("| --- | --- | --- | --- | --- |")
     for pair in map(named, PAIRS):
         print(" | ".join(["", f"`{pair}`", *cells(results, pair), ""]).strip())
 
