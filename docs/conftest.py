@@ -6,7 +6,7 @@ from importlib.util import find_spec
 
 import pytest
 
-# ... in an expected output matches anything, and 0.98 matches each number from 0.97 to 0.99 (pytest's NUMBER).
+# In an expected output, ... matches anything, and 0.98 matches numbers from 0.97 to 0.99 (pytest's NUMBER).
 OPTIONS = {doctest.ELLIPSIS: True, doctest.register_optionflag("NUMBER"): True}
 
 
