@@ -1,0 +1,124 @@
+"""The benchmarks run; the tests do not check the times that they measure."""
+
+import json
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+
+def run(root, script, *arguments):
+    command = [sys.executable, root / "benchmarks" / script, *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_the_accuracy_benchmark_finds_every_promise_kept(root, tmp_path):
+    pytest.importorskip("matplotlib")
+    picture = tmp_path / "accuracy.png"
+    text = run(root, "accuracy.py", "--rows", "18", "--widths", "2", "10", "--picture", picture)
+    assert text.count("within the promised") == 14
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    losses = [line.split() for line in text.splitlines() if line.startswith("cross_entropy")]
+    zeros = {library: int(n_zeros) for _, library, _, _, n_zeros, *_ in losses}
+    assert zeros["tinyclf"] == 0
+    assert zeros["scipy.special"] > 0
+
+
+def test_the_fit_benchmark_sets_equal_work_side_by_side(root, tmp_path):
+    results, picture = tmp_path / "fit.json", tmp_path / "fit.png"
+    pytest.importorskip("matplotlib")
+    arguments = [
+        "--repeats",
+        "1",
+        "--only",
+        "digits",
+        "tinyclf",
+        "MLP",
+        "--json",
+        results,
+        "--picture",
+        picture,
+    ]
+    text = run(root, "fit.py", *arguments)
+    found = json.loads(results.read_text())
+    assert found["cpu"]
+    assert "kernels" in found["blas"]
+    assert set(found["results"]) == {"digits, batch 200", "digits, batch 32"}
+    for row in found["results"].values():
+        losses = {name: cell["loss"] for name, cell in row.items() if name != "matrix products"}
+        assert losses == pytest.approx(dict.fromkeys(losses, losses["tinyclf"]), rel=1e-4)
+        assert all(cell["seconds"] > 0 for cell in row.values())
+    assert "times the matrix products" in text
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    ("script", "arguments", "said"),
+    [
+        ("memory.py", ["--quick"], "10,000 x 30"),
+        ("scaling.py", ["--quick"], "0.5 % nonzero"),
+        ("predict.py", ["--quick"], "64-100-10, float32"),
+        ("step_profile.py", ["--repeats", "1"], "loop: order, schedule, checks"),
+        ("loss_cost.py", ["--repeats", "1"], "784-100-10"),
+    ],
+)
+def test_the_other_benchmarks_run(root, script, arguments, said):
+    assert said in run(root, script, *arguments)
+
+
+def test_the_benchmark_of_defaults_reads_a_folder_and_tells_all(root, tmp_path):
+    pytest.importorskip("matplotlib")
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(60, 3))
+    np.savez(tmp_path / "own.npz", X=X, y=np.where(X[:, 0] > 0, "yes", "no"))
+    results, picture = tmp_path / "results.json", tmp_path / "picture.png"
+    arguments = ["--splits", "2", "--only", "own", "iris", "--json", results, "--picture", picture]
+    text = run(root, "defaults.py", tmp_path, *arguments)
+    found = json.loads(results.read_text())
+    assert set(found) == {"own", "iris"}
+    for row in found.values():
+        assert len(row) == 5
+        for values in row.values():
+            assert all(len(column) == 2 for column in values.values())
+            assert all(0.0 <= share <= 1.0 for share in values["accuracy"])
+    lines = [line for line in text.splitlines() if line.startswith("TinyClassifier")]
+    for line, base in zip(lines, ("MLPClassifier, scaled", "HistGradientBoosting"), strict=True):
+        ratios = [
+            np.mean(row["TinyClassifier"]["log_loss"]) / np.mean(row[base]["log_loss"])
+            for row in found.values()
+        ]
+        assert float(line.split()[1]) == pytest.approx(np.exp(np.mean(np.log(ratios))), abs=6e-4)
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_ablation_turns_off_one_default_after_the_other(root):
+    text = run(root, "defaults.py", "--splits", "1", "--only", "iris", "--ablation")
+    for name in ("scale_inputs", "batch_size", "learning_rate", "max_iter", "calibrate", "refit"):
+        assert f"\n{name}=" in text
+
+
+def test_the_benchmark_of_parameters_ranks_them_by_their_effect(root, tmp_path):
+    pytest.importorskip("matplotlib")
+    results, picture = tmp_path / "results.json", tmp_path / "picture.png"
+    arguments = ["--splits", "1", "--only", "iris", "--json", results, "--picture", picture]
+    text = run(root, "parameters.py", *arguments)
+    losses = {name: row["log_loss"][0] for name, row in json.loads(results.read_text())["iris"].items()}
+    lines = [line.split("|") for line in text.splitlines() if line.startswith("| ")][1:]
+    ranked = [cells for cells in lines if cells[1].strip().isdigit()]
+    effects = [float(cells[3]) for cells in ranked]
+    assert len(effects) >= 20
+    assert effects == sorted(effects, reverse=True)
+    for cells, effect in zip(ranked, effects, strict=True):
+        name = cells[2].split("`")[1].partition("=")[0]
+        ratios = [
+            (losses[one] + 0.01) / (losses["TinyClassifier"] + 0.01)
+            for one in losses
+            if one.startswith(f"{name}=") and not re.search(r", \w+=", one)  # no pair of values
+        ]
+        assert effect == pytest.approx(max(max(ratio, 1 / ratio) for ratio in ratios), abs=0.006)
+    assert "\n| `solver='sgd', learning_rate_init=0.1` |" in text
+    assert picture.read_bytes().startswith(b"\x89PNG")
