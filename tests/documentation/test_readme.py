@@ -42,7 +42,7 @@ def test_both_commands_are_single_lines(text):
     demo, tests = blocks(text, "bash")
     assert demo.count("\n") == tests.count("\n") == 1
     assert demo.endswith("-m tinyclf demo\n")
-    assert tests.endswith("-m pytest\n")
+    assert tests.endswith("-m pytest -n auto\n")
 
 
 @pytest.mark.parametrize(
