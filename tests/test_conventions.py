@@ -479,7 +479,7 @@ def sparse_rows(model, X, y):
 @pytest.mark.parametrize(
     ("name", "case"),
     [
-        (name, case)
+        pytest.param(name, case, marks=[pytest.mark.slow] if case == "two logits" else [])
         for name in USES
         for case, (_, _, y) in CASES.items()
         if len(np.unique(y)) == 2 or name not in FOR_TWO_CLASSES
