@@ -1,8 +1,10 @@
-"""Conventions of scikit-learn: meta-estimators, parameters, metadata, feature names, documentation.
+"""Conventions of scikit-learn: its tools work with the estimator, its tags are those of MLPClassifier.
 
 `USES` is the table: each of its functions uses the estimator with one tool and checks the result. One test
 runs all of them over several estimators and data sets.
 """
+
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -56,17 +58,14 @@ from tinyclf import SigmoidCrossEntropy, TinyClassifier
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
 
-def quick(**parameters):
-    return learned(**{"max_iter": 15, "learning_rate_init": 0.08, **parameters})
-
-
+brief = partial(learned, max_iter=15, learning_rate_init=0.08)
 IRIS, SPECIES = shuffled(load_iris(), 4, 120)
 TUMORS, KINDS = shuffled(load_breast_cancer(), 6, 150)
 
 CASES = {
-    "two classes": (quick(), TUMORS, KINDS),
-    "two logits": (quick(loss="softmax_cross_entropy"), TUMORS, KINDS),
-    "three classes in a pipeline": (make_pipeline(StandardScaler(), quick(dtype="float64")), IRIS, SPECIES),
+    "two classes": (brief(), TUMORS, KINDS),
+    "two logits": (brief(loss="softmax_cross_entropy"), TUMORS, KINDS),
+    "three classes in a pipeline": (make_pipeline(StandardScaler(), brief(dtype="float64")), IRIS, SPECIES),
 }
 
 # No class has as many as two thirds of the rows, so a score above this is not chance.
@@ -496,11 +495,11 @@ def test_the_estimator_works_with(name, case):
 @pytest.mark.parametrize(
     "meta",
     [
-        BaggingClassifier(quick(dtype=None), n_estimators=3, random_state=0),
+        BaggingClassifier(brief(dtype=None), n_estimators=3, random_state=0),
         VotingClassifier(
-            [("one", quick(dtype=None)), ("two", quick(dtype=None))], voting="soft", weights=[3, 7]
+            [("one", brief(dtype=None)), ("two", brief(dtype=None))], voting="soft", weights=[3, 7]
         ),
-        CalibratedClassifierCV(quick(dtype=None), method="temperature"),
+        CalibratedClassifierCV(brief(dtype=None), method="temperature"),
     ],
     ids=lambda meta: type(meta).__name__,
 )
@@ -528,10 +527,10 @@ def test_tags_are_those_of_mlp_classifier():
 
 def test_an_estimator_is_fitted_after_fit_or_partial_fit():
     with pytest.raises(NotFittedError):
-        check_is_fitted(quick())
+        check_is_fitted(brief())
     for model in (
-        quick().fit(IRIS, SPECIES),
-        quick().partial_fit(IRIS, SPECIES, classes=np.unique(SPECIES)),
+        brief().fit(IRIS, SPECIES),
+        brief().partial_fit(IRIS, SPECIES, classes=np.unique(SPECIES)),
     ):
         check_is_fitted(model)
         with pytest.raises(NotFittedError):
