@@ -133,8 +133,9 @@ def test_code_in_the_text_names_what_is_there_and_works(span, tmp_path, monkeypa
         pytest.importorskip("rich")
     if "to_onnx" in span:
         pytest.importorskip("onnx")
-    if command := re.fullmatch(r"python -m pytest (\S+)", span):
-        assert (ROOT / command[1]).is_file()
+    if span.startswith("python -m pytest "):
+        for path in span.split()[3:]:
+            assert (ROOT / path).exists(), path
     elif span.startswith("_"):
         assert not hasattr(ours().fit(X, Y), span)
         assert hasattr(theirs().fit(X, Y), span)

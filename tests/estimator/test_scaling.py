@@ -289,6 +289,7 @@ def test_an_offset_does_not_reduce_the_precision_in_float32():
     assert abs(far - near).max() < 1e-5
 
 
+@pytest.mark.promise("calibration never changes the weights")
 def test_input_mean_and_input_scale_describe_the_applied_scaling():
     model = quick().fit(X, X[:, 0] > 0)
     bounded = np.clip(
