@@ -271,6 +271,31 @@ def test_a_user_defined_loss_is_not_ignored(custom, loss):
     np.testing.assert_allclose(dz, 2 * dz_expected)
 
 
+def test_the_loops_compute_the_common_case_only(monkeypatch):
+    used = SimpleNamespace(shift=lambda *_: None, softmax_loss=lambda *_: 77.0, sigmoid_loss=lambda *_: 77.0)
+    monkeypatch.setattr(kernels, "_compiled", dict.fromkeys(TYPES, used))
+
+    def is_used(loss, z, y, w=None):
+        y, dz = loss.targets(y, *z.shape), np.empty_like(z)
+        tapes = Network([Dense(z.shape[1])], 1, dtype=z.dtype).workspace(len(z), loss=loss).tapes(len(z))
+        with np.errstate(all="ignore"):
+            return loss.value_and_grad(z, y, w, dz, tapes.loss) == 77.0
+
+    softmax, sigmoid = LOSSES
+    z, codes, w = np.zeros((2, 2), "float32"), [0, 1], np.ones(2)
+    assert is_used(softmax, z, codes)
+    assert not is_used(softmax, z.astype("float64"), codes)
+    assert not is_used(softmax, z, np.eye(2))
+    assert not is_used(softmax, z, codes, w)
+    assert not is_used(Doubled(), z, codes)
+    assert not is_used(CustomTargets(), z, codes)
+    for dtype in TYPES:
+        assert is_used(sigmoid, z[:, :1].astype(dtype), codes)
+        assert not is_used(sigmoid, z[:, :1].astype(dtype), codes, w)
+    assert is_used(sigmoid, z, np.eye(2))
+    assert not is_used(DoubledLogistic(), z[:, :1], codes)
+
+
 def test_a_user_defined_optimizer_is_not_ignored():
     network = Network([Dense(2)], 1, seed=0)
     before = network.theta.copy()
@@ -300,6 +325,7 @@ print("numba" in sys.modules, bool(tinyclf.nn.kernels._compiled))
 
 
 @pytest.mark.processes
+@pytest.mark.parametrize("loops", ["as Python"], indirect=True)
 @pytest.mark.parametrize(("value", "used"), [("0", False), ("1", True), ("", True)])
 def test_the_environment_variable_switches_the_loops_on_and_off(value, used, monkeypatch):
     pytest.importorskip("numba")
@@ -477,10 +503,11 @@ def test_a_process_forked_while_another_thread_compiles_uses_numpy(monkeypatch):
         kernels._dispatchers.cache_clear()
 
 
-def test_a_child_forked_by_the_compiling_thread_continues_to_compile(monkeypatch):
-    # A signal handler may fork like this: the compiling thread is also the thread of the child.
+@pytest.mark.parametrize("compiles", [False, True])
+def test_a_child_forked_while_no_other_thread_compiles_continues(compiles, monkeypatch):
+    # A signal handler may fork while its thread compiles, which is then also the thread of the child.
     wanted = kernels._wanted
-    monkeypatch.setattr(kernels, "_compiler", {"thread": threading.get_ident()})
+    monkeypatch.setattr(kernels, "_compiler", {"thread": threading.get_ident()} if compiles else {})
     kernels._after_fork()
     assert kernels._compiled
     assert kernels._wanted is wanted
@@ -539,6 +566,25 @@ class Compilable:
 
     def compile(self, types):
         pass
+
+
+@pytest.mark.parametrize("cached", [True, False])
+def test_loops_are_compiled_without_exceptions_and_without_the_lock_of_python(cached):
+    # Also where no folder can keep the machine code.
+    calls = []
+
+    def njit(**options):
+        calls.append(options)
+        if not cached and options.get("cache"):
+            raise RuntimeError("cannot cache function: no locator available")
+        return lambda loop: (loop, options)
+
+    fastmath = {"contract"}
+    options = {"error_model": "numpy", "nogil": True, "fastmath": fastmath}
+    kept = {"cache": True, **options}
+    compiled = kernels._dispatcher(SimpleNamespace(njit=njit), _loops.adam, fastmath)
+    assert compiled == (_loops.adam, kept if cached else options)
+    assert calls == ([kept] if cached else [kept, options])
 
 
 def test_every_loop_is_compiled_for_the_types_that_training_uses(loops):

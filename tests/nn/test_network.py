@@ -32,6 +32,11 @@ def test_theta_holds_all_parameters_weights_first():
     assert network.theta[20:].all()
 
 
+def test_the_largest_product_is_that_of_the_largest_weight_matrix():
+    assert Network([Dense(5), Tanh(), Dense(7)], 4).largest_product == 35
+    assert Network([Tanh()], 4).largest_product == 0
+
+
 def test_theta_and_parameters_always_share_memory():
     network = example("float64")
     X = np.ones((2, 4))

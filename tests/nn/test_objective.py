@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tinyclf import Dense, Network, SoftmaxCrossEntropy, train
+from tinyclf import Dense, Network, SoftmaxCrossEntropy, cross_entropy, train
 from tinyclf.nn.objective import Objective
 
 
@@ -15,6 +15,15 @@ def test_the_penalty_on_many_weights_equals_the_formula():
     assert objective.add_penalty(0.5) == pytest.approx(0.25 * np.sum(W**2), rel=1e-12)
     np.testing.assert_allclose(objective.gradient[: W.size], 1.0 + 0.5 * W, rtol=1e-15)
     assert (objective.gradient[W.size :] == 1.0).all()
+
+
+def test_there_is_no_penalty_by_default():
+    network = Network([Dense(2)], 3, dtype="float64", seed=0)
+    X, y = np.eye(3), np.array([0, 1, 0])
+    objective = Objective(network, X, y, loss=SoftmaxCrossEntropy(), batch_size=3)
+    value, largest_logit = objective.value_and_grad(objective.order)
+    assert value == pytest.approx(cross_entropy(network.logits(X), y).mean(), rel=1e-14)
+    assert largest_logit == pytest.approx(np.abs(network.logits(X)).max(), rel=1e-14)
 
 
 def test_alpha_has_no_effect_without_regularized_parameters():

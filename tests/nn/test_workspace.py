@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from tests.support.parts import LAYERS, PReLU
-from tinyclf import Buffer, Dense, Network, ReLU, Tanh
+from tinyclf import Buffer, Dense, Dropout, Network, ReLU, SigmoidCrossEntropy, SoftmaxCrossEntropy, Tanh
+from tinyclf.nn.workspace import Workspace
 
 
 @pytest.mark.parametrize("name", ["x", "y", "dy", "dx", "ones", "training", "rng"])
@@ -54,3 +55,22 @@ def test_backward_allocates_nothing_for_the_lowest_layer(layer):
     network = Network([layer, Dense(2)], n_in=3, seed=0)
     lowest = network.workspace(4, rng=np.random.default_rng(0)).tapes(4).layers[0]
     assert lowest.dx is None
+
+
+def test_buffers_take_no_more_memory_than_needed():
+    relu, dropout = (
+        Network([layer], 3).workspace(2, rng=np.random.default_rng(0)).tapes(2).layers[0]
+        for layer in (ReLU(), Dropout(0.5))
+    )
+    assert [a.dtype for a in (relu.active, dropout.kept, dropout.bits)] == [bool, bool, np.uint16]
+    for loss in (SoftmaxCrossEntropy(), SigmoidCrossEntropy()):
+        names = {dtype: set(loss.buffers(3, dtype)) - {"top"} for dtype in ("float32", "float64")}
+        assert names["float32"] == {"d", "E"}
+        assert len(names["float64"]) == (4 if isinstance(loss, SoftmaxCrossEntropy) else 2)
+
+
+def test_backward_goes_down_to_the_first_layer_by_default():
+    workspace = Workspace([Tanh(), Tanh()], [3, 3, 3], "float64", 2)
+    lowest, last = workspace.tapes(2).layers
+    assert lowest.dx is None
+    assert lowest.dy is last.dx
