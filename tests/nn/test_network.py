@@ -149,6 +149,7 @@ def test_concurrent_predictions_equal_sequential_ones():
             np.testing.assert_array_equal(got, want)
 
 
+@pytest.mark.promise("each call works or raises an error that names the cause")
 def test_the_first_layer_never_overwrites_the_callers_rows():
     network = Network([ReLU(), Dense(2)], n_in=3, seed=0)
     X = np.array([[-1.0, 2.0, -3.0]], "float32")

@@ -59,36 +59,25 @@ def test_every_optimizer_learns_and_resumes_from_its_state(optimizer):
 
 
 @pytest.mark.parametrize(
-    ("make", "match"),
+    ("kind", "name", "value"),
     [
-        (lambda: SGD(0.0), r"learning_rate must be in \(0, inf\), got 0"),
-        (lambda: SGD(-1), "got -1"),
-        (lambda: Adam(float("nan")), "got nan"),
-        (lambda: SGD(0.1, momentum=1.5), r"momentum must be in \[0, 1\], got 1.5"),
-        (lambda: SGD(np.inf), "got inf"),
-        (lambda: SGD("fast"), "learning_rate must be a number, got 'fast'"),
-        (lambda: Adam(beta_2=1.0), r"beta_2 must be in \[0, 1\), got 1.0"),
-        (lambda: Adam(beta_1=1.0), r"beta_1 must be in \[0, 1\), got 1.0"),
-        (lambda: Adam(beta_2=-0.1), r"^beta_2 must be in \[0, 1\), got -0.1$"),
-        (lambda: Adam(beta_1=-0.1), r"^beta_1 must be in \[0, 1\), got -0.1$"),
-        (lambda: Adam(epsilon=0.0), r"^epsilon must be in \(0, inf\), got 0.0$"),
-        (lambda: Adam(epsilon=np.inf), r"^epsilon must be in \(0, inf\), got inf$"),
-        (lambda: AdamW(weight_decay=-0.1), r"weight_decay must be in \[0, inf\), got -0.1"),
-        (lambda: SGD(weight_decay=np.nan), "weight_decay.*got nan"),
-        (lambda: SGD(weight_decay=np.inf), r"^weight_decay must be in \[0, inf\), got inf$"),
-        (lambda: SGD(0.1, momentum=-0.1), r"^momentum must be in \[0, 1\], got -0.1$"),
-        (
-            lambda: SGD(0.5, weight_decay=2.5),
-            r"times weight_decay must be at most 1, got 0.5 \* 2.5; lower one of them$",
-        ),
+        *((SGD, "learning_rate", value) for value in (0.0, -1, np.inf, np.nan, "fast")),
+        *((SGD, "momentum", value) for value in (-0.1, 1.5)),
+        *((SGD, "weight_decay", value) for value in (np.inf, np.nan)),
+        *((Adam, name, value) for name in ("beta_1", "beta_2") for value in (-0.1, 1.0)),
+        *((Adam, "epsilon", value) for value in (0.0, np.inf)),
+        (AdamW, "weight_decay", -0.1),
     ],
 )
-def test_hyperparameters_out_of_range_are_refused(make, match):
-    with pytest.raises((ValueError, TypeError), match=match):
-        make()
-    assert (
-        SGD(0.5, weight_decay=2.0).weight_decay == 2.0
-    )  # the largest decay: a step sets the weights to zero
+def test_hyperparameters_out_of_range_are_refused(kind, name, value):
+    with pytest.raises((ValueError, TypeError), match=f"^{name} must be .*, got {value!r}$"):
+        kind(**{name: value})
+
+
+def test_the_largest_weight_decay_sets_the_weights_to_zero_in_a_step():
+    assert SGD(0.5, weight_decay=2.0).weight_decay == 2.0
+    with pytest.raises(ValueError, match=r"learning rate times weight_decay .* got 0.5 \* 2.5"):
+        SGD(0.5, weight_decay=2.5)
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ from tinyclf.nn.lbfgs import minimize
 from tinyclf.nn.threads import LARGE, limit_blas
 
 pytestmark = [
+    pytest.mark.promise("the same seed gives the same bits"),
     pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
     pytest.mark.filterwarnings("ignore::tinyclf.nn.errors.TrainingWarning"),
 ]
