@@ -204,6 +204,12 @@ def test_other_byte_orders_and_long_doubles_are_accepted():
     ).all()  # inf in float64, without a warning
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_logits_of_a_supported_type_are_not_copied(dtype):
+    x = np.ones((2, 3), dtype)
+    assert np.shares_memory(F.as_logits(x), x)
+
+
 def test_targets_of_another_dtype_give_the_same_loss():
     x, y = np.array([[30.0, 0.0]]), np.array([[0.25, 0.75]], "float32")
     np.testing.assert_array_equal(F.cross_entropy(x, y), F.cross_entropy(x, y.astype(float)))

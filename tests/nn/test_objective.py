@@ -37,6 +37,14 @@ def test_alpha_has_no_effect_without_regularized_parameters():
     assert losses[0] == losses[1]
 
 
+def test_rows_and_their_indices_are_not_copied_if_they_have_the_right_type():
+    X, rows = np.eye(3), np.array([2, 0])
+    network = Network([Dense(2)], 3, dtype="float64", seed=0)
+    objective = Objective(network, X, [0, 1, 0], loss=SoftmaxCrossEntropy(), batch_size=2, rows=rows)
+    assert np.shares_memory(X, objective.rows.X)
+    assert np.shares_memory(rows, objective.order)
+
+
 def test_training_on_chosen_rows_equals_training_on_a_copy_of_them():
     rng = np.random.default_rng(0)
     X, y, w = rng.normal(size=(50, 3)), rng.integers(3, size=50), rng.integers(0, 3, 50)
