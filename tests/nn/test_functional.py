@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import scipy.special
 
-from tests.support.ulps import LIMITS, ulp_error
+from tests.support.ulps import check, ulp_error
 from tinyclf.nn import functional as F
 
 HARD = json.loads((Path(__file__).parents[2] / "data" / "hard_logits.json").read_text())
@@ -37,35 +37,7 @@ def test_hard_logits_agree_with_mpmath(case):
             m, lse = mpmath.mpf(max(case["logits"])), mpmath.mpf(case[name])
             scale = [max(abs(m), abs(lse - m))]
         assert got.dtype == x.dtype
-        error = ulp_error(got, truth, scale)
-        assert error <= LIMITS[case["dtype"]][name], f"{name} of {case['logits']}: {error} ulp, got {got}"
-
-
-def mp_softmax(x):
-    x = [mpmath.mpf(float(v)) for v in x]
-    top = max(x)
-    e = [mpmath.exp(v - top) for v in x]
-    return [v / mpmath.fsum(e) for v in e]
-
-
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("smoothing", [0.0, 0.1, 1.0])
-def test_soft_targets_and_smoothing_agree_with_mpmath(dtype, smoothing):
-    rng = np.random.default_rng(0)
-    x = rng.normal(scale=30, size=(20, 6)).astype(dtype)
-    y = rng.uniform(size=(20, 6)) * (rng.uniform(size=(20, 6)) < 0.6)
-    losses = F.cross_entropy(x, y, label_smoothing=smoothing)
-    gradient = F.cross_entropy_grad(x, y, label_smoothing=smoothing)
-    smoothing = mpmath.mpf(smoothing)
-    for i in range(len(x)):
-        p = mp_softmax(x[i])
-        total = mpmath.fsum(map(mpmath.mpf, y[i].tolist()))
-        target = [(1 - smoothing) * mpmath.mpf(float(v)) + smoothing * total / 6 for v in y[i]]
-        loss = -mpmath.fsum(t * mpmath.log(q) for t, q in zip(target, p, strict=True))
-        slope = [total * q - t for t, q in zip(target, p, strict=True)]
-        scale = [total * q + t for t, q in zip(target, p, strict=True)]
-        assert ulp_error(losses[i : i + 1], [loss]) <= LIMITS[dtype]["loss"]
-        assert ulp_error(gradient[i], slope, scale) <= LIMITS[dtype]["gradient"]
+        check(name, x, got, truth, scale)
 
 
 def test_codes_and_one_hot_targets_agree():
@@ -106,6 +78,7 @@ def test_memory_order_strides_and_axis_do_not_matter(dtype):
             np.testing.assert_array_equal(f(other, np.eye(9)[y]), f(x, np.eye(9)[y]))
 
 
+@pytest.mark.promise("each call works or raises an error that names the cause")
 def test_inputs_are_not_changed():
     x = np.array([[1.0, -INF, 3.0], [NAN, 2.0, 1.0]])
     y = np.array([[0.5, 0.0, 0.5], [1.0, 0.0, 0.0]])
@@ -136,6 +109,7 @@ def test_inputs_are_not_changed():
         ([0.0, -INF], 0.0, [1.0, 0.0]),
     ],
 )
+@pytest.mark.promise("never nan")
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_logits_without_a_distribution_give_nan(x, logsumexp, softmax, dtype):
     batch = np.array([x, np.zeros_like(x)], dtype)  # the other row must not be affected
@@ -172,7 +146,6 @@ def test_zero_classes_are_an_error_except_in_logsumexp():
 
 
 def test_zero_rows_give_an_empty_result():
-
     x = np.empty((0, 3), "float32")
     assert F.softmax(x).shape == (0, 3)
     assert F.log_softmax(x.T, axis=0).shape == (3, 0)
@@ -231,6 +204,12 @@ def test_other_byte_orders_and_long_doubles_are_accepted():
     ).all()  # inf in float64, without a warning
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_logits_of_a_supported_type_are_not_copied(dtype):
+    x = np.ones((2, 3), dtype)
+    assert np.shares_memory(F.as_logits(x), x)
+
+
 def test_targets_of_another_dtype_give_the_same_loss():
     x, y = np.array([[30.0, 0.0]]), np.array([[0.25, 0.75]], "float32")
     np.testing.assert_array_equal(F.cross_entropy(x, y), F.cross_entropy(x, y.astype(float)))
@@ -277,19 +256,6 @@ def test_one_class_has_zero_loss_and_zero_gradient():
     # p = 1 for any logit.
     assert F.cross_entropy([[3.0]], [0]).tolist() == [0.0]
     assert F.cross_entropy_grad([[3.0]], [0]).tolist() == [[0.0]]
-
-
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("order", ["C", "F"])
-def test_the_loss_of_a_million_classes_is_exact(dtype, order):
-    k = 1_000_000
-    x = np.zeros((2, k), dtype, order=order)
-    x[1, 7] = 20.0
-    S = (k - 1) * mpmath.exp(-20)
-    truth = [mpmath.log(k), mpmath.log1p(S)]
-    assert ulp_error(F.cross_entropy(x, [3, 7]), truth) <= LIMITS[dtype]["loss"]
-    gradient = F.cross_entropy_grad(x, [3, 7])
-    assert ulp_error(gradient[1, 7:9], [-S / (1 + S), mpmath.exp(-20) / (1 + S)]) <= LIMITS[dtype]["gradient"]
 
 
 def test_no_function_warns_even_if_the_caller_turns_warnings_into_errors():

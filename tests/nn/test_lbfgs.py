@@ -1,5 +1,6 @@
 """L-BFGS: minimization of the training objective."""
 
+import inspect
 import warnings
 
 import numpy as np
@@ -107,6 +108,12 @@ def test_each_iteration_is_reported_with_its_network(alpha):
     assert ending.converged
     assert ending.loss == seen[-1] == min(seen)
     assert len(seen) > 2
+
+
+def test_the_default_budget_is_that_of_scikit_learn():
+    defaults = {name: p.default for name, p in inspect.signature(minimize).parameters.items()}
+    for name in ("max_iter", "max_fun"):
+        assert defaults[name] == MLPClassifier().get_params()[name]
 
 
 def test_there_is_no_penalty_by_default():

@@ -31,8 +31,8 @@ def reordered(x, order):
 
 cases = st.tuples(
     st.sampled_from(SHAPES_OF_LOGITS),
-    st.integers(1, 3),
-    st.one_of(st.integers(1, 12), st.sampled_from([40, 130])),
+    st.integers(1, 2),
+    st.one_of(st.integers(1, 12), st.integers(1, 12), st.sampled_from([40, 130])),
     st.sampled_from(DTYPES),
     st.sampled_from(["C", "F", "strided"]),
     st.integers(0, 2**32 - 1),
@@ -161,8 +161,14 @@ def test_sigmoid_cross_entropy_is_exact(drawn, seed, hard):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("order", ["C", "F", "strided"])
-@pytest.mark.parametrize("k", [1, 2, 10, 1_000, 1_000_000])
+@pytest.mark.parametrize(
+    ("k", "order"),
+    [
+        *((k, order) for k in (1, 2, 10, 1_000) for order in ("C", "F", "strided")),
+        (1_000_000, "C"),
+        (1_000_000, "F"),
+    ],
+)
 def test_the_loss_of_a_dominating_logit_is_exact_for_many_classes(k, order, dtype):
     # S = (k - 1) exp(-30.5): the loss is the sum over the tail alone.
     x = np.full((2, k), 0.25, dtype)
@@ -172,7 +178,8 @@ def test_the_loss_of_a_dominating_logit_is_exact_for_many_classes(k, order, dtyp
     t = [k // 2, 0]
     check("loss", x[:, :3], F.cross_entropy(x, t), [mpmath.log1p(S), mpmath.log(k)])
     gradient = F.cross_entropy_grad(x, t)
-    check("gradient", x[:, :3], gradient[0, k // 2 : k // 2 + 1], [-S / (1 + S)])
+    tail = mpmath.exp(mpmath.mpf("-30.5")) / (1 + S)
+    check("gradient", x[:, :3], gradient[0, k // 2 : k // 2 + 2], [-S / (1 + S), tail][: k - k // 2])
     check("gradient", x[:, :3], gradient[1, :1], [mpmath.mpf(1) / k - 1])
     check("softmax", x[:, :3], F.softmax(x)[1, :1], [mpmath.mpf(1) / k])
     check("logsumexp", x[:, :3], F.logsumexp(x)[1:], [mpmath.mpf("0.25") + mpmath.log(k)])
@@ -230,7 +237,7 @@ def test_row_sums_are_the_sums_of_the_rows(k):
     np.testing.assert_array_equal(terms, before)
 
 
-@pytest.mark.parametrize("k", [100, 300, 10_000])
+@pytest.mark.parametrize("k", [100, 300, 2_000])
 @pytest.mark.parametrize("smoothing", [0.0, 0.5, 1.0])
 def test_soft_targets_of_many_classes_do_not_depend_on_the_memory_order(k, smoothing):
     x = np.random.default_rng(0).normal(size=(2, k))

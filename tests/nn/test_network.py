@@ -11,7 +11,7 @@ import pytest
 import scipy.sparse
 
 from tests.support.parts import PReLU
-from tinyclf import Buffer, Dense, Dropout, Network, ReLU, Tanh
+from tinyclf import Dense, Dropout, Network, ReLU, Tanh
 
 
 def example(dtype="float32"):
@@ -30,6 +30,11 @@ def test_theta_holds_all_parameters_weights_first():
     first.W = np.zeros((4, 5))
     assert not network.theta[:20].any()
     assert network.theta[20:].all()
+
+
+def test_the_largest_product_is_that_of_the_largest_weight_matrix():
+    assert Network([Dense(5), Tanh(), Dense(7)], 4).largest_product == 35
+    assert Network([Tanh()], 4).largest_product == 0
 
 
 def test_theta_and_parameters_always_share_memory():
@@ -144,6 +149,7 @@ def test_concurrent_predictions_equal_sequential_ones():
             np.testing.assert_array_equal(got, want)
 
 
+@pytest.mark.promise("each call works or raises an error that names the cause")
 def test_the_first_layer_never_overwrites_the_callers_rows():
     network = Network([ReLU(), Dense(2)], n_in=3, seed=0)
     X = np.array([[-1.0, 2.0, -3.0]], "float32")
@@ -165,14 +171,11 @@ def test_input_errors_name_the_row_of_the_whole_input():
 class Strange(PReLU):
     """A layer with mistakes."""
 
-    def __init__(self, regularized=(), out=3, buffer="z"):
-        self.regularized, self.out, self.buffer = regularized, out, buffer
+    def __init__(self, regularized=(), out=3):
+        self.regularized, self.out = regularized, out
 
     def n_out(self, n_in):
         return self.out
-
-    def buffers(self, n_in):
-        return {self.buffer: Buffer(n_in)}
 
 
 @pytest.mark.parametrize(
@@ -195,36 +198,6 @@ def test_invalid_networks_are_refused(make, error, match):
         make()
 
 
-@pytest.mark.parametrize("name", ["x", "y", "dy", "dx", "ones", "training", "rng"])
-def test_buffers_with_reserved_names_of_the_tape_are_refused(name):
-    with pytest.raises(
-        ValueError, match=f"^'{name}' is reserved on the tape; rename that buffer of Strange$"
-    ):
-        Network([Strange(buffer=name)], 3).workspace(2)
-
-
-def test_tapes_of_a_short_batch_are_slices_made_once():
-    workspace = example().workspace(8, rng=np.random.default_rng(0))
-    short = workspace.tapes(3)
-    assert workspace.tapes(3) is short
-    assert np.shares_memory(short.layers[0].y, workspace.tapes(8).layers[0].y)
-
-
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_buffers_have_the_requested_shape_and_the_dtype_of_the_network(dtype):
-    class Buffered(PReLU):
-        def buffers(self, n_in):
-            return {"v": Buffer(n_in), "m": Buffer((n_in, 2), bool), "s": Buffer(())}
-
-    network = Network([Buffered()], 3, dtype=dtype)
-    t = network.workspace(5).tapes(4).layers[0]
-    assert [(a.shape, a.dtype) for a in (t.v, t.m, t.s)] == [
-        ((4, 3), dtype),
-        ((4, 3, 2), bool),
-        ((4,), dtype),
-    ]
-
-
 def test_a_layer_cannot_overwrite_the_callers_rows():
     class Doubles(PReLU):
         def forward(self, p, t):
@@ -234,16 +207,6 @@ def test_a_layer_cannot_overwrite_the_callers_rows():
     with pytest.raises(ValueError, match="read-only"):
         Network([Doubles()], 3).logits(X)
     assert (X == 1).all()
-
-
-def test_prediction_stores_outputs_over_inputs_if_the_layers_allow_it():
-    network = Network([Dense(4), Tanh(), ReLU()], 3)
-    dense, tanh, relu = network.workspace(2, training=False).tapes(2).layers
-    assert dense.y is tanh.y is relu.y
-    dense, tanh, relu = network.workspace(2, training=True).tapes(2).layers
-    assert dense.y is tanh.y
-    assert relu.y is not tanh.y  # Tanh reads it again
-    assert relu.dx is relu.dy
 
 
 def test_the_repr_shows_the_layers():

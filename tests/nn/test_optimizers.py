@@ -1,4 +1,4 @@
-"""Optimizers against scikit-learn's, on random gradients."""
+"""Optimizers: steps against scikit-learn's, the state, weight decay, and the flush of subnormal numbers."""
 
 import copy
 import pickle
@@ -8,7 +8,8 @@ import pytest
 from sklearn.neural_network._stochastic_optimizers import AdamOptimizer, SGDOptimizer
 
 from tests.support.parts import OPTIMIZERS
-from tinyclf import SGD, Adam, AdamW, Dense, DivergenceError, Network, Optimizer, train
+from tinyclf import SGD, Adam, AdamW, Dense, DivergenceError, Network, Optimizer, ReLU, train
+from tinyclf.nn import optimizers
 from tinyclf.nn.optimizers import OptimizerState
 from tinyclf.nn.state import TrainState
 
@@ -58,36 +59,25 @@ def test_every_optimizer_learns_and_resumes_from_its_state(optimizer):
 
 
 @pytest.mark.parametrize(
-    ("make", "match"),
+    ("kind", "name", "value"),
     [
-        (lambda: SGD(0.0), r"learning_rate must be in \(0, inf\), got 0"),
-        (lambda: SGD(-1), "got -1"),
-        (lambda: Adam(float("nan")), "got nan"),
-        (lambda: SGD(0.1, momentum=1.5), r"momentum must be in \[0, 1\], got 1.5"),
-        (lambda: SGD(np.inf), "got inf"),
-        (lambda: SGD("fast"), "learning_rate must be a number, got 'fast'"),
-        (lambda: Adam(beta_2=1.0), r"beta_2 must be in \[0, 1\), got 1.0"),
-        (lambda: Adam(beta_1=1.0), r"beta_1 must be in \[0, 1\), got 1.0"),
-        (lambda: Adam(beta_2=-0.1), r"^beta_2 must be in \[0, 1\), got -0.1$"),
-        (lambda: Adam(beta_1=-0.1), r"^beta_1 must be in \[0, 1\), got -0.1$"),
-        (lambda: Adam(epsilon=0.0), r"^epsilon must be in \(0, inf\), got 0.0$"),
-        (lambda: Adam(epsilon=np.inf), r"^epsilon must be in \(0, inf\), got inf$"),
-        (lambda: AdamW(weight_decay=-0.1), r"weight_decay must be in \[0, inf\), got -0.1"),
-        (lambda: SGD(weight_decay=np.nan), "weight_decay.*got nan"),
-        (lambda: SGD(weight_decay=np.inf), r"^weight_decay must be in \[0, inf\), got inf$"),
-        (lambda: SGD(0.1, momentum=-0.1), r"^momentum must be in \[0, 1\], got -0.1$"),
-        (
-            lambda: SGD(0.5, weight_decay=2.5),
-            r"times weight_decay must be at most 1, got 0.5 \* 2.5; lower one of them$",
-        ),
+        *((SGD, "learning_rate", value) for value in (0.0, -1, np.inf, np.nan, "fast")),
+        *((SGD, "momentum", value) for value in (-0.1, 1.5)),
+        *((SGD, "weight_decay", value) for value in (np.inf, np.nan)),
+        *((Adam, name, value) for name in ("beta_1", "beta_2") for value in (-0.1, 1.0)),
+        *((Adam, "epsilon", value) for value in (0.0, np.inf)),
+        (AdamW, "weight_decay", -0.1),
     ],
 )
-def test_hyperparameters_out_of_range_are_refused(make, match):
-    with pytest.raises((ValueError, TypeError), match=match):
-        make()
-    assert (
-        SGD(0.5, weight_decay=2.0).weight_decay == 2.0
-    )  # the largest decay: a step sets the weights to zero
+def test_hyperparameters_out_of_range_are_refused(kind, name, value):
+    with pytest.raises((ValueError, TypeError), match=f"^{name} must be .*, got {value!r}$"):
+        kind(**{name: value})
+
+
+def test_the_largest_weight_decay_sets_the_weights_to_zero_in_a_step():
+    assert SGD(0.5, weight_decay=2.0).weight_decay == 2.0
+    with pytest.raises(ValueError, match=r"learning rate times weight_decay .* got 0.5 \* 2.5"):
+        SGD(0.5, weight_decay=2.5)
 
 
 @pytest.mark.parametrize(
@@ -170,17 +160,6 @@ def test_an_overflow_in_adams_state_is_detected():
         list(train(network, [[1e22], [1e22]], [0, 1], optimizer=Adam(), epochs=3))
 
 
-def test_a_change_of_optimizer_restarts_the_bias_correction():
-    # Adam's first step is the learning rate in each coordinate, however many steps were taken before.
-    X, y = np.random.default_rng(0).normal(size=(20, 3)), np.arange(20) % 2
-    state = TrainState(Network([Dense(2)], 3, dtype="float64", seed=0), SGD(0.1, 0.9))
-    list(train(state.network, X, y, state=state, epochs=5, batch_size=20))
-    state.use(Adam(0.01, epsilon=1e-12))
-    before = state.network.theta.copy()
-    list(train(state.network, X, y, state=state, epochs=1, batch_size=20))
-    np.testing.assert_allclose(np.abs(state.network.theta - before), 0.01, rtol=1e-6)
-
-
 def test_an_optimizer_without_update_raises_not_implemented_error():
     with pytest.raises(NotImplementedError, match="Optimizer must define update"):
         Optimizer(0.1).update(np.zeros(1), OptimizerState(), 0.1)
@@ -202,3 +181,81 @@ def test_a_subclass_of_adam_with_its_own_update_gets_the_rate_of_the_step():
     theta = np.zeros(3)
     Sign(0.1).step(theta, np.array([2.0, -3.0, 0.0]), Sign(0.1).init(theta), 0.25)
     assert theta.tolist() == [-0.25, 0.25, 0.0]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("optimizer", [Adam(0.01), SGD(0.1, 0.9), SGD(0.1, 0.9, True)], ids=repr)
+@pytest.mark.parametrize("alpha", [0.0, 0.1])
+def test_moments_and_weights_of_dead_units_do_not_become_subnormal(optimizer, dtype, alpha, monkeypatch):
+    # Subnormal numbers made an epoch of digits take up to nine times as long.
+    name = optimizer.flushed[0]
+
+    def trained():
+        network = Network([Dense(8), ReLU(), Dense(3)], 4, dtype=dtype, seed=0)
+        state = TrainState(network, optimizer, seed=0)
+        rng = np.random.default_rng(0)
+        X, y = rng.normal(size=(20, 4)), rng.integers(3, size=20)
+        options = {"state": state, "batch_size": 2, "alpha": alpha}
+        list(train(network, X, y, epochs=2, **options))
+        network.parameters[0].b[:4] = -1e3  # these units die, and their moments decay
+        s = network.split(getattr(state.optimizer_state, name))[0]
+        for array in (network.parameters[0].W, s.W, s.b[None, :]):  # as after many steps
+            array[:, :4] *= 2.0**40 * np.finfo(dtype).tiny
+        list(train(network, X, y, epochs=57, **options))  # the last step before the next flush is 590
+        return state
+
+    def subnormal(vector):
+        return int(((vector != 0) & (np.abs(vector) < np.finfo(dtype).tiny)).sum())
+
+    state = trained()
+    moments = getattr(state.optimizer_state, name)
+    assert subnormal(moments) == subnormal(state.network.theta) == 0
+    assert (moments == 0).any()
+    monkeypatch.setattr(optimizers, "flush_subnormals", lambda vector: None)
+    unflushed = trained()
+    assert subnormal(getattr(unflushed.optimizer_state, name)) > 0
+    np.testing.assert_allclose(state.network.theta, unflushed.network.theta, rtol=1e-5, atol=1e-28)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(
+    ("optimizer", "flushed"), [(Adam(), "M"), (SGD(0.1, 0.9, True), "u"), (SGD(0.1), "")]
+)
+def test_a_flush_sets_only_numbers_near_the_subnormal_range_to_zero(optimizer, flushed, dtype):
+    small = 2.0**26 * np.finfo(dtype).tiny
+    theta = np.empty(80_400, dtype)  # more than one block
+    values = np.resize(np.array([small / 2, -small / 2, small, -small, 1.0, -1.0, 0.0], dtype), theta.size)
+    zeroed = np.where(np.abs(values) < small, 0, values)
+
+    class Stays(type(optimizer)):
+        def update(self, g, s, rate):
+            g[...] = 0.0
+
+    kept = Stays(**vars(optimizer))
+    for t in (98, 99):
+        for regularized in (True, False):
+            theta[...], s = values, kept.init(theta)
+            s.t = t
+            for name in s.arrays:
+                setattr(s, name, values)
+            kept.step(theta, np.zeros_like(theta), s, 0.1, theta[:80_000] if regularized else None)
+            now = t == 99  # that was step 100
+            np.testing.assert_array_equal(
+                theta[:80_000], (zeroed if now and regularized else values)[:80_000]
+            )
+            np.testing.assert_array_equal(theta[80_000:], values[80_000:])
+            for name, array in s.arrays.items():
+                np.testing.assert_array_equal(array, zeroed if now and name == flushed else values)
+
+
+@pytest.mark.parametrize(
+    ("kinds", "regularized"),
+    [({}, False), ({"alpha": 1e-9}, True), ({"optimizer": SGD(0.1, weight_decay=1e-9)}, True)],
+)
+def test_training_flushes_regularized_weights_every_hundred_steps(kinds, regularized, monkeypatch):
+    calls = []
+    network = Network([Dense(2)], 1, seed=0)
+    flushes = lambda vector: calls.append(np.shares_memory(vector, network.regularized))  # noqa: E731
+    monkeypatch.setattr(optimizers, "flush_subnormals", flushes)
+    list(train(network, [[1.0]], [0], epochs=250, **kinds))
+    assert calls == ([True, True] if regularized else [])

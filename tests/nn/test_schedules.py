@@ -76,17 +76,6 @@ def test_every_call_of_train_has_its_own_schedule():
     np.testing.assert_allclose(seen[1], np.arange(3) / 3)
 
 
-def test_resumed_training_continues_its_schedule():
-    seen = []
-    network = Network([Dense(2)], 1, seed=0)
-    schedule = lambda progress: seen.append(progress) or 1.0  # noqa: E731
-    kinds = {"epochs": 4, "batch_size": 2, "schedule": schedule, "done": 3}
-    assert len(list(train(network, np.ones((5, 1)), [0] * 5, **kinds))) == 1
-    np.testing.assert_allclose(seen, np.arange(9, 12) / 12)
-    with pytest.raises(ValueError, match="done must be at least 0, got -1"):
-        train(network, np.ones((5, 1)), [0] * 5, done=-1)
-
-
 def test_the_progress_counts_the_steps_of_rows_with_weight_only():
     seen = []
     w = np.array([1.0, 0.0, 1.0, 0.0, 0.0])
@@ -101,17 +90,3 @@ def test_a_schedule_that_returns_an_invalid_factor_is_refused(factor):
     network = Network([Dense(2)], 1, seed=0)
     with pytest.raises((ValueError, TypeError), match=f"factor that schedule returns.*{factor}"):
         list(train(network, np.ones((2, 1)), [0, 1], schedule=lambda progress: factor))
-
-
-def test_the_scale_of_the_state_multiplies_the_learning_rate_until_it_is_reset():
-    X, y = np.random.default_rng(0).normal(size=(20, 3)), np.arange(20) % 2
-    scaled = TrainState(Network([Dense(2)], 3, dtype="float64", seed=0), SGD(0.4))
-    scaled.scale = 0.25
-    plain = TrainState(Network([Dense(2)], 3, dtype="float64", seed=0), SGD(0.1))
-    for state in (scaled, plain):
-        list(train(state.network, X, y, state=state, epochs=3, shuffle=False))
-    np.testing.assert_array_equal(scaled.network.theta, plain.network.theta)
-    scaled.use(SGD(0.1))
-    assert scaled.scale == 0.25
-    scaled.use(SGD(0.1), reset=True)
-    assert (scaled.scale, scaled.optimizer_state.t) == (1.0, 0)

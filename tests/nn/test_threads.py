@@ -2,6 +2,7 @@
 
 import ast
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -20,6 +21,7 @@ from tinyclf.nn.lbfgs import minimize
 from tinyclf.nn.threads import LARGE, limit_blas
 
 pytestmark = [
+    pytest.mark.promise("the same seed gives the same bits"),
     pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
     pytest.mark.filterwarnings("ignore::tinyclf.nn.errors.TrainingWarning"),
 ]
@@ -187,7 +189,7 @@ def threadpoolctl_forgets():
         getattr(library, "clear_controlling_thread", lambda force: None)(force=True)
 
 
-def test_the_libraries_are_looked_up_once(monkeypatch):
+def test_the_libraries_are_looked_up_once(looked_up, monkeypatch):
     made = []
 
     class Counted(ThreadpoolController):
@@ -196,7 +198,6 @@ def test_the_libraries_are_looked_up_once(monkeypatch):
             super().__init__()
 
     monkeypatch.setattr(threadpoolctl, "ThreadpoolController", Counted)
-    threads._libraries.cache_clear()
     X, y = load_iris(return_X_y=True)
     for solver in ("adam", "lbfgs"):
         model = TinyClassifier(5, solver=solver, max_iter=3, random_state=0).fit(X, y)
@@ -205,8 +206,30 @@ def test_the_libraries_are_looked_up_once(monkeypatch):
     assert len(made) == 1
 
 
-def test_a_library_that_is_loaded_later_is_found():
+@pytest.fixture
+def looked_up():
+    """Forget the libraries that were found, before and after the test."""
+    threads._libraries.cache_clear()
+    yield threads._libraries.cache_info
+    threads._libraries.cache_clear()
+
+
+def test_the_libraries_are_looked_up_again_after_scipy_is_loaded(looked_up, monkeypatch):
     # The core does not import SciPy, which has its own BLAS library.
+    with monkeypatch.context() as before:
+        before.delitem(sys.modules, "scipy.linalg")
+        for _ in range(2):
+            with limit_blas(0):
+                pass
+    assert looked_up().misses == 1
+    for _ in range(2):
+        with limit_blas(0):
+            pass
+    assert looked_up().misses == 2
+
+
+@pytest.mark.processes
+def test_a_library_that_is_loaded_later_is_found():
     code = """
 import sys, numpy as np
 import tinyclf, tinyclf.nn.threads
@@ -222,23 +245,25 @@ print(tinyclf.nn.threads._libraries.cache_info().misses)
     assert run(code, TINYCLF_FAST="0") == "{1}\n2\n"
 
 
-def test_the_core_trains_without_threadpoolctl():
-    code = """
-import sys; sys.modules["threadpoolctl"] = None
-from tinyclf import Dense, Network, train
-network = Network([Dense(2)], 1, seed=0)
-losses = [epoch.loss for epoch in train(network, [[0.0], [1.0]], [0, 1], epochs=2)]
-print(losses[1] < losses[0])
-"""
-    assert run(code, TINYCLF_FAST="0") == "True\n"
+def test_the_core_trains_without_threadpoolctl(looked_up, monkeypatch):
+    monkeypatch.setitem(sys.modules, "threadpoolctl", None)
+    epochs = train(Network([Dense(2)], 1, seed=0), [[0.0], [1.0]], [0, 1], epochs=2)
+    assert next(epochs).loss > next(epochs).loss
+    assert looked_up().misses == 1
 
 
 # --- fits --------------------------------------------------------------------------------------------------
 
-# Products of batches of 256 rows with 128 columns: the second network's has LARGE multiplications.
-SMALL, WIDE = LARGE // (256 * 128) - 1, LARGE // (256 * 128)
+# Products of batches of 256 rows with 128 columns: the second network's has as many multiplications as the
+# limit, which is lowered to save time.
+SMALL, WIDE = 7, 8
 rng = np.random.default_rng(0)
 X, Y = rng.normal(size=(400, 128)).astype("f4"), rng.integers(2, size=400)
+
+
+@pytest.fixture
+def lowered(monkeypatch):
+    monkeypatch.setattr(threads, "LARGE", 256 * 128 * WIDE)
 
 
 def by_train(units, recorder):
@@ -285,7 +310,7 @@ WAYS = [by_train, by_lbfgs, by_fit, by_fit_lbfgs, by_partial_fit]
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_a_fit_with_small_products_has_one_thread(two_threads, way):
+def test_a_fit_with_small_products_has_one_thread(two_threads, lowered, way):
     recorder, before = Recorder(), blas()
     way(SMALL, recorder)
     assert len(recorder.seen) >= 2
@@ -294,7 +319,7 @@ def test_a_fit_with_small_products_has_one_thread(two_threads, way):
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_a_fit_with_large_products_does_not_set_the_number(two_threads, requested, way):
+def test_a_fit_with_large_products_does_not_set_the_number(two_threads, lowered, requested, way):
     recorder, before = Recorder(), blas()
     way(WIDE, recorder)
     assert len(recorder.seen) >= 2
@@ -316,8 +341,8 @@ def test_a_fit_that_fails_restores_the_number(two_threads, requested, way, error
 # --- predictions -------------------------------------------------------------------------------------------
 
 
-def test_a_prediction_never_sets_the_number(two_threads, requested):
-    for units in (3, LARGE // (400 * 128) + 1):
+def test_a_prediction_never_sets_the_number(two_threads, lowered, requested):
+    for units in (3, WIDE):
         model = TinyClassifier(units, max_iter=1, random_state=0).fit(X, Y)
         requested.clear()
         for predict in (model.predict, model.predict_proba, model.decision_function, model.activations):
@@ -349,6 +374,7 @@ def test_the_module_imports_nothing_for_locks_pools_or_fork_handlers():
     }
 
 
+@pytest.mark.processes
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
 def test_a_fork_during_predictions_hangs_no_more_often_than_one_during_products():
     # OpenBLAS itself hangs some children if it has several threads. Three standard deviations of the
@@ -357,6 +383,33 @@ def test_a_fork_during_predictions_hangs_no_more_often_than_one_during_products(
     products, predictions, _ = map(int, run(script, "2").split())
     assert predictions <= products + 10
     assert run(script, "1").split()[:2] == ["0", "0"]
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGUSR1"), reason="there are no such signals")
+def test_a_signal_handler_may_predict_and_fit_in_the_middle_of_a_fit(two_threads):
+    # A lock that the interrupted fit holds would block the handler forever.
+    before, seen = blas(), []
+    expected = estimator(3, Recorder()).fit(X, Y)
+
+    class Signals(Recorder):
+        def forward(self, p, t):
+            super().forward(p, t)
+            if len(self.seen) == 2:
+                signal.raise_signal(signal.SIGUSR1)
+
+    def handler(*_):
+        seen.append(expected.predict_proba(X))
+        seen.append(estimator(3, Recorder()).fit(X, Y).predict_proba(X))
+
+    previous = signal.signal(signal.SIGUSR1, handler)
+    try:
+        interrupted = estimator(3, Signals()).fit(X, Y)
+    finally:
+        signal.signal(signal.SIGUSR1, previous)
+    assert len(seen) == 2
+    for p in (*seen, interrupted.predict_proba(X)):
+        np.testing.assert_allclose(p, expected.predict_proba(X), rtol=1e-5)
+    assert blas() == before
 
 
 SIGNALS = """
@@ -390,7 +443,8 @@ assert handled > 100, handled
 """
 
 
+@pytest.mark.processes
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there are no timers that send signals")
 @pytest.mark.parametrize("during", ["fit", "predict"])
-def test_a_signal_handler_may_predict(during):
+def test_a_signal_handler_may_predict_at_any_moment(during):
     run(SIGNALS, during)

@@ -68,10 +68,12 @@ def ulp_error(got, truth, scale=None):
 
 
 def check(name, x, got, truth, scale=None):
+    """Compare results for the logits x with the truth, within the limit of a function and a type."""
     error = ulp_error(got, truth, scale)
     limit = LIMITS["float64" if x.dtype == np.float64 else "float32"][name]
-    where = f"{x.dtype} logits {x.tolist()}: {got.tolist()}"
-    assert error <= limit, f"{name} is off by {error:.3g} ulp for {where}"
+    assert error <= limit, (
+        f"{name} is off by {error:.3g} ulp for {x.dtype} logits {x.tolist()}: {got.tolist()}"
+    )
 
 
 SHAPES_OF_LOGITS = [
