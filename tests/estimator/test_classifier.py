@@ -549,7 +549,9 @@ def test_a_toy_of_fewer_than_ten_rows_is_memorized():
     for seed in range(5):
         model = TinyClassifier(random_state=seed).fit(X, y)
         assert model.predict_proba(X)[np.arange(4), y].min() > 0.8
-    again = TinyClassifier(random_state=0).fit(np.tile(X, (50, 1)), np.tile(y, 50))  # still four distinct rows
+    again = TinyClassifier(random_state=0).fit(
+        np.tile(X, (50, 1)), np.tile(y, 50)
+    )  # still four distinct rows
     assert again.predict_proba(X)[np.arange(4), y].min() > 0.8
 
 

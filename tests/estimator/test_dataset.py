@@ -35,7 +35,9 @@ def with_entry(entry):
 def test_kinds_of_input_do_not_matter(scale_inputs, dtype):
     X = SCALED.round(2)
     dense = [X, X.tolist(), pd.DataFrame(X), pl.DataFrame(X)]
-    sparse = [getattr(scipy.sparse, kind)(X) for kind in ("csr_array", "csr_matrix", "csc_array", "coo_array")]
+    sparse = [
+        getattr(scipy.sparse, kind)(X) for kind in ("csr_array", "csr_matrix", "csc_array", "coo_array")
+    ]
     # Sparse columns are scaled but not centered, so the model differs.
     for kinds in [dense, sparse] if scale_inputs else [dense + sparse]:
         expected = quick(dtype=dtype, scale_inputs=scale_inputs).fit(kinds[0], NAMES).predict_proba(kinds[0])
@@ -76,7 +78,7 @@ SOLVERS = {
 
 
 def fitted(X, y, w=None, validation=(), **parameters):
-    """A fit in which the rows, not their number, matter: all rows are one batch, and the penalty is strong."""
+    """A fit to one batch of all rows, with a strong penalty."""
     settings = {"activation": "tanh", "alpha": 0.3, "batch_size": X.shape[0], "max_iter": 8}
     settings |= {"dtype": "float64", "early_stopping": False}
     names = ("X_val", "y_val", "sample_weight_val")

@@ -1,4 +1,4 @@
-"""The state of a fit: warm starts and partial_fit continue it, and a copy does not change with the training."""
+"""The state of a fit: warm starts and partial_fit continue it, and training does not change a copy."""
 
 import copy
 import pickle

@@ -151,7 +151,9 @@ def test_one_label_per_row_is_encoded_and_decoded():
 
 
 def test_unsupported_targets_of_several_columns_are_refused():
-    with pytest.raises(ValueError, match=r"y of shape \(2, 2\) holds multiclass-multioutput .*soft_targets=True"):
+    with pytest.raises(
+        ValueError, match=r"y of shape \(2, 2\) holds multiclass-multioutput .*soft_targets=True"
+    ):
         kind_of_targets(np.array([[1, 2], [3, 4]]), soft=False)
     with pytest.raises(ValueError, match="Unknown label type: continuous-multioutput"):
         kind_of_targets(np.array([[0.5, 1.5], [0.0, 1.0]]), soft=False)
@@ -396,7 +398,15 @@ X_SETS, FIVE = make_multilabel_classification(n_samples=200, random_state=0)
 
 @pytest.mark.parametrize(
     "y",
-    [NAMES, NAMES.astype(object), SPECIES.astype(object), SPECIES - 5, SPECIES * 1.0, pd.Series(NAMES), list(NAMES)],
+    [
+        NAMES,
+        NAMES.astype(object),
+        SPECIES.astype(object),
+        SPECIES - 5,
+        SPECIES * 1.0,
+        pd.Series(NAMES),
+        list(NAMES),
+    ],
     ids=["str", "object", "int in object", "negative", "float", "series", "list"],
 )
 def test_labels_of_any_kind_are_predicted_as_given(y):

@@ -1,4 +1,4 @@
-"""The fit loop: best weights, early stopping, refit; Ctrl-C keeps what is learned, and failed calls change nothing."""
+"""The fit loop: best weights, early stopping and refit; Ctrl-C; and calls that fail."""
 
 import warnings
 
@@ -125,7 +125,9 @@ def test_verbose_output_has_losses_scores_and_the_phases_of_the_fit(capsys):
     assert lines[::2] == [f"Iteration {i}, loss = {loss:.8f}" for i, loss in enumerate(model.loss_curve_, 1)]
     assert lines[1::2] == [f"Validation score: {score:f}" for score in model.validation_scores_]
     reason = "did not improve more than tol=9.000000 for 1 consecutive epochs."
-    assert output(model.set_params(max_iter=9), X, Y, **VALIDATION)[-1] == f"Validation score {reason} Stopping."
+    assert (
+        output(model.set_params(max_iter=9), X, Y, **VALIDATION)[-1] == f"Validation score {reason} Stopping."
+    )
     assert output(model.set_params(early_stopping=False), X, Y)[-1] == f"Training loss {reason} Stopping."
     adaptive = plain(solver="sgd", learning_rate="adaptive", n_iter_no_change=1, tol=9.0, max_iter=20)
     lines = output(adaptive.set_params(learning_rate_init=1e-4), X, Y)
@@ -202,7 +204,7 @@ def test_an_interrupted_partial_fit_changes_nothing():
 
 
 def test_an_interrupted_refit_keeps_the_best_weights_of_the_search():
-    # 480 of 600 rows in batches of 64, and 120 rows to validate: the interrupt comes in the refit's second epoch.
+    # 480 of 600 rows in batches of 64, and 120 rows to validate: the interrupt comes in the refit.
     model = quick(loss=Interrupts(at=3 * (8 + 1) + 15), calibrate=False)
     with pytest.warns(UserWarning, match="interrupted by user after 3 epochs"):
         model.fit(DIGITS, NUMBERS)
@@ -290,7 +292,12 @@ WARM = {"warm_start": True}
         ("fit", WARM, {"X": HUGE}, "training diverged"),
         ("fit", WARM, {"y": ROSES}, "same classes as in the previous call"),
         ("fit", WARM, {"X": SCALED[:, :3]}, "3 features"),
-        ("fit", {**WARM, "hidden_layer_sizes": 9}, {}, "layers .*units=8.* define .*units=9.*warm_start=False"),
+        (
+            "fit",
+            {**WARM, "hidden_layer_sizes": 9},
+            {},
+            "layers .*units=8.* define .*units=9.*warm_start=False",
+        ),
         ("fit", {**WARM, "activation": "tanh"}, {}, "layers cannot change"),
         ("fit", {**WARM, "dropout": 0.5}, {}, "layers cannot change"),
         ("fit", {**WARM, "dtype": "float64"}, {}, "computes in float32, .* dtype='float64'"),

@@ -46,7 +46,9 @@ def test_loss_and_score_are_those_of_the_model_after_each_epoch():
 
 def test_the_loss_uses_both_weights_and_the_accuracy_sample_weights_only():
     class_weight = {"setosa": 5.0, "versicolor": 0.5, "virginica": 1.0}
-    model = plain(class_weight=class_weight, scoring="accuracy", early_stopping=True, max_iter=1, dtype="float64")
+    model = plain(
+        class_weight=class_weight, scoring="accuracy", early_stopping=True, max_iter=1, dtype="float64"
+    )
     model.fit(X, Y, **VALIDATION, sample_weight_val=W_VAL)
     weights = W_VAL * compute_sample_weight(class_weight, Y_VAL)
     expected = log_loss(Y_VAL, model.predict_proba(X_VAL), sample_weight=weights)
