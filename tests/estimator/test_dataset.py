@@ -16,6 +16,8 @@ from tinyclf.nn.layers import Dense
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
+names_the_cause = pytest.mark.promise("each call works or raises an error that names the cause")
+
 X = np.random.default_rng(0).normal(size=(12, 3))
 Y = np.arange(12) % 3
 MASK = np.arange(36).reshape(12, 3) == 7
@@ -177,6 +179,7 @@ def with_value(value):
     return X
 
 
+@names_the_cause
 @pytest.mark.parametrize(
     ("X", "y", "w", "match"),
     [
@@ -204,6 +207,7 @@ def test_the_error_names_invalid_data(X, y, w, match):
         plain().fit(X, y, w)
 
 
+@names_the_cause
 def test_masked_entries_are_refused_as_missing():
     model = quick().fit(np.ma.masked_array(X), np.ma.masked_array(Y), np.ma.masked_array(Y + 1.0))
     with pytest.raises(ValueError, match="X is masked at row 2, column 1"):
@@ -228,6 +232,7 @@ def test_a_column_with_the_name_of_a_mask_is_not_a_mask():
     quick().fit(pd.DataFrame(X, columns=["_mask", "dtype", "tocsr"]), Y)
 
 
+@names_the_cause
 @pytest.mark.parametrize(
     ("given", "match"),
     [
@@ -254,6 +259,7 @@ def test_features_that_are_not_numbers_are_refused(given, match):
         model.predict_proba(given)
 
 
+@names_the_cause
 @pytest.mark.parametrize("unit", ["datetime64[D]", "timedelta64[s]"])
 def test_dates_are_refused_as_features(unit):
     dates = np.zeros((12, 3), unit)
@@ -275,6 +281,7 @@ def test_long_doubles_beyond_float64_are_refused_without_a_warning():
         quick().fit(wide, Y)
 
 
+@names_the_cause
 def test_invalid_targets_are_refused():
     nested = np.array([None] * 12)
     nested[:] = [[1], [2, 3], []] * 4
@@ -291,6 +298,7 @@ def test_invalid_targets_are_refused():
                 call(X, y)
 
 
+@names_the_cause
 def test_invalid_classes_are_refused():
     for classes, match in (
         ([[1], [2, 3]], "classes cannot be converted"),
@@ -310,6 +318,7 @@ def test_a_balanced_class_weight_beyond_the_range_is_refused():
         quick(class_weight="balanced", early_stopping=False).fit(X, Y, weight)
 
 
+@names_the_cause
 def test_invalid_weights_are_refused():
     for weight, match in (
         ([[1, 2], *[1] * 11], "sample_weight cannot be converted"),
@@ -333,6 +342,7 @@ def test_score_refuses_the_weights_that_fit_refuses(weight):
     assert str(of_fit.value) == str(of_score.value)
 
 
+@names_the_cause
 def test_errors_of_containers_of_other_libraries_name_the_argument():
     class Broken:
         shape = (12, 3)

@@ -363,6 +363,7 @@ def test_losses_other_than_cross_entropy_are_not_calibrated():
     assert model.score(DIGITS, NUMBERS > 4) > 0.9
 
 
+@pytest.mark.promise("each call works or raises an error that names the cause")
 @pytest.mark.parametrize(
     ("parameters", "match"),
     [

@@ -19,6 +19,8 @@ from tinyclf.nn.state import TrainState
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
+keeps = pytest.mark.promise("nothing is lost")
+
 HUGE = np.where(SCALED > 0, 3e38, -3e38)
 WITH_NAN = np.where(np.arange(150)[:, None] == 7, np.nan, SCALED)
 
@@ -143,6 +145,7 @@ def test_verbose_output_has_losses_scores_and_the_phases_of_the_fit(capsys):
 # --- Ctrl-C ------------------------------------------------------------------------------------------------
 
 
+@keeps
 @pytest.mark.parametrize("validation", [{}, VALIDATION])
 def test_an_interrupted_fit_keeps_its_best_weights_or_the_last(validation):
     # 105 rows in batches of 35, and the validation set in one: the interrupt comes in the third epoch.
@@ -159,6 +162,7 @@ def test_an_interrupted_fit_keeps_its_best_weights_or_the_last(validation):
         assert np.isfinite(model.predict_proba(X)).all()
 
 
+@keeps
 def test_an_interrupted_evaluation_leaves_curves_of_equal_length():
     def interrupts(*_):
         if next(calls) == 3:
@@ -173,6 +177,7 @@ def test_an_interrupted_evaluation_leaves_curves_of_equal_length():
     assert len(model.validation_loss_curve_) == 2
 
 
+@keeps
 def test_a_first_fit_interrupted_in_its_first_epoch_leaves_a_model_that_predicts():
     model = plain(loss=Interrupts(at=1))
     with pytest.warns(UserWarning, match="interrupted by user after 0 epochs"):
@@ -180,6 +185,7 @@ def test_a_first_fit_interrupted_in_its_first_epoch_leaves_a_model_that_predicts
     assert model.predict_proba(X).shape == (len(X), 3)
 
 
+@keeps
 @pytest.mark.parametrize("warm_start", [False, True])
 def test_a_second_fit_interrupted_in_its_first_epoch_keeps_the_earlier_model_and_later_its_own(warm_start):
     model = plain(batch_size=35, max_iter=3, warm_start=warm_start).fit(X, Y)
@@ -195,6 +201,7 @@ def test_a_second_fit_interrupted_in_its_first_epoch_keeps_the_earlier_model_and
     assert shown(earlier) == before  # the fit trained a copy
 
 
+@keeps
 def test_an_interrupted_partial_fit_changes_nothing():
     model = plain(batch_size=50, loss=Interrupts(at=5)).partial_fit(SCALED, NAMES, classes=np.unique(NAMES))
     before = shown(model._state)
@@ -203,6 +210,7 @@ def test_an_interrupted_partial_fit_changes_nothing():
     assert shown(model._state) == before
 
 
+@keeps
 def test_an_interrupted_refit_keeps_the_best_weights_of_the_search():
     # 480 of 600 rows in batches of 64, and 120 rows to validate: the interrupt comes in the refit.
     model = quick(loss=Interrupts(at=3 * (8 + 1) + 15), calibrate=False)
@@ -231,6 +239,7 @@ def test_an_interrupted_refit_is_calibrated_on_the_held_out_rows():
     assert model.calibration_ < 0.1
 
 
+@keeps
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize(
     ("place", "refitted"),
@@ -281,6 +290,7 @@ ADAPTIVE = {"solver": "sgd", "learning_rate": "adaptive"}
 WARM = {"warm_start": True}
 
 
+@keeps
 @pytest.mark.parametrize(
     ("call", "changes", "given", "match"),
     [
