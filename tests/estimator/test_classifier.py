@@ -40,19 +40,13 @@ pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceW
 TUMOURS, BENIGN = load_breast_cancer(return_X_y=True)
 METHODS = ["predict", "predict_proba", "predict_log_proba", "decision_function"]
 
-FLOAT32_WEIGHTS = (
-    "in float32 the sums of weighted and of repeated rows round differently, and the check requires 1e-7"
+FLOAT32_WEIGHTS = dict.fromkeys(
+    ["check_sample_weight_equivalence_on_dense_data", "check_sample_weight_equivalence_on_sparse_data"],
+    "in float32 the sums of weighted and of repeated rows round differently, and the check requires 1e-7",
 )
 
 
-def expected_failed_checks(estimator):
-    names = [f"check_sample_weight_equivalence_on_{kind}_data" for kind in ("dense", "sparse")]
-    return dict.fromkeys(names, FLOAT32_WEIGHTS) if estimator.dtype == "float32" else {}
-
-
-@parametrize_with_checks(
-    [TinyClassifier(), TinyClassifier(10, dtype="float64")], expected_failed_checks=expected_failed_checks
-)
+@parametrize_with_checks([TinyClassifier()], expected_failed_checks=lambda _: FLOAT32_WEIGHTS)
 @pytest.mark.filterwarnings("ignore::tinyclf.TrainingWarning")  # the data of the checks are not scaled
 def test_scikit_learns_checks(estimator, check):
     check(estimator)
@@ -61,6 +55,7 @@ def test_scikit_learns_checks(estimator, check):
 @pytest.mark.slow
 @parametrize_with_checks(
     [
+        TinyClassifier(dtype="float64"),
         TinyClassifier(dtype=None),
         TinyClassifier(loss="sigmoid_cross_entropy", dtype="float64"),
         TinyClassifier(**PLAIN, dtype="float64"),
