@@ -12,11 +12,9 @@ import pytest
 import scipy.sparse
 import scipy.special
 from sklearn.base import clone
-from sklearn.calibration import CalibratedClassifierCV
 from sklearn.datasets import load_breast_cancer, load_digits, load_iris, load_wine
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import log_loss
 from sklearn.model_selection import train_test_split
 from sklearn.neural_network import MLPClassifier
 from sklearn.utils.estimator_checks import parametrize_with_checks
@@ -291,14 +289,6 @@ def test_activations_are_the_outputs_of_the_hidden_layers(make):
         quick().activations(SCALED)
 
 
-def test_the_temperature_of_scikit_learn_is_found_on_the_logits():
-    X, y, X_test, y_test = DIGITS[:400], NUMBERS[:400], DIGITS[400:], NUMBERS[400:]
-    sure = plain(hidden_layer_sizes=50, dtype="float64", max_iter=100, tol=1e-7, alpha=0.0)
-    calibrated = CalibratedClassifierCV(sure, method="temperature", cv=2, ensemble=False).fit(X, y)
-    alone = sure.fit(X, y)
-    assert log_loss(y_test, calibrated.predict_proba(X_test)) < log_loss(y_test, alone.predict_proba(X_test))
-
-
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("classes", [2, 3])
 def test_predictions_for_plain_arrays_equal_those_for_inputs_that_scikit_learn_checks(method, classes):
@@ -485,9 +475,9 @@ def loss_of(model, X, y):
     return -log_p[np.arange(len(y)), np.searchsorted(model.classes_, y)].mean()
 
 
-def slow_unless(quick, *case):
-    """A case of a test that runs daily only if it is quick."""
-    return pytest.param(*case, marks=[] if quick else pytest.mark.slow)
+def slow_unless(daily, *case):
+    """A case of a test, marked as slow unless it runs daily."""
+    return pytest.param(*case, marks=[] if daily else pytest.mark.slow)
 
 
 @pytest.mark.parametrize("name", [slow_unless(name in DAILY, name) for name in TOYS])
