@@ -93,7 +93,7 @@ def times(function):
 @pytest.mark.skipif(not sklearn.__version__.startswith("1.9."), reason="the numbers are those of 1.9")
 def test_the_numbers_of_run_and_left_out_tests_are_as_stated():
     assert LEFT_OUT.keys() < CLASSIFIERS
-    assert len(LEFT_OUT) == 7  # as README says
+    assert len(LEFT_OUT) == 7
     assert len(TESTS) - len(CLASSIFIERS) == N_REGRESSOR
     assert sum(map(times, OURS.values())) == N_RUN
 

@@ -43,11 +43,11 @@ def test_infinite_patience_never_stops():
 @pytest.mark.parametrize(
     ("tol", "patience", "match"),
     [
-        (-1e-9, 1, r"tol must be in \[0, inf\], got -1e-09"),
-        (np.nan, 1, "tol must be in .*got nan"),
-        ("small", 1, "tol must be a number, got 'small'"),
-        (0.0, 0.5, r"n_iter_no_change must be in \[1, inf\], got 0.5"),
-        (0.0, None, "n_iter_no_change must be a number, got None"),
+        (-1e-9, 1, "tol .*got -1e-09"),
+        (np.nan, 1, "tol .*got nan"),
+        ("small", 1, "tol .* got 'small'"),
+        (0.0, 0.5, "n_iter_no_change .*got 0.5"),
+        (0.0, None, "n_iter_no_change .*got None"),
     ],
 )
 def test_invalid_parameters_of_patience_are_refused(tol, patience, match):

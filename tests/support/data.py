@@ -3,13 +3,24 @@
 import numpy as np
 import pandas as pd
 import scipy.sparse
-from sklearn.datasets import load_iris, make_multilabel_classification
+from sklearn.datasets import load_digits, load_iris, make_multilabel_classification
+from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import StandardScaler
 
 from tinyclf import SigmoidCrossEntropy, SoftmaxCrossEntropy
 
 IRIS, SPECIES = load_iris(return_X_y=True)
 TWO = SPECIES[:100]
+
+# Standardized, with names as labels; and split, with the arguments of fit for a validation set.
+SCALED = StandardScaler().fit_transform(IRIS)
+NAMES = np.array(["setosa", "versicolor", "virginica"])[SPECIES]
+X, X_VAL, Y, Y_VAL = train_test_split(SCALED, NAMES, test_size=0.3, random_state=0, stratify=NAMES)
+VALIDATION = {"X_val": X_VAL, "y_val": Y_VAL}
+
+# 600 images, enough for rows to be held out and scored after each epoch.
+DIGITS, NUMBERS = (part[:600] for part in load_digits(return_X_y=True))
+DIGITS = DIGITS / 16
 
 
 def shuffled(bunch, n_columns, n_rows):
