@@ -89,8 +89,8 @@ class FitPlan:
         Whether ``best_loss_`` is kept; not with ``early_stopping=True``, as in scikit-learn.
     validation : {"none", "given", "stratified", "even"}
         Where the validation set comes from. "given" is X_val. "stratified" holds rows out as
-        scikit-learn's MLP does. "even" holds rows out at equal distances in the order of the
-        classes.
+        scikit-learn's MLP does. "even" holds out the fraction of each class, rounded up or down at
+        random so that the sum is right.
     validation_fraction : float
         Fraction of the rows to hold out; 0 if no rows are held out.
     n_train, n_validation : int
