@@ -509,11 +509,14 @@ def test_a_pickle_keeps_callbacks_and_metadata_requests(path):
         assert restored.get_metadata_routing().fit.requests["sample_weight"] is True
 
 
-def test_a_memory_mapped_model_can_be_saved(path, tmp_path):
+def test_a_memory_mapped_model_can_be_saved_and_trained(path, tmp_path):
     model = quick().fit(IRIS, np.array([1.5, 2.5, 3.5]).astype(int)[SPECIES])
     joblib.dump(model, tmp_path / "model")
     restored = joblib.load(tmp_path / "model", mmap_mode="r")
     assert_same(reloaded(restored, path), model, IRIS)
+    for one in (restored, model):
+        one.partial_fit(IRIS, model.classes_[SPECIES])
+    np.testing.assert_array_equal(restored.network_.theta, model.network_.theta)
 
 
 @pytest.mark.parametrize("name", ["frame", "CSR", "columns, sparse", "soft, None"])
