@@ -8,7 +8,7 @@ import zipfile
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -65,6 +65,7 @@ PLAIN_VALUES = st.recursive(
 )
 
 
+@settings(max_examples=settings().max_examples // 2)  # each of them writes and reads three files
 @given(PLAIN_VALUES, st.lists(NUMBERS, max_size=3))
 def test_contents_are_read_back_bit_for_bit(tmp_path_factory, plain, arrays):
     path = tmp_path_factory.getbasetemp() / "archive.npz"
