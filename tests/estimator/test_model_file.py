@@ -407,6 +407,7 @@ def test_the_error_names_a_class_that_is_missing_in_custom(path):
 PARTS = {"parameters": quick().get_params(deep=False), "feature_names": None, "state": None, "fit": None}
 
 
+@pytest.mark.promise("a file is loaded only as it was saved")
 @pytest.mark.parametrize(
     ("content", "match"),
     [
@@ -426,6 +427,7 @@ def test_contents_of_other_types_are_refused_with_a_reason(content, match, path)
         load(path)
 
 
+@pytest.mark.promise("a file is loaded only as it was saved")
 def test_another_version_of_the_format_is_refused_by_load_and_by_resume(path):
     quick().fit(IRIS, SPECIES).save(path)
     plain, arrays = read_archive(path)
@@ -544,6 +546,7 @@ def test_skops_can_save_a_pipeline():
     assert restored.predict_proba(IRIS).tobytes() == pipeline.predict_proba(IRIS).tobytes()
 
 
+@pytest.mark.promise("a file is loaded only as it was saved")
 def test_invalid_contents_of_pickles_are_refused():
     plain, arrays = quick().fit(IRIS, SPECIES).__getstate__()["_packed"]
     for before, after, match in (
