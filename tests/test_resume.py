@@ -76,8 +76,7 @@ def test_a_fit_that_crashed_several_times_ends_like_one_that_did_not(name, path,
         fit_of(name, checkpoint(path), Ends(1, Crash))
     assert epochs_in(path) == 1
     expected = never_interrupted(name, monkeypatch, seed_in(path))
-    last = expected.n_iter_
-    for epoch in sorted({2, 5, last - 1, last} & set(range(2, last + 1))):
+    for epoch in sorted({min(5, expected.n_iter_), expected.n_iter_}):
         with pytest.raises(Crash):
             fit_of(name, checkpoint(path), Ends(epoch, Crash))
         assert epochs_in(path) == epoch
