@@ -50,7 +50,7 @@ def seed_in(path):
 
 def never_interrupted(name, monkeypatch, seed):
     """The model of an uninterrupted fit with this seed."""
-    if FITS[name][0].get("random_state", 7) is not None:
+    if name != "no seed":
         return fitted(name)
     with monkeypatch.context() as patch:
         patch.setattr(TinyClassifier, "_seed", lambda self: seed)
