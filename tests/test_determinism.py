@@ -88,12 +88,13 @@ def test_a_fit_does_not_change_the_objects_in_its_parameters(parameters):
 
 
 def test_the_seed_determines_all_randomness():
-    """The seed may be a number or a RandomState; another seed, or none, changes every initial weight."""
+    """The seed is a number or a RandomState. Another seed, or none, changes every weight."""
 
     def theta(seed):
         return quick(dropout=0.2, random_state=seed).fit(IRIS, SPECIES).network_.theta
 
     np.testing.assert_array_equal(theta(3), theta(3))
+    np.testing.assert_array_equal(theta(3), theta(np.int64(3)))
     np.testing.assert_array_equal(theta(np.random.RandomState(3)), theta(np.random.RandomState(3)))
     assert (theta(3) != theta(4)).all()
     assert (theta(None) != theta(None)).all()
