@@ -1,8 +1,7 @@
 """Never NaN: a fit to finite data gives finite weights or a DivergenceError; finite rows give probabilities
 or an error that names row and column.
 
-`pytest tests/test_odd_input.py tests/test_never_nan.py --hypothesis-profile=thorough` tries 5,000 new
-examples of each property.
+`--hypothesis-profile=thorough` tries thousands of new examples of each property.
 """
 
 import math
@@ -13,8 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.support.odd_input import EDGES, MORE, Outcomes, check_predictions, checked_call
+from tests.support.odd_input import EDGES, FEWER, Outcomes, check_predictions, checked_call
 from tinyclf import DivergenceError, TinyClassifier, softmax
+
+pytestmark = pytest.mark.promise("never nan")
 
 DIAGNOSIS = re.compile(
     r"in epoch \d+, batch \d+: the loss is .*, the largest input .*, the largest logit .* in magnitude.*\. "
@@ -119,7 +120,7 @@ def check_rows(model, X):
 def test_a_fit_gives_finite_weights_or_a_divergence_error_and_finite_rows_never_give_nan():
     outcomes = Outcomes()
 
-    @MORE
+    @FEWER
     @given(st.data(), estimators(), problems())
     def never_nan(data, model, problem):
         X, y = problem
@@ -151,7 +152,7 @@ def test_a_fit_gives_finite_weights_or_a_divergence_error_and_finite_rows_never_
 def test_huge_weights_set_by_hand_never_give_nan():
     outcomes = Outcomes()
 
-    @MORE
+    @FEWER
     @given(st.data(), estimators(), st.integers(0, 99), st.integers(2, 4))
     def never_nan(data, model, seed, n_classes):
         rng = np.random.default_rng(seed)

@@ -8,6 +8,7 @@ import random
 import signal
 import time
 import warnings
+from functools import cache
 
 import joblib
 import numpy as np
@@ -20,8 +21,7 @@ from sklearn.model_selection import GridSearchCV
 from tests.support.archives import replaced
 from tests.support.bits import shown
 from tests.support.doubles import Crash, Ends
-from tests.support.odd_input import COLUMNS
-from tests.support.resuming import FITS, NAMES, ROWS, X, checkpoint, fit_and_report, fit_of
+from tests.support.resuming import COLUMNS, FITS, NAMES, ROWS, X, checkpoint, fit_and_report, fit_of
 from tinyclf import ArchiveError, Checkpoint, TinyClassifier, load
 from tinyclf.estimator import trainer
 from tinyclf.persistence.archive import read_archive, write_archive
@@ -29,6 +29,7 @@ from tinyclf.persistence.archive import read_archive, write_archive
 pytestmark = [
     pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
     pytest.mark.filterwarnings("ignore::tinyclf.nn.errors.TrainingWarning"),
+    pytest.mark.promise("a fit that was killed"),
 ]
 
 
@@ -47,24 +48,35 @@ def seed_in(path):
     return None if state.finished else state.seed
 
 
-def never_interrupted(name, monkeypatch, seed, **parameters):
+def never_interrupted(name, monkeypatch, seed):
     """The model of an uninterrupted fit with this seed."""
+    if name != "no seed":
+        return fitted(name)
     with monkeypatch.context() as patch:
-        if FITS[name][0].get("random_state", 7) is None:
-            patch.setattr(TinyClassifier, "_seed", lambda self: seed)
-        return fit_of(name, **parameters).set_callbacks()
+        patch.setattr(TinyClassifier, "_seed", lambda self: seed)
+        return fit_of(name)
+
+
+@cache
+def fitted(name):
+    """The model of an uninterrupted fit."""
+    return fit_of(name).set_callbacks()
+
+
+def crashes(*_):
+    raise Crash
 
 
 # --- errors ------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", FITS)
-def test_a_fit_that_crashed_after_any_epoch_ends_like_one_that_did_not(name, path, monkeypatch):
+def test_a_fit_that_crashed_several_times_ends_like_one_that_did_not(name, path, monkeypatch):
     with pytest.raises(Crash):
         fit_of(name, checkpoint(path), Ends(1, Crash))
     assert epochs_in(path) == 1
     expected = never_interrupted(name, monkeypatch, seed_in(path))
-    for epoch in range(2, expected.n_iter_ + 1):
+    for epoch in sorted({min(5, expected.n_iter_), expected.n_iter_}):
         with pytest.raises(Crash):
             fit_of(name, checkpoint(path), Ends(epoch, Crash))
         assert epochs_in(path) == epoch
@@ -75,15 +87,12 @@ def test_a_fit_that_crashed_after_any_epoch_ends_like_one_that_did_not(name, pat
 
 def test_the_table_of_fits_covers_every_kind():
     """The fits stop early, keep an earlier epoch, lower the learning rate, and calibrate."""
-    fitted = {name: fit_of(name) for name in FITS}
-    budgets = {name: FITS[name][0].get("max_iter", 12) for name in FITS}
-    assert fitted["early_stopping"].n_iter_ < budgets["early_stopping"]
-    assert fitted["X_val"].best_epoch_ < fitted["X_val"].n_iter_
-    assert fitted["adaptive"]._state.training.scale < 1
-    assert fitted["adaptive, by the training loss"]._state.training.scale < 1
-    assert fitted["invscaling"]._state.training.scale < 1
-    assert any(0 < model.calibration_ < 1 for model in fitted.values())
-    assert fitted["without refit"].best_epoch_ is not None
+    assert fitted("early_stopping").n_iter_ < 12
+    assert fitted("X_val").best_epoch_ < fitted("X_val").n_iter_
+    for name in ("adaptive", "adaptive, by the training loss", "invscaling"):
+        assert fitted(name)._state.training.scale < 1
+    assert 0 < fitted("X_val").calibration_ < 1
+    assert fitted("without refit").best_epoch_ is not None
 
 
 @pytest.mark.parametrize("every", [2, 3, 100])
@@ -95,7 +104,7 @@ def test_a_fit_resumes_from_its_last_checkpoint(every, path):
     if path.exists():
         assert epochs_in(path) == 7 - 7 % every
     model = fit_of("dropout", checkpoint(path, every=every)).set_callbacks()
-    assert shown(model) == shown(fit_of("dropout").set_callbacks())
+    assert shown(model) == shown(fitted("dropout"))
 
 
 def test_a_fit_that_ctrl_c_has_ended_can_be_resumed(path):
@@ -103,16 +112,13 @@ def test_a_fit_that_ctrl_c_has_ended_can_be_resumed(path):
         stopped = fit_of("dropout", checkpoint(path), Ends(5, KeyboardInterrupt))
     assert stopped.n_iter_ == epochs_in(path) == 5
     model = fit_of("dropout", checkpoint(path)).set_callbacks()
-    assert shown(model) == shown(fit_of("dropout").set_callbacks())
+    assert shown(model) == shown(fitted("dropout"))
 
 
 @pytest.mark.parametrize("order", [1, -1])
 def test_a_fit_that_another_callback_has_stopped_stays_stopped(order, path, monkeypatch):
     expected = fit_of("dropout", Ends(5, True)).set_callbacks()
     assert expected.n_iter_ == 5
-
-    def crashes(*_):
-        raise Crash
 
     monkeypatch.setattr(trainer.Trainer, "_refit", crashes)
     with pytest.raises(Crash):
@@ -129,9 +135,6 @@ def test_a_resumed_fit_that_was_stopped_begins_no_further_epoch(path, monkeypatc
         def on_fit_task_begin(self, estimator, context):
             seen.append(context.task_name)
 
-    def crashes(*_):
-        raise Crash
-
     seen = []
     monkeypatch.setattr(trainer.Trainer, "_refit", crashes)
     for callback in (Ends(5, True), Sees(0, None)):
@@ -140,14 +143,28 @@ def test_a_resumed_fit_that_was_stopped_begins_no_further_epoch(path, monkeypatc
     assert seen == ["fit"]
 
 
+def test_a_fit_that_crashed_during_its_refit_repeats_the_refit(path, monkeypatch):
+    trainings, original = [], trainer.train
+
+    def train(*arguments, **settings):
+        trainings.append(settings)
+        for epoch in original(*arguments, **settings):
+            yield epoch
+            if len(trainings) == 2 and epoch.index == 3:
+                raise Crash
+
+    monkeypatch.setattr(trainer, "train", train)
+    with pytest.raises(Crash):
+        fit_of("defaults", checkpoint(path))
+    monkeypatch.undo()
+    assert epochs_in(path) == 12
+    assert shown(fit_of("defaults", checkpoint(path)).set_callbacks()) == shown(fitted("defaults"))
+
+
 def test_a_finished_fit_is_loaded_from_its_file(path, monkeypatch):
     first = fit_of("dropout", checkpoint(path))
     before = path.read_bytes(), path.stat().st_mtime_ns
-
-    def trains(*_, **__):
-        raise AssertionError("it trains")
-
-    monkeypatch.setattr(trainer, "train", trains)
+    monkeypatch.setattr(trainer, "train", crashes)
     again = fit_of("dropout", checkpoint(path))
     assert shown(again.set_callbacks()) == shown(first.set_callbacks())
     assert (path.read_bytes(), path.stat().st_mtime_ns) == before
@@ -196,14 +213,14 @@ PROCESSES.set_forkserver_preload(
 )
 
 
-def run(name, path, moment=None, parameters=None, **settings):
+def run(name, path, moment=None, **settings):
     """Run or resume a fit in a new process, kill it after ``moment`` epochs, return whether it was killed.
 
     The moment is in epochs instead of seconds, so that it does not depend on the load of the machine. Its
     fraction is a time within an epoch.
     """
     begun, epochs = PROCESSES.Event(), PROCESSES.Value("i", 0)
-    arguments = (name, path, path.with_suffix(".outcome"), begun, epochs, parameters or {}, settings)
+    arguments = (name, path, path.with_suffix(".outcome"), begun, epochs, settings)
     process = PROCESSES.Process(target=fit_and_report, args=arguments)
     process.start()
     assert begun.wait(60)
@@ -219,74 +236,30 @@ def run(name, path, moment=None, parameters=None, **settings):
     return killed
 
 
-def assert_resumes(name, path, monkeypatch, kills, parameters=None, **settings):
-    """Kill a fit ``kills`` times, each time after a random number of epochs, and then let it end."""
+@pytest.mark.processes
+@pytest.mark.parametrize(
+    ("name", "kills", "every"),
+    [*((name, 5, 3) for name in FITS), *((name, 20, 1) for name in ("long", "long, several labels"))],
+)
+def test_a_fit_killed_at_random_moments_resumes(name, kills, every, path, monkeypatch):
+    """The fit is killed ``kills`` times, each time after a random number of epochs, and then ends."""
     draw = random.Random(f"{name} {kills}")
-    n_epochs = fit_of(name, **(parameters or {})).n_iter_
-    epochs, killed, seed, tries = [], 0, None, 0
+    n_epochs = fitted(name).n_iter_
+    epochs, killed, seed, tries = set(), 0, None, 0
     while killed < kills or seed is None:
         tries += 1
         assert tries < 30 * kills
         longest = 1.5 * n_epochs / kills if killed < kills else n_epochs  # until there is a file
-        killed += run(name, path, draw.uniform(0, longest), parameters, **settings)
+        killed += run(name, path, draw.uniform(0, longest), every=every)
         if path.exists():
-            epochs.append(epochs_in(path))
+            epochs.add(epochs_in(path))
             seed = seed_in(path)
             if seed is None:
                 path.unlink()  # the fit ended before it was killed: start over
-    run(name, path, None, parameters, **settings)
+    run(name, path, every=every)
     found = pickle.loads(path.with_suffix(".outcome").read_bytes())
-    assert found == shown(never_interrupted(name, monkeypatch, seed, **(parameters or {})))
-    return epochs
-
-
-QUICK = ["dropout", "invscaling", "adaptive", "X_val", "early_stopping", "several labels", "no seed", "CSR"]
-
-
-@pytest.mark.parametrize("name", QUICK)
-def test_a_killed_fit_resumes(name, path, monkeypatch):
-    assert_resumes(name, path, monkeypatch, kills=2)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", FITS)
-def test_a_fit_killed_at_any_moment_resumes(name, path, monkeypatch):
-    assert_resumes(name, path, monkeypatch, kills=5, every=3)
-
-
-@pytest.mark.parametrize(
-    "name",
-    ["dropout", *(pytest.param(name, marks=pytest.mark.slow) for name in ("defaults", "several labels"))],
-)
-def test_a_fit_killed_twenty_times_resumes(name, path, monkeypatch):
-    parameters = {"max_iter": 200, "n_iter_no_change": np.inf}
-    epochs = assert_resumes(name, path, monkeypatch, kills=20, parameters=parameters)
-    assert len(set(epochs)) > 5  # it was killed in many epochs
-
-
-def test_a_fit_killed_during_its_refit_repeats_the_refit(path):
-    expected = fit_of("defaults").set_callbacks()
-    process = PROCESSES.Process(target=killed_in_refit, args=(path,))
-    process.start()
-    process.join(60)
-    assert process.exitcode == -signal.SIGKILL
-    process.close()
-    assert epochs_in(path) == 12
-    assert shown(fit_of("defaults", checkpoint(path)).set_callbacks()) == shown(expected)
-
-
-def killed_in_refit(path):
-    trainings = []
-
-    def train(*arguments, **settings):
-        trainings.append(settings)
-        for epoch in original_train(*arguments, **settings):
-            yield epoch
-            if len(trainings) == 2 and epoch.index == 3:
-                os.kill(os.getpid(), signal.SIGKILL)
-
-    original_train, trainer.train = trainer.train, train
-    fit_of("defaults", checkpoint(path))
+    assert found == shown(never_interrupted(name, monkeypatch, seed))
+    assert kills < 20 or len(epochs) > 5  # it was killed in many epochs
 
 
 # --- what is refused ---------------------------------------------------------------------------------------
@@ -328,10 +301,7 @@ def test_a_file_of_another_fit_is_kept_and_the_error_names_the_differences(other
     model.set_params(**parameters)
     data |= {name: value for name, value in changes.items() if name not in parameters}
     before = path.read_bytes()
-    message = (
-        rf"checkpoint.npz' was saved by another fit, which differs in {others}\. Use the same parameters "
-        "and data, or delete the file to start over"
-    )
+    message = rf"checkpoint.npz' was saved by another fit, which differs in {others}\. .* delete the file"
     with pytest.raises(ValueError, match=message):
         model.set_callbacks(Checkpoint(path, resume=True)).fit(**data)
     assert path.read_bytes() == before
@@ -380,7 +350,7 @@ def test_a_fit_can_be_resumed_with_another_verbose(path, capsys):
     assert capsys.readouterr().out.startswith("Continuing after 3 epochs.\nIteration 4, ")
     fit_of("defaults", checkpoint(path), verbose=True)
     assert capsys.readouterr().out == "This fit was finished before; the saved model is used.\n"
-    assert shown(model.set_params(verbose=False).set_callbacks()) == shown(fit_of("defaults").set_callbacks())
+    assert shown(model.set_params(verbose=False).set_callbacks()) == shown(fitted("defaults"))
 
 
 def test_fits_that_cannot_be_resumed_are_refused(path):
@@ -463,7 +433,7 @@ def test_a_state_that_does_not_fit_the_parameters_is_refused(edit, match, path):
 # --- searches ----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("backend", ["threading", "loky"])
+@pytest.mark.parametrize("backend", ["threading", pytest.param("loky", marks=pytest.mark.processes)])
 def test_fits_that_share_a_path_leave_a_complete_file_of_one_of_them(backend, path, tmp_path):
     model = TinyClassifier(hidden_layer_sizes=4, max_iter=4, random_state=0).set_callbacks(Checkpoint(path))
     search = GridSearchCV(

@@ -6,14 +6,12 @@ import itertools
 import pickle
 import subprocess
 import sys
-import tracemalloc
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
 import joblib
 import numpy as np
-import pandas as pd
 import pytest
 import scipy.sparse
 from sklearn import config_context
@@ -26,7 +24,7 @@ from sklearn.preprocessing import StandardScaler
 from tests.support.archives import replaced
 from tests.support.bits import shown
 from tests.support.data import DATA, IRIS, LABELS, SPECIES, data_of, names_of
-from tests.support.doubles import Crash, Ends
+from tests.support.doubles import Ends
 from tests.support.estimators import CUSTOM, PARAMETERS, named, quick
 from tests.support.parts import Brier, RMSprop, Swish
 from tinyclf import (
@@ -77,30 +75,31 @@ def assert_same(restored, model, X):
 
 
 def assert_trains_the_same(restored, model, X, y):
-    for call in ("partial_fit", "fit"):
-        if call == "partial_fit" and model.solver == "lbfgs":
+    """Both continue their training to the same bits."""
+    for one in (model, restored):
+        np.random.seed(7)  # noqa: NPY002  (for random_state=None)
+        if one.solver == "lbfgs":
+            one.set_params(warm_start=True).fit(X, y)
             continue
-        for one in (model, restored):
-            np.random.seed(7)  # noqa: NPY002  (for random_state=None)
-            if call == "partial_fit" and isinstance(one.class_weight, str):
-                one.set_params(class_weight=None)
-            if call == "partial_fit" and one.early_stopping != "auto":
-                one.set_params(early_stopping=False)
-            if call == "fit":
-                one.set_params(warm_start=True)
-            getattr(one, call)(X, y)
-        assert_same(restored, model, X)
+        if isinstance(one.class_weight, str):
+            one.set_params(class_weight=None)
+        if one.early_stopping != "auto":
+            one.set_params(early_stopping=False)
+        one.partial_fit(X, y)
+    assert_same(restored, model, X)
 
 
 # --- round trips -------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("parameters", PARAMETERS, ids=named)
-def test_a_loaded_model_equals_the_saved_one_and_trains_to_the_same_bits(parameters, path):
+def test_a_loaded_model_a_pickle_and_a_copy_equal_the_model_and_train_to_the_same_bits(parameters, path):
     model = quick(**parameters).fit(IRIS, SPECIES)
-    restored = reloaded(model, path)
-    assert_same(restored, model, IRIS)
-    assert_trains_the_same(restored, model, IRIS, SPECIES)
+    loaded, pickled = reloaded(model, path), pickle.loads(pickle.dumps(model, 5))
+    shallow, deep = copy.copy(model), copy.deepcopy(model)
+    assert shallow.network_ is model.network_ is not deep.network_
+    assert shown(loaded) == shown(pickled) == shown(shallow) == shown(deep) == shown(model)
+    assert_trains_the_same(loaded, pickled, IRIS, SPECIES)
 
 
 @pytest.mark.parametrize("name", DATA)
@@ -113,21 +112,14 @@ def test_a_model_of_any_kind_of_data_can_be_saved_and_loaded(name, path):
 
 
 @pytest.mark.parametrize("kind", LABELS)
-def test_labels_are_loaded_with_their_dtype(kind, path):
+def test_labels_are_loaded_with_their_dtype_also_as_keys_of_class_weight(kind, path):
     names = names_of(kind)
     y = names[SPECIES]
-    model = quick(class_weight=dict.fromkeys(np.unique(names), 2.0)).fit(IRIS, y)
+    model = quick(class_weight=dict(zip(np.unique(names), (1.0, 2.0, 0.5), strict=False))).fit(IRIS, y)
     restored = reloaded(model, path)
     assert restored.classes_.dtype == model.classes_.dtype
     assert_same(restored, model, IRIS)
     assert_trains_the_same(restored, model, IRIS, y)
-
-
-@pytest.mark.parametrize("kind", ["str", "int", "day"])
-def test_class_weight_with_labels_as_keys_can_be_saved(kind, path):
-    names = names_of(kind)
-    model = quick(class_weight=dict(zip(names, (1.0, 2.0, 0.5), strict=True))).fit(IRIS, names[SPECIES])
-    assert_same(reloaded(model, path), model, IRIS)
 
 
 def test_a_random_state_is_loaded_with_its_position(path):
@@ -179,6 +171,9 @@ def test_a_model_with_any_history_can_be_saved_and_loaded(history, solver, path)
     restored = reloaded(model, path)
     assert_same(restored, model, IRIS)
     assert_trains_the_same(restored, model, IRIS, SPECIES)
+    for one in (model, restored):
+        one.set_params(warm_start=True).fit(IRIS, SPECIES)
+    assert_same(restored, model, IRIS)
 
 
 def test_parameters_set_after_the_fit_are_saved_and_do_not_change_the_fit(path):
@@ -289,16 +284,6 @@ class Mine(Layer):
         t.dx = t.dy
 
 
-class Mapped(dict, Mine):
-    """A layer whose items are not attributes."""
-
-
-class Slotted(Mine):
-    """A layer whose slots are not attributes."""
-
-    __slots__ = ("rate",)
-
-
 REFUSED = {
     "activation": [{"activation": Mine()}, {"activation": Mine}, {"activation": [Mine()]}],
     "loss": [{"loss": Brier()}],
@@ -334,16 +319,6 @@ def test_the_error_names_a_part_of_the_fit_that_cannot_be_saved_if_the_parameter
     assert not path.exists()
 
 
-@pytest.mark.parametrize("cls", [Mapped, Slotted])
-def test_objects_with_contents_beside_their_attributes_are_refused(cls, path):
-    model = quick(activation=cls()).fit(IRIS, SPECIES)
-    with pytest.raises(ValueError, match=f"but a {cls.__name__} contains other data, too; pass the object"):
-        model.save(path, {cls.__name__: cls})
-    custom = {"it": model.activation}
-    model.save(path, custom)
-    assert load(path, custom).activation is model.activation
-
-
 @dataclass
 class Counting:
     """A schedule with an attribute that is not a field."""
@@ -372,23 +347,13 @@ def test_a_model_that_is_not_fitted_is_refused(path):
 
 
 def test_a_subclass_is_refused_since_a_file_holds_no_methods(path):
-    class MyClassifier(TinyClassifier):
-        pass
-
-    with pytest.raises(ValueError, match="but not the subclass MyClassifier, .* pickle the model"):
-        MyClassifier(max_iter=1).fit(IRIS, SPECIES).save(path)
-
-
-def test_a_subclass_that_overrides_save_is_refused_too(path):
-    class MyClassifier(TinyClassifier):
+    class Overrides(TinyClassifier):
         def save(self, path):
             super().save(path)
 
-        def predict(self, X):
-            return super().predict(X)[::-1]
-
-    with pytest.raises(ValueError, match="but not the subclass MyClassifier, .* pickle the model"):
-        MyClassifier(max_iter=1).fit(IRIS, SPECIES).save(path)
+    for cls in (Subclass, Overrides):
+        with pytest.raises(ValueError, match=f"not the subclass {cls.__name__}, .* pickle the model"):
+            cls(max_iter=1).fit(IRIS, SPECIES).save(path)
     assert not path.exists()
 
 
@@ -413,9 +378,8 @@ def test_a_model_that_could_not_be_loaded_is_not_saved(parameters, reason, path)
 @pytest.mark.parametrize(
     ("custom", "error", "match"),
     [
-        ({"ReLU": Mine}, ValueError, r"names of tinyclf's own classes, \['ReLU'\]; choose other names"),
-        ({3: Mine}, TypeError, "custom must be a dict from names to classes and functions, got {3: "),
-        ([Mine], TypeError, "custom must be a dict from names"),
+        ({"ReLU": Mine}, ValueError, r"custom .*\['ReLU'\]"),
+        ([Mine], TypeError, "custom must be a dict"),
     ],
 )
 def test_an_invalid_custom_is_refused_in_saving_and_loading(custom, error, match, path):
@@ -426,10 +390,6 @@ def test_an_invalid_custom_is_refused_in_saving_and_loading(custom, error, match
     with pytest.raises(error, match=match) as caught:
         load(path, custom)
     assert not isinstance(caught.value, ArchiveError)
-
-
-def test_custom_may_contain_a_class_of_tinyclf(path):
-    assert_same(reloaded(model := quick().fit(IRIS, SPECIES), path, {"ReLU": ReLU}), model, IRIS)
 
 
 def test_the_error_names_a_class_that_is_missing_in_custom(path):
@@ -444,404 +404,10 @@ def test_the_error_names_a_class_that_is_missing_in_custom(path):
 # --- invalid contents --------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def saved(tmp_path_factory):
-    """The JSON and the arrays of a checkpoint, a file with all optional parts."""
-    path = tmp_path_factory.mktemp("saved") / "model.npz"
-    X, y = pd.DataFrame(IRIS, columns=list("pqrs")), np.array(["a", "b", "c"])[SPECIES]
-    model = quick(hidden_layer_sizes=(4, 3), random_state=np.random.RandomState(0), class_weight={"a": 2.0})
-    with pytest.raises(Crash):
-        model.set_callbacks(Checkpoint(path, resume=True), Ends(2, Crash)).fit(X, y, X_val=X, y_val=y)
-    return read_archive(path)
-
-
-def found(node, test):
-    """Yield the paths in JSON whose values pass a test."""
-    if test(node):
-        yield ()
-    for key, item in (
-        node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
-    ):
-        yield from ((key, *place) for place in found(item, test))
-
-
-P, S = ("content", "parameters"), ("content", "state")
-LAYERS_AT, TREE, TRAINING, SCALING = (
-    (*S, "plan", "layers"),
-    (*S, "labels", "classes"),
-    (*S, "training"),
-    (*S, "scaling"),
-)
-PLAN, HISTORY, BEST, PATIENCE = ((*S, part) for part in ("plan", "history", "best", "patience"))
-STREAM, RANDOM = (*TRAINING, "generators", 0, "state"), (*P, "random_state", "state")
-NUMBER, SOME = {"$": "scalar", "at": 14}, {"$": "array", "at": 14}
-PLAIN_SGD = {
-    "$": "object",
-    "class": "SGD",
-    "fields": {"learning_rate": 0.1, "momentum": 0.0, "nesterov": False, "weight_decay": 0.0},
-}
-NAN, TWICE = {"$": "float", "value": "nan"}, [["a", 1.0], ["a", 2.0]]
-ENDLESS = np.empty((10**9, 0))  # it holds no bytes, but iterating over it creates an array for each row
-WRONG = [
-    # (path in the JSON, value, array 14, words of the error)
-    ((*P, "class_weight"), {"$": "tuple", "items": SOME}, ENDLESS, "items are not a list"),
-    ((*P, "class_weight"), {"$": "dict", "items": SOME}, ENDLESS, "items of a dict are not pairs"),
-    ((*P, "class_weight"), {"$": "dict", "items": [SOME]}, ENDLESS, "items of a dict are not pairs"),
-    ((*P, "class_weight"), {"$": "dict", "items": ["ab"]}, None, "items of a dict are not pairs"),
-    ((*P, "class_weight"), {"$": "dict", "items": TWICE}, None, "a dict has the same key twice"),
-    ((*P, "class_weight"), {"$": "objects", "shape": [2], "items": "ab"}, None, "items are not a list"),
-    (
-        (*P, "class_weight"),
-        {"$": "objects", "shape": [1], "items": [SOME]},
-        ENDLESS,
-        "The 'class_weight' param",
-    ),
-    ((*P, "hidden_layer_sizes"), SOME, ENDLESS, "must be whole numbers"),
-    ((*P, "dropout"), SOME, ENDLESS, "dropout must be >= 0 and < 1"),
-    (TREE, SOME, ENDLESS, "classes must be a vector with at least one class"),
-    (("format",), "tinyclf.Network", None, "not a saved model, but has another format"),
-    (("format",), ..., None, "not a saved model, but has another format"),
-    *(
-        (("version",), v, None, "its version must be a whole number >= 1")
-        for v in (0, -1, "x", True, 1.0, None, [1])
-    ),
-    (("version",), 10**400, None, "by a newer tinyclf"),
-    (("version",), ..., None, "its version must be a whole number >= 1, got None"),
-    (("content",), ..., None, "it contains .* instead of"),
-    (("made_by",), ..., None, "it contains .* instead of"),
-    (("more",), 1, None, "it contains .* instead of"),
-    (("content",), [], None, "are not used by any value"),
-    (("content", "fit"), ..., None, "its content must have the parts"),
-    (("content", "more"), 1, None, "its content must have the parts"),
-    (("made_by",), "0.1", np.zeros(3), r"the arrays \[14\] are not used by any value"),
-    (P, [], None, "are not used by any value"),
-    ((*P, "alpha"), ..., None, r"missing or unknown parameters of TinyClassifier: \['alpha'\]"),
-    ((*P, "beta"), 1, None, r"missing or unknown parameters of TinyClassifier: \['beta'\]"),
-    ((*P, "alpha"), -1.0, None, "The 'alpha' parameter"),
-    ((*P, "alpha"), {"$": "name", "name": "ReLU"}, None, "The 'alpha' parameter"),
-    ((*P, "alpha"), 2**128, None, "a whole number has too many digits"),
-    ((*P, "alpha"), {"$": "scalar", "at": 14}, np.zeros(1), r"a single number has shape \(1,\)"),
-    ((*P, "dtype"), {"$": "dtype", "at": 14}, np.zeros(1), r"a dtype has shape \(1,\)"),
-    ((*P, "dtype"), "float16", None, "too narrow to compute in"),
-    ((*P, "dtype"), {"$": "dict", "items": []}, None, "dtype"),
-    ((*P, "hidden_layer_sizes"), [0], None, "must be whole numbers > 0"),
-    ((*P, "activation"), {"$": "name", "name": "system"}, None, "needs 'system', which is not"),
-    ((*P, "activation"), {"$": "object", "class": "os.system", "fields": {}}, None, "needs 'os.syst"),
-    (
-        (*P, "activation"),
-        {"$": "object", "class": "linear", "fields": {"progress": 1}},
-        None,
-        "is not a class",
-    ),
-    (
-        (*P, "activation"),
-        {"$": "object", "class": "Dense", "fields": {}},
-        None,
-        r"Dense must have the fields \['init', 'units'\], got \[\]",
-    ),
-    ((*P, "activation"), {"$": "object", "class": "Dense", "fields": []}, None, "AttributeError"),
-    ((*P, "activation"), {"$": "object", "class": ["Dense"], "fields": {}}, None, "unhashable"),
-    ((*P, "activation"), {"$": "class", "name": "ReLU"}, None, "unknown kind 'class'"),
-    ((*P, "activation"), {"$": ["name"], "name": "ReLU"}, None, "unhashable"),
-    ((*P, "activation"), {"$": "name", "name": "ReLU", "more": 1}, None, "unknown kind"),
-    ((*P, "activation"), {"name": "ReLU"}, None, "unknown kind"),
-    ((*S, "theta"), ..., None, "the state of the fit has the parts"),
-    ((*S, "more"), 1, None, "the state of the fit has the parts"),
-    (S, None, None, "are not used by any value"),
-    *(
-        ((*S, "n_features"), n, None, "the number of features must be a whole number >= 1")
-        for n in (0, -1, True, 4.0, "4", None)
-    ),
-    ((*S, "n_features"), 5, None, "the layers need at least"),
-    ((*S, "n_features"), 3, None, "weights|shape"),
-    ((*S, "n_features"), 10**9, None, "the layers need at least"),
-    (
-        ("content", "feature_names"),
-        {"$": "objects", "shape": [4], "items": [1, 2, 3, 4]},
-        None,
-        "feature_names_in_ must be 4 strings",
-    ),
-    (("content", "feature_names"), {"$": "objects", "shape": [10**12], "items": []}, None, "reshape"),
-    (
-        ("content", "feature_names"),
-        {"$": "objects", "shape": [1], "items": ["p"]},
-        None,
-        "feature_names_in_ must",
-    ),
-    (("content", "feature_names"), list("pqrs"), None, "feature_names_in_ must be 4 strings"),
-    ((*S, "labels"), {"$": "name", "name": "Labels"}, None, "labels has the wrong type"),
-    (TREE, SOME, np.array(["b", "a", "c"]), "classes must be sorted and distinct"),
-    (TREE, SOME, np.array(["a", "a", "c"]), "classes must be sorted and distinct"),
-    (TREE, SOME, np.array([np.nan, 1.0, 2.0]), "classes must be sorted and distinct"),
-    (TREE, SOME, np.array([["a", "b", "c"]]), "classes must be a vector with at least one class"),
-    (TREE, SOME, np.array([], str), "classes must be a vector with at least one class"),
-    (TREE, SOME, np.array("a"), "classes must be a vector with at least one class"),
-    (TREE, SOME, np.array(["a", "b"]), "the network has 3 outputs, but 2 classes need 2"),
-    (TREE, ["a", "b", "c"], None, "classes must be a vector with at least one class"),
-    (TREE, {"$": "objects", "shape": [3], "items": [1, 2, 3]}, None, "classes must be sorted and distinct"),
-    (
-        TREE,
-        {"$": "objects", "shape": [3], "items": ["a", 2, None]},
-        None,
-        "classes must be sorted and distinct",
-    ),
-    ((*LAYERS_AT, 0, "units"), 10**9, None, "the layers need at least 5000000000 weights, but there are"),
-    ((*LAYERS_AT, 0, "units"), 10**30, None, "the layers need at least"),
-    ((*LAYERS_AT, 0, "units"), NUMBER, np.int32(2**30), "the layers need at least"),
-    ((*LAYERS_AT, 0, "units"), NUMBER, np.int64(2**62), "the layers need at least"),
-    ((*LAYERS_AT, 0, "units"), 3, None, "weights|shape"),
-    ((*LAYERS_AT, 0, "units"), 0, None, "the units of Dense"),
-    ((*LAYERS_AT, 0, "units"), 2.5, None, "the units of Dense"),
-    ((*LAYERS_AT, 0, "init"), {"$": "name", "name": "Dense"}, None, "weights|Error|whole number"),
-    ((*LAYERS_AT, 0, "init"), None, None, "init must be a function"),
-    ((*LAYERS_AT, 0), {"$": "object", "class": "ReLU", "fields": {}}, None, "must begin with Dense layers"),
-    ((*LAYERS_AT, 0), {"$": "name", "name": "Dense"}, None, "layers must be a list of layers"),
-    ((*LAYERS_AT, 1, "fields"), {"rate": 1.0}, None, "TypeError"),
-    ((*S, "labels", "named"), 1, None, "TypeError"),
-    (LAYERS_AT, [], None, "must begin with Dense layers"),
-    *(
-        ((*PLAN, "hidden_ends"), ends, None, "must begin with Dense layers")
-        for ends in ([], [2], [4, 2], [2, 2, 4], [2, 9], [-2, 4])
-    ),
-    *(
-        ((*PLAN, "hidden_ends"), ends, None, "hidden_ends must be a list of whole numbers")
-        for ends in (None, [True, 4], ["2"])
-    ),
-    ((*PLAN, "loss"), "log_loss", None, "loss must be a Loss, got 'log_loss'"),
-    (
-        (*PLAN, "loss"),
-        {"$": "object", "class": "SigmoidCrossEntropy", "fields": {"label_smoothing": 0.0}},
-        None,
-        "binary",
-    ),
-    ((*PLAN, "solver"), "adam", None, "solver must be one of"),
-    ((*PLAN, "learning_rate_rule"), None, None, "learning_rate_rule must be one of"),
-    ((*PLAN, "validation"), [], None, "validation must be one of"),
-    *(
-        ((*PLAN, name), n, None, rf"{name} must be a whole number >= [01]")
-        for name in (
-            "n_outputs",
-            "max_iter",
-            "max_fun",
-            "batch_size",
-            "refit_batch_size",
-            "n_train",
-            "n_validation",
-        )
-        for n in (-1, True, 2.0, "2", None)
-    ),
-    *(
-        ((*PLAN, name), value, None, rf"{name} must be (in|a number)")
-        for name in ("alpha", "power_t", "tol", "n_iter_no_change", "validation_fraction", "max_grad_norm")
-        for value in ("1", NAN)
-    ),
-    ((*PLAN, "alpha"), -1.0, None, "alpha must be in"),
-    ((*PLAN, "validation_fraction"), 2.0, None, "validation_fraction must be in"),
-    *(
-        ((*PLAN, name), value, None, f"{name} must be True or False")
-        for name in (
-            "ends_by_schedule",
-            "shuffle",
-            "early_stopping",
-            "monitor",
-            "scale_inputs",
-            "refit",
-            "verbose",
-        )
-        for value in (1, None)
-    ),
-    ((*PLAN, "schedule"), 3, None, "schedule must be a function or a name, got 3"),
-    ((*PLAN, "scoring"), 1, None, "scoring must be a function"),
-    ((*PLAN, "batch_size_warning"), 1, None, "batch_size_warning must be a string or None"),
-    ((*PLAN, "dtype"), "float32", None, "dtype must be float32 or float64"),
-    ((*PLAN, "dtype"), {"$": "name", "name": "float32"}, None, "dtype must be float32 or float64"),
-    ((*PLAN, "dtype"), {"$": "dtype", "at": 14}, np.zeros(0, np.float16), "dtype must be float32 or float64"),
-    ((*PLAN, "dtype"), {"$": "dtype", "at": 14}, np.zeros(0, ">f4"), "dtype must be float32 or float64"),
-    ((*PLAN, "more"), 1, None, "FitPlan must have the fields"),
-    ((*PLAN, "alpha"), ..., None, "FitPlan must have the fields"),
-    (PLAN, None, None, "plan has the wrong type"),
-    ((*S, "theta"), SOME, np.zeros(46, np.float32), "the layers need at least 47 weights, but there are 46"),
-    ((*S, "theta"), SOME, np.zeros(48, np.float32), "shape"),
-    *(
-        ((*S, "theta"), SOME, theta, "the vector of weights must be a vector of float32")
-        for theta in (
-            np.zeros(47, np.float16),
-            np.zeros(47),
-            np.zeros(47, np.int32),
-            np.zeros((47, 1), np.float32),
-        )
-    ),
-    ((*S, "theta"), NUMBER, np.float32(1), "the vector of weights must be a vector of float32"),
-    ((*S, "theta"), [0.0] * 47, None, "the vector of weights must be a vector of float32"),
-    *(
-        ((*S, "theta", "at"), at, None, "is missing, or belongs to two values|unhashable")
-        for at in (-1, 10**9, "2", 1.5, None, [2], 0)
-    ),
-    *(
-        (
-            (*SCALING, column),
-            SOME,
-            values,
-            "statistics of the columns must be vectors of float64 of the same length",
-        )
-        for column in ("mean", "deviation", "nonzero_weight", "nonzero_rms", "low", "high")
-        for values in (np.zeros(3), np.zeros(4, np.float32), np.zeros((4, 1)), np.zeros(()))
-    ),
-    *(
-        ((*SCALING, column), value, None, "statistics of the columns must be vectors of float64")
-        for column in ("mean", "low")
-        for value in ([0.0] * 4, None)
-    ),
-    *(
-        ((*SCALING, "total_weight"), total, None, "the total weight of the rows must be finite")
-        for total in (-1.0, NAN, {"$": "float", "value": "inf"}, 1, None)
-    ),
-    ((*SCALING, "total_weight"), {"$": "float", "value": "one"}, None, "a number is written as 'one'"),
-    ((*SCALING, "total_weight"), {"$": "float", "value": 1}, None, "a number is written as '1'"),
-    ((*SCALING, "centered"), 1, None, "centered must be a bool"),
-    ((*SCALING, "total_weight"), ..., None, "Scaling must have the fields"),
-    (SCALING, {"$": "name", "name": "Scaling"}, None, "scaling has the wrong type"),
-    ((*TRAINING, "optimizer"), "adam", None, "optimizer must be an instance of Optimizer"),
-    ((*TRAINING, "optimizer", "beta_1"), 2.0, None, "beta_1 must be in"),
-    ((*TRAINING, "optimizer", "learning_rate"), "x", None, "learning_rate must be a number"),
-    ((*TRAINING, "optimizer"), PLAIN_SGD, None, "optimizer state"),
-    ((*TRAINING, "arrays", "items", 0, 0), "W", None, "optimizer state"),
-    ((*TRAINING, "arrays", "items", 0, 0), [], None, "unhashable"),
-    ((*TRAINING, "arrays", "M"), ..., None, "optimizer state"),
-    ((*TRAINING, "arrays"), [], None, "optimizer state"),
-    ((*TRAINING, "arrays", "M"), SOME, np.zeros(46, np.float32), "optimizer state"),
-    ((*TRAINING, "arrays", "V"), SOME, np.zeros((47, 1), np.float32), "optimizer state"),
-    ((*TRAINING, "arrays", "V"), [0.0] * 47, None, "optimizer state"),
-    ((*TRAINING, "arrays", "M"), SOME, np.zeros(47), "optimizer state"),
-    *(
-        ((*TRAINING, name), n, None, "must be a whole number >= 0")
-        for name in ("t", "epoch")
-        for n in (-1, 2.0, True, None, "2")
-    ),
-    *(
-        ((*TRAINING, "scale"), scale, None, "scale must be a finite")
-        for scale in (-1.0, 1, "1", None, NAN, {"$": "float", "value": "inf"})
-    ),
-    *(
-        ((*TRAINING, name), ..., None, "must have the parts")
-        for name in ("t", "scale", "generators", "arrays")
-    ),
-    (TRAINING, [], None, "must have the parts"),
-    ((*TRAINING, "more"), 1, None, "must have the parts"),
-    *(((*TRAINING, "generators"), g, None, "must have two random generators") for g in ([], None, [5, 6])),
-    ((*TRAINING, "generators", 0), 5, None, "must have two random generators"),
-    ((*STREAM, "bit_generator"), "MT19937", None, "PCG64"),
-    ((*STREAM, "state", "state"), -1, None, "OverflowError"),
-    ((*STREAM, "state", "state"), 2**128, None, "too many digits"),
-    ((*STREAM, "state", "state"), "1", None, "Error"),
-    ((*STREAM, "state", "items", 0), [1], None, "not pairs"),
-    ((*STREAM, "uinteger"), 2**64, None, "OverflowError"),
-    (STREAM, [], None, "Error|state"),
-    *(
-        ((*RANDOM, "state", "pos"), pos, None, "the state of a RandomState is invalid")
-        for pos in (625, 2**31 - 1, -1)
-    ),
-    ((*RANDOM, "state", "pos"), 2**40, None, "OverflowError"),
-    ((*RANDOM, "state", "key"), SOME, np.zeros(3, int), "Error"),
-    ((*RANDOM, "state", "key"), SOME, np.array("x"), "Error"),
-    (RANDOM, None, None, "Error|dict"),
-    (PATIENCE, {"$": "name", "name": "Patience"}, None, "patience has the wrong type"),
-    (PATIENCE, None, None, "an unfinished fit must have patience"),
-    ((*PATIENCE, "tol"), -1.0, None, "tol must be in"),
-    ((*PATIENCE, "best_loss"), None, None, "best_loss must be a float"),
-    *(
-        (
-            (*PATIENCE, "epochs_without_improvement"),
-            n,
-            None,
-            "epochs_without_improvement must be a whole number",
-        )
-        for n in (0.5, -1, True, None)
-    ),
-    ((*HISTORY, "n_samples_seen"), ..., None, "History must have the fields"),
-    *(
-        ((*HISTORY, "n_samples_seen"), t, None, "n_samples_seen must be a whole number")
-        for t in (-1, 1.0, None, "1", [1])
-    ),
-    ((*HISTORY, "n_samples_seen"), 10**400, None, "too many digits"),
-    ((*HISTORY, "learning_rate_scales"), [1.0] * 3, None, "n_iter must be a whole number from 0 to 2, got 3"),
-    ((*HISTORY, "learning_rate_scales"), [1.0], None, "a fit of 1 epochs"),
-    ((*HISTORY, "learning_rate_scales"), 5, None, "learning_rate_scales must be a list of floats"),
-    ((*HISTORY, "learning_rate_scales"), None, None, "learning_rate_scales must be a list of floats"),
-    *(
-        ((*HISTORY, "best_epoch"), n, None, "best_epoch must be a whole number")
-        for n in (0, 3, 10**9, 1.0, True)
-    ),
-    *(
-        ((*HISTORY, "loss_curve"), c, None, "loss_curve must be a list of floats")
-        for c in (None, [1, 2], [[1.0]], 1.0)
-    ),
-    ((*HISTORY, "loss_curve"), [1.0], None, "n_iter must be a whole number from 0 to 1, got 2"),
-    ((*HISTORY, "loss_curve"), [1.0] * 3, None, "a fit of 2 epochs, of at most 3, has 3 losses"),
-    ((*HISTORY, "validation_scores"), None, None, "must have the same length"),
-    ((*HISTORY, "validation_scores"), [1.0], None, "must have the same length"),
-    ((*HISTORY, "loss"), None, None, "loss must be a float"),
-    ((*HISTORY, "best_validation_score"), 1, None, "best_validation_score must be a float"),
-    ((*HISTORY, "best_validation_score"), None, None, "the best score is None"),
-    ((*HISTORY, "more"), 1, None, "History must have the fields"),
-    (HISTORY, [], None, "history has the wrong type"),
-    ((*PLAN, "monitor"), False, None, "monitor=False has 2 scores"),
-    ((*PLAN, "max_iter"), 1, None, "a fit of 2 epochs, of at most 1"),
-    *(((*S, "calibration"), c, None, "calibration has the wrong type") for c in (1.0, "1", [])),
-    *(
-        (
-            (*S, "calibration"),
-            {"$": "object", "class": "Calibration", "fields": {"shrinkage": shrinkage, "prior": SOME}},
-            prior,
-            match,
-        )
-        for shrinkage, prior, match in (
-            (2.0, np.zeros(3), "shrinkage of the logits must be from 0 to 1"),
-            (NAN, np.zeros(3), "shrinkage of the logits must be from 0 to 1"),
-            (1, np.zeros(3), "shrinkage of the logits must be from 0 to 1"),
-            (0.5, np.zeros(3, np.float32), "must be a vector of float64"),
-            (0.5, np.full(3, np.nan), "must be finite"),
-            (0.5, np.zeros(2), "must have 3 entries, got 2"),
-            (0.5, np.zeros(3), "no calibration yet"),
-        )
-    ),
-    ((*S, "seed"), SOME, np.zeros(4), "the seed must be a vector of uint32"),
-    ((*S, "seed"), SOME, np.zeros(3, np.uint32), "the seed must have 4 entries"),
-    (BEST, None, None, "best has the wrong type"),
-    ((*BEST, "score"), None, None, "the best score must be a float"),
-    ((*BEST, "epoch"), None, None, "the best epoch is None, but its weights are"),
-    *(((*BEST, "epoch"), n, None, "the best epoch must be a whole number >= 1") for n in (0, -1, 1.0, True)),
-    ((*BEST, "epoch"), 3, None, "the best epoch, 3, is after the last, 2"),
-    ((*BEST, "theta"), SOME, np.zeros(46, np.float32), "the best weights must have 47 entries"),
-    ((*BEST, "theta"), SOME, np.zeros(47), "the best weights must be a vector of float32"),
-    *(
-        ((*S, name), value, None, f"{name} has the wrong type")
-        for name in ("stopped", "finished")
-        for value in (1, None)
-    ),
-    *((("content", "fit"), fit, None, "must be a dict of strings") for fit in ([], 5, "all")),
-    (("content", "fit"), {"$": "dict", "items": 5}, None, "not pairs"),
-    (("content", "fit", "items", 0, 0), 5, None, "must be a dict of strings"),
-    (("content", "fit", "X"), SOME, np.zeros(2), "must be a dict of strings"),
-]
-
-
-@pytest.mark.parametrize(("place", "value", "array", "match"), WRONG)
-def test_invalid_contents_are_refused_with_a_reason(place, value, array, match, saved, path):
-    plain, arrays = saved
-    write_archive(path, replaced(plain, place, value), arrays if array is None else [*arrays, array])
-    tracemalloc.start()
-    try:
-        with pytest.raises(ArchiveError, match=rf"^'.*model.npz' cannot be loaded: (?s:.*)({match})"):
-            load(path)
-        assert tracemalloc.get_traced_memory()[1] < 2**22
-    finally:
-        tracemalloc.stop()
-
-
 PARTS = {"parameters": quick().get_params(deep=False), "feature_names": None, "state": None, "fit": None}
 
 
+@pytest.mark.promise("a file is loaded only as it was saved")
 @pytest.mark.parametrize(
     ("content", "match"),
     [
@@ -861,15 +427,12 @@ def test_contents_of_other_types_are_refused_with_a_reason(content, match, path)
         load(path)
 
 
-@pytest.mark.parametrize(("version", "age"), [(1, "an older"), (3, "a newer"), (2**127, "a newer")])
-def test_another_version_of_the_format_is_refused_with_both_versions_and_the_fix(version, age, saved, path):
-    plain, arrays = saved
-    write_archive(path, {**plain, "version": version, "made_by": "0.9"}, arrays)
-    message = (
-        rf"^'.*model.npz' cannot be loaded: it was saved in version {version} of the format, by {age} "
-        rf"tinyclf, 0.9; this one, {__version__}, reads version 2. Load it with the tinyclf that saved it, "
-        "or fit the model again$"
-    )
+@pytest.mark.promise("a file is loaded only as it was saved")
+def test_another_version_of_the_format_is_refused_by_load_and_by_resume(path):
+    quick().fit(IRIS, SPECIES).save(path)
+    plain, arrays = read_archive(path)
+    write_archive(path, {**plain, "version": 3, "made_by": "0.9"}, arrays)
+    message = rf"model.npz.* version 3 .* newer tinyclf, 0.9; this one, {__version__}, reads"
     with pytest.raises(ArchiveError, match=message):
         load(path)
     with pytest.raises(ArchiveError, match=message):
@@ -877,26 +440,11 @@ def test_another_version_of_the_format_is_refused_with_both_versions_and_the_fix
 
 
 @pytest.mark.parametrize("made_by", ["0.0.1", "99.0", None])
-def test_a_file_is_loaded_whichever_release_has_saved_it(made_by, saved, path):
-    plain, arrays = saved
+def test_a_file_is_loaded_whichever_release_has_saved_it(made_by, path):
+    quick().fit(IRIS, SPECIES).save(path)
+    plain, arrays = read_archive(path)
     write_archive(path, replaced(plain, ("made_by",), made_by), arrays)
-    assert load(path).predict(pd.DataFrame(IRIS, columns=list("pqrs"))).shape == (150,)
-
-
-@pytest.mark.parametrize("plain", [None, 1, "model", [], {}, {"format": "tinyclf.TinyClassifier"}, {"a": 1}])
-def test_an_archive_of_something_else_is_refused(plain, path):
-    write_archive(path, plain, [])
-    with pytest.raises(ArchiveError, match="cannot be loaded"):
-        load(path)
-
-
-def test_an_array_that_two_values_use_is_refused(saved, path):
-    plain, arrays = saved
-    at = list(found(plain, lambda node: isinstance(node, dict) and node.get("$") == "array"))
-    assert len(at) == len(arrays) - 1 == 13  # the last array holds a dtype
-    write_archive(path, replaced(plain, (*at[2], "at"), 4), arrays)
-    with pytest.raises(ArchiveError, match="array 4 is missing, or belongs to two values"):
-        load(path)
+    assert load(path).predict(IRIS).shape == (150,)
 
 
 # --- joblib, pickle and skops ------------------------------------------------------------------------------
@@ -916,6 +464,7 @@ def digests(folder):
     return hashes
 
 
+@pytest.mark.processes
 def test_a_model_predicts_and_trains_the_same_in_another_process(tmp_path):
     expected = []
     for name in DATA:
@@ -934,16 +483,6 @@ def test_a_model_predicts_and_trains_the_same_in_another_process(tmp_path):
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr
     assert run.stdout.split() == expected
-
-
-@pytest.mark.parametrize("parameters", PARAMETERS, ids=named)
-def test_a_pickle_and_a_copy_equal_the_model(parameters):
-    model = quick(**parameters).fit(IRIS, SPECIES)
-    for restored in (pickle.loads(pickle.dumps(model, 5)), copy.deepcopy(model), copy.copy(model)):
-        assert_same(restored, model, IRIS)
-    assert copy.copy(model).network_ is model.network_
-    assert copy.deepcopy(model).network_ is not model.network_
-    assert_trains_the_same(pickle.loads(pickle.dumps(model, 5)), model, IRIS, SPECIES)
 
 
 @pytest.mark.parametrize(
@@ -972,14 +511,17 @@ def test_a_pickle_keeps_callbacks_and_metadata_requests(path):
         assert restored.get_metadata_routing().fit.requests["sample_weight"] is True
 
 
-def test_a_memory_mapped_model_can_be_saved(path, tmp_path):
+def test_a_memory_mapped_model_can_be_saved_and_trained(path, tmp_path):
     model = quick().fit(IRIS, np.array([1.5, 2.5, 3.5]).astype(int)[SPECIES])
     joblib.dump(model, tmp_path / "model")
     restored = joblib.load(tmp_path / "model", mmap_mode="r")
     assert_same(reloaded(restored, path), model, IRIS)
+    for one in (restored, model):
+        one.partial_fit(IRIS, model.classes_[SPECIES])
+    np.testing.assert_array_equal(restored.network_.theta, model.network_.theta)
 
 
-@pytest.mark.parametrize("name", DATA)
+@pytest.mark.parametrize("name", ["frame", "CSR", "columns, sparse", "soft, None"])
 def test_skops_needs_to_trust_one_type_only(name):
     skops = pytest.importorskip("skops.io")
     X, y, parameters = data_of(name)
@@ -1004,6 +546,7 @@ def test_skops_can_save_a_pipeline():
     assert restored.predict_proba(IRIS).tobytes() == pipeline.predict_proba(IRIS).tobytes()
 
 
+@pytest.mark.promise("a file is loaded only as it was saved")
 def test_invalid_contents_of_pickles_are_refused():
     plain, arrays = quick().fit(IRIS, SPECIES).__getstate__()["_packed"]
     for before, after, match in (

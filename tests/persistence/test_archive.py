@@ -1,27 +1,26 @@
 """Archives: contents are read back exactly; foreign, damaged and hostile files are refused at little cost."""
 
-import contextlib
 import json
 import os
 import pickle
 import random
-import subprocess
-import sys
-import time
-import tracemalloc
 import zipfile
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from tests.support.archives import json_member, members_of, npy, sealed, zipped
+from tests.support.archives import json_member, limited, members_of, npy, sealed, zipped
 from tests.support.bits import shown
 from tinyclf import ArchiveError
 from tinyclf.persistence.archive import read_archive, write_archive
-from tinyclf.persistence.files import write_atomically
+
+pytestmark = [
+    pytest.mark.promise("no code from a file is run"),
+    pytest.mark.promise("a file is loaded only as it was saved"),
+]
 
 PLAIN = {"a": [1, -2.5e-300, None, True, "é\ud800"], "b": {"$": "array", "at": 1}, "c": 2**127}
 ARRAYS = [
@@ -39,25 +38,15 @@ def path(tmp_path):
     return path
 
 
-@contextlib.contextmanager
-def cheaply(seconds=5.0, megabytes=8):
-    """Check that the block takes little time and memory."""
-    started = time.perf_counter()
-    tracemalloc.start()
-    try:
-        yield
-        assert tracemalloc.get_traced_memory()[1] < megabytes * 2**20
-    finally:
-        tracemalloc.stop()
-    assert time.perf_counter() - started < seconds
-
-
 def assert_refused(path, contents, match=None):
+    """A file is refused with a reason that names it, in little time and memory."""
     path.write_bytes(contents)
-    with cheaply(), pytest.raises(ArchiveError, match=match) as caught:
+    with limited(seconds=5, megabytes=16), pytest.raises(ArchiveError, match=match) as caught:
         read_archive(path)
-    assert repr(str(path)) in str(caught.value)
-    assert len(str(caught.value)) < 1000 + len(str(path))
+    message = str(caught.value)
+    assert repr(str(path)) in message
+    assert len(message) < 1000 + len(str(path))
+    assert match or "MemoryError" not in message
 
 
 # --- writing and reading -----------------------------------------------------------------------------------
@@ -76,6 +65,7 @@ PLAIN_VALUES = st.recursive(
 )
 
 
+@settings(max_examples=settings().max_examples // 2)  # each of them writes and reads three files
 @given(PLAIN_VALUES, st.lists(NUMBERS, max_size=3))
 def test_contents_are_read_back_bit_for_bit(tmp_path_factory, plain, arrays):
     path = tmp_path_factory.getbasetemp() / "archive.npz"
@@ -115,64 +105,6 @@ def test_object_arrays_are_refused(array, tmp_path):
     assert os.listdir(tmp_path) == []
 
 
-# --- atomic writes -----------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError, OSError(28, "No space left on device")])
-@pytest.mark.parametrize("where", ["write", "fsync", "replace"])
-def test_a_write_that_fails_leaves_the_old_file_and_no_other(path, tmp_path, monkeypatch, error, where):
-    before = path.read_bytes()
-
-    def fails(*_):
-        raise error
-
-    def write(file):
-        file.write(b"half of it")
-        if where == "write":
-            fails()
-
-    if where != "write":
-        monkeypatch.setattr(os, where, fails)
-    with pytest.raises(error if isinstance(error, type) else type(error)):
-        write_atomically(path, write)
-    assert path.read_bytes() == before
-    assert os.listdir(tmp_path) == [path.name]
-
-
-def test_a_full_disk_leaves_the_old_file_and_no_other(path, tmp_path):
-    before = path.read_bytes()
-    code = f"""
-import resource, numpy as np
-from tinyclf.persistence.archive import write_archive
-resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
-try:
-    write_archive({str(path)!r}, {{}}, [np.zeros(10_000)])
-except OSError as error:
-    print(error.strerror)
-"""
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert run.stdout == "File too large\n"
-    assert path.read_bytes() == before
-    assert os.listdir(tmp_path) == [path.name]
-
-
-def test_errors_name_a_path_that_cannot_be_written(path, tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"there is no folder '.*missing' to save 'a.npz' in"):
-        write_archive(tmp_path / "missing" / "a.npz", {}, [])
-    for taken in (tmp_path, "/dev/full"):
-        with pytest.raises(FileExistsError, match="is not a regular file, so it cannot be replaced"):
-            write_archive(taken, {}, [])
-    assert os.listdir(tmp_path) == [path.name]
-
-
-def test_a_symbolic_link_stays_a_link(path, tmp_path):
-    link = tmp_path / "link"
-    link.symlink_to(path)
-    write_archive(link, [1], [])
-    assert link.is_symlink()
-    assert read_archive(path) == ([1], [])
-
-
 # --- files that are not archives ---------------------------------------------------------------------------
 
 
@@ -185,24 +117,12 @@ def test_errors_of_the_file_system_are_passed_on(tmp_path):
 
 @pytest.mark.parametrize("kind", ["pipe", "device"])
 def test_pipes_and_devices_are_refused_without_reading(kind, tmp_path):
-    """The reading process has a timeout, and too little memory for the zeros of a device."""
     path = "/dev/zero" if kind == "device" else tmp_path / "pipe"
     if kind == "pipe":
         os.mkfifo(path)
-    code = f"""
-import resource
-from tinyclf import ArchiveError
-from tinyclf.persistence.archive import read_archive
-used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
-resource.setrlimit(resource.RLIMIT_AS, (used + 2**28, used + 2**28))
-try:
-    read_archive({str(path)!r})
-except ArchiveError as error:
-    print(error)
-"""
-    command = [sys.executable, "-c", code]
-    run = subprocess.run(command, capture_output=True, text=True, check=True, timeout=20)
-    assert run.stdout == f"{str(path)!r} is a pipe or a device, not a file saved by tinyclf\n"
+    message = f"^'{path}' is a pipe or a device, not a file saved by tinyclf$"
+    with limited(seconds=10, megabytes=256), pytest.raises(ArchiveError, match=message):
+        read_archive(path)
 
 
 def foreign():
@@ -225,7 +145,7 @@ def test_foreign_files_are_refused(name, contents, tmp_path):
 
 def test_a_truncated_file_is_refused(path):
     whole = path.read_bytes()
-    for length in range(len(whole)):
+    for length in (*range(0, len(whole), 7), *range(len(whole) - 100, len(whole))):
         path.write_bytes(whole[:length])
         with pytest.raises(ArchiveError):
             read_archive(path)
@@ -235,13 +155,12 @@ def test_a_file_with_a_changed_byte_is_refused_or_has_the_same_contents(path):
     whole = path.read_bytes()
     before, equal = shown(read_archive(path)), 0
     for i in range(len(whole)):
-        for change in (1, 0x80, 0xFF):
-            path.write_bytes(whole[:i] + bytes([whole[i] ^ change]) + whole[i + 1 :])
-            try:
-                assert shown(read_archive(path)) == before
-                equal += 1
-            except ArchiveError:
-                pass
+        path.write_bytes(whole[:i] + bytes([whole[i] ^ (1, 0x80, 0xFF)[i % 3]]) + whole[i + 1 :])
+        try:
+            assert shown(read_archive(path)) == before
+            equal += 1
+        except ArchiveError:
+            pass
     assert 0 < equal < len(whole)  # bytes that are not part of the contents, such as dates
 
 
@@ -349,7 +268,7 @@ def test_array_headers_in_any_other_form_than_the_written_one_are_refused(
         path.write_bytes(contents)
         assert shown(read_archive(path)[1][0]) == shown(ARRAYS[0])
     else:
-        assert_refused(path, contents)
+        assert_refused(path, contents, "Error" if header.startswith("-") else None)  # too deep for Python
     assert not (tmp_path / "ran").exists()
 
 
@@ -415,21 +334,10 @@ def test_json_must_be_a_one_dimensional_array_of_bytes(path):
 
 
 def test_an_array_of_a_forged_size_is_refused_in_little_memory(path):
-    """The reading process has little more address space than it uses already."""
+    """The process can have little more address space than it uses already."""
     members = members_of(path)
     header = HEADERS[1].encode() + b" " * 10 + b"\n"
     member = b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header
     path.write_bytes(zipped(sealed({**members, "0.npy": member})))
-    code = f"""
-import resource
-from tinyclf import ArchiveError
-from tinyclf.persistence.archive import read_archive
-used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
-resource.setrlimit(resource.RLIMIT_AS, (used + 2**25, used + 2**25))
-try:
-    read_archive({str(path)!r})
-except ArchiveError as error:
-    print(error)
-"""
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert "cannot reshape" in run.stdout
+    with limited(seconds=10, megabytes=32), pytest.raises(ArchiveError, match="cannot reshape"):
+        read_archive(path)

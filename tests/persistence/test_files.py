@@ -1,15 +1,28 @@
 """Files are replaced atomically: the old file stays until the new one is complete."""
 
 import os
+import resource
 
 import pytest
 
 from tinyclf.persistence.files import write_atomically
 
+pytestmark = pytest.mark.promise("nothing is lost")
 
-def test_the_new_file_replaces_the_old_one_when_it_is_complete(tmp_path):
+
+@pytest.fixture
+def path(tmp_path):
     path = tmp_path / "file"
     path.write_bytes(b"old")
+    return path
+
+
+def assert_unchanged(path):
+    assert path.read_bytes() == b"old"
+    assert os.listdir(path.parent) == [path.name]
+
+
+def test_the_new_file_replaces_the_old_one_when_it_is_complete(path):
     seen = []
 
     def write(file):
@@ -21,33 +34,57 @@ def test_the_new_file_replaces_the_old_one_when_it_is_complete(tmp_path):
     write_atomically(path, write)
     assert seen == [b"old"]
     assert path.read_bytes() == b"new"
-    assert list(tmp_path.iterdir()) == [path]
+    assert os.listdir(path.parent) == [path.name]
 
 
-@pytest.mark.parametrize("error", [OSError, KeyboardInterrupt])
-def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path, error):
-    path = tmp_path / "file"
-    path.write_bytes(b"old")
-
-    def write(file):
-        file.write(b"half")
+@pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError, OSError(28, "No space left on device")])
+@pytest.mark.parametrize("where", ["write", "fsync", "replace"])
+def test_a_write_that_fails_leaves_the_old_file_and_no_other(path, monkeypatch, error, where):
+    def fails(*_):
         raise error
 
-    with pytest.raises(error):
+    def write(file):
+        file.write(b"half of it")
+        if where == "write":
+            fails()
+
+    if where != "write":
+        monkeypatch.setattr(os, where, fails)
+    with pytest.raises(error if isinstance(error, type) else type(error)):
         write_atomically(path, write)
-    assert path.read_bytes() == b"old"
-    assert list(tmp_path.iterdir()) == [path]
+    assert_unchanged(path)
 
 
-def test_a_missing_folder_is_an_error(tmp_path):
-    with pytest.raises(FileNotFoundError):
-        write_atomically(tmp_path / "no" / "file", lambda file: None)
+def test_a_full_disk_leaves_the_old_file_and_no_other(path):
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, before[1]))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            write_atomically(path, lambda file: file.write(bytes(80_000)))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert_unchanged(path)
+
+
+def test_errors_name_a_path_that_cannot_be_written(path):
+    with pytest.raises(FileNotFoundError, match=r"there is no folder '.*missing' to save 'a.npz' in"):
+        write_atomically(path.parent / "missing" / "a.npz", lambda file: None)
+    for taken in (path.parent, "/dev/full"):
+        with pytest.raises(FileExistsError, match="is not a regular file, so it cannot be replaced"):
+            write_atomically(taken, lambda file: None)
+    assert_unchanged(path)
+
+
+def test_a_symbolic_link_stays_a_link(path):
+    link = path.with_name("link")
+    link.symlink_to(path)
+    write_atomically(link, lambda file: file.write(b"new"))
+    assert link.is_symlink()
+    assert path.read_bytes() == b"new"
 
 
 @pytest.mark.parametrize("mode", [0o600, 0o664, 0o400])
-def test_the_new_file_has_the_permissions_of_the_old_one(tmp_path, mode):
-    path = tmp_path / "file"
-    path.write_bytes(b"old")
+def test_the_new_file_has_the_permissions_of_the_old_one(path, mode):
     path.chmod(mode)
     seen = []
 

@@ -1,10 +1,14 @@
-"""Helpers for tests of saved files: all accepted parameters and data, and an exact comparison of values."""
+"""Parts of saved files, and limits on the reading of a file."""
 
+import contextlib
 import copy
 import hashlib
 import io
+import resource
+import signal
 import warnings
 import zipfile
+from pathlib import Path
 
 import numpy as np
 
@@ -60,3 +64,24 @@ def replaced(node, place, value):
     else:
         node[key] = replaced(node[key], rest, value) if rest else value
     return node
+
+
+@contextlib.contextmanager
+def limited(seconds, megabytes):
+    """Run a block with little more memory than the process uses already; an error ends it after some time."""
+
+    def too_long(*_):
+        raise AssertionError("it takes too long")
+
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    handler = signal.signal(signal.SIGALRM, too_long)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        most = pages * resource.getpagesize() + megabytes * 2**20
+        resource.setrlimit(resource.RLIMIT_AS, (most, before[1]))
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, before)
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, handler)

@@ -72,10 +72,16 @@ FITS = {
 }
 """For each name: parameters, training data, and the validation set."""
 
+LONG = {"max_iter": 200, "n_iter_no_change": np.inf}
+LONG_FITS = {
+    "long": ({**LONG, "dropout": 0.3, "hidden_layer_sizes": (10, 8)}, (X, NAMES), {}),
+    "long, several labels": ({**LONG, "alpha": 0.01}, (ROWS, COLUMNS), {}),
+}
+
 
 def fit_of(name, *callbacks, **parameters):
-    """Fit one of FITS."""
-    chosen, data, validation = FITS[name]
+    """Fit one of FITS or LONG_FITS."""
+    chosen, data, validation = {**FITS, **LONG_FITS}[name]
     settings = {"hidden_layer_sizes": 10, "max_iter": 12, "random_state": 7}
     model = TinyClassifier(**{**settings, **chosen, **parameters})
     return model.set_callbacks(*callbacks).fit(*data, **validation)
@@ -96,9 +102,9 @@ class Counts(Ends):
             self.epochs.value += 1
 
 
-def fit_and_report(name, path, outcome, begun, epochs, parameters, settings):
+def fit_and_report(name, path, outcome, begun, epochs, settings):
     """Run or resume a fit in a process that may be killed, and write the fitted model to a file."""
     fit_of("few rows", max_iter=1)  # loads everything that is imported on first use
     begun.set()
-    model = fit_of(name, checkpoint(path, **settings), Counts(epochs), **parameters)
+    model = fit_of(name, checkpoint(path, **settings), Counts(epochs))
     outcome.write_bytes(pickle.dumps(shown(model.set_callbacks())))

@@ -26,33 +26,40 @@ def load(name):
 check, solutions, exercises = load("check"), load("solutions"), load("exercises")
 
 
-def run(*arguments):
-    command = [sys.executable, "-W", "error", FOLDER / "check.py", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
-
-
 def verdict(name, function):
     return check.verdict(check.CHECKS[name], function)
 
 
-def test_the_solutions_are_right_and_the_forgotten_digits_are_explained():
-    result = run("solutions")
-    assert result.returncode == 0, result.stdout + result.stderr
-    assert re.findall(r"^(\w+): (.*)", result.stdout, re.MULTILINE) == [(name, "right") for name in NAMES]
-    assert re.search(r"Why seed \d+ forgot \d", result.stdout)
-    assert max(map(len, result.stdout.splitlines())) <= 110
+@pytest.fixture
+def planted(monkeypatch):
+    """Let `check.main` find the modules by their names."""
+    for module in (solutions, exercises):
+        monkeypatch.setitem(sys.modules, module.__name__, module)
 
 
-def test_exercises_that_are_not_solved_are_not_done():
-    result = run()
-    assert result.returncode == 1, result.stdout + result.stderr
-    assert result.stdout.splitlines() == [f"{name}: not done" for name in NAMES]
+def test_the_solutions_are_right_and_the_forgotten_digits_are_explained(planted, capsys):
+    assert check.main(solutions.__name__) == 0
+    text = capsys.readouterr().out
+    assert re.findall(r"^(\w+): (.*)", text, re.MULTILINE) == [(name, "right") for name in NAMES]
+    assert re.search(r"Why seed \d+ forgot \d", text)
+    assert max(map(len, text.splitlines())) <= 110
+
+
+def test_exercises_that_are_not_solved_are_not_done(planted, capsys):
+    assert check.main(exercises.__name__) == 1
+    assert capsys.readouterr().out.splitlines() == [f"{name}: not done" for name in NAMES]
 
 
 def test_the_error_for_a_missing_module_names_it():
-    result = run("nowhere")
-    assert result.returncode == 1
-    assert result.stderr == "nowhere.py does not exist in the folder of check.py\n"
+    assert check.main("nowhere") == "nowhere.py does not exist in the folder of check.py"
+
+
+@pytest.mark.processes
+@pytest.mark.parametrize(("arguments", "code"), [([], 1), (["solutions"], 0)])
+def test_the_command_checks_the_exercises_or_the_named_module(arguments, code):
+    command = [sys.executable, "-W", "error", FOLDER / "check.py", *arguments]
+    run = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert run.returncode == code, run.stdout + run.stderr
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -62,10 +69,9 @@ def test_an_exercise_and_its_solution_have_the_same_parameters(name):
     assert task.__code__.co_varnames == solution.__code__.co_varnames[: task.__code__.co_argcount]
 
 
-def test_one_wrong_answer_makes_the_check_fail(monkeypatch, capsys):
+def test_one_wrong_answer_makes_the_check_fail(planted, monkeypatch, capsys):
     monkeypatch.setattr(solutions, "threshold", lambda dtype: 88.0)
-    monkeypatch.setitem(sys.modules, "planted", solutions)
-    assert check.main("planted") == 1
+    assert check.main(solutions.__name__) == 1
     assert re.findall(r"^(\w+): right$", capsys.readouterr().out, re.MULTILINE) == NAMES[1:]
 
 

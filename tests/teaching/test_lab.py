@@ -66,6 +66,7 @@ def lab(root):
         (r"^\| my_loss \| step 1 ", []),
     ],
 )
+@pytest.mark.processes
 def test_the_script_prints_its_measurements(script, pattern, bounds):
     match = re.search(pattern, script, re.MULTILINE)
     assert match, f"{pattern!r} is not in:\n{script}"
@@ -73,6 +74,7 @@ def test_the_script_prints_its_measurements(script, pattern, bounds):
         assert low <= float(number) <= high, match.group()
 
 
+@pytest.mark.processes
 def test_marimo_check_reports_no_problem(root, tmp_path):
     run = subprocess.run(
         [sys.executable, "-m", "marimo", "check", "--strict", root / "examples" / "lab.py"],

@@ -8,7 +8,7 @@ import pytest
 from tests.support.browser import open_browser, open_page
 from tinyclf.teaching.arithmetic import VECTORS, right_row, vector, wrong_row
 from tinyclf.teaching.experiments import UNSCALED
-from tinyclf.teaching.lesson import LABELS, SHOWN
+from tinyclf.teaching.lesson import LABELS, SHOWN, measure
 from tinyclf.teaching.naive_losses import LOSSES, evaluate
 from tinyclf.teaching.page import render
 
@@ -26,6 +26,12 @@ SCREENS = {
 def browser():
     with open_browser() as browser:
         yield browser
+
+
+@pytest.fixture(scope="module")
+def lesson():
+    """The measurements with two seeds and all epochs; takes some seconds."""
+    return measure(0, 2)
 
 
 @pytest.fixture(scope="module")

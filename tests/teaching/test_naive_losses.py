@@ -125,10 +125,9 @@ def test_the_vectors_of_introductions_to_log_sum_exp(article):
     assert naive[3] == 0.0  # correct by coincidence
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_on_unscaled_digits_naive_is_not_finite_clipped_hardly_learns_and_stable_learns(dtype):
+def test_on_unscaled_digits_naive_is_not_finite_clipped_hardly_learns_and_stable_learns():
     accuracy = {name: [] for name in ("naive", "clipped", "stable")}
-    for outcome in UNSCALED.outcomes(accuracy, range(3), dtype):
+    for outcome in UNSCALED.outcomes(accuracy, [0], "float64"):
         accuracy[outcome.name].append(outcome.accuracy)
         assert len(outcome.curve) == len(outcome.no_gradient) == 30
         if outcome.name == "naive":
