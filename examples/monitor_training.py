@@ -11,7 +11,7 @@ from sklearn.model_selection import train_test_split
 from tinyclf import Checkpoint, ConfidenceDisplay, LossCurveDisplay, TinyClassifier, load
 
 folder = Path(tempfile.mkdtemp())
-picture = Path(sys.argv[1]) if len(sys.argv) > 1 else folder / "watched.png"
+picture = Path(sys.argv[1]) if len(sys.argv) > 1 else folder / "monitor_training.png"
 X, y = load_digits(return_X_y=True)
 X_train, X_rest, y_train, y_rest = train_test_split(X, y, test_size=0.5, stratify=y, random_state=0)
 X_val, X_test, y_val, y_test = train_test_split(
