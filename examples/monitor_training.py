@@ -1,10 +1,15 @@
-"""Monitor training: a validation set, a callback that saves the model after each epoch, and two plots."""
+"""
+Monitoring a fit
+================
+
+A validation set, a callback that saves the model after each epoch, and two plots.
+"""
 
 import sys
 import tempfile
 from pathlib import Path
 
-from matplotlib.figure import Figure
+import matplotlib.pyplot as plt
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
@@ -25,8 +30,7 @@ print(f"stopped after {model.n_iter_} epochs, kept the weights of epoch {model.b
 loaded = load(folder / "model.npz")
 print("the loaded model predicts the same:", (loaded.predict(X_test) == model.predict(X_test)).all())
 
-figure = Figure(figsize=(11, 4.2), layout="constrained")
-left, right = figure.subplots(1, 2)
+figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.2), layout="constrained")
 LossCurveDisplay.from_estimator(model, ax=left, log=True)
 display = ConfidenceDisplay.from_estimator(model, X_test, y_test, ax=right)
 figure.savefig(picture, dpi=110)

@@ -138,7 +138,11 @@ def test_an_example_prints_the_expected_results_and_leaves_no_files(script, tmp_
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
 def test_an_example_is_short_and_in_the_gallery(script):
     assert f"[{script.name}]({script.name})" in (FOLDER / "README.md").read_text()
-    assert len(script.read_text().splitlines()) < (40 if script in LESSON else 45)
+    _, header, code = script.read_text().split('"""\n', 2)
+    title, line = header.splitlines()[:2]
+    assert set(line) == {"="}
+    assert len(title) == len(line)
+    assert len(code.splitlines()) < (40 if script in LESSON else 45)
 
 
 def test_each_step_of_the_lesson_has_a_script():
