@@ -37,8 +37,9 @@ templates_path = ["_templates"]
 default_role = "autolink"
 numpydoc_show_class_members = False
 numpydoc_xref_param_type = True
-numpydoc_xref_ignore = {*DEFAULT_LINKS}  # they lead to other sites
-numpydoc_xref_aliases = {name: f"tinyclf.{name}" for name in tinyclf.__all__}
+numpydoc_xref_ignore = "all"
+numpydoc_xref_aliases = {word: word for word in DEFAULT_LINKS}  # no links to other sites
+numpydoc_xref_aliases |= {name: f"tinyclf.{name}" for name in tinyclf.__all__}
 myst_enable_extensions = ["colon_fence", "dollarmath"]
 myst_heading_anchors = 3
 copybutton_prompt_text = r">>> |\.\.\. |\$ "
@@ -65,6 +66,7 @@ html_js_files = ["site.js"]
 html_math_renderer = "mathml"
 html_copy_source = html_show_sourcelink = False
 html_context = {
+    "default_mode": "auto",
     "edit_page_provider_name": "GitHub",
     "edit_page_url_template": repository_address + "/edit/main/{{ edited or 'docs/' + file_name }}",
 }
