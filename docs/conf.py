@@ -35,6 +35,8 @@ extensions = [
 exclude_patterns = ["_build", "gallery/index.rst", "gallery/sg_execution_times.rst", "sg_execution_times.rst"]
 templates_path = ["_templates"]
 default_role = "autolink"
+autodoc_typehints = "none"  # the docstrings have the types
+toc_object_entries_show_parents = "hide"
 numpydoc_show_class_members = False
 numpydoc_xref_param_type = True
 numpydoc_xref_ignore = "all"
@@ -62,7 +64,7 @@ html_title = "tinyclf"
 html_baseurl = f"{DOCUMENTATION}/"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
-html_js_files = ["site.js"]
+html_favicon = "_static/icon.svg"
 html_math_renderer = "mathml"
 html_copy_source = html_show_sourcelink = False
 html_context = {
