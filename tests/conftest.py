@@ -6,6 +6,9 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from threadpoolctl import threadpool_limits
+
+from tests.support.threads import blas
 
 # The same examples in every run; `pytest --hypothesis-profile=thorough` searches for new ones, and longer.
 settings.register_profile("default", max_examples=100, deadline=None, derandomize=True)
@@ -38,3 +41,12 @@ def lesson():
     from tinyclf.teaching.lesson import measure
 
     return measure(0, 2)
+
+
+@pytest.fixture
+def two_threads():
+    """BLAS with two threads, on a machine of one core, too."""
+    with threadpool_limits(2, user_api="blas"):
+        if 2 not in blas():
+            pytest.skip("this BLAS library has no threads")
+        yield

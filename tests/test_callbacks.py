@@ -15,9 +15,9 @@ from sklearn.metrics import log_loss
 from sklearn.model_selection import GridSearchCV, cross_val_score, train_test_split
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from table import PLAIN
-from test_classifier import Interrupts
 
+from tests.support.doubles import Interrupts
+from tests.support.parts import PLAIN
 from tinyclf import Checkpoint, DivergenceError, TinyClassifier, load
 from tinyclf.estimator import callback_context
 from tinyclf.persistence import archive

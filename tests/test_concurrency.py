@@ -7,7 +7,6 @@ import ast
 import os
 import subprocess
 import sys
-import threading
 import warnings
 from pathlib import Path
 
@@ -15,14 +14,15 @@ import joblib
 import numpy as np
 import pytest
 import scipy.sparse
-from persisted import Ends, shown
 from sklearn.datasets import load_digits
 from sklearn.model_selection import GridSearchCV, cross_val_predict
-from table import LayerNorm, PReLU
-from test_threads import blas, two_threads  # noqa: F401  (a fixture)
 from threadpoolctl import threadpool_limits
 
 import tinyclf
+from tests.support.bits import shown
+from tests.support.doubles import Ends
+from tests.support.parts import LayerNorm, PReLU
+from tests.support.threads import at_once, blas
 from tinyclf import SGD, DivergenceError, SoftmaxCrossEntropy, TinyClassifier
 from tinyclf.nn import threads
 
@@ -47,25 +47,6 @@ def switch_often():
     sys.setswitchinterval(5e-5)
     yield
     sys.setswitchinterval(before)
-
-
-def at_once(calls):
-    """Run the calls in threads that start at the same time; return their results or exceptions."""
-    barrier, results = threading.Barrier(len(calls)), [None] * len(calls)
-
-    def run(i):
-        barrier.wait()
-        try:
-            results[i] = calls[i]()
-        except Exception as error:
-            results[i] = error
-
-    threads = [threading.Thread(target=run, args=(i,)) for i in range(len(calls))]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return results
 
 
 def quick(**parameters):
@@ -211,7 +192,7 @@ def test_the_same_fit_in_four_threads_gives_the_result_of_one(name, one_thread):
 
 
 @pytest.mark.parametrize("name", [name for name in FITS if name not in ("diverging", "error state")])
-def test_the_same_fit_in_four_threads_is_correct_with_several_blas_threads(name, two_threads):  # noqa: F811
+def test_the_same_fit_in_four_threads_is_correct_with_several_blas_threads(name, two_threads):
     # The last bits may differ: the number of BLAS threads belongs to the process.
     def log_probabilities(model):
         X = SPARSE if name in ("CSR", "in parts") else DIGITS
@@ -228,7 +209,7 @@ def test_the_same_fit_in_four_threads_is_correct_with_several_blas_threads(name,
 def test_the_first_fits_of_a_process_may_run_at_the_same_time(n):
     # Names, thread limits and compiled kernels are set up on first use.
     code = f"""
-import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})
+import sys; sys.path.insert(0, {str(Path(__file__).parents[1])!r})
 sys.setswitchinterval(5e-5)
 import threading, numpy as np, tinyclf
 barrier, thetas = threading.Barrier(8), []

@@ -63,8 +63,8 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklearn.semi_supervised import SelfTrainingClassifier
 from sklearn.utils import get_tags
 from sklearn.utils.validation import check_is_fitted
-from table import LayerNorm, Swish
 
+from tests.support.parts import LayerNorm, Swish
 from tinyclf import SGD, Adam, Dropout, SigmoidCrossEntropy, SoftmaxCrossEntropy, Tanh, TinyClassifier
 
 # Fits that stop early are tested separately.

@@ -11,13 +11,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import scipy.sparse
-from persisted import IRIS, PARAMETERS, SPECIES, quick, shown
 from sklearn.base import clone
 from sklearn.datasets import load_digits
-from table import LayerNorm, PReLU
-from test_concurrency import at_once
 from threadpoolctl import threadpool_limits
 
+from tests.support.bits import shown
+from tests.support.data import IRIS, SPECIES
+from tests.support.estimators import PARAMETERS, named, quick
+from tests.support.parts import LayerNorm, PReLU
+from tests.support.threads import at_once
 from tinyclf import (
     SGD,
     Adam,
@@ -66,7 +68,7 @@ def fitted(model):
 
 
 @pytest.mark.parametrize(
-    "parameters", [p for p in PARAMETERS if p.get("random_state", 0) is not None], ids=str
+    "parameters", [p for p in PARAMETERS if p.get("random_state", 0) is not None], ids=named
 )
 def test_a_fit_does_not_depend_on_how_the_model_was_made(parameters):
     expected = fitted(quick(**parameters).fit(IRIS, SPECIES))
@@ -171,7 +173,7 @@ def by_hand(model, layers, X, y, epochs=None, **options):
             {},
         ),
     ],
-    ids=str,
+    ids=named,
 )
 def test_a_fit_equals_train(parameters, layers, options, data, dtype):
     data = {"X": DIGITS, "y": LABELS, **data}
@@ -284,7 +286,8 @@ def test_other_fits_and_predictions_at_the_same_time_do_not_matter_with_one_blas
 
 
 def test_another_process_with_another_hash_seed_gives_the_same_bits(digests):
-    code = f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); import test_determinism as t\n"
+    root = str(Path(__file__).parents[1])
+    code = f"import sys; sys.path.insert(0, {root!r}); from tests import test_determinism as t\n"
     code += "from threadpoolctl import threadpool_limits\n"
     code += "with threadpool_limits(int(sys.argv[1]), user_api='blas'):\n"
     code += "    for name in t.CASES: print(name, t.digest(name), sep=':')"

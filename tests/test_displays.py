@@ -15,8 +15,8 @@ from sklearn.metrics import accuracy_score
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from table import PLAIN
 
+from tests.support.parts import PLAIN
 from tinyclf import TinyClassifier
 from tinyclf.displays import ConfidenceDisplay, LossCurveDisplay
 

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from odd import EDGES, MORE, Outcomes, check_predictions, checked_call
 
+from tests.support.odd_input import EDGES, MORE, Outcomes, check_predictions, checked_call
 from tinyclf import DivergenceError, TinyClassifier, softmax
 
 DIAGNOSIS = re.compile(

@@ -14,7 +14,12 @@ import scipy.sparse
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
-from odd import (
+from sklearn.base import clone
+from sklearn.datasets import load_iris
+from sklearn.exceptions import NotFittedError
+
+from tests.support.doubles import Ends
+from tests.support.odd_input import (
     COLUMNS,
     KINDS,
     MORE,
@@ -27,11 +32,6 @@ from odd import (
     labels,
     weights,
 )
-from persisted import Ends
-from sklearn.base import clone
-from sklearn.datasets import load_iris
-from sklearn.exceptions import NotFittedError
-
 from tinyclf import SGD, Adam, Dropout, SoftmaxCrossEntropy, Tanh, TinyClassifier, load
 from tinyclf.estimator.targets import Labels
 

@@ -18,8 +18,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
-from table import LAYERS, LOSSES, LayerNorm, PReLU, RMSprop, Swish, n_classes
 
+from tests.support.parts import LAYERS, LOSSES, LayerNorm, PReLU, RMSprop, Swish, n_classes
 from tinyclf import (
     SKLEARN_DEFAULTS,
     Dense,

@@ -14,11 +14,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse
-from persisted import Crash, Ends, replaced, shown
-from resuming import COLUMNS, FITS, NAMES, ROWS, X, checkpoint, fit_and_report, fit_of
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
 
+from tests.support.archives import replaced
+from tests.support.bits import shown
+from tests.support.doubles import Crash, Ends
+from tests.support.odd_input import COLUMNS
+from tests.support.resuming import FITS, NAMES, ROWS, X, checkpoint, fit_and_report, fit_of
 from tinyclf import ArchiveError, Checkpoint, TinyClassifier, load
 from tinyclf.estimator import trainer
 from tinyclf.persistence.archive import read_archive, write_archive

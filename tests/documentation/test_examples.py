@@ -1,0 +1,169 @@
+"""Every example runs without a warning, prints the expected results, and is in the gallery."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+FOLDER = Path(__file__).parents[2] / "examples"
+SCRIPTS = sorted(path for path in FOLDER.glob("*.py") if path.stem != "lab")  # lab.py is a notebook
+LESSON = [path for path in SCRIPTS if path.stem.startswith("lesson")]
+
+# Patterns that the output must match; each group is a number, with its bounds.
+EXPECTED = {
+    "lesson1_vectors": [
+        (r"moderate: .*\n +log-sum-exp as written 12\.40821649073671\d*, shifted 12\.40821649073671\d*", []),
+        (r"overflow: .*\n +log-sum-exp as written inf, shifted 1000\n", []),
+        (
+            r"\[ 0\. nan +0\. +0\. +0\. +0\.\]\n.*\n +\[0\. 1\. 0\. 0\. 0\. 0\.\]\n +exp is inf at entry 2,",
+            [],
+        ),
+        (r"log of the shifted softmax \[-inf +0\. -inf", []),
+        (r"log-softmax from x +\[-2000\. +0\. +-2000\. +-995\.", []),
+        (r"10000 +lse - z\[0\] is 0\.048828, maximum subtracted first 0\.048587\n", []),
+    ],
+    "lesson2_thresholds": [
+        (r"float16 +([\d.]+) +([\d.]+)", [(11.05, 11.1), (8.77, 8.79)]),
+        (r"float32 +([\d.]+) +([\d.]+) +([\d.]+)", [(88.722, 88.723), (86.41, 86.43), (103.97, 103.98)]),
+        (r"float64 +([\d.]+).* ([\d.]+)\n", [(709.78, 709.79), (36.73, 36.75)]),
+        (r"z = \[88, 0\]: .* loss 88\n.*z = \[89, 0\]: exp \[inf +1\.\], .*nan", []),
+    ],
+    "lesson3_half_a_fix": [
+        (r"naive +20 \[1 -1\] +50 \[1 -1\] +inf \[nan nan\] +inf \[nan nan\]\n", []),
+        (r"shifted +20 \[1 -1\] +50 \[1 -1\] +99\.98\d+ \[inf nan\] +inf \[nan nan\]\n", []),
+        (r"clipped(?: +16\.1181 \[0 0\]){4}\n", []),
+        (r"padded +16\.0977 \[0\.02 -0\.02\] +16\.1181 \[2e-15 -2e-15\] ", []),
+        (r"stable +20 \[1 -1\] +50 \[1 -1\] +100 \[1 -1\] +1000 \[1 -1\]\n", []),
+        (r"Soft target .* is nan", []),
+    ],
+    "lesson4_gradient": [
+        (r"\n +16 +16\.000 ##########  +16\.000 ##########  +16\.000 ##########\n", []),
+        (r"\n +17 +17\.000 ##########  +16\.118 0  +17\.000 ##########\n", []),
+        (r"\n +89 +inf x nan  +16\.118 0  +89\.000 ##########\n", []),
+        (r"naive +float32 +([\d.]+) +float64 +([\d.]+)", [(88.7, 88.73), (709.7, 709.8)]),
+        (r"clipped +float32 +([\d.]+) +float64 +([\d.]+)", [(16.11, 16.12), (16.11, 16.12)]),
+        (r"stable +float32 +4096\.00 +float64 +4096\.00", []),
+    ],
+    "lesson5_training": [
+        (
+            rf"{dtype}, .*\n +naive +not finite from step \[(\d+), (\d+), (\d+)\].*"
+            r"\n +clipped .* true loss ([\d.e+]+); test accuracy ([\d.]+)"
+            r".*\n +stable .* of the last ([\d.e-]+); .*test accuracy ([\d.]+)"
+            r".*\n +clipped, epoch 1: (\d+)%",
+            [*3 * [(1, 22)], (100, 1e5), (0.05, 0.6), (0, 0.1), (0.95, 1), (50, 100)],
+        )
+        for dtype in ("float32", "float64")
+    ],
+    "lesson6_quiet": [
+        (r"mean +([\d.]+) +([\d.]+) +([\d.]+)", [(0.96, 1), (0.3, 0.95), (0.96, 1)]),
+        (r"naive +runs with inf or nan: 0, runs that forgot a digit \(--\): 0", []),
+        (r"clipped +runs with inf or nan: 0, runs that forgot a digit \(--\): (\d+)", [(1, 10)]),
+        (r"stable +runs with inf or nan: 0, runs that forgot a digit \(--\): 0", []),
+    ],
+    "lesson7_tiny_losses": [
+        (r"\n +16 +1\.19\d+e-07 +1\.125\d+e-07 +1\.125\d+e-07 ", []),
+        (r"\n +20 +0 +2\.061153\d+e-09 +2\.061153\d+e-09 +0 +-2\.061153\d+e-09\n", []),
+        *(
+            (rf"{name} .* ([\d.]+), .* ([\d.]+), difference (\S+),", [(0.95, 1), (0.95, 1), (-0.02, 0.02)])
+            for name in ("unscaled", "quiet", "scaled")
+        ),
+    ],
+    "lesson8_learning_rate": [
+        (r"naive(?: +nan){11}\n", []),
+        (r"clipped .* ([\d.]+)\n +stable .* ([\d.]+)\n", [(0.2, 0.9), (0.1, 0.7)]),
+        (r"better than stable in (\d+) of 10", [(1, 9)]),
+        (r"learning rate 0\.1 .*mean ([\d.]+)\n", [(0.1, 0.7)]),
+        (r"learning rate 0\.01 +worst ([\d.]+), ", [(0.93, 1)]),
+    ],
+    "lesson9_scaling": [
+        (rf"{name} +test accuracy ([\d.]+), .*logit\| ([\d.]+)\n", [(0.96, 1), (5, 60)])
+        for name in ("naive", "shifted", "clipped", "padded", "textbook", "stable")
+    ],
+    "digits_pipeline": [(r"test accuracy ([\d.]+)", [(0.95, 1)])],
+    "dask_search": [
+        (r"the same parameters: True\nthe same scores: True\nlog-loss ([\d.]+) with ", [(0.15, 0.3)])
+    ],
+    "grid_search": [(r"log-loss ([\d.]+)", [(0, 0.1)])],
+    "monitor_training": [
+        (r"stopped after (\d+) epochs, kept the weights of epoch (\d+)", [(20, 299), (10, 299)]),
+        (r"the loaded model predicts the same: True", []),
+        (r"test accuracy ([\d.]+), mean confidence ([\d.]+)", [(0.94, 1), (0.9, 1)]),
+    ],
+    "export_onnx": [
+        (
+            rf"{name} +{dtype}: same labels: True, probabilities differ by (\S+)\n",
+            [(0, 1e-6)],
+        )
+        for name in ("network", "pipeline")
+        for dtype in ("float64", "float32")
+    ]
+    + [
+        (r" has (\d+) bytes; the network alone", [(5000, 10000)]),
+        (r"\nMax, Min, Sub, Mul, Gemm, Relu, Gemm, ", []),
+    ],
+    "train_by_hand": [(r"epoch 200: loss ([\d.]+)", [(0, 0.3)]), (r"epoch 20: loss ([\d.]+)", [(0, 0.2)])],
+    "own_activation": [(r"\(right\)", []), (r"accuracy on digits: ([\d.]+)", [(0.95, 1)])],
+    "own_layer": [(r"\(right\)", []), (r"([\d.]+)  Network\(.*LayerNorm\(\)", [(0, 0.1)])],
+    "own_loss": [
+        (r"\(right\)", []),
+        (r"log_loss: ([\d.]+)\n.*Brier\(\): ([\d.]+)", [(0.6, 0.87), (0.87, 1)]),
+    ],
+    "own_optimizer": [(r"([\d.]+)  RMSprop\(learning_rate=0.002, rho=0.9\)", [(0, 0.2)])],
+}
+
+# Packages that a script requires in addition to those of the tests.
+REQUIRED = {"export_onnx": ("onnx", "onnxruntime", "skl2onnx"), "dask_search": ("dask", "distributed")}
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
+def test_an_example_prints_the_expected_results_and_leaves_no_files(script, tmp_path):
+    for package in REQUIRED.get(script.stem, ()):
+        pytest.importorskip(package)
+    run = subprocess.run(
+        [sys.executable, "-W", "error", script], capture_output=True, text=True, cwd=tmp_path, check=False
+    )
+    assert run.returncode == 0, run.stderr
+    assert list(tmp_path.iterdir()) == []
+    for pattern, bounds in EXPECTED[script.stem]:
+        match = re.search(pattern, run.stdout)
+        assert match, f"{pattern!r} is not in:\n{run.stdout}"
+        for number, (low, high) in zip(match.groups(), bounds, strict=True):
+            assert low <= float(number) <= high, run.stdout
+    if script in LESSON:
+        assert max(map(len, run.stdout.splitlines())) <= 110
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
+def test_an_example_is_short_and_in_the_gallery(script):
+    assert f"[{script.name}]({script.name})" in (FOLDER / "README.md").read_text()
+    _, header, code = script.read_text().split('"""\n', 2)
+    title, line = header.splitlines()[:2]
+    assert set(line) == {"="}
+    assert len(title) == len(line)
+    assert len(code.splitlines()) < (40 if script in LESSON else 45)
+
+
+def test_each_step_of_the_lesson_has_a_script():
+    assert [script.name[:7] for script in LESSON] == [f"lesson{step}" for step in range(1, 10)]
+
+
+def test_the_teachers_guide_is_one_page_with_a_plan_for_45_minutes():
+    page = (FOLDER.parent / "docs" / "how_to" / "teaching.md").read_text()
+    steps = re.findall(r"^- \*\*(\d), .*?, (\d+) min\.\*\*", page, re.MULTILINE)
+    assert len(page.splitlines()) <= 75
+    assert max(map(len, page.splitlines())) <= 110
+    assert [int(step) for step, _ in steps] == list(range(1, 10))
+    assert sum(int(minutes) for _, minutes in steps) == 45
+    for path in re.findall(r"`(?:python examples/)?([\w/]+\.py)`", page):
+        assert (FOLDER / path).exists(), path
+
+
+@pytest.mark.parametrize("name", ["own_activation", "own_layer", "own_loss", "own_optimizer"])
+def test_a_user_defined_part_has_fewer_than_15_lines_of_code(name):
+    source = (FOLDER / f"{name}.py").read_text()
+    body = re.search(r"^(@dataclass.*\n)?class .*\n((    .*)?\n)+", source, re.MULTILINE).group()
+    docstring = re.compile(r'    """.*?"""\n', re.DOTALL)
+    lines = [line for line in docstring.sub("", body).splitlines() if line.strip()]
+    assert len(lines) < 15

@@ -1,0 +1,406 @@
+"""Diagnostics: a bad fit raises one warning with the numbers and the fix; a good fit raises none."""
+
+import warnings
+from functools import partial
+
+import numpy as np
+import pytest
+import scipy.sparse
+import scipy.special
+import scipy.stats
+from sklearn.datasets import (
+    load_breast_cancer,
+    load_digits,
+    load_iris,
+    load_wine,
+    make_circles,
+    make_classification,
+    make_moons,
+)
+from sklearn.decomposition import PCA
+from sklearn.metrics import log_loss
+from sklearn.preprocessing import StandardScaler
+
+from tests.support.doubles import Interrupts
+from tests.support.parts import PLAIN
+from tinyclf import (
+    SGD,
+    CollapseWarning,
+    Dense,
+    DivergenceWarning,
+    FeatureScaleWarning,
+    Network,
+    TinyClassifier,
+    TrainingWarning,
+)
+from tinyclf.estimator.dataset import Dataset
+from tinyclf.estimator.diagnostics import TrainingRows, has_settled, nothing_learned
+from tinyclf.estimator.plan import FitPlan
+from tinyclf.estimator.state import FitState
+from tinyclf.estimator.targets import Labels, LabelSets, Probabilities
+
+DIGITS, LABELS = load_digits(return_X_y=True)
+IRIS, SPECIES = load_iris(return_X_y=True)
+WINE, CULTIVAR = load_wine(return_X_y=True)
+plain = partial(TinyClassifier, **PLAIN)
+ignores_convergence = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
+
+def warned(model, X, y, *arguments):
+    """The training warnings of a fit."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        model.fit(X, y, *arguments)
+    assert all(one.filename == __file__ for one in caught)
+    return [one.message for one in caught if isinstance(one.message, TrainingWarning)]
+
+
+def examined(data, n, network=None):
+    """The first n rows of a data set, prepared for the diagnostics of a linear model."""
+    kind = {"soft_targets": True} if type(data.labels) is Probabilities else {}
+    plan = FitPlan.resolve(TinyClassifier((), scale_inputs=False, dtype="float64", **kind), data)
+    state = FitState.start(plan, data, np.zeros(4, np.uint32))
+    if network is not None:
+        state.network.theta = network.theta
+    state.history.loss = np.inf
+    return TrainingRows(plan, data.take(np.arange(n)), state)
+
+
+def only(found, kind):
+    assert [type(one) for one in found] == [kind], found
+    return str(found[0])
+
+
+# --- warnings ----------------------------------------------------------------------------------------------
+
+
+def test_sgd_with_a_learning_rate_of_one_is_warned_of():
+    model = plain(solver="sgd", learning_rate_init=1.0, random_state=0)
+    found = warned(model, DIGITS, LABELS)
+    assert model.score(DIGITS, LABELS) < 0.2
+    assert isinstance(found[0], (DivergenceWarning, CollapseWarning))
+    assert "lower learning_rate_init" in str(found[0])
+    assert len(found) == 1
+
+
+def test_a_loss_above_that_of_the_prior_raises_a_divergence_warning_with_numbers():
+    X, y = DIGITS[:900] / 16, LABELS[:900]
+    for patience in (10, np.inf):  # stopped for lack of improvement, and at the end of the budget
+        model = plain(activation="tanh", solver="sgd", learning_rate_init=10.0, early_stopping=False)
+        model.set_params(random_state=0, max_iter=30, n_iter_no_change=patience)
+        message = only(warned(model, X, y), DivergenceWarning)
+    prior = scipy.stats.entropy(np.bincount(y))
+    loss = -model.predict_log_proba(X)[np.arange(900), y].mean(dtype="float64")
+    assert loss > 10 * prior
+    assert f"on the 900 training rows examined the log-loss is {loss:.4g}" in message
+    assert f"the class frequencies alone give {prior:.4g}" in message
+
+
+def test_the_warning_names_a_layer_of_dead_relus():
+    X = np.abs(np.random.default_rng(0).normal(size=(200, 3))) + 1.0
+    y = (X[:, 0] > 1.7).astype(int)
+    model = plain((6, 4), solver="sgd", learning_rate_init=1e-12, max_iter=1, warm_start=True)
+    with pytest.warns(Warning, match="."):
+        model.fit(X, y)
+    model.intercepts_[1] = np.full(4, -1e6)
+    message = only(warned(model, X, y), CollapseWarning)
+    assert "hidden layer 2 is dead: each of its 4 units has the same output for all 200 rows" in message
+    assert "rows examined, 0 (dead ReLUs)" in message
+    model.intercepts_[0] = np.full(6, -1e6)
+    assert "hidden layer 1 is dead: each of its 6 units" in only(warned(model, X, y), CollapseWarning)
+
+
+def test_the_warning_names_a_saturated_layer():
+    model = plain(5, "tanh", solver="sgd", learning_rate_init=1e-12, max_iter=1, warm_start=True)
+    with pytest.warns(Warning, match="."):
+        model.fit(IRIS, SPECIES)
+    model.intercepts_[0] = np.full(5, 1e6)
+    assert "saturated" in only(warned(model, IRIS, SPECIES), CollapseWarning)
+
+
+def test_one_prediction_for_all_rows_is_warned_of():
+    # The penalty is too large for the network to learn anything but the majority class.
+    X = np.random.default_rng(0).normal(size=(300, 2))
+    y = np.where(X[:, 1] > 0.2, "yes", "no")
+    model = plain(5, "tanh", alpha=1e4, learning_rate_init=0.05, tol=1e-3, random_state=0)
+    message = only(warned(model, X, y), CollapseWarning)
+    assert set(model.predict(X)) == {"no"}
+    assert "all 300 training rows examined are predicted as 'no'" in message
+    assert "Scale the features" in message
+
+
+@pytest.mark.parametrize("make", [make_circles, make_moons])
+def test_a_collapse_is_warned_of_if_the_classes_differ_only_nonlinearly(make):
+    X, y = make(400, noise=0.05, random_state=0)
+    model = plain(5, "tanh", alpha=1e5, learning_rate_init=0.05, tol=1e-3, random_state=0)
+    assert "nothing was learned from X" in only(warned(model, X, y), CollapseWarning)
+
+
+def test_a_collapse_is_warned_of_with_alternating_labels():
+    y = np.arange(300) % 2
+    X = np.random.default_rng(0).normal(size=(300, 2)) + y[:, None]
+    model = plain(5, "tanh", alpha=3e3, learning_rate_init=0.01, random_state=0)
+    assert "nothing was learned from X" in only(warned(model, X, y), CollapseWarning)
+
+
+def test_a_warning_about_the_batch_size_does_not_suppress_the_diagnostics():
+    settings = {"activation": "tanh", "solver": "sgd", "learning_rate_init": 10.0, "n_iter_no_change": 3}
+    X, y = DIGITS[:400] / 16, LABELS[:400]
+    model = plain(**settings, batch_size=1000, random_state=0)
+    only(warned(model, X, y), DivergenceWarning)
+
+
+def test_the_diagnostics_examine_all_classes_of_sorted_rows():
+    X, y = np.random.default_rng(0).normal(size=(4000, 2)), np.arange(4000) // 1000
+    model = plain(5, "tanh", alpha=3e4, learning_rate_init=0.01, early_stopping=False, random_state=0)
+    X[:, 0] += 2 * y
+    message = only(warned(model, X, y), CollapseWarning)
+    assert f"the class frequencies alone give {np.log(4):.4g}" in message
+
+
+def test_interrupted_diagnostics_keep_the_fitted_model(monkeypatch):
+    def interrupts(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("tinyclf.estimator.classifier.diagnose", interrupts)
+    model = TinyClassifier(5, max_iter=300, random_state=0)
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(IRIS, SPECIES)
+    assert model.score(IRIS, SPECIES) > 0.6
+
+
+def test_one_prediction_for_all_rows_of_pure_noise_is_not_warned_of():
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        X, y = rng.normal(size=(200, 1)), rng.uniform(size=200) < 0.64
+        assert warned(TinyClassifier(random_state=seed), X, y) == []
+
+
+@pytest.mark.parametrize("make", [np.asarray, scipy.sparse.csr_array, scipy.sparse.csc_matrix])
+@ignores_convergence
+def test_the_warning_names_features_of_very_different_scales(make):
+    model = plain(8, max_iter=3, random_state=0)
+    message = only(warned(model, make(WINE), CULTIVAR), FeatureScaleWarning)
+    assert "column 12 reaches 1680 in magnitude, column 7 only 0.66" in message
+    assert "scale_inputs=True" in message
+
+
+@ignores_convergence
+def test_the_scale_of_a_feature_is_its_largest_value_in_all_rows():
+    X = np.random.default_rng(0).normal(size=(5000, 2))
+    X[:, 1] *= 1e-5
+    model = plain(4, max_iter=2, early_stopping=False, random_state=0)
+    assert only(warned(model, X, X[:, 0] > 0), FeatureScaleWarning)
+    X[4321, 1] = -1.0
+    assert warned(model, X, X[:, 0] > 0) == []
+
+
+@pytest.mark.parametrize("constant", [0.1, 1 / 3, 123.456, 100000.1])
+def test_rounding_errors_of_a_scaled_constant_column_are_not_warned_of(constant):
+    X = np.random.default_rng(0).normal(size=(500, 4))
+    y = X[:, 0] > 0
+    X[:, 3] = constant
+    scaled = StandardScaler().fit_transform(X)
+    assert 0 < np.abs(scaled[:, 3]).max() < 1e-6
+    assert warned(plain(random_state=0), scaled, y) == []
+    flat = PCA().fit_transform(scaled @ np.diag([1, 1, 0, 0]) @ np.ones((4, 6)) + X[:, :1])
+    assert warned(plain(random_state=0), flat, y) == []
+
+
+@ignores_convergence
+def test_a_large_constant_column_is_warned_of():
+    X = np.random.default_rng(0).normal(size=(200, 2))
+    X[:, 1] = 1e5
+    model = plain(4, max_iter=2, random_state=0)
+    assert "column 1 reaches 1e+05" in only(warned(model, X, X[:, 0] > 0), FeatureScaleWarning)
+    X[:, 1] = 1e-5  # a small constant does not matter
+    assert warned(model, X, X[:, 0] > 0) == []
+
+
+def test_the_warning_proposes_only_parameters_that_the_solver_has():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(200, 2))
+    message = only(
+        warned(TinyClassifier(4, "tanh", solver="lbfgs", alpha=1e4, random_state=0), X, X[:, 0] > 0.3),
+        CollapseWarning,
+    )
+    assert "learning_rate" not in message
+    assert "lower alpha" in message
+
+
+@ignores_convergence
+def test_rows_of_weight_zero_do_not_count_for_the_scale_of_a_feature():
+    X = np.random.default_rng(0).normal(size=(200, 2)) * [1e5, 1.0]
+    y, w = X[:, 1] > 0, np.ones(200)
+    X[0, 1], w[0] = 1e5, 0.0
+    assert warned(plain(4, max_iter=2, random_state=0), X, y) == []
+    assert only(warned(plain(4, max_iter=2, random_state=0), X, y, w), FeatureScaleWarning)
+
+
+def test_warnings_turned_into_errors_keep_the_fitted_model():
+    model = plain(8, max_iter=2, random_state=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        warnings.simplefilter("error", FeatureScaleWarning)
+        with pytest.raises(FeatureScaleWarning):
+            model.fit(WINE, CULTIVAR)
+    assert model.predict(WINE).shape == (178,)
+
+
+# --- no warnings -------------------------------------------------------------------------------------------
+
+both = pytest.mark.parametrize("make", [TinyClassifier, plain], ids=["default", "plain"])
+
+
+@pytest.mark.parametrize("load", [load_digits, load_iris, load_wine, load_breast_cancer, make_moons])
+@pytest.mark.parametrize(
+    "parameters", [{}, {"max_iter": 1}, {"solver": "lbfgs"}, {"activation": "tanh"}], ids=repr
+)
+@both
+def test_good_fits_raise_no_warning(make, load, parameters):
+    X, y = make_moons(random_state=0) if load is make_moons else load(return_X_y=True)
+    X = StandardScaler().fit_transform(X)
+    assert warned(make(random_state=0, **parameters), X, y) == []
+
+
+@pytest.mark.parametrize(
+    ("X", "y"),
+    [
+        (IRIS, np.zeros(150)),  # one class
+        (np.ones((60, 2)), np.arange(60) % 2),  # rows that do not differ
+        (
+            np.random.default_rng(0).normal(size=(400, 2)),
+            (np.arange(400) == 7).astype(int),
+        ),  # a single row of a class
+        (np.zeros((60, 2)), np.arange(60) % 2),
+        (IRIS[:1], [1]),
+    ],
+    ids=["one class", "equal rows", "imbalanced", "zeros", "one row"],
+)
+@both
+def test_data_from_which_nothing_can_be_learned_raise_no_warning(make, X, y):
+    assert warned(make(random_state=0), X, y) == []
+
+
+@both
+def test_equal_soft_targets_raise_no_warning(make):
+    soft = np.tile([0.2, 0.3, 0.5], (150, 1))
+    assert warned(make(random_state=0, soft_targets=True), IRIS, soft) == []
+
+
+@pytest.mark.parametrize("seed", range(6))
+@both
+def test_weights_selected_by_another_score_than_the_loss_raise_no_warning(make, seed):
+    X, y = make_classification(1000, 10, weights=[0.95], class_sep=0.5, flip_y=0.02, random_state=seed)
+    X = StandardScaler().fit_transform(X)
+    assert warned(make(early_stopping=True, random_state=0), X, y) == []
+    assert warned(make(scoring="roc_auc", random_state=0), X, y) == []
+
+
+@both
+def test_the_loss_due_to_label_smoothing_raises_no_warning(make):
+    X, y = make_classification(600, 5, weights=[0.98], flip_y=0, random_state=0)
+    X = StandardScaler().fit_transform(X)
+    assert warned(make(label_smoothing=0.4, random_state=0, early_stopping=False), X, y) == []
+
+
+def test_a_collapse_is_warned_of_if_all_features_are_tiny():
+    X = np.random.default_rng(0).normal(size=(300, 2)).astype("float32") * np.float32(1e-30)
+    model = plain((), learning_rate_init=0.1, random_state=0)
+    assert "nothing was learned from X" in only(warned(model, X, X[:, 0] > 0), CollapseWarning)
+
+
+def test_training_counts_as_settled_by_its_own_epochs_and_from_the_tenth_on():
+    falling, flat = list(np.linspace(9, 1, 40)), [1.0] * 40
+    assert not has_settled(falling, 40, converged=False)
+    assert has_settled(falling, 40, converged=True)
+    assert has_settled(flat, 40, converged=False)
+    assert has_settled([*falling, *flat[:10]], 10, converged=False)
+    assert not has_settled([*flat, *falling[:10]], 10, converged=False)
+    assert not has_settled(flat[:9], 9, converged=False)
+
+
+def test_the_diagnostics_use_the_sample_weights():
+    # Predictions are wrong on rows of little weight, and right on the others.
+    X = np.concatenate([np.full((50, 1), -2.0), np.full((50, 1), 2.0)]) + np.linspace(-1, 1, 100)[:, None]
+    y = (X[:, 0] > 0).astype(int)
+    X, y = np.tile(X, (2, 1)), np.concatenate([y, 1 - y])
+    w = np.repeat([1.0, 1e-6], 100)
+    model = TinyClassifier(10, learning_rate_init=0.05, alpha=0.0, random_state=0, early_stopping=False)
+    assert warned(model, X, y, w) == []
+    assert model.score(X[:100], y[:100]) == 1.0
+
+
+@pytest.mark.parametrize(
+    ("frequency", "low", "high", "expected"),
+    [
+        (0.2, 0.2, 0.2, [CollapseWarning]),  # the network predicts the prior for all rows
+        (0.2, 0.19, 0.21, []),  # one class for all rows, but a loss of 0.96 times the prior's
+        (0.2, 0.9, 0.9, [DivergenceWarning]),
+        (0.005, 0.005, 0.005, []),  # predicting class 0 is right 199 times of 200
+        (0.0115, 0.05, 0.05, []),  # 1.36 times the prior's loss, but only 0.02 above it
+        (0.2, 0.5001, 0.5001, [DivergenceWarning]),  # 1.39 times, and 0.19 above
+    ],
+)
+def test_the_warning_depends_on_the_loss_and_the_predictions(frequency, low, high, expected):
+    # One feature that equals the class; low and high are the predicted probabilities for its two values.
+    y = (np.arange(2000) < 2000 * frequency).astype(int)
+    X = y[:, None].astype(float)
+    labels = Labels.of(y)
+    network = Network([Dense(1)], 1, dtype="float64")
+    logit = scipy.special.logit
+    network.parameters[0].W, network.parameters[0].b = [[logit(high) - logit(low)]], [logit(low)]
+    found = nothing_learned(examined(Dataset(X, labels, y, None, None, X), 2000, network))
+    assert list(map(type, found)) == expected
+
+
+def test_the_loss_in_the_warning_is_weighted():
+    rng = np.random.default_rng(0)
+    y, w = np.arange(400) % 2, rng.uniform(0, 3, 400)
+    X = rng.normal(size=(400, 1)) + y[:, None]
+    labels = Labels.of(y)
+    network = Network([Dense(1)], 1, dtype="float64")
+    network.parameters[0].W, network.parameters[0].b = [[-9.0]], [2.0]
+    (found,) = nothing_learned(examined(Dataset(X, labels, y, w, None, X), 400, network))
+    loss = np.average(np.logaddexp(0, np.where(y, -1, 1) * network.logits(X)[:, 0]), weights=w)
+    assert f"the log-loss is {loss:.4g}, where" in str(found)
+
+
+def test_an_interrupted_fit_is_not_diagnosed():
+    model = plain(8, solver=SGD(1e-12), loss=Interrupts(at=20), batch_size=100, random_state=0)
+    with pytest.warns(UserWarning, match="interrupted by user") as caught:
+        model.fit(DIGITS[:500], LABELS[:500])
+    assert len(caught) == 1
+
+
+@ignores_convergence
+def test_a_fit_that_has_not_settled_is_not_diagnosed():
+    X = StandardScaler().fit_transform(DIGITS)
+    model = plain(solver="sgd", learning_rate_init=1e-12, max_iter=2, random_state=0)
+    assert warned(model, X, LABELS) == []
+    assert warned(model.set_params(learning_rate_init=3.0, max_iter=1), X, LABELS) == []
+
+
+# --- the prior ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "weight", [None, np.random.default_rng(0).uniform(0, 2, 150)], ids=["none", "weighted"]
+)
+def test_the_prior_is_the_log_loss_of_the_frequencies(weight):
+    few = examined(Dataset(IRIS, Labels.of(SPECIES), SPECIES, weight, None, (IRIS, SPECIES)), 120)
+    w = np.ones(120) if weight is None else weight[:120]
+    frequencies = np.bincount(SPECIES[:120], w) / w.sum()
+    expected = log_loss(SPECIES[:120], np.tile(frequencies, (120, 1)), sample_weight=w)
+    assert few.prior == pytest.approx(expected, rel=1e-12)
+    sets = np.stack([SPECIES > 0, IRIS[:, 0] > 6], axis=1).astype(float)
+    few = examined(Dataset(IRIS, LabelSets.of(sets), sets, weight, None, (IRIS, sets)), 120)
+    expected = 0.0
+    for column in sets[:120].T:
+        p = np.average(column, weights=w)
+        expected += log_loss(column, np.full(120, p), sample_weight=w)
+    assert few.prior == pytest.approx(expected, rel=1e-12)
+    soft = np.eye(3)[SPECIES] * 0.7 + 0.1
+    few = examined(Dataset(IRIS, Probabilities.of(soft), soft, weight, None, (IRIS, soft)), 120)
+    mean = np.average(soft[:120], axis=0, weights=w)
+    assert few.prior == pytest.approx(scipy.stats.entropy(mean), rel=1e-12)

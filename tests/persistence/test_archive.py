@@ -1,0 +1,435 @@
+"""Archives: contents are read back exactly; foreign, damaged and hostile files are refused at little cost."""
+
+import contextlib
+import json
+import os
+import pickle
+import random
+import subprocess
+import sys
+import time
+import tracemalloc
+import zipfile
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from tests.support.archives import json_member, members_of, npy, sealed, zipped
+from tests.support.bits import shown
+from tinyclf import ArchiveError
+from tinyclf.persistence.archive import read_archive, write_archive
+from tinyclf.persistence.files import write_atomically
+
+PLAIN = {"a": [1, -2.5e-300, None, True, "é\ud800"], "b": {"$": "array", "at": 1}, "c": 2**127}
+ARRAYS = [
+    np.arange(5.0),
+    np.asfortranarray(np.eye(3, 2, dtype=">f4")),
+    np.array("é"),
+    np.empty((0, 3), "M8[D]"),
+]
+
+
+@pytest.fixture
+def path(tmp_path):
+    path = tmp_path / "archive.npz"
+    write_archive(path, PLAIN, ARRAYS)
+    return path
+
+
+@contextlib.contextmanager
+def cheaply(seconds=5.0, megabytes=8):
+    """Check that the block takes little time and memory."""
+    started = time.perf_counter()
+    tracemalloc.start()
+    try:
+        yield
+        assert tracemalloc.get_traced_memory()[1] < megabytes * 2**20
+    finally:
+        tracemalloc.stop()
+    assert time.perf_counter() - started < seconds
+
+
+def assert_refused(path, contents, match=None):
+    path.write_bytes(contents)
+    with cheaply(), pytest.raises(ArchiveError, match=match) as caught:
+        read_archive(path)
+    assert repr(str(path)) in str(caught.value)
+    assert len(str(caught.value)) < 1000 + len(str(path))
+
+
+# --- writing and reading -----------------------------------------------------------------------------------
+
+SCALARS = (
+    *(hnp.boolean_dtypes(), hnp.integer_dtypes(), hnp.unsigned_integer_dtypes(), hnp.floating_dtypes()),
+    *(hnp.unicode_string_dtypes(), hnp.datetime64_dtypes(), hnp.timedelta64_dtypes()),
+)
+NUMBERS = st.one_of(SCALARS).flatmap(
+    lambda dtype: hnp.arrays(dtype, hnp.array_shapes(min_dims=0, min_side=0))
+)
+PLAIN_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda values: st.lists(values) | st.dictionaries(st.text(), values),
+    max_leaves=20,
+)
+
+
+@given(PLAIN_VALUES, st.lists(NUMBERS, max_size=3))
+def test_contents_are_read_back_bit_for_bit(tmp_path_factory, plain, arrays):
+    path = tmp_path_factory.getbasetemp() / "archive.npz"
+    for order in (
+        arrays,
+        [array.T for array in arrays],
+        [array[::2] if array.ndim else array for array in arrays],
+    ):
+        write_archive(path, plain, order)
+        read, again = read_archive(path)
+        assert shown(read) == shown(plain)
+        for before, after in zip(order, again, strict=True):
+            assert after.dtype == before.dtype
+            assert after.shape == before.shape
+            assert after.tobytes() == before.tobytes()
+            assert after.flags.writeable
+            assert after.flags.owndata or after.base.flags.owndata
+
+
+def test_other_programs_can_read_the_arrays(path):
+    with np.load(path) as file:
+        assert json.loads(file["plain"].tobytes()) == PLAIN
+        for i, array in enumerate(ARRAYS):
+            np.testing.assert_array_equal(file[str(i)], array)
+            assert file[str(i)].dtype == array.dtype
+
+
+def test_the_same_contents_make_the_same_file(path, tmp_path):
+    write_archive(tmp_path / "again.npz", PLAIN, ARRAYS)
+    assert (tmp_path / "again.npz").read_bytes() == path.read_bytes() == zipped(sealed(members_of(path)))
+
+
+@pytest.mark.parametrize("array", [np.array([None]), np.array([1, "a"], object), np.zeros(2, "f4,O")])
+def test_object_arrays_are_refused(array, tmp_path):
+    with pytest.raises(ValueError, match="Object arrays cannot be saved"):
+        write_archive(tmp_path / "archive.npz", {}, [array])
+    assert os.listdir(tmp_path) == []
+
+
+# --- atomic writes -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError, OSError(28, "No space left on device")])
+@pytest.mark.parametrize("where", ["write", "fsync", "replace"])
+def test_a_write_that_fails_leaves_the_old_file_and_no_other(path, tmp_path, monkeypatch, error, where):
+    before = path.read_bytes()
+
+    def fails(*_):
+        raise error
+
+    def write(file):
+        file.write(b"half of it")
+        if where == "write":
+            fails()
+
+    if where != "write":
+        monkeypatch.setattr(os, where, fails)
+    with pytest.raises(error if isinstance(error, type) else type(error)):
+        write_atomically(path, write)
+    assert path.read_bytes() == before
+    assert os.listdir(tmp_path) == [path.name]
+
+
+def test_a_full_disk_leaves_the_old_file_and_no_other(path, tmp_path):
+    before = path.read_bytes()
+    code = f"""
+import resource, numpy as np
+from tinyclf.persistence.archive import write_archive
+resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
+try:
+    write_archive({str(path)!r}, {{}}, [np.zeros(10_000)])
+except OSError as error:
+    print(error.strerror)
+"""
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout == "File too large\n"
+    assert path.read_bytes() == before
+    assert os.listdir(tmp_path) == [path.name]
+
+
+def test_errors_name_a_path_that_cannot_be_written(path, tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"there is no folder '.*missing' to save 'a.npz' in"):
+        write_archive(tmp_path / "missing" / "a.npz", {}, [])
+    for taken in (tmp_path, "/dev/full"):
+        with pytest.raises(FileExistsError, match="is not a regular file, so it cannot be replaced"):
+            write_archive(taken, {}, [])
+    assert os.listdir(tmp_path) == [path.name]
+
+
+def test_a_symbolic_link_stays_a_link(path, tmp_path):
+    link = tmp_path / "link"
+    link.symlink_to(path)
+    write_archive(link, [1], [])
+    assert link.is_symlink()
+    assert read_archive(path) == ([1], [])
+
+
+# --- files that are not archives ---------------------------------------------------------------------------
+
+
+def test_errors_of_the_file_system_are_passed_on(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        read_archive(tmp_path / "missing.npz")
+    with pytest.raises(IsADirectoryError):
+        read_archive(tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device"])
+def test_pipes_and_devices_are_refused_without_reading(kind, tmp_path):
+    """The reading process has a timeout, and too little memory for the zeros of a device."""
+    path = "/dev/zero" if kind == "device" else tmp_path / "pipe"
+    if kind == "pipe":
+        os.mkfifo(path)
+    code = f"""
+import resource
+from tinyclf import ArchiveError
+from tinyclf.persistence.archive import read_archive
+used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (used + 2**28, used + 2**28))
+try:
+    read_archive({str(path)!r})
+except ArchiveError as error:
+    print(error)
+"""
+    command = [sys.executable, "-c", code]
+    run = subprocess.run(command, capture_output=True, text=True, check=True, timeout=20)
+    assert run.stdout == f"{str(path)!r} is a pipe or a device, not a file saved by tinyclf\n"
+
+
+def foreign():
+    yield "empty", b""
+    yield "text", b"a, b\n1, 2\n"
+    yield "pickle", pickle.dumps({"a": 1})
+    yield "npy", npy(np.arange(3))
+    yield "zip of nothing", zipped({})
+    yield "zip of text", zipped({"a.txt": b"text"})
+    yield "npz", zipped({"a.npy": npy(np.arange(3)), "b.npy": npy(np.arange(3))})
+    yield "end of a zip", b"PK\x05\x06" + bytes(18)
+    yield "zeros", bytes(10_000)
+    yield "noise", random.Random(0).randbytes(10_000)
+
+
+@pytest.mark.parametrize(("name", "contents"), list(foreign()))
+def test_foreign_files_are_refused(name, contents, tmp_path):
+    assert_refused(tmp_path / name, contents)
+
+
+def test_a_truncated_file_is_refused(path):
+    whole = path.read_bytes()
+    for length in range(len(whole)):
+        path.write_bytes(whole[:length])
+        with pytest.raises(ArchiveError):
+            read_archive(path)
+
+
+def test_a_file_with_a_changed_byte_is_refused_or_has_the_same_contents(path):
+    whole = path.read_bytes()
+    before, equal = shown(read_archive(path)), 0
+    for i in range(len(whole)):
+        for change in (1, 0x80, 0xFF):
+            path.write_bytes(whole[:i] + bytes([whole[i] ^ change]) + whole[i + 1 :])
+            try:
+                assert shown(read_archive(path)) == before
+                equal += 1
+            except ArchiveError:
+                pass
+    assert 0 < equal < len(whole)  # bytes that are not part of the contents, such as dates
+
+
+# --- members -----------------------------------------------------------------------------------------------
+
+
+def test_an_archive_with_other_members_is_refused(path):
+    members = sealed(members_of(path))
+    names = list(members)
+    for name in names:
+        less = {n: m for n, m in members.items() if n != name}
+        assert_refused(path, zipped(less))
+        assert_refused(path, zipped({**less, f"_{name}": members[name]}), "it contains ")
+        assert_refused(path, zipped([*members.items(), (name, members[name])]), "it contains ")
+    assert_refused(
+        path, zipped({**members, "4.npy": members["3.npy"]}), "its checksum does not match its contents"
+    )
+    assert_refused(path, zipped({**members, "README": b""}), "it contains ")
+    assert_refused(
+        path, zipped({**members, "0.npy": members["1.npy"], "1.npy": members["0.npy"]}), "checksum"
+    )
+    assert_refused(path, zipped(members, zipfile.ZIP_DEFLATED), "its contents are compressed")
+    path.write_bytes(zipped(dict(reversed(members.items()))))
+    assert shown(read_archive(path)) == shown((PLAIN, read_archive(path)[1]))
+
+
+def test_an_invalid_digest_is_refused(path):
+    members = members_of(path)
+    whole = sealed(members)
+    for digest in (b"", npy(np.zeros(32, np.uint8)), whole["digest.npy"][:-1], whole["digest.npy"] + b"\0"):
+        assert_refused(
+            path, zipped({**members, "digest.npy": digest}), "its checksum does not match its contents"
+        )
+
+
+def test_sizes_are_checked_before_memory_is_allocated(path):
+    bomb = zipped({"plain.npy": bytes(2**26), "digest.npy": b""}, zipfile.ZIP_DEFLATED)
+    assert len(bomb) < 2**17
+    forged = bytearray(path.read_bytes())
+    assert_refused(path, bomb, "claim to be larger than the file")
+    at = forged.index(b"PK\x01\x02")  # the first entry of the directory
+    for sizes in ((2**31, 2**31), (100, 2**31), (2**31, 100), (2**32 - 1, 2**32 - 1)):
+        forged[at + 20 : at + 28] = b"".join(size.to_bytes(4, "little") for size in sizes)
+        assert_refused(path, bytes(forged))
+    forged[at + 20 : at + 28] = 2 * len(forged).to_bytes(4, "little")
+    assert_refused(path, bytes(forged), "claim to be larger than the file")
+
+
+HEADERS = [
+    "{'descr': '<f8', 'fortran_order': False, 'shape': (5,), }",
+    "{'descr': '<f8', 'fortran_order': False, 'shape': (1000000000000,), }",
+    "{'descr': '<f8', 'fortran_order': False, 'shape': (2305843009213693957,), }",  # times 8 is 40 of 2**64
+    "{'descr': '<f8', 'fortran_order': False, 'shape': (4294967296, 4294967296), }",
+    "{'descr': '<f8', 'fortran_order': False, 'shape': (-1,), }",
+    "{'descr': '<f8', 'fortran_order': False, 'shape': (-5, -1), }",
+    "{'descr': '<f8', 'fortran_order': False, 'shape': (5, 1, 0), }",
+    "{'descr': '<f8', 'fortran_order': False, 'shape': (5L,), }",
+    "{'descr': '<f8', 'fortran_order': False, 'shape': (True,), }",
+    "{'descr': '<f8', 'fortran_order': False, 'shape': [5], }",
+    "{'descr': '<f8', 'fortran_order': False, 'shape': (5.0,), }",
+    "{'descr': '<f8', 'fortran_order': 0, 'shape': (5,), }",
+    "{'descr': '<f8', 'fortran_order': True, 'shape': (5,), }",
+    "{'descr': 'f8', 'fortran_order': False, 'shape': (5,), }",
+    "{'descr': 'd', 'fortran_order': False, 'shape': (5,), }",
+    "{'descr': '<f4', 'fortran_order': False, 'shape': (5,), }",
+    "{'descr': '<i8', 'fortran_order': False, 'shape': (5,), 'more': 1}",
+    "{'shape': (5,), 'descr': '<f8', 'fortran_order': False, }",
+    "{'descr': '|O', 'fortran_order': False, 'shape': (5,), }",
+    "{'descr': '|V8', 'fortran_order': False, 'shape': (5,), }",
+    "{'descr': '|S8', 'fortran_order': False, 'shape': (5,), }",
+    "{'descr': '<U0', 'fortran_order': False, 'shape': (1000000000000,), }",
+    "{'descr': '<U999999999', 'fortran_order': False, 'shape': (0,), }",
+    "{'descr': [('a', '<f4'), ('b', '|O')], 'fortran_order': False, 'shape': (5,), }",
+    "{'descr': [('a', '<f4', (1000000000,))], 'fortran_order': False, 'shape': (5,), }",
+    "{'descr': ('<f8', (1000000000,)), 'fortran_order': False, 'shape': (5,), }",
+    "{'descr': '(1000000000,)f8', 'fortran_order': False, 'shape': (5,), }",
+    "{'descr': 'no type', 'fortran_order': False, 'shape': (5,), }",
+    "__import__('os').system('touch ran')",
+    "(" * 5000,
+    "[" * 90 + "]" * 90,
+    "-" * 9000 + "1",
+    "{" * 3000 + "}" * 3000,
+    "1" + "0" * 9000,
+    "9" * 4000 + "**9",
+    "'",
+    "",
+    "\0",
+    "{'descr': '<f8', 'fortran_order': False, 'shape': (5,), }" + " " * 60_000,
+]
+
+
+@pytest.mark.parametrize("header", HEADERS, ids=lambda header: header[:60])
+@pytest.mark.filterwarnings("ignore:Reading `.npy` or `.npz` file required")  # NumPy's warning about 5L
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:invalid decimal literal:SyntaxWarning")
+def test_array_headers_in_any_other_form_than_the_written_one_are_refused(
+    header, path, monkeypatch, tmp_path
+):
+    monkeypatch.chdir(tmp_path)
+    members = members_of(path)
+    padded = header.encode() + b" " * (-(len(header) + 11) % 64) + b"\n"
+    member = b"\x93NUMPY\x01\x00" + min(len(padded), 2**16 - 1).to_bytes(2, "little") + padded
+    contents = zipped(sealed({**members, "0.npy": member + np.arange(5.0).tobytes()}))
+    if header == HEADERS[0]:
+        path.write_bytes(contents)
+        assert shown(read_archive(path)[1][0]) == shown(ARRAYS[0])
+    else:
+        assert_refused(path, contents)
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize("version", [(0, 0), (1, 1), (2, 0), (3, 0), (255, 255)])
+def test_other_versions_of_the_array_format_are_refused(version, path):
+    members = members_of(path)
+    member = members["0.npy"]
+    length = member[8:10] if version[0] == 1 else member[8:10] + bytes(2)
+    members["0.npy"] = member[:6] + bytes(version) + length + member[10:]
+    message = rf"an array is in version {version[0]}.{version[1]} of NumPy's format, not in 1.0"
+    assert_refused(path, zipped(sealed(members)), message)
+
+
+def test_arrays_must_end_where_their_members_end(path):
+    members = members_of(path)
+    for member in (members["0.npy"] + b"\0", members["0.npy"][:-1], members["0.npy"][:9], b"", b"\x93NUMPY"):
+        assert_refused(path, zipped(sealed({**members, "0.npy": member})))
+
+
+class Runs:
+    """An object whose pickle creates a file when it is loaded."""
+
+    def __reduce__(self):
+        return open, ("ran", "w")
+
+
+def test_no_pickle_is_loaded(path, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    members = members_of(path)
+    objects = npy(np.array([Runs()], object))
+    for hostile in (objects, pickle.dumps(Runs()), objects[:128].replace(b"|O", b"<i8") + objects[128:]):
+        for name in ("plain.npy", "0.npy"):
+            assert_refused(path, zipped(sealed({**members, name: hostile})))
+        assert_refused(path, zipped({**members, "digest.npy": hostile}))
+    assert os.listdir(tmp_path) == [path.name]
+
+
+# --- JSON --------------------------------------------------------------------------------------------------
+
+JSON = [
+    *("", " ", "{", "nul", "'a'", "{'a': 1}", "[1, 2", "[1,]", '{"a": 1} x', "\ufeff[]"),
+    *("[1,2]", "[1, 2] ", "[1.50]", "[1e2]", "[01]", '["\\u0061"]', '["é"]', '["\\/"]'),
+    *("NaN", "[Infinity]", "[-Infinity]", "[nan]", "1e999", "[-1e999]"),
+    *('{"a": 1, "a": 1}', '{"a": 1, "a": 2}', '{"a": {"b": 1, "b": 1}}'),
+    *("[" * 100_000, "[" * 100_000 + "]" * 100_000, '{"a": ' * 100_000 + "1" + "}" * 100_000),
+    *("1" * 5000, "-" + "1" * 100_000, "1." + "1" * 100_000, "[1" + "0" * 4000 + ".0]"),
+    *(b'"\xff"', b'"\xed\xa0\x80"', b"\xff\xfe[\0]\0", '["é"]'.encode("utf-16"), "[]".encode("utf-32")),
+    *(b"\0", b'"\0"', b'"\n"', b'"a\x80"'),
+]
+
+
+@pytest.mark.parametrize("text", JSON, ids=lambda text: repr(text[:30]))
+def test_json_in_any_other_form_than_the_written_one_is_refused(text, path):
+    contents = {**members_of(path), "plain.npy": json_member(text)}
+    assert_refused(path, zipped(sealed(contents)))
+
+
+def test_json_must_be_a_one_dimensional_array_of_bytes(path):
+    members = members_of(path)
+    text = json.dumps(PLAIN).encode()
+    for array in (np.array(text.decode()), np.frombuffer(text, np.int8), np.frombuffer(text, np.uint8)[None]):
+        assert_refused(path, zipped(sealed({**members, "plain.npy": npy(array)})))
+
+
+def test_an_array_of_a_forged_size_is_refused_in_little_memory(path):
+    """The reading process has little more address space than it uses already."""
+    members = members_of(path)
+    header = HEADERS[1].encode() + b" " * 10 + b"\n"
+    member = b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header
+    path.write_bytes(zipped(sealed({**members, "0.npy": member})))
+    code = f"""
+import resource
+from tinyclf import ArchiveError
+from tinyclf.persistence.archive import read_archive
+used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (used + 2**25, used + 2**25))
+try:
+    read_archive({str(path)!r})
+except ArchiveError as error:
+    print(error)
+"""
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "cannot reshape" in run.stdout

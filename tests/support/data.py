@@ -1,0 +1,70 @@
+"""Rows and targets of every kind."""
+
+import numpy as np
+import pandas as pd
+import scipy.sparse
+from sklearn.datasets import load_iris, make_multilabel_classification
+
+from tinyclf import SigmoidCrossEntropy, SoftmaxCrossEntropy
+
+IRIS, SPECIES = load_iris(return_X_y=True)
+TWO = SPECIES[:100]
+
+
+def names_of(kind):
+    """Three labels of a kind, for SPECIES."""
+    day = np.datetime64("2024-02-29")
+    return {
+        "int": np.array([0, 1, 2]),
+        "int8": np.array([0, 1, 2], np.int8),
+        "uint64": np.array([0, 1, 2**64 - 1], np.uint64),
+        "negative": np.array([-5, 0, 7]),
+        "big-endian": np.array([-5, 0, 7], ">i4"),
+        "str": np.array(["setosa", "", "vérité \N{SNOWMAN} \x00x"]),
+        "object": np.array(["b", "a", "\ud800"], object),
+        "objects that are numbers": np.array([3, -1, 2**40], object),
+        "float": np.array([-1.0, 0.0, 2.0]),
+        "float32": np.array([-1.0, 0.0, 2.0], np.float32),
+        "bool": np.array([True, False, True]),
+        "bool objects": np.array([True, False, True], object),
+        "one": np.array([3, 3, 3]),
+        "one str": np.array(["only", "only", "only"]),
+        "day": np.array([day, day + 1, day - 400]),
+        "second, big-endian": np.array([day, day + 1, day - 400]).astype(">M8[s]"),
+    }[kind]
+
+
+LABELS = (
+    *("int", "int8", "uint64", "negative", "big-endian", "str", "object", "objects that are numbers"),
+    *("float", "float32", "bool", "bool objects", "one", "one str", "day", "second, big-endian"),
+)
+
+
+def data_of(name):
+    """Rows and targets, and the parameters that they need."""
+    soft = np.eye(3)[SPECIES] * 0.8 + 0.2 / 3
+    rows, several = make_multilabel_classification(120, 6, n_classes=3, random_state=0)
+    return {
+        "dense": (IRIS, SPECIES, {}),
+        "float32, Fortran": (np.asfortranarray(IRIS, np.float32), SPECIES, {"dtype": None}),
+        "two classes": (IRIS[:100], TWO, {"loss": SigmoidCrossEntropy()}),
+        "two classes, softmax": (IRIS[:100], TWO, {"loss": SoftmaxCrossEntropy(0.1)}),
+        "CSR": (scipy.sparse.csr_array(np.round(IRIS) % 3), SPECIES, {}),
+        "CSR, unscaled": (scipy.sparse.csr_matrix(IRIS % 3), SPECIES, {"scale_inputs": False}),
+        "constant column": (np.column_stack([IRIS, np.full(150, 1e9)]), SPECIES, {}),
+        "frame": (pd.DataFrame(IRIS, columns=["a", "é", "\ud800", ""]), SPECIES, {}),
+        "columns": (rows, several, {}),
+        "columns, weighted": (rows, several, {"class_weight": [{0: 1.0, 1: 2.0}] * 3}),
+        "columns, sparse": (rows, scipy.sparse.csr_array(several), {}),
+        "soft": (IRIS, soft, {"soft_targets": True}),
+        "soft, named": (IRIS, pd.DataFrame(soft, columns=["z", "a", "b"]), {"soft_targets": True}),
+        "soft, numbered": (IRIS, pd.DataFrame(soft, columns=[2, 0, 1]), {"soft_targets": True}),
+        "soft, None": (IRIS, pd.DataFrame(soft, columns=[None, "a", "b"]), {"soft_targets": True}),
+    }[name]
+
+
+DATA = (
+    *("dense", "float32, Fortran", "two classes", "two classes, softmax", "CSR", "CSR, unscaled"),
+    *("constant column", "frame", "columns", "columns, weighted", "columns, sparse"),
+    *("soft", "soft, named", "soft, numbered", "soft, None"),
+)
