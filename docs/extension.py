@@ -12,6 +12,7 @@ from docutils import nodes
 from latex2mathml.converter import convert
 from sphinx.application import Sphinx
 from sphinx.errors import ExtensionError
+from sphinx.pycode import ModuleAnalyzer
 
 ROOT = Path(__file__).parents[1]
 PAGES = {  # files outside of docs/, and the pages that include them
@@ -108,6 +109,10 @@ def start_lesson(app: Sphinx) -> None:
 
 def setup(app: Sphinx) -> dict[str, bool]:
     """Connect the functions above with Sphinx."""
+    # autodoc looks for the docstring of a constant in the module that exports it.
+    exported, defined = map(ModuleAnalyzer.for_module, ("tinyclf", "tinyclf.estimator.classifier"))
+    name = ("", "SKLEARN_DEFAULTS")
+    exported.find_attr_docs()[name] = defined.find_attr_docs()[name]
     app.add_config_value("source_address", "", "env")
     app.add_html_math_renderer("mathml", (visit_math, None), (visit_math, None))
     app.connect("source-read", read_page)
