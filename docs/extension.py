@@ -10,6 +10,7 @@ from typing import Any
 
 from docutils import nodes
 from latex2mathml.converter import convert
+from numpydoc.docscrape_sphinx import SphinxDocString
 from sphinx.application import Sphinx
 from sphinx.errors import ExtensionError
 from sphinx.pycode import ModuleAnalyzer
@@ -109,6 +110,9 @@ def start_lesson(app: Sphinx) -> None:
 
 def setup(app: Sphinx) -> dict[str, bool]:
     """Connect the functions above with Sphinx."""
+    # numpydoc would show the first line of a property instead of its entry in the docstring of the class.
+    process = SphinxDocString._process_param
+    SphinxDocString._process_param = lambda self, param, text, summary: process(self, param, text, False)
     # autodoc looks for the docstring of a constant in the module that exports it.
     exported, defined = map(ModuleAnalyzer.for_module, ("tinyclf", "tinyclf.estimator.classifier"))
     name = ("", "SKLEARN_DEFAULTS")
