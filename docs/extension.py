@@ -61,10 +61,11 @@ def with_links(text: str, folder: Path, source: str) -> str:
 
 
 def read_page(app: Sphinx, docname: str, content: list[str]) -> None:
-    """Rewrite the links of a page."""
+    """Rewrite the links of a page, and remove the empty lines that end a doctest."""
     path = Path(app.env.doc2path(docname))
     if path.suffix == ".md":
-        content[0] = with_links(content[0], path.parent, app.config.source_address)
+        text = with_links(content[0], path.parent, app.config.source_address)
+        content[0] = re.sub(r"(```pycon\n.*?)\n+```", r"\1\n```", text, flags=re.DOTALL)
 
 
 def read_included(app: Sphinx, path: Path, docname: str, content: list[str]) -> None:
@@ -89,8 +90,11 @@ def clean_docstring(app: Sphinx, kind: str, name: str, found: Any, options: Any,
 
 def visit_math(self: Any, node: nodes.math | nodes.math_block) -> None:
     """Write a formula as MathML, which browsers show without a script."""
-    display = "block" if isinstance(node, nodes.math_block) else "inline"
-    self.body.append(convert(node.astext(), display=display))
+    if isinstance(node, nodes.math):
+        self.body.append(convert(node.astext()))
+    else:
+        formula = convert(node.astext().replace("{aligned}", "{split}"), display="block")
+        self.body.append(f'<div class="pst-scrollable-table-container">{formula}</div>')
     raise nodes.SkipNode
 
 
