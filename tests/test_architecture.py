@@ -111,19 +111,21 @@ def test_the_core_needs_numpy_only(name):
     assert {top(other) for other in imported(name, MODULES[name])} <= allowed
 
 
-def test_readme_names_the_modules_of_the_core_in_an_order_in_which_they_can_be_read(root):
-    text = (root / "README.md").read_text(encoding="utf-8")
-    order = list(dict.fromkeys(re.findall(r"\(tinyclf/(nn/\w+)\.py\)", text)))
+def test_the_page_on_the_code_names_the_modules_of_the_core_in_an_order_in_which_they_can_be_read(root):
+    text = (root / "docs" / "explanation" / "code.md").read_text(encoding="utf-8")
+    text = text.partition("\n## Reading order\n")[2]
+    order = list(dict.fromkeys(re.findall(r"\(\.\./\.\./tinyclf/(nn/\w+)\.py\)", text)))
     names = [name.replace("/", ".") for name in order]
     assert sorted(names) == sorted(name for name in MODULES if name.startswith("nn."))
     for i, name in enumerate(names):
         assert within(name) - {"nn"} <= {*names[:i], "_version"}, name
 
 
-def test_readme_names_only_files_that_exist(root):
-    text = (root / "README.md").read_text(encoding="utf-8")
-    for target in re.findall(r"\]\(([^)#:]+)(?:#[\w-]+)?\)", text):
-        assert (root / target).exists(), target
+@pytest.mark.parametrize("page", ["README.md", "docs/explanation/code.md"])
+def test_the_pages_on_the_code_name_only_files_that_exist(root, page):
+    file = root / page
+    for target in re.findall(r"\]\(([^)#:]+)(?:#[\w-]+)?\)", file.read_text(encoding="utf-8")):
+        assert (file.parent / target).exists(), target
 
 
 def loaded_after(code):

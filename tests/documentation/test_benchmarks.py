@@ -1,6 +1,7 @@
 """The benchmarks run; the tests do not check the times that they measure."""
 
 import json
+import re
 import subprocess
 import sys
 
@@ -98,3 +99,26 @@ def test_the_ablation_turns_off_one_default_after_the_other(root):
     text = run(root, "defaults.py", "--splits", "1", "--only", "iris", "--ablation")
     for name in ("scale_inputs", "batch_size", "learning_rate", "max_iter", "calibrate", "refit"):
         assert f"\n{name}=" in text
+
+
+def test_the_benchmark_of_parameters_ranks_them_by_their_effect(root, tmp_path):
+    pytest.importorskip("matplotlib")
+    results, picture = tmp_path / "results.json", tmp_path / "picture.png"
+    arguments = ["--splits", "1", "--only", "iris", "--json", results, "--picture", picture]
+    text = run(root, "parameters.py", *arguments)
+    losses = {name: row["log_loss"][0] for name, row in json.loads(results.read_text())["iris"].items()}
+    lines = [line.split("|") for line in text.splitlines() if line.startswith("| ")][1:]
+    ranked = [cells for cells in lines if cells[1].strip().isdigit()]
+    effects = [float(cells[3]) for cells in ranked]
+    assert len(effects) >= 20
+    assert effects == sorted(effects, reverse=True)
+    for cells, effect in zip(ranked, effects, strict=True):
+        name = cells[2].split("`")[1].partition("=")[0]
+        ratios = [
+            (losses[one] + 0.01) / (losses["TinyClassifier"] + 0.01)
+            for one in losses
+            if one.startswith(f"{name}=") and not re.search(r", \w+=", one)  # no pair of values
+        ]
+        assert effect == pytest.approx(max(max(ratio, 1 / ratio) for ratio in ratios), abs=0.006)
+    assert "\n| `solver='sgd', learning_rate_init=0.1` |" in text
+    assert picture.read_bytes().startswith(b"\x89PNG")

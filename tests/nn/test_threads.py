@@ -210,7 +210,7 @@ def test_a_library_that_is_loaded_later_is_found():
     code = """
 import sys, numpy as np
 import tinyclf, tinyclf.nn.threads
-from threadpoolctl import ThreadpoolController
+from threadpoolctl import ThreadpoolController, threadpool_info
 with tinyclf.nn.threads.limit_blas(0): pass
 assert "scipy" not in sys.modules
 import scipy.linalg

@@ -213,7 +213,8 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         Whether to calibrate on the validation set, passed or held out: logits z are shrunk toward
         the class-frequency logits c, z <- c + a (z - c), where a, from 0.01 to 1, minimizes the
         validation loss (with a small penalty on a if the model is hardly better than the class
-        frequencies). Then a is lowered, down to 0, if this decreases the loss of the training rows.
+        frequencies). Then a is lowered, down to 0, if this decreases the loss of the training rows;
+        without a validation set, this is the only step.
         The weights do not change. ``partial_fit``, "lbfgs" and user-defined losses do not use
         calibration. See ``calibration_``.
     refit : bool, default=True

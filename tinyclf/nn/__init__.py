@@ -1,1 +1,1 @@
-"""Networks, losses and training, on NumPy alone; the README has the reading order."""
+"""Networks, losses and training, on NumPy alone; docs/explanation/code.md has the reading order."""
