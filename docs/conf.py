@@ -67,6 +67,7 @@ html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_favicon = "_static/icon.svg"
 html_math_renderer = "mathml"
+html_use_index = False  # the search finds the same
 html_copy_source = html_show_sourcelink = False
 html_context = {
     "default_mode": "auto",

@@ -16,20 +16,23 @@ from tinyclf.estimator.classifier import DOCUMENTATION
 
 MODULES = ("callbacks", "displays", "functional", "gradcheck", "onnx", "teaching")
 PAGES = (
-    "index",
-    "tutorials/first_classifier",
-    "how_to/migrating",
-    "explanation/benchmarks",
-    "explanation/lesson",
-    "explanation/lesson_page",
-    "reference/index",
-    "reference/generated/tinyclf.TinyClassifier",
-    "examples",
-    "gallery/lesson3_half_a_fix",
-    "gallery/monitor_training",
-    "search",
+    "index.html",
+    "tutorials/first_classifier.html",
+    "how_to/migrating.html",
+    "explanation/benchmarks.html",
+    "explanation/lesson.html",
+    "explanation/lesson_page.html",
+    "reference/index.html",
+    "reference/generated/tinyclf.TinyClassifier.html",
+    "examples.html",
+    "gallery/lesson3_half_a_fix.html",
+    "gallery/monitor_training.html",
+    "search.html?q=log_softmax",
 )
 WIDTHS = {"desktop": 1280, "phone": 390}
+# The parts of a page that should not need a horizontal scroll bar, but do.
+TOO_WIDE = """[...document.querySelectorAll("html, main, main .bd-article-container, main article")]
+    .filter((part) => part.scrollWidth > part.clientWidth + 1).map((part) => part.tagName)"""
 
 
 class Handler(SimpleHTTPRequestHandler):
@@ -109,7 +112,7 @@ def test_each_page_fits_on_a_phone_and_makes_no_request_to_other_hosts(site, hom
     with open_page(browser, home, viewport={"width": 390, "height": 844}) as (page, complaints):
         for path in paths:
             page.goto(home + path)
-            assert page.evaluate("document.documentElement.scrollWidth") <= 390, path
+            assert page.evaluate(TOO_WIDE) == [], path
             assert page.locator("img:not([alt])").count() == 0, path
             assert complaints == [], path
 
@@ -123,11 +126,11 @@ def test_axe_finds_no_serious_violation(theme, width, home, browser):
     with open_page(browser, home, **options) as (page, complaints):
         found = []
         for path in PAGES:
-            page.goto(f"{home}{path}.html?q=log_softmax", wait_until="load")
-            if path == "search":
+            page.goto(home + path)
+            if path.startswith("search"):
                 page.wait_for_selector("#search-results li")
             assert page.evaluate("document.documentElement.dataset.theme ?? 'none'") in (theme, "none")
-            for violation in axe.run(page)["violations"]:
+            for violation in axe.run(page, options={"resultTypes": ["violations"]})["violations"]:
                 if violation["impact"] in ("serious", "critical"):
                     nodes = [node["html"][:200] for node in violation["nodes"]]
                     found.append((path, violation["id"], len(nodes), nodes[:3]))
