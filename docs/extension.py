@@ -15,6 +15,8 @@ from sphinx.application import Sphinx
 from sphinx.errors import ExtensionError
 from sphinx.pycode import ModuleAnalyzer
 
+import tinyclf
+
 ROOT = Path(__file__).parents[1]
 PAGES = {  # files outside of docs/, and the pages that include them
     "benchmarks/README.md": "explanation/benchmarks",
@@ -31,7 +33,7 @@ def linkcode_resolve(info: dict[str, Any], source: str) -> str | None:
     for part in info["fullname"].split("."):
         found = getattr(found, part, None)
     try:
-        path = Path(inspect.getfile(inspect.unwrap(found))).relative_to(ROOT)
+        path = Path(inspect.getfile(inspect.unwrap(found))).relative_to(Path(tinyclf.__file__).parents[1])
         lines, start = inspect.getsourcelines(inspect.unwrap(found))
     except (TypeError, ValueError, OSError):  # an attribute, or inherited from another package
         return None
