@@ -3,6 +3,7 @@
 import copy
 import os
 import pickle
+from functools import partial
 from types import SimpleNamespace
 
 import joblib
@@ -12,27 +13,23 @@ from sklearn.base import clone
 from sklearn.callback import FitCallback, ProgressBar, ScoringMonitor
 from sklearn.datasets import load_iris
 from sklearn.metrics import log_loss
-from sklearn.model_selection import GridSearchCV, cross_val_score, train_test_split
+from sklearn.model_selection import GridSearchCV, train_test_split
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from tests.support.doubles import Interrupts
-from tests.support.parts import PLAIN
+from tests.support.estimators import plain
 from tinyclf import Checkpoint, DivergenceError, TinyClassifier, load
 from tinyclf.estimator import callback_context
 from tinyclf.persistence import archive
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
+fitting = partial(plain, max_iter=6)
 IRIS, SPECIES = load_iris(return_X_y=True)
 IRIS = StandardScaler().fit_transform(IRIS)
 NAMES = np.array(["setosa", "versicolor", "virginica"])[SPECIES]
 X, X_VAL, Y, Y_VAL = train_test_split(IRIS, NAMES, test_size=0.3, random_state=0, stratify=NAMES)
-
-
-def quick(**parameters):
-    settings = {"hidden_layer_sizes": 8, "max_iter": 6, "learning_rate_init": 0.02, "random_state": 0}
-    return TinyClassifier(**{**PLAIN, **settings, **parameters})
 
 
 class Recorder:
@@ -71,7 +68,7 @@ def epochs(first, last):
 @pytest.mark.parametrize("solver", ["adam", "sgd", "lbfgs"])
 def test_a_fit_is_a_task_with_a_task_for_each_epoch(solver):
     recorder = Recorder()
-    model = quick(solver=solver).set_callbacks(recorder).fit(X, Y)
+    model = fitting(solver=solver).set_callbacks(recorder).fit(X, Y)
     assert model.n_iter_ == 6
     assert recorder.calls == ["setup", "fit 0 begins", *epochs(0, 5), "fit 0 ends", "teardown"]
 
@@ -79,14 +76,14 @@ def test_a_fit_is_a_task_with_a_task_for_each_epoch(solver):
 @pytest.mark.parametrize("solver", ["adam", "lbfgs"])
 def test_a_callback_that_returns_true_stops_the_training_silently(solver):
     recorder = Recorder(stop_after=2)
-    model = quick(solver=solver).set_callbacks(recorder).fit(X, Y)
+    model = fitting(solver=solver).set_callbacks(recorder).fit(X, Y)
     assert model.n_iter_ == 3
     assert recorder.calls[2:-2] == epochs(0, 2)
 
 
 def test_lbfgs_ends_an_iteration_that_it_does_not_need_as_an_empty_task():
     recorder = Recorder()
-    model = quick(solver="lbfgs", max_iter=500).set_callbacks(recorder).fit(X, Y)
+    model = fitting(solver="lbfgs", max_iter=500).set_callbacks(recorder).fit(X, Y)
     assert model.n_iter_ < 500
     assert recorder.calls[2:-2] == epochs(0, model.n_iter_)
     assert recorder.seen[-2].model is None
@@ -95,13 +92,13 @@ def test_lbfgs_ends_an_iteration_that_it_does_not_need_as_an_empty_task():
 def test_callbacks_get_the_data_as_passed_to_fit_and_a_model_that_training_does_not_change():
     recorder = Recorder()
     w = np.linspace(1, 2, len(Y))
-    model = quick().set_callbacks(recorder).fit(X, Y, w)
+    model = fitting().set_callbacks(recorder).fit(X, Y, w)
     for seen in recorder.seen:
         assert seen.X is X
         assert seen.y is Y
         assert seen.metadata == {"sample_weight": w}
     for epoch, seen in enumerate(recorder.seen[:-1], 1):
-        alone = quick(max_iter=epoch).fit(X, Y, w)
+        alone = fitting(max_iter=epoch).fit(X, Y, w)
         np.testing.assert_array_equal(seen.model.predict_proba(IRIS), alone.predict_proba(IRIS))
         assert seen.model.loss_curve_ == alone.loss_curve_
         seen.model.partial_fit(X, Y)  # does not affect the fit
@@ -109,10 +106,11 @@ def test_callbacks_get_the_data_as_passed_to_fit_and_a_model_that_training_does_
 
 
 def test_callbacks_do_not_change_the_training():
-    with_them = quick().set_callbacks(Recorder(), ScoringMonitor(scoring="accuracy")).fit(X, Y)
-    np.testing.assert_array_equal(with_them.network_.theta, quick().fit(X, Y).network_.theta)
+    with_them = fitting().set_callbacks(Recorder(), ScoringMonitor(scoring="accuracy")).fit(X, Y)
+    np.testing.assert_array_equal(with_them.network_.theta, fitting().fit(X, Y).network_.theta)
 
 
+@pytest.mark.promise("nothing is lost")
 @pytest.mark.parametrize(
     ("parameters", "recorder", "error"),
     [
@@ -130,7 +128,7 @@ def test_callbacks_do_not_change_the_training():
 def test_a_fit_that_fails_tears_its_callbacks_down_and_leaves_the_model_unchanged(
     parameters, recorder, error
 ):
-    model = quick().fit(X, Y)
+    model = fitting().fit(X, Y)
     before = vars(model).copy()
     model.set_params(**parameters).set_callbacks(recorder)
     with pytest.raises(error):
@@ -142,7 +140,7 @@ def test_a_fit_that_fails_tears_its_callbacks_down_and_leaves_the_model_unchange
 
 def test_an_interrupted_fit_ends_its_tasks():
     recorder = Recorder()
-    model = quick(loss=Interrupts(at=5), batch_size=60).set_callbacks(recorder)
+    model = fitting(loss=Interrupts(at=5), batch_size=60).set_callbacks(recorder)
     with pytest.warns(UserWarning, match="interrupted by user after 2 epochs"):
         model.fit(X, Y)
     assert recorder.calls == ["setup", "fit 0 begins", *epochs(0, 2), "fit 0 ends", "teardown"]
@@ -155,9 +153,9 @@ def test_a_fit_without_callbacks_creates_no_callback_context(monkeypatch):
 
     monkeypatch.setattr(TinyClassifier, "_init_callback_context", called)
     monkeypatch.setattr(callback_context.CallbackContext, "_fitted", called)
-    quick().fit(X, Y)
+    fitting().fit(X, Y)
     with pytest.raises(AssertionError, match="a context"):
-        quick().set_callbacks(Recorder()).fit(X, Y)
+        fitting().set_callbacks(Recorder()).fit(X, Y)
 
 
 # --- scikit-learn's callbacks ------------------------------------------------------------------------------
@@ -165,29 +163,40 @@ def test_a_fit_without_callbacks_creates_no_callback_context(monkeypatch):
 
 def test_scoring_monitor_logs_the_score_of_each_epoch():
     monitor = ScoringMonitor(scoring=["accuracy", "neg_log_loss"])
-    quick(dtype="float64").set_callbacks(monitor).fit(X, Y)
+    fitting(dtype="float64").set_callbacks(monitor).fit(X, Y)
     rows = [row for row in monitor.get_logs().data if row["task_name"] == "epoch"]
     for epoch, row in enumerate(rows, 1):
-        assert row["accuracy"] == quick(max_iter=epoch, dtype="float64").fit(X, Y).score(X, Y)
+        assert row["accuracy"] == fitting(max_iter=epoch, dtype="float64").fit(X, Y).score(X, Y)
     assert len(rows) == 6
 
 
-def test_progress_bars_and_monitors_work_alone_in_a_pipeline_and_in_a_search(capsys):
-    pytest.importorskip("rich")
-    quick().set_callbacks(ProgressBar()).fit(X, Y)
-    assert "TinyClassifier - fit" in capsys.readouterr().out
+@pytest.fixture
+def monitored():
+    """A pipeline with a monitor on its classifier, and the monitor."""
     monitor = ScoringMonitor(scoring="accuracy")
-    pipeline = make_pipeline(StandardScaler(), quick().set_callbacks(monitor))
+    return make_pipeline(StandardScaler(), fitting().set_callbacks(monitor)), monitor
+
+
+def test_progress_bars_and_monitors_work_alone_and_in_a_pipeline(monitored, capsys):
+    pytest.importorskip("rich")
+    fitting().set_callbacks(ProgressBar()).fit(X, Y)
+    assert "TinyClassifier - fit" in capsys.readouterr().out
+    pipeline, monitor = monitored
     pipeline.set_callbacks(ProgressBar()).fit(X, Y)
     output = capsys.readouterr().out
     assert "Pipeline - fit" in output
     assert "TinyClassifier - fit" in output
     assert len(monitor.get_logs().data) == 7
-    pipeline.set_callbacks()
+
+
+@pytest.mark.processes
+def test_progress_bars_and_monitors_work_in_a_search_in_two_processes(monitored, capsys):
+    pytest.importorskip("rich")
+    pipeline, monitor = monitored
     search = GridSearchCV(pipeline, {"tinyclassifier__alpha": [1e-4, 1e-2]}, cv=2, n_jobs=2)
     search.set_callbacks(ProgressBar(max_propagation_depth=None)).fit(X, Y)
     assert capsys.readouterr().out.count("TinyClassifier - fit") >= 5
-    logs = monitor.get_logs().data  # from two processes
+    logs = monitor.get_logs().data
     assert len(logs) == 5 * 7
     assert {row["estimator_name"] for row in logs} == {"TinyClassifier"}
 
@@ -199,23 +208,22 @@ class Stops(Recorder):
         return context.task_name == "epoch" and context.task_id == self.stop_after
 
 
-def test_one_callback_works_in_several_fits_at_once():
-    model = quick(max_iter=200).set_callbacks(Stops(stop_after=4))
+@pytest.mark.parametrize("backend", ["threading", pytest.param("loky", marks=pytest.mark.processes)])
+def test_one_callback_works_in_several_fits_at_once(backend):
+    model = fitting(max_iter=200).set_callbacks(Stops(stop_after=4))
     alone = clone(model).fit(X, Y)
     assert clone(model).fit(X, Y).n_iter_ == alone.n_iter_ == 5
     search = GridSearchCV(model, {"alpha": [1e-4, 1e-4]}, cv=[(np.arange(len(X)),) * 2] * 2, n_jobs=2)
     search.set_params(error_score="raise")
-    for backend in ("threading", "loky"):
-        with joblib.parallel_backend(backend):
-            search.fit(X, Y)
-        assert search.best_estimator_.n_iter_ == alone.n_iter_
-    assert cross_val_score(model.set_callbacks(Stops(stop_after=60)), X, Y, error_score="raise").min() > 0.8
+    with joblib.parallel_backend(backend):
+        search.fit(X, Y)
+    assert search.best_estimator_.n_iter_ == alone.n_iter_
 
 
 def test_validation_scores_are_those_of_the_models_that_callbacks_get():
     recorder = Recorder()
     w = np.linspace(0.5, 1, len(Y_VAL))
-    model = quick(early_stopping=False, scoring="accuracy", dtype="float64").set_callbacks(recorder)
+    model = fitting(early_stopping=False, scoring="accuracy", dtype="float64").set_callbacks(recorder)
     model.fit(X, Y, X_val=X_VAL, y_val=Y_VAL, sample_weight_val=w)
     seen = [one.model for one in recorder.seen[:-1]]
     scores = [model.score(X_VAL, Y_VAL, w) for model in seen]
@@ -233,7 +241,7 @@ def test_a_scorer_with_weights_stops_the_training_and_callbacks_see_each_epoch(e
         seen.append(sample_weight)
         return 0.0
 
-    model = quick(early_stopping=early_stopping, scoring=scorer, n_iter_no_change=1)
+    model = fitting(early_stopping=early_stopping, scoring=scorer, n_iter_no_change=1)
     model.set_callbacks(recorder).fit(X, Y, X_val=X_VAL, y_val=Y_VAL, sample_weight_val=w)
     assert model.n_iter_ == len(seen) == 3
     assert seen[0].tolist() == w.tolist()
@@ -246,7 +254,7 @@ def test_a_scorer_with_weights_stops_the_training_and_callbacks_see_each_epoch(e
 def test_a_loaded_checkpoint_predicts_and_trains_as_the_model(tmp_path):
     path = tmp_path / "model.npz"
     monitor = ScoringMonitor(scoring="accuracy")
-    model = quick().set_callbacks(Checkpoint(path), monitor).fit(X, Y)
+    model = fitting().set_callbacks(Checkpoint(path), monitor).fit(X, Y)
     loaded = load(path)
     assert not hasattr(loaded, "_skl_callbacks")
     assert not hasattr(loaded, "_callback_fit_ctx")
@@ -262,15 +270,15 @@ def test_a_loaded_checkpoint_predicts_and_trains_as_the_model(tmp_path):
 def test_the_last_checkpoint_remains_after_a_crash(tmp_path):
     path = tmp_path / "model.npz"
     with pytest.raises(RuntimeError):
-        quick().set_callbacks(Checkpoint(path, every=2), Recorder(fails_after=4)).fit(X, Y)
+        fitting().set_callbacks(Checkpoint(path, every=2), Recorder(fails_after=4)).fit(X, Y)
     loaded = load(path)
     assert loaded.n_iter_ == 4
-    np.testing.assert_array_equal(loaded.network_.theta, quick(max_iter=4).fit(X, Y).network_.theta)
+    np.testing.assert_array_equal(loaded.network_.theta, fitting(max_iter=4).fit(X, Y).network_.theta)
 
 
 def test_best_only_saves_only_improvements(tmp_path):
     path = tmp_path / "model.npz"
-    model = quick(scoring=Scores([0.1, 0.7, 0.2, 0.7, 0.5, 0.6]), early_stopping=False)
+    model = fitting(scoring=Scores([0.1, 0.7, 0.2, 0.7, 0.5, 0.6]), early_stopping=False)
     custom = {"Scores": Scores}
     saved = []
     spy = Recorder()
@@ -278,7 +286,7 @@ def test_best_only_saves_only_improvements(tmp_path):
     checkpoint = Checkpoint(path, best_only=True, custom=custom)
     model.set_callbacks(checkpoint, spy).fit(X, Y, X_val=X_VAL, y_val=Y_VAL)
     assert saved == [1, 2, 2, 2, 2, 2, 2]
-    quick(early_stopping=False).set_callbacks(Checkpoint(path, best_only=True)).fit(X, Y)
+    fitting(early_stopping=False).set_callbacks(Checkpoint(path, best_only=True)).fit(X, Y)
     assert load(path).n_iter_ == 6  # by the training loss
 
 
@@ -293,8 +301,8 @@ class Scores:
 
 
 def test_a_checkpoint_on_a_pipeline_is_refused(tmp_path):
-    with pytest.raises(TypeError, match=r"is for a TinyClassifier, got a Pipeline; set it on the classifier"):
-        make_pipeline(StandardScaler(), quick()).set_callbacks(Checkpoint(tmp_path / "model.npz")).fit(X, Y)
+    with pytest.raises(TypeError, match="TinyClassifier.*Pipeline"):
+        make_pipeline(StandardScaler(), fitting()).set_callbacks(Checkpoint(tmp_path / "model.npz")).fit(X, Y)
 
 
 def test_an_unfinished_epoch_is_not_scored():
@@ -307,58 +315,58 @@ def test_an_unfinished_epoch_is_not_scored():
     def logged():
         return [row["task_id"] for row in monitor.get_logs().data if row["task_name"] == "epoch"]
 
-    model = quick(batch_size=60, loss=Interrupts(at=7), scoring=scorer).set_callbacks(monitor)
+    model = fitting(batch_size=60, loss=Interrupts(at=7), scoring=scorer).set_callbacks(monitor)
     with pytest.warns(UserWarning, match="interrupted by user after 2 epochs"):
         model.fit(X, Y, X_val=X_VAL, y_val=Y_VAL)
     assert seen == logged() == [0, 1]
     seen.clear()
-    model = quick(solver="lbfgs", max_iter=500, scoring=scorer, early_stopping=False).set_callbacks(monitor)
+    model = fitting(solver="lbfgs", max_iter=500, scoring=scorer, early_stopping=False).set_callbacks(monitor)
     model.fit(X, Y, X_val=X_VAL, y_val=Y_VAL)
     assert model.n_iter_ < 500
     assert seen == logged() == list(range(model.n_iter_))
 
 
-@pytest.mark.parametrize("broken", ["write_array", "fsync", "replace"])
-def test_a_save_that_fails_leaves_the_old_file_and_no_other(tmp_path, monkeypatch, broken):
+@pytest.mark.promise("nothing is lost")
+def test_a_save_that_fails_leaves_the_old_file_and_no_other(tmp_path, monkeypatch):
     path = tmp_path / "model.npz"
-    quick(max_iter=1).set_callbacks(Checkpoint(path)).fit(X, Y)
+    fitting(max_iter=1).set_callbacks(Checkpoint(path)).fit(X, Y)
     before = path.read_bytes()
 
     def full(*_, **__):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(archive.npy if broken == "write_array" else os, broken, full)
+    monkeypatch.setattr(archive.npy, "write_array", full)
     with pytest.raises(OSError, match="No space left"):
-        quick().set_callbacks(Checkpoint(path)).fit(X, Y)
+        fitting().set_callbacks(Checkpoint(path)).fit(X, Y)
     assert path.read_bytes() == before
     assert os.listdir(tmp_path) == ["model.npz"]
 
 
-def test_a_missing_folder_is_refused_before_training(tmp_path):
+@pytest.mark.parametrize(
+    ("path", "parameters", "error", "match"),
+    [
+        ("missing/model.npz", {}, FileNotFoundError, "no folder .*missing"),
+        ("", {}, FileExistsError, "not a regular file"),
+        ("/dev/null", {}, FileExistsError, "not a regular file"),
+        ("/proc/model.npz", {}, OSError, "/proc/"),  # in which root cannot create files either
+        (
+            "model.npz",
+            {"learning_rate": lambda progress: 1.0},
+            ValueError,
+            "learning_rate is <function .*custom=",
+        ),
+    ],
+)
+def test_what_cannot_be_saved_is_refused_before_training(path, parameters, error, match, tmp_path):
     recorder = Recorder()
-    model = quick().set_callbacks(recorder, Checkpoint(tmp_path / "missing" / "model.npz"))
-    with pytest.raises(FileNotFoundError, match="no folder .*missing' to save 'model.npz' in"):
+    model = fitting(**parameters).set_callbacks(recorder, Checkpoint(tmp_path / path, every=100))
+    with pytest.raises(error, match=match):
         model.fit(X, Y)
     assert recorder.calls == ["setup", "teardown"]
 
 
-def test_a_folder_that_cannot_be_written_is_refused_before_training():
-    recorder = Recorder()
-    with pytest.raises(OSError, match="/proc/"):  # in which root cannot create files either
-        quick().set_callbacks(recorder, Checkpoint("/proc/model.npz")).fit(X, Y)
-    assert recorder.calls == ["setup", "teardown"]
-
-
-def test_a_model_that_cannot_be_saved_is_refused_before_training(tmp_path):
-    recorder = Recorder()
-    model = quick(learning_rate=lambda progress: 1.0)
-    with pytest.raises(ValueError, match="learning_rate is <function .* Pass custom="):
-        model.set_callbacks(recorder, Checkpoint(tmp_path / "model.npz", every=100)).fit(X, Y)
-    assert recorder.calls == ["setup", "teardown"]
-
-
 def test_every_must_be_at_least_one():
-    with pytest.raises(ValueError, match="every must be at least 1, got 0"):
+    with pytest.raises(ValueError, match="every.*0"):
         Checkpoint("model.npz", every=0)
 
 
@@ -374,9 +382,9 @@ def test_callbacks_get_the_best_weights_at_the_end_in_any_order(tmp_path, order)
     custom = {"Scores": Scores}
     recorder, monitor = Recorder(), ScoringMonitor(scoring="neg_log_loss")
     callbacks = [Checkpoint(tmp_path / "model.npz", every=100, custom=custom), recorder, monitor]
-    model = quick(scoring=Scores([0.1, 0.9, 0.5, 0.2, 0.3, 0.4])).set_callbacks(*callbacks[order])
+    model = fitting(scoring=Scores([0.1, 0.9, 0.5, 0.2, 0.3, 0.4])).set_callbacks(*callbacks[order])
     model.fit(X, Y, X_val=X_VAL, y_val=Y_VAL)
-    best = quick(max_iter=2).fit(X, Y).network_.theta
+    best = fitting(max_iter=2).fit(X, Y).network_.theta
     np.testing.assert_array_equal(model.network_.theta, best)
     loaded = load(tmp_path / "model.npz", custom)
     np.testing.assert_array_equal(loaded.network_.theta, best)
@@ -387,16 +395,12 @@ def test_callbacks_get_the_best_weights_at_the_end_in_any_order(tmp_path, order)
     assert at_end == in_epochs[1]
 
 
-def test_a_checkpoint_follows_symbolic_links_and_replaces_files_only(tmp_path):
-    (tmp_path / "folder").mkdir()
+def test_a_checkpoint_follows_a_symbolic_link(tmp_path):
     link = tmp_path / "link.npz"
-    link.symlink_to(tmp_path / "folder" / "target.npz")
-    quick(max_iter=1).set_callbacks(Checkpoint(link)).fit(X, Y)
+    link.symlink_to(tmp_path / "target.npz")
+    fitting(max_iter=1).set_callbacks(Checkpoint(link)).fit(X, Y)
     assert link.is_symlink()
-    assert os.listdir(tmp_path / "folder") == ["target.npz"]
-    for path in (tmp_path / "folder", "/dev/null"):
-        with pytest.raises(FileExistsError, match="is not a regular file, so it cannot be replaced"):
-            quick().set_callbacks(Checkpoint(path)).fit(X, Y)
+    assert sorted(os.listdir(tmp_path)) == ["link.npz", "target.npz"]
 
 
 def test_best_only_saves_a_model_also_without_an_epoch(tmp_path):
@@ -404,10 +408,10 @@ def test_best_only_saves_a_model_also_without_an_epoch(tmp_path):
     loss = Interrupts(at=1)
     checkpoint = Checkpoint(path, best_only=True, custom={"interrupts": loss})
     with pytest.warns(UserWarning, match="interrupted by user after 0 epochs"):
-        quick(loss=loss).set_callbacks(checkpoint).fit(X, Y, X_val=X_VAL, y_val=Y_VAL)
+        fitting(loss=loss).set_callbacks(checkpoint).fit(X, Y, X_val=X_VAL, y_val=Y_VAL)
     assert load(path, checkpoint.custom).n_iter_ == 0
     path.unlink()
-    model = quick(solver="lbfgs", tol=1e9).set_callbacks(checkpoint).fit(X, Y, X_val=X_VAL, y_val=Y_VAL)
+    model = fitting(solver="lbfgs", tol=1e9).set_callbacks(checkpoint).fit(X, Y, X_val=X_VAL, y_val=Y_VAL)
     np.testing.assert_array_equal(load(path).network_.theta, model.network_.theta)
 
 
@@ -421,7 +425,7 @@ def test_a_checkpoint_counts_the_epochs_of_its_fit(tmp_path):
                 saved.append(estimator.n_iter_)
                 self.path.unlink()
 
-    model = quick(warm_start=True, max_iter=3).fit(X, Y)
+    model = fitting(warm_start=True, max_iter=3).fit(X, Y)
     model.set_params(max_iter=4).set_callbacks(Counted(tmp_path / "m.npz", every=2)).fit(X, Y)
     assert saved == [2, 4, 4]
 
@@ -446,10 +450,10 @@ def test_nested_fits_can_use_the_same_checkpoint_and_do_not_mix_their_state(tmp_
     class FitsAnother(Recorder):
         def on_fit_task_end(self, estimator, context):
             if context.task_name == "epoch" and context.task_id == 0:
-                inner = quick(scoring=Scores([0.8, 0.9, 0.7]), **settings).set_callbacks(checkpoint)
+                inner = fitting(scoring=Scores([0.8, 0.9, 0.7]), **settings).set_callbacks(checkpoint)
                 inner.fit(X, Y, X_val=X_VAL, y_val=Y_VAL)
 
-    outer = quick(scoring=Scores([0.1, 0.3, 0.2]), **settings).set_callbacks(checkpoint, FitsAnother())
+    outer = fitting(scoring=Scores([0.1, 0.3, 0.2]), **settings).set_callbacks(checkpoint, FitsAnother())
     outer.fit(X, Y, X_val=X_VAL, y_val=Y_VAL)
     assert checkpoint.saved == [1, 1, 2, 2]  # by the outer fit, twice by the inner, and by the outer
     assert load(tmp_path / "m.npz", custom).validation_scores_ == [0.1, 0.3]
@@ -458,7 +462,7 @@ def test_nested_fits_can_use_the_same_checkpoint_and_do_not_mix_their_state(tmp_
 
 def test_best_only_keeps_the_fits_of_a_search_apart(tmp_path):
     checkpoint = Saved(tmp_path / "m.npz", best_only=True)
-    model = quick(early_stopping=False).set_callbacks(checkpoint).fit(X, Y)
+    model = fitting(early_stopping=False).set_callbacks(checkpoint).fit(X, Y)
     alone, checkpoint.saved = checkpoint.saved, []
     assert alone == [1, 2, 3, 4, 5, 6]  # by the training loss
     search = GridSearchCV(model, {"alpha": [1e-4, 1e-4]}, cv=[(np.arange(len(X)),) * 2] * 2, n_jobs=2)

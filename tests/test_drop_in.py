@@ -25,7 +25,7 @@ REGRESSOR = sklearn.neural_network.MLPRegressor
 # Left out, each with its reason.
 LEFT_OUT = {
     "test_fit": "sets private attributes of a model that was never fitted",
-    "test_gradient": "calls the private _loss_grad_lbfgs; tests/test_training.py has the gradient",
+    "test_gradient": "calls the private _loss_grad_lbfgs; tests/nn/test_training.py has the gradient",
     "test_learning_rate_warmstart": "reads the private _optimizer; tested below with public names",
     "test_adaptive_learning_rate": "reads the private _optimizer; tested below with public names",
     "test_n_iter_no_change": "reads the private _no_improvement_count; tested below with public names",

@@ -19,6 +19,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
 
+from tests.support.estimators import quick
 from tests.support.parts import LAYERS, LOSSES, LayerNorm, PReLU, RMSprop, Swish, n_classes
 from tinyclf import (
     SKLEARN_DEFAULTS,
@@ -49,10 +50,6 @@ CODES = (X[:, 0] + X[:, 2] / 3 > -1).astype(int) + (X[:, 1] > 5)
 MANY = make_multilabel_classification(N, N_IN, n_classes=4, random_state=0)[1]
 FLOATS = ["float32", "float64"]
 KNOWN_LOSSES = (SoftmaxCrossEntropy, SigmoidCrossEntropy)
-
-
-def model(**parameters):
-    return TinyClassifier(**{"hidden_layer_sizes": 16, "max_iter": 5, "random_state": 0, **parameters})
 
 
 def run(exported, X, *outputs):
@@ -94,7 +91,7 @@ def hard_rows(scaled, dtype):
 def test_the_graph_agrees_for_each_activation_type_and_scaling(activation, dtype, given, kind):
     rows = scipy.sparse.csr_array(X) if kind == "sparse" else X
     sizes = (16, 8)
-    fitted = model(hidden_layer_sizes=sizes, activation=activation, dtype=dtype, scale_inputs=kind != "raw")
+    fitted = quick(hidden_layer_sizes=sizes, activation=activation, dtype=dtype, scale_inputs=kind != "raw")
     fitted.fit(rows, np.array(["a", "b", "c"])[CODES])
     check(fitted, hard_rows(kind != "raw", given))
 
@@ -128,7 +125,7 @@ def test_the_graph_agrees_for_each_activation_type_and_scaling(activation, dtype
     ],
 )
 def test_the_graph_agrees_for_each_kind_of_labels_loss_and_network(parameters, y, dtype):
-    fitted = model(**{**parameters, "dtype": dtype}).fit(X, y)
+    fitted = quick(**{**parameters, "dtype": dtype}).fit(X, y)
     check(fitted, hard_rows(fitted.scale_inputs, dtype))
 
 
@@ -137,7 +134,7 @@ def test_the_graph_agrees_for_each_kind_of_labels_loss_and_network(parameters, y
     "layer", [layer for layer in LAYERS if type(layer).__module__ == "tinyclf.nn.layers"]
 )
 def test_all_layers_and_losses_of_the_package_are_supported(layer, loss):
-    fitted = model(activation=layer, loss=loss, dtype="float64").fit(
+    fitted = quick(activation=layer, loss=loss, dtype="float64").fit(
         X, np.minimum(CODES, n_classes(loss) - 1)
     )
     check(fitted, X)
@@ -146,18 +143,18 @@ def test_all_layers_and_losses_of_the_package_are_supported(layer, loss):
 @pytest.mark.parametrize(("offset", "dtype", "given"), [*product([30, 900, 1e4, 1e6], FLOATS, FLOATS)])
 def test_the_graph_agrees_for_columns_with_a_large_offset(offset, dtype, given):
     rows = (offset + RNG.standard_normal((N, N_IN))).astype(given)
-    check(model(dtype=dtype).fit(rows, CODES), rows)
+    check(quick(dtype=dtype).fit(rows, CODES), rows)
 
 
 def test_a_graph_for_float64_keeps_digits_that_float32_loses():
     rows = 1e8 + RNG.standard_normal((N, N_IN))
-    fitted = model().fit(rows, (rows[:, 0] > 1e8).astype(int))
+    fitted = quick().fit(rows, (rows[:, 0] > 1e8).astype(int))
     check(fitted, rows)
     assert np.unique(run(to_onnx(fitted), rows.astype(np.float32), "probabilities")[0]).size < 20
 
 
 def test_the_graph_agrees_after_partial_fits_and_after_a_second_fit():
-    fitted = model()
+    fitted = quick()
     for start in (0, 50, 100, 150):
         fitted.partial_fit(start + X[start : start + 50], CODES[start : start + 50], classes=[0, 1, 2])
     check(fitted, hard_rows(True, "float64"))
@@ -179,10 +176,11 @@ def logits_of_frequencies(y):
     return np.log(p / (1 - p)) if y.ndim == 2 or y.max() == 1 else np.log(p) - np.log(p).mean()
 
 
+@pytest.mark.promise("calibration never changes the weights")
 @pytest.mark.parametrize("dtype", FLOATS)
 @pytest.mark.parametrize("y", NOISES.values(), ids=NOISES)
 def test_calibration_is_two_nodes_after_the_trained_network(y, dtype):
-    fitted, plain = (model(dtype=dtype, max_iter=40, calibrate=c).fit(X, y) for c in (True, False))
+    fitted, plain = (quick(dtype=dtype, max_iter=40, calibrate=c).fit(X, y) for c in (True, False))
     a, rows = fitted.calibration_, hard_rows(True, dtype)
     assert 0 < a < 0.5
     assert np.abs(fitted.predict_proba(rows) - plain.predict_proba(rows)).max() > 0.1
@@ -212,7 +210,7 @@ def test_calibration_is_two_nodes_after_the_trained_network(y, dtype):
 @pytest.mark.parametrize("dtype", FLOATS)
 @pytest.mark.parametrize("y", NOISES.values(), ids=NOISES)
 def test_the_graph_agrees_for_a_model_that_predicts_the_class_frequencies(y, dtype):
-    fitted = model(dtype=dtype).fit(X, y)
+    fitted = quick(dtype=dtype).fit(X, y)
     fitted._state.calibration = Calibration(0.0, logits_of_frequencies(y))
     rows = hard_rows(True, dtype)
     check(fitted, rows)
@@ -223,7 +221,7 @@ def test_the_graph_agrees_for_a_model_that_predicts_the_class_frequencies(y, dty
 @pytest.mark.parametrize("dtype", FLOATS)
 @pytest.mark.parametrize("y", [CODES // 2, CODES, MANY], ids=["two", "three", "several"])
 def test_a_small_probability_keeps_its_digits(y, dtype):
-    fitted = model(dtype=dtype, calibrate=False).fit(X, y)
+    fitted = quick(dtype=dtype, calibrate=False).fit(X, y)
     fitted.coefs_[-1] = fitted.coefs_[-1] * 60 / np.abs(fitted.decision_function(X)).max()
     (found,) = run(to_onnx(fitted), X.astype(dtype), "probabilities")
     expected = fitted.predict_proba(X.astype(dtype))
@@ -242,7 +240,7 @@ def test_a_small_probability_keeps_its_digits(y, dtype):
 )
 @pytest.mark.parametrize("last", [-1e-9, 0.0, 1e-9])
 def test_ties_and_probabilities_that_round_to_ties_get_the_same_label(y, loss, last):
-    fitted = model(loss=loss, calibrate=False).fit(X, y)
+    fitted = quick(loss=loss, calibrate=False).fit(X, y)
     fitted.coefs_[-1] = np.zeros_like(fitted.coefs_[-1])
     fitted.intercepts_[-1] = np.zeros_like(fitted.intercepts_[-1])
     fitted.intercepts_[-1][-1] = last
@@ -257,7 +255,7 @@ def test_ties_and_probabilities_that_round_to_ties_get_the_same_label(y, loss, l
 @pytest.mark.parametrize("dtype", FLOATS)
 def test_the_graph_is_as_accurate_as_the_model_where_float32_is_not_exact(dtype):
     rows = X * 300
-    fitted = model(scale_inputs=False, learning_rate_init=1e-3, dtype=dtype).fit(rows, CODES)
+    fitted = quick(scale_inputs=False, learning_rate_init=1e-3, dtype=dtype).fit(rows, CODES)
     z = fitted.network_.copy("float64").logits(rows)
     assert fitted.calibration_ < 1
     truth = fitted.plan_.loss.probabilities(fitted._state.calibration.apply(z))
@@ -269,7 +267,7 @@ def test_the_graph_is_as_accurate_as_the_model_where_float32_is_not_exact(dtype)
 @pytest.mark.parametrize("y", [CODES // 2, MANY], ids=["two", "several"])
 @pytest.mark.parametrize("n", [0, 1, 3])
 def test_the_graph_accepts_any_number_of_rows(n, y):
-    fitted = model().fit(X, y)
+    fitted = quick().fit(X, y)
     label, probabilities = run(to_onnx(fitted), X[:n].astype(np.float32))
     assert label.shape == (n, *y.shape[1:])
     assert probabilities.shape == (n, len(fitted.classes_))
@@ -279,7 +277,7 @@ def test_the_graph_accepts_any_number_of_rows(n, y):
 def test_another_runtime_agrees(y):
     from onnx.reference import ReferenceEvaluator
 
-    fitted = model(dtype="float64", activation="logistic").fit(X, y)
+    fitted = quick(dtype="float64", activation="logistic").fit(X, y)
     label, probabilities = ReferenceEvaluator(to_onnx(fitted)).run(None, {"X": X})
     np.testing.assert_allclose(probabilities, fitted.predict_proba(X), rtol=0, atol=1e-12)
     assert label.tolist() == fitted.predict(X).tolist()
@@ -289,14 +287,16 @@ def test_another_runtime_agrees(y):
 
 
 def test_the_file_has_versions_names_and_classes():
-    exported = to_onnx(model().fit(X, np.array(["b", "c", "ä"])[CODES]))
+    fitted = quick().fit(X, np.array(["b", "c", "ä"])[CODES])
+    exported = to_onnx(fitted)
+    assert exported.SerializeToString() == to_onnx(fitted).SerializeToString()
     assert (exported.producer_name, exported.ir_version) == ("tinyclf", 7)
     assert [(entry.domain, entry.version) for entry in exported.opset_import] == [("", 13)]
     assert [value.name for value in exported.graph.input] == ["X"]
     assert [value.name for value in exported.graph.output] == ["label", "probabilities"]
     assert [json.loads(entry.value) for entry in exported.metadata_props] == [["b", "c", "ä"]]
     assert exported.metadata_props[0].key == "classes"
-    assert json.loads(to_onnx(model().fit(X, CODES > 0)).metadata_props[0].value) == [0, 1]
+    assert json.loads(to_onnx(quick().fit(X, CODES > 0)).metadata_props[0].value) == [0, 1]
 
 
 def input_type(exported):
@@ -306,7 +306,7 @@ def input_type(exported):
 
 @pytest.mark.parametrize("dtype", FLOATS)
 def test_the_input_has_the_type_of_the_rows_or_that_of_the_network(dtype):
-    fitted = model(dtype=dtype).fit(X, CODES)
+    fitted = quick(dtype=dtype).fit(X, CODES)
     assert input_type(to_onnx(fitted)) == dtype
     for given in (X, X.tolist(), X.astype(int), pd.DataFrame(X).to_numpy(), scipy.sparse.csr_array(X)):
         assert input_type(to_onnx(fitted, given)) == "float64"
@@ -314,18 +314,19 @@ def test_the_input_has_the_type_of_the_rows_or_that_of_the_network(dtype):
 
 
 def test_rows_of_another_width_are_refused():
-    with pytest.raises(ValueError, match="X has 5 features, but TinyClassifier is expecting 6"):
-        to_onnx(model().fit(X, CODES), X[:, :5])
+    with pytest.raises(ValueError, match="5 features.*6"):
+        to_onnx(quick().fit(X, CODES), X[:, :5])
 
 
 def test_the_graph_has_a_cast_only_where_types_differ():
     def casts(dtype, given):
-        exported = to_onnx(model(dtype=dtype).fit(X, CODES), X.astype(given))
+        exported = to_onnx(quick(dtype=dtype).fit(X, CODES), X.astype(given))
         return sum(node.op_type == "Cast" for node in exported.graph.node)
 
     assert [casts(*types) for types in product(FLOATS, FLOATS)] == [0, 1, 1, 0]
 
 
+@pytest.mark.processes
 def test_the_same_model_gives_the_same_bytes_in_each_process():
     pytest.importorskip("skl2onnx")
     script = """if True:
@@ -363,7 +364,7 @@ def test_the_same_model_gives_the_same_bytes_in_each_process():
 )
 def test_the_graph_of_a_pipeline_agrees(y, dtype, given):
     pytest.importorskip("skl2onnx")
-    fitted = make_pipeline(StandardScaler(), model(dtype=dtype)).fit(X, y)
+    fitted = make_pipeline(StandardScaler(), quick(dtype=dtype)).fit(X, y)
     rows = np.concatenate([X, X + 3 * X.std(axis=0) * RNG.standard_normal(X.shape)]).astype(given)
     check(fitted, rows)
     if dtype == given:
@@ -382,18 +383,18 @@ def test_the_graph_of_a_pipeline_agrees(y, dtype, given):
 def test_a_pipeline_for_float64_agrees_with_a_large_offset():
     pytest.importorskip("skl2onnx")
     rows = 1e6 + RNG.standard_normal((N, N_IN))
-    check(make_pipeline(StandardScaler(), model()).fit(rows, CODES), rows)
+    check(make_pipeline(StandardScaler(), quick()).fit(rows, CODES), rows)
 
 
 def test_pipelines_in_pipelines_and_rows_of_integers_agree():
     pytest.importorskip("skl2onnx")
     nested = make_pipeline(
-        "passthrough", make_pipeline(None, StandardScaler()), make_pipeline("passthrough", model())
+        "passthrough", make_pipeline(None, StandardScaler()), make_pipeline("passthrough", quick())
     )
     check(nested.fit(X, CODES), X)
     assert input_type(to_onnx(nested)) == "float32"
-    check(make_pipeline(model()).fit(X.astype(int), CODES), X.astype(int))
-    check(make_pipeline(model(scale_inputs=False)).fit(X.astype(int), CODES), X.astype(int))
+    check(make_pipeline(quick()).fit(X.astype(int), CODES), X.astype(int))
+    check(make_pipeline(quick(scale_inputs=False)).fit(X.astype(int), CODES), X.astype(int))
 
 
 def test_columns_of_a_frame_are_inputs_by_name():
@@ -402,9 +403,9 @@ def test_columns_of_a_frame_are_inputs_by_name():
     frame = pd.DataFrame({"a": X[:, 1].astype(int), "b": X[:, 0].astype(np.float32), "c": names})
     feed = {"a": frame[["a"]].to_numpy(), "b": frame[["b"]].to_numpy(), "c": frame[["c"]].to_numpy(object)}
     numbers = frame[["a", "b"]]
-    straight = make_pipeline(model()).fit(numbers, CODES)
+    straight = make_pipeline(quick()).fit(numbers, CODES)
     encoded = make_column_transformer((OneHotEncoder(sparse_output=False), ["c"]), remainder="passthrough")
-    mixed = make_pipeline(encoded, model()).fit(frame, CODES)
+    mixed = make_pipeline(encoded, quick()).fit(frame, CODES)
     for fitted, rows in ((straight, numbers), (mixed, frame)):
         inputs = {name: feed[name] for name in rows}
         label, probabilities = run(to_onnx(fitted, rows), inputs)
@@ -415,10 +416,8 @@ def test_columns_of_a_frame_are_inputs_by_name():
 def test_a_pipeline_with_unknown_input_types_needs_rows():
     pytest.importorskip("skl2onnx")
     texts = ["good film", "bad film", "a good one"] * 5
-    fitted = make_pipeline(CountVectorizer(lowercase=False), model()).fit(texts, [1, 0, 1] * 5)
-    with pytest.raises(
-        ValueError, match="needs some rows, X, since CountVectorizer has no n_features_in_; pass X"
-    ):
+    fitted = make_pipeline(CountVectorizer(lowercase=False), quick()).fit(texts, [1, 0, 1] * 5)
+    with pytest.raises(ValueError, match="CountVectorizer has no n_features_in_; pass X"):
         to_onnx(fitted)
     label, probabilities = run(to_onnx(fitted, texts), np.array(texts))
     np.testing.assert_allclose(probabilities, fitted.predict_proba(texts), rtol=0, atol=1e-6)
@@ -451,33 +450,31 @@ class CustomScaler(StandardScaler):
 @pytest.mark.parametrize("layer", [Swish(), PReLU(), LayerNorm(), CustomDense(4), CustomDropout(0.1)])
 def test_the_error_names_an_unsupported_layer(layer):
     assert isinstance(layer, Layer)
-    fitted = model(activation=[["relu", layer]], hidden_layer_sizes=8).fit(X, CODES)
+    fitted = quick(activation=[["relu", layer]], hidden_layer_sizes=8).fit(X, CODES)
     name = type(layer).__name__
-    with pytest.raises(
-        TypeError, match=f"supports the layers Dense, ReLU, .*, Dropout, got {name}; fit with"
-    ):
+    with pytest.raises(TypeError, match=f"layers Dense, ReLU, .*, Dropout, got {name}"):
         to_onnx(fitted)
 
 
 @pytest.mark.parametrize("loss", [CustomLoss(), *(loss for loss in LOSSES if type(loss) not in KNOWN_LOSSES)])
 def test_the_error_names_an_unsupported_loss(loss):
-    fitted = model(loss=loss).fit(X / 10, CODES)
-    known = "supports the losses SoftmaxCrossEntropy, SigmoidCrossEntropy"
-    with pytest.raises(TypeError, match=f"{known}, got {type(loss).__name__}; fit with"):
+    fitted = quick(loss=loss).fit(X / 10, CODES)
+    known = "losses SoftmaxCrossEntropy, SigmoidCrossEntropy"
+    with pytest.raises(TypeError, match=f"{known}, got {type(loss).__name__}"):
         to_onnx(fitted)
 
 
 def test_the_error_names_an_object_that_cannot_be_exported():
     for fitted in (
-        GridSearchCV(model(), {"alpha": [0.1]}, cv=2).fit(X, CODES),
+        GridSearchCV(quick(), {"alpha": [0.1]}, cv=2).fit(X, CODES),
         CustomClassifier(max_iter=2).fit(X, CODES),
         make_pipeline(StandardScaler(), LogisticRegression()).fit(X, CODES),
-        model().fit(X, CODES).network_,
+        quick().fit(X, CODES).network_,
         TinyClassifier,
     ):
         last = fitted[-1] if hasattr(fitted, "steps") else fitted
         name = "type" if fitted is TinyClassifier else type(last).__name__
-        with pytest.raises(TypeError, match=f"a Pipeline that ends in one, but not {name}"):
+        with pytest.raises(TypeError, match=f"Pipeline.* not {name}"):
             to_onnx(fitted)
 
 
@@ -488,11 +485,11 @@ def test_the_error_names_an_unsupported_step():
         (FunctionTransformer(np.abs), "FunctionTransformer"),
     ):
         with pytest.raises(RuntimeError, match=name):
-            to_onnx(make_pipeline(step, model()).fit(X, CODES), X)
+            to_onnx(make_pipeline(step, quick()).fit(X, CODES), X)
 
 
 def test_an_unfitted_model_is_refused():
-    for unfitted in (model(), make_pipeline(StandardScaler(), model())):
+    for unfitted in (quick(), make_pipeline(StandardScaler(), quick())):
         with pytest.raises(NotFittedError):
             to_onnx(unfitted)
 
@@ -507,14 +504,14 @@ def test_an_unfitted_model_is_refused():
     ],
 )
 def test_labels_that_onnx_cannot_hold_are_refused(classes, shown):
-    fitted = model().partial_fit(X, classes[CODES // 2], classes=classes)
-    with pytest.raises(ValueError, match=rf"labels for ONNX must be .* got .*{shown}.*; fit with strings"):
+    fitted = quick().partial_fit(X, classes[CODES // 2], classes=classes)
+    with pytest.raises(ValueError, match=rf"labels.* got .*{shown}"):
         to_onnx(fitted)
 
 
 @pytest.mark.parametrize("package", ["onnx", "skl2onnx"])
 def test_the_error_for_a_missing_package_names_it_and_the_fix(package, monkeypatch):
-    fitted = make_pipeline(StandardScaler(), model()).fit(X, CODES)
+    fitted = make_pipeline(StandardScaler(), quick()).fit(X, CODES)
     monkeypatch.setitem(sys.modules, package, None)
-    with pytest.raises(ImportError, match=rf"needs {package}, .*: pip install 'tinyclf\[onnx\]'"):
+    with pytest.raises(ImportError, match=rf"needs {package}, .*pip install 'tinyclf\[onnx\]'"):
         to_onnx(fitted)

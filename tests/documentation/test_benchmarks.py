@@ -1,12 +1,28 @@
 """The benchmarks run; the tests do not check the times that they measure."""
 
 import json
+import os
 import re
+import runpy
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
+
+FOLDER = Path(__file__).parents[2] / "benchmarks"
+
+
+@pytest.mark.parametrize("script", sorted(FOLDER.glob("*.py")), ids=lambda path: path.stem)
+def test_a_benchmark_can_be_imported_and_is_described(script, monkeypatch):
+    monkeypatch.syspath_prepend(FOLDER)
+    monkeypatch.setattr(os, "environ", dict(os.environ))  # a benchmark sets the number of threads
+    if hasattr(os, "sched_setaffinity"):
+        monkeypatch.setattr(os, "sched_setaffinity", lambda *_: None)
+    found = runpy.run_path(str(script), run_name="imported")
+    assert found["__doc__"]
+    assert ("main" in found) == (script.stem not in ("peers", "timing"))
 
 
 def run(root, script, *arguments):
@@ -16,6 +32,7 @@ def run(root, script, *arguments):
     return done.stdout
 
 
+@pytest.mark.slow
 def test_the_accuracy_benchmark_finds_every_promise_kept(root, tmp_path):
     pytest.importorskip("matplotlib")
     picture = tmp_path / "accuracy.png"
@@ -28,22 +45,12 @@ def test_the_accuracy_benchmark_finds_every_promise_kept(root, tmp_path):
     assert zeros["scipy.special"] > 0
 
 
+@pytest.mark.slow
 def test_the_fit_benchmark_sets_equal_work_side_by_side(root, tmp_path):
     results, picture = tmp_path / "fit.json", tmp_path / "fit.png"
     pytest.importorskip("matplotlib")
-    arguments = [
-        "--repeats",
-        "1",
-        "--only",
-        "digits",
-        "tinyclf",
-        "MLP",
-        "--json",
-        results,
-        "--picture",
-        picture,
-    ]
-    text = run(root, "fit.py", *arguments)
+    only = ["--repeats", "1", "--only", "digits", "tinyclf", "MLP"]
+    text = run(root, "fit.py", *only, "--json", results, "--picture", picture)
     found = json.loads(results.read_text())
     assert found["cpu"]
     assert "kernels" in found["blas"]
@@ -56,6 +63,7 @@ def test_the_fit_benchmark_sets_equal_work_side_by_side(root, tmp_path):
     assert picture.read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("script", "arguments", "said"),
     [
@@ -70,7 +78,8 @@ def test_the_other_benchmarks_run(root, script, arguments, said):
     assert said in run(root, script, *arguments)
 
 
-def test_the_benchmark_of_defaults_reads_a_folder_and_tells_all(root, tmp_path):
+@pytest.mark.slow
+def test_the_benchmark_of_defaults_reads_a_folder_and_prints_a_summary(root, tmp_path):
     pytest.importorskip("matplotlib")
     rng = np.random.default_rng(0)
     X = rng.normal(size=(60, 3))
@@ -95,12 +104,14 @@ def test_the_benchmark_of_defaults_reads_a_folder_and_tells_all(root, tmp_path):
     assert picture.read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
 def test_the_ablation_turns_off_one_default_after_the_other(root):
     text = run(root, "defaults.py", "--splits", "1", "--only", "iris", "--ablation")
     for name in ("scale_inputs", "batch_size", "learning_rate", "max_iter", "calibrate", "refit"):
         assert f"\n{name}=" in text
 
 
+@pytest.mark.slow
 def test_the_benchmark_of_parameters_ranks_them_by_their_effect(root, tmp_path):
     pytest.importorskip("matplotlib")
     results, picture = tmp_path / "results.json", tmp_path / "picture.png"

@@ -1,10 +1,10 @@
 """Every example runs without a warning, prints the expected results, and is in the gallery."""
 
 import re
-import subprocess
-import sys
+import runpy
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 FOLDER = Path(__file__).parents[2] / "examples"
@@ -117,22 +117,31 @@ EXPECTED = {
 REQUIRED = {"export_onnx": ("onnx", "onnxruntime", "skl2onnx"), "dask_search": ("dask", "distributed")}
 
 
-@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
-def test_an_example_prints_the_expected_results_and_leaves_no_files(script, tmp_path):
+def mark(script):
+    """The mark of an example: steps 5 to 9 of the lesson train for seconds, and searches start processes."""
+    if script.stem in ("dask_search", "grid_search"):
+        return [pytest.mark.processes]
+    return [pytest.mark.slow] if script in LESSON[4:] else []
+
+
+@pytest.mark.parametrize("script", [pytest.param(path, marks=mark(path), id=path.stem) for path in SCRIPTS])
+def test_an_example_prints_the_expected_results_and_leaves_no_files(script, tmp_path, monkeypatch, capsys):
     for package in REQUIRED.get(script.stem, ()):
         pytest.importorskip(package)
-    run = subprocess.run(
-        [sys.executable, "-W", "error", script], capture_output=True, text=True, cwd=tmp_path, check=False
-    )
-    assert run.returncode == 0, run.stderr
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(script.parent)
+    monkeypatch.setattr("sys.argv", [str(script)])
+    with np.errstate(), np.printoptions():
+        runpy.run_path(str(script), run_name="__main__")
+    printed = capsys.readouterr().out
     assert list(tmp_path.iterdir()) == []
     for pattern, bounds in EXPECTED[script.stem]:
-        match = re.search(pattern, run.stdout)
-        assert match, f"{pattern!r} is not in:\n{run.stdout}"
+        match = re.search(pattern, printed)
+        assert match, f"{pattern!r} is not in:\n{printed}"
         for number, (low, high) in zip(match.groups(), bounds, strict=True):
-            assert low <= float(number) <= high, run.stdout
+            assert low <= float(number) <= high, printed
     if script in LESSON:
-        assert max(map(len, run.stdout.splitlines())) <= 110
+        assert max(map(len, printed.splitlines())) <= 110
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)

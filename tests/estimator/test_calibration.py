@@ -160,7 +160,7 @@ def test_calibrated_logits_are_shrunk_to_the_prior(shrinkage, dtype):
     ],
 )
 def test_an_invalid_calibration_is_refused(shrinkage, prior):
-    with pytest.raises(ValueError, match="shrinkage|logits of the class frequencies"):
+    with pytest.raises(ValueError, match="shrinkage|class frequencies"):
         Calibration(shrinkage, prior)
 
 
@@ -191,6 +191,7 @@ def test_the_model_shrinks_the_logits_of_its_network_toward_the_prior():
     assert by_loss.best_validation_score_ == pytest.approx(-losses[2], rel=1e-6)
 
 
+@pytest.mark.promise("calibration never changes the weights")
 def test_calibration_does_not_change_the_weights():
     noisy = IRIS + 3 * RNG.normal(size=IRIS.shape)
     plain, calibrated = (
@@ -248,5 +249,5 @@ def test_a_network_whose_logits_overflow_after_the_last_step_can_be_calibrated()
     with pytest.warns(CollapseWarning, match="dead"):
         model.fit(X, y)
     assert np.isfinite(model.network_.theta).all()
-    with pytest.raises(ValueError, match="logits of row . are beyond the range"):
+    with pytest.raises(ValueError, match="row . .*beyond the range"):
         model.predict_proba(X)

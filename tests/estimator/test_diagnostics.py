@@ -1,5 +1,6 @@
 """Diagnostics: a bad fit raises one warning with the numbers and the fix; a good fit raises none."""
 
+import re
 import warnings
 from functools import partial
 
@@ -92,8 +93,7 @@ def test_a_loss_above_that_of_the_prior_raises_a_divergence_warning_with_numbers
     prior = scipy.stats.entropy(np.bincount(y))
     loss = -model.predict_log_proba(X)[np.arange(900), y].mean(dtype="float64")
     assert loss > 10 * prior
-    assert f"on the 900 training rows examined the log-loss is {loss:.4g}" in message
-    assert f"the class frequencies alone give {prior:.4g}" in message
+    assert re.search(rf"900 .*\b{loss:.4g}\b.*class frequencies.* {prior:.4g}\b", message)
 
 
 def test_the_warning_names_a_layer_of_dead_relus():
@@ -104,10 +104,9 @@ def test_the_warning_names_a_layer_of_dead_relus():
         model.fit(X, y)
     model.intercepts_[1] = np.full(4, -1e6)
     message = only(warned(model, X, y), CollapseWarning)
-    assert "hidden layer 2 is dead: each of its 4 units has the same output for all 200 rows" in message
-    assert "rows examined, 0 (dead ReLUs)" in message
+    assert re.search(r"hidden layer 2 is dead.* 4 units .*200 rows.* 0 \(dead ReLUs\)", message)
     model.intercepts_[0] = np.full(6, -1e6)
-    assert "hidden layer 1 is dead: each of its 6 units" in only(warned(model, X, y), CollapseWarning)
+    assert "hidden layer 1 is dead" in only(warned(model, X, y), CollapseWarning)
 
 
 def test_the_warning_names_a_saturated_layer():
@@ -125,8 +124,7 @@ def test_one_prediction_for_all_rows_is_warned_of():
     model = plain(5, "tanh", alpha=1e4, learning_rate_init=0.05, tol=1e-3, random_state=0)
     message = only(warned(model, X, y), CollapseWarning)
     assert set(model.predict(X)) == {"no"}
-    assert "all 300 training rows examined are predicted as 'no'" in message
-    assert "Scale the features" in message
+    assert re.search("300 .* 'no'.*Scale the features", message)
 
 
 @pytest.mark.parametrize("make", [make_circles, make_moons])
@@ -155,7 +153,7 @@ def test_the_diagnostics_examine_all_classes_of_sorted_rows():
     model = plain(5, "tanh", alpha=3e4, learning_rate_init=0.01, early_stopping=False, random_state=0)
     X[:, 0] += 2 * y
     message = only(warned(model, X, y), CollapseWarning)
-    assert f"the class frequencies alone give {np.log(4):.4g}" in message
+    assert f"class frequencies alone give {np.log(4):.4g}" in message
 
 
 def test_interrupted_diagnostics_keep_the_fitted_model(monkeypatch):
@@ -163,17 +161,24 @@ def test_interrupted_diagnostics_keep_the_fitted_model(monkeypatch):
         raise KeyboardInterrupt
 
     monkeypatch.setattr("tinyclf.estimator.classifier.diagnose", interrupts)
-    model = TinyClassifier(5, max_iter=300, random_state=0)
+    model = TinyClassifier(5, max_iter=40, random_state=0)
     with pytest.raises(KeyboardInterrupt):
         model.fit(IRIS, SPECIES)
     assert model.score(IRIS, SPECIES) > 0.6
 
 
-def test_one_prediction_for_all_rows_of_pure_noise_is_not_warned_of():
-    for seed in range(20):
-        rng = np.random.default_rng(seed)
-        X, y = rng.normal(size=(200, 1)), rng.uniform(size=200) < 0.64
-        assert warned(TinyClassifier(random_state=seed), X, y) == []
+def seeds(n):
+    """Parametrize a test with n seeds, of which all but the first are left to the marked tests."""
+    return pytest.mark.parametrize(
+        "seed", [0, *(pytest.param(i, marks=pytest.mark.slow) for i in range(1, n))]
+    )
+
+
+@seeds(20)
+def test_one_prediction_for_all_rows_of_pure_noise_is_not_warned_of(seed):
+    rng = np.random.default_rng(seed)
+    X, y = rng.normal(size=(200, 1)), rng.uniform(size=200) < 0.64
+    assert warned(TinyClassifier(random_state=seed), X, y) == []
 
 
 @pytest.mark.parametrize("make", [np.asarray, scipy.sparse.csr_array, scipy.sparse.csc_matrix])
@@ -181,8 +186,7 @@ def test_one_prediction_for_all_rows_of_pure_noise_is_not_warned_of():
 def test_the_warning_names_features_of_very_different_scales(make):
     model = plain(8, max_iter=3, random_state=0)
     message = only(warned(model, make(WINE), CULTIVAR), FeatureScaleWarning)
-    assert "column 12 reaches 1680 in magnitude, column 7 only 0.66" in message
-    assert "scale_inputs=True" in message
+    assert re.search(r"column 12 .*1680.*column 7 .*0\.66.*scale_inputs=True", message)
 
 
 @ignores_convergence
@@ -202,9 +206,9 @@ def test_rounding_errors_of_a_scaled_constant_column_are_not_warned_of(constant)
     X[:, 3] = constant
     scaled = StandardScaler().fit_transform(X)
     assert 0 < np.abs(scaled[:, 3]).max() < 1e-6
-    assert warned(plain(random_state=0), scaled, y) == []
+    assert warned(plain(8, max_iter=20, random_state=0), scaled, y) == []
     flat = PCA().fit_transform(scaled @ np.diag([1, 1, 0, 0]) @ np.ones((4, 6)) + X[:, :1])
-    assert warned(plain(random_state=0), flat, y) == []
+    assert warned(plain(8, max_iter=20, random_state=0), flat, y) == []
 
 
 @ignores_convergence
@@ -259,6 +263,8 @@ both = pytest.mark.parametrize("make", [TinyClassifier, plain], ids=["default", 
 @both
 def test_good_fits_raise_no_warning(make, load, parameters):
     X, y = make_moons(random_state=0) if load is make_moons else load(return_X_y=True)
+    if load is load_digits and make is plain:
+        X, y = X[:600], y[:600]  # 200 epochs of all rows take a second
     X = StandardScaler().fit_transform(X)
     assert warned(make(random_state=0, **parameters), X, y) == []
 
@@ -288,7 +294,7 @@ def test_equal_soft_targets_raise_no_warning(make):
     assert warned(make(random_state=0, soft_targets=True), IRIS, soft) == []
 
 
-@pytest.mark.parametrize("seed", range(6))
+@seeds(6)
 @both
 def test_weights_selected_by_another_score_than_the_loss_raise_no_warning(make, seed):
     X, y = make_classification(1000, 10, weights=[0.95], class_sep=0.5, flip_y=0.02, random_state=seed)
@@ -363,7 +369,7 @@ def test_the_loss_in_the_warning_is_weighted():
     network.parameters[0].W, network.parameters[0].b = [[-9.0]], [2.0]
     (found,) = nothing_learned(examined(Dataset(X, labels, y, w, None, X), 400, network))
     loss = np.average(np.logaddexp(0, np.where(y, -1, 1) * network.logits(X)[:, 0]), weights=w)
-    assert f"the log-loss is {loss:.4g}, where" in str(found)
+    assert f"log-loss is {loss:.4g}," in str(found)
 
 
 def test_an_interrupted_fit_is_not_diagnosed():

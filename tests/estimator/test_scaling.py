@@ -10,9 +10,11 @@ import pytest
 import scipy.sparse
 from mpmath import mp
 from numpy.testing import assert_allclose, assert_array_equal, assert_array_less
+from sklearn.base import clone
 from sklearn.datasets import load_digits, load_iris
 from sklearn.preprocessing import StandardScaler
 
+from tests.support.estimators import learned, quick
 from tests.support.parts import PLAIN
 from tinyclf import Dense, DivergenceError, Network, ReLU, TinyClassifier
 from tinyclf.estimator.scaling import ScaledRows, Scaling
@@ -160,15 +162,13 @@ def test_columns_of_any_magnitude_are_scaled_to_one():
 def test_a_column_with_a_range_beyond_the_dtype_is_refused():
     x = np.ones((10, 3))
     x[:, 2] = 1.7e308 * (-1.0) ** np.arange(10)
-    with pytest.raises(ValueError, match=r"1\.7e\+308 at row 0, column 2.*divide the column"):
+    with pytest.raises(ValueError, match=r"1\.7e\+308 at row 0, column 2.*divide"):
         TinyClassifier().fit(x, np.arange(10) % 2)
     far = np.repeat(
         [[1.0, 1.7e308], [0.0, -1.7e308]], 1100, axis=0
     )  # each block of rows alone would be accepted
     for kind in (np.asarray, scipy.sparse.csr_array):
-        with pytest.raises(
-            ValueError, match=r"^the input is 1\.7e\+308 at row 0, column 1.*divide the column"
-        ):
+        with pytest.raises(ValueError, match=r"1\.7e\+308 at row 0, column 1.*divide"):
             Scaling.of(kind(far))
 
 
@@ -181,18 +181,14 @@ def test_a_column_near_the_limit_of_the_dtype_is_accepted():
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("kind", [np.asarray, scipy.sparse.csr_array], ids=["dense", "sparse"])
 def test_clipping_does_not_hide_values_that_are_not_finite(kind, bad):
-    model = TinyClassifier(random_state=0, max_iter=2).fit(kind(IRIS), SPECIES)
+    model = quick().fit(kind(IRIS), SPECIES)
     x = IRIS.copy()
     x[7, 2] = bad
-    for call in (model.predict_proba, lambda x: clone_of(model).fit(x, SPECIES)):
+    for call in (model.predict_proba, lambda x: clone(model).fit(x, SPECIES)):
         with pytest.raises(ValueError, match="row 7, column 2"):
             call(kind(x))
     with pytest.raises(ValueError, match="row 7, column 2"):
         model.partial_fit(kind(x), SPECIES)
-
-
-def clone_of(model):
-    return TinyClassifier(**model.get_params())
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -277,16 +273,10 @@ def test_rows_scaled_at_once_equal_rows_scaled_block_by_block(kind, dtype):
 
 
 def test_an_estimator_trains_on_the_scaled_rows():
-    parameters = {
-        "random_state": 0,
-        "dtype": "float64",
-        "early_stopping": False,
-        "calibrate": False,
-        "max_iter": 3,
-    }
+    parameters = {"dtype": "float64", "early_stopping": False, "calibrate": False}
     y = np.arange(3000) % 2
-    model = TinyClassifier(**parameters).fit(X, y, W)
-    by_hand = TinyClassifier(**parameters, scale_inputs=False)
+    model = quick(**parameters).fit(X, y, W)
+    by_hand = quick(**parameters, scale_inputs=False)
     by_hand.fit(scaled(Scaling.of(X, W).limited(), X), y, W)
     assert_array_equal(model.network_.theta, by_hand.network_.theta)
 
@@ -299,8 +289,9 @@ def test_an_offset_does_not_reduce_the_precision_in_float32():
     assert abs(far - near).max() < 1e-5
 
 
+@pytest.mark.promise("calibration never changes the weights")
 def test_input_mean_and_input_scale_describe_the_applied_scaling():
-    model = TinyClassifier(random_state=0).fit(X, X[:, 0] > 0)
+    model = quick().fit(X, X[:, 0] > 0)
     bounded = np.clip(
         X, model.input_mean_ - 5 * model.input_scale_, model.input_mean_ + 5 * model.input_scale_
     )
@@ -308,32 +299,24 @@ def test_input_mean_and_input_scale_describe_the_applied_scaling():
     np.divide(bounded - model.input_mean_, model.input_scale_, out=read, where=model.input_scale_ > 0)
     by_hand = model.network_.copy()
     assert_allclose(by_hand.logits(read)[:, 0], model.decision_function(X), rtol=1e-4, atol=1e-4)
-    off = TinyClassifier(random_state=0, scale_inputs=False).fit(IRIS, SPECIES)
+    off = quick(scale_inputs=False).fit(IRIS, SPECIES)
     assert off.input_mean_ is None
     assert off.input_scale_ is None
 
 
 def test_fits_on_shifted_and_stretched_columns_are_the_same():
-    x, y = load_digits(return_X_y=True)
-    models = [TinyClassifier(random_state=0, dtype="float64").fit(z, y) for z in (x, 1e-4 * x - 3e3)]
+    x, y = (a[:600] for a in load_digits(return_X_y=True))
+    models = [learned(dtype="float64").fit(z, y) for z in (x, 1e-4 * x - 3e3)]
     p, q = models[0].predict_proba(x), models[1].predict_proba(1e-4 * x - 3e3)
     assert models[0].n_iter_ == models[1].n_iter_
-    assert_allclose(p, q, rtol=1e-3, atol=1e-4)  # rounding errors grow over thousands of steps
+    assert_allclose(p, q, rtol=1e-3, atol=1e-4)  # rounding errors grow over hundreds of steps
 
 
 def test_a_model_fitted_to_sparse_rows_accepts_dense_rows_and_vice_versa():
     for kind, other in [(scipy.sparse.csr_matrix, np.asarray), (np.asarray, scipy.sparse.csr_matrix)]:
-        model = TinyClassifier(random_state=0, max_iter=5).fit(kind(IRIS), SPECIES)
+        model = quick().fit(kind(IRIS), SPECIES)
         assert_allclose(model.predict_proba(other(IRIS)), model.predict_proba(kind(IRIS)), rtol=1e-5)
         model.partial_fit(other(IRIS), SPECIES)
-
-
-def test_a_pickled_model_keeps_its_scaling():
-    model = TinyClassifier(random_state=0, max_iter=5).fit(1e6 + IRIS, SPECIES)
-    unpickled = pickle.loads(pickle.dumps(model))
-    assert_array_equal(unpickled.predict_proba(1e6 + IRIS), model.predict_proba(1e6 + IRIS))
-    unpickled.partial_fit(IRIS, SPECIES)
-    assert_allclose(model.input_mean_, (1e6 + IRIS).mean(axis=0), rtol=1e-14)
 
 
 # --- partial_fit -------------------------------------------------------------------------------------------
@@ -399,20 +382,11 @@ def test_after_a_single_row_the_units_still_differ_and_its_prediction_does_not_c
 
 
 def test_partial_fit_learns_from_rows_one_by_one():
-    model = TinyClassifier(random_state=0, learning_rate_init=0.01)
-    for _ in range(4):
+    model = quick(hidden_layer_sizes=8, learning_rate_init=0.02)
+    for _ in range(2):
         for i in np.random.default_rng(0).permutation(150):
             model.partial_fit(IRIS[i : i + 1], SPECIES[i : i + 1], classes=[0, 1, 2])
     assert model.score(IRIS, SPECIES) > 0.9
-
-
-def test_a_failed_partial_fit_does_not_change_the_scaling():
-    model = TinyClassifier(random_state=0).partial_fit(IRIS, SPECIES, classes=[0, 1, 2])
-    scaling, before = model._state.scaling, model.predict_proba(IRIS)
-    with pytest.raises(ValueError, match="100 rows|labels|classes"):
-        model.partial_fit(10 * IRIS, SPECIES + 1)
-    assert model._state.scaling is scaling
-    assert_array_equal(model.predict_proba(IRIS), before)
 
 
 def test_a_partial_fit_or_warm_start_that_diverges_does_not_change_the_scaling():
@@ -450,8 +424,8 @@ def test_switching_scale_inputs_between_calls_does_not_change_predictions(first)
 def test_limits_follow_columns_that_drift():
     rng = np.random.default_rng(0)
     x = rng.normal(size=(500, 3))
-    model = TinyClassifier(random_state=0).fit(x, x[:, 0] > 0)
-    for _ in range(100):
+    model = quick(learning_rate_init=0.05).fit(x, x[:, 0] > 0)
+    for _ in range(40):
         far = rng.normal(size=(200, 3)) + 20
         model.partial_fit(far, far[:, 0] > 20)
     assert model.score(far, far[:, 0] > 20) > 0.8
@@ -459,7 +433,7 @@ def test_limits_follow_columns_that_drift():
 
 
 def test_input_mean_and_input_scale_are_read_only():
-    model = TinyClassifier(random_state=0).fit(IRIS, SPECIES)
+    model = quick().fit(IRIS, SPECIES)
     for one in (model, pickle.loads(pickle.dumps(model))):
         with pytest.raises(ValueError, match="read-only"):
             one.input_mean_ += 1.0
@@ -472,7 +446,7 @@ def test_duplicate_sparse_entries_are_summed_before_scaling():
         (np.repeat(SPARSE.data / 2, 2), np.repeat(SPARSE.indices, 2), 2 * SPARSE.indptr), shape=SPARSE.shape
     )
     y = np.arange(2000) % 2
-    model, other = (TinyClassifier(random_state=0, max_iter=2).fit(x, y) for x in (SPARSE, twice))
+    model, other = (quick().fit(x, y) for x in (SPARSE, twice))
     assert_array_equal(model.input_scale_, other.input_scale_)
     assert_array_equal(model.predict_proba(SPARSE), other.predict_proba(twice))
     assert not twice.has_canonical_format  # the caller's matrix is not changed
@@ -489,7 +463,7 @@ def test_a_column_that_differs_in_the_last_bit_is_constant_for_any_number_of_row
 
 def test_float32_rows_with_a_large_offset_keep_their_precision():
     x = (RNG.normal(size=(500, 3)) * 1e4 + 1.6e9).astype("float32")  # times in seconds
-    model = TinyClassifier(random_state=0, max_iter=5).fit(x, np.arange(500) % 2)
+    model = quick().fit(x, np.arange(500) % 2)
     assert_array_equal(model.predict_proba(x), model.predict_proba(x.astype("float64")))
     y = np.arange(500) % 3
     wide = sgd().partial_fit(x[:250], y[:250], classes=[0, 1, 2])
@@ -512,9 +486,9 @@ def test_the_terms_compute_the_scaled_rows_in_every_dtype():
 def test_a_column_that_moves_too_far_for_the_weights_is_refused_and_nothing_changes():
     rng = np.random.default_rng(0)
     X, y = rng.normal(size=(30, 3)), np.arange(30) % 3
-    model = TinyClassifier(random_state=0, hidden_layer_sizes=(4,), max_iter=2).fit(X, y)
+    model = quick().fit(X, y)
     before = model.predict_proba(X)
-    with pytest.raises(ValueError, match=r"X has changed too much, from a mean of .* to .*e\+298"):
+    with pytest.raises(ValueError, match=r"X has changed.*e\+298"):
         model.partial_fit(X * [1.0, 1e300, 1.0], y)
     np.testing.assert_array_equal(model.predict_proba(X), before)
     model.partial_fit(X * [1.0, 1e6, 1.0], y)
@@ -527,9 +501,7 @@ def test_a_column_that_moves_too_far_for_the_biases_is_refused():
     far[:, 1] = 1e39 * (1.0 + 1e-3 * x[:, 1])
     W, b = np.ones((2, 3), np.float32), np.zeros(3, np.float32)
     mean = re.escape(f"{far[:, 1].mean():.4g}")
-    with pytest.raises(
-        ValueError, match=rf"^column 1 of X has changed too much, from a mean of .* to {mean}; scale"
-    ):
+    with pytest.raises(ValueError, match=rf"^column 1 .*{mean}; scale"):
         Scaling.of(x).carry_over(W, b, Scaling.of(far))
     assert np.isfinite(W).all()
 

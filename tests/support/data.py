@@ -4,11 +4,19 @@ import numpy as np
 import pandas as pd
 import scipy.sparse
 from sklearn.datasets import load_iris, make_multilabel_classification
+from sklearn.preprocessing import StandardScaler
 
 from tinyclf import SigmoidCrossEntropy, SoftmaxCrossEntropy
 
 IRIS, SPECIES = load_iris(return_X_y=True)
 TWO = SPECIES[:100]
+
+
+def shuffled(bunch, n_columns, n_rows):
+    """Rows of a data set of scikit-learn in random order, scaled, with the names of their classes."""
+    rows = np.random.default_rng(0).permutation(len(bunch.data))[:n_rows]
+    X = StandardScaler().fit_transform(bunch.data[rows, :n_columns])
+    return X, bunch.target_names[bunch.target[rows]]
 
 
 def names_of(kind):

@@ -32,6 +32,16 @@ def quick(**parameters):
     return TinyClassifier(**{**settings, **parameters})
 
 
+def learned(**parameters):
+    """A classifier that learns small data in 30 epochs."""
+    return quick(**{"hidden_layer_sizes": 8, "max_iter": 30, "learning_rate_init": 0.02, **parameters})
+
+
+def plain(**parameters):
+    """The same with plain training: no scaling, schedule, calibration or refit."""
+    return learned(**{**PLAIN, "max_iter": 30, "learning_rate_init": 0.02, **parameters})
+
+
 PARAMETERS = [
     {},
     {"hidden_layer_sizes": (4, 3)},

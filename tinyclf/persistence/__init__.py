@@ -3,7 +3,7 @@
 A file is an archive (`archive`), a NumPy ``.npz`` with JSON and arrays, written atomically
 (`files`). Its JSON is
 
-    {"format": "tinyclf.TinyClassifier", "version": 2, "made_by": "0.1.0", "content": ...}
+    {"format": "tinyclf.TinyClassifier", "version": 2, "made_by": "0.2.0", "content": ...}
 
 where the content is a value that `codec` encodes. This package does not import the estimator: the
 caller passes a `Registry` of the classes that a file may name. Each class of tinyclf checks the
