@@ -6,6 +6,8 @@ from importlib.util import find_spec
 
 import pytest
 
+collect_ignore_glob = ["*.py"]  # the configuration of the site, and the copies of the examples that it makes
+
 # In an expected output, ... matches anything, and 0.98 matches numbers from 0.97 to 0.99 (pytest's NUMBER).
 OPTIONS = {doctest.ELLIPSIS: True, doctest.register_optionflag("NUMBER"): True}
 

@@ -1,4 +1,9 @@
-"""A grid search on a Dask cluster finds the same parameters and scores as in one process."""
+"""
+Grid search on a Dask cluster
+=============================
+
+A grid search on a Dask cluster finds the same parameters and scores as in one process.
+"""
 
 import tempfile
 

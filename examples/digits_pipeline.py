@@ -1,4 +1,9 @@
-"""Digits in a scikit-learn pipeline: fit, predict probabilities, and list the least confident predictions."""
+"""
+A scikit-learn pipeline
+=======================
+
+Fit a pipeline on digits, predict probabilities, and list the least confident predictions.
+"""
 
 from sklearn.datasets import load_digits
 from sklearn.decomposition import PCA

@@ -1,4 +1,9 @@
-"""Export a network and a pipeline to ONNX; onnxruntime computes the same predictions without tinyclf."""
+"""
+Export to ONNX
+==============
+
+Export a network and a pipeline; onnxruntime computes the same predictions without tinyclf.
+"""
 
 import sys
 import tempfile

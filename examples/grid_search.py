@@ -1,4 +1,9 @@
-"""Grid search over layer sizes, activations and optimizers, all of which are parameters of the estimator."""
+"""
+Grid search
+===========
+
+Search over layer sizes, activations and optimizers, all of which are parameters of the estimator.
+"""
 
 from sklearn.datasets import load_wine
 from sklearn.model_selection import GridSearchCV

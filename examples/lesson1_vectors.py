@@ -1,4 +1,9 @@
-"""Lesson, step 1: softmax computed as written overflows; subtracting the maximum leaves two pitfalls."""
+"""
+Step 1: vectors
+===============
+
+Softmax computed as written overflows; subtracting the maximum leaves two pitfalls.
+"""
 
 import numpy as np
 

@@ -1,4 +1,9 @@
-"""Lesson, step 2: the logit at which the naive loss overflows depends only on the floating-point type."""
+"""
+Step 2: thresholds
+==================
+
+The logit at which the naive loss overflows depends only on the floating-point type.
+"""
 
 import numpy as np
 

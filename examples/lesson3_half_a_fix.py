@@ -1,4 +1,9 @@
-"""Lesson, step 3: subtracting the maximum is half of the fix; the other half is to avoid log(softmax(z))."""
+"""
+Step 3: half of the fix
+=======================
+
+Subtracting the maximum is half of the fix; the other half is to avoid log(softmax(z)).
+"""
 
 import numpy as np
 

@@ -1,4 +1,9 @@
-"""Lesson, step 4: a misclassified row needs a gradient; clipping removes it where the error is largest."""
+"""
+Step 4: gradient
+================
+
+A misclassified row needs a gradient; clipping removes it where the error is largest.
+"""
 
 import numpy as np
 

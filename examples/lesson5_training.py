@@ -1,4 +1,9 @@
-"""Lesson, step 5: a network for pixels from 0 to 255 learns with the stable loss only."""
+"""
+Step 5: training
+================
+
+A network for pixels from 0 to 255 learns with the stable loss only.
+"""
 
 import numpy as np
 

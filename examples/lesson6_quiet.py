@@ -1,4 +1,9 @@
-"""Lesson, step 6: nothing overflows, but networks trained with the clipped loss forget whole digits."""
+"""
+Step 6: a failure without a warning
+===================================
+
+Nothing overflows, but networks trained with the clipped loss forget whole digits.
+"""
 
 import numpy as np
 

@@ -1,4 +1,9 @@
-"""Lesson, step 7: the usual formula rounds a tiny loss to 0, log1p does not; the accuracy is the same."""
+"""
+Step 7: tiny losses
+===================
+
+The usual formula rounds a tiny loss to 0, log1p does not; the accuracy is the same.
+"""
 
 import numpy as np
 

@@ -1,4 +1,9 @@
-"""A user-defined activation: Swish, checked against finite differences and passed to the estimator."""
+"""
+User-defined activation
+=======================
+
+Swish, checked against finite differences and passed to the estimator.
+"""
 
 import numpy as np
 from sklearn.datasets import load_digits

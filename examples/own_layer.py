@@ -1,4 +1,9 @@
-"""A user-defined layer: layer normalization, with parameters and a buffer, between Dense and ReLU."""
+"""
+User-defined layer
+==================
+
+Layer normalization, with parameters and a buffer, between Dense and ReLU.
+"""
 
 import numpy as np
 from sklearn.datasets import load_digits

@@ -1,4 +1,9 @@
-"""A user-defined loss: the Brier score, which penalizes confident mistakes less than cross-entropy."""
+"""
+User-defined loss
+=================
+
+The Brier score, which penalizes confident mistakes less than cross-entropy.
+"""
 
 import numpy as np
 from sklearn.datasets import load_digits

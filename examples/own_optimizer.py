@@ -1,4 +1,9 @@
-"""A user-defined optimizer: RMSprop. It updates all parameters as one flat vector."""
+"""
+User-defined optimizer
+======================
+
+RMSprop, which updates all parameters as one flat vector.
+"""
 
 from dataclasses import dataclass
 

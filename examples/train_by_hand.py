@@ -1,4 +1,9 @@
-"""Train a network without the estimator: gradient descent on all rows, then mini-batches with Adam."""
+"""
+Training without the estimator
+==============================
+
+Train a network by gradient descent on all rows, then on mini-batches with Adam.
+"""
 
 import numpy as np
 from sklearn.datasets import load_digits

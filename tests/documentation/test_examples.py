@@ -70,14 +70,14 @@ EXPECTED = {
             for name in ("unscaled", "quiet", "scaled")
         ),
     ],
-    "lesson8_not_cured": [
+    "lesson8_learning_rate": [
         (r"naive(?: +nan){11}\n", []),
         (r"clipped .* ([\d.]+)\n +stable .* ([\d.]+)\n", [(0.2, 0.9), (0.1, 0.7)]),
         (r"better than stable in (\d+) of 10", [(1, 9)]),
         (r"learning rate 0\.1 .*mean ([\d.]+)\n", [(0.1, 0.7)]),
         (r"learning rate 0\.01 +worst ([\d.]+), ", [(0.93, 1)]),
     ],
-    "lesson9_the_cure": [
+    "lesson9_scaling": [
         (rf"{name} +test accuracy ([\d.]+), .*logit\| ([\d.]+)\n", [(0.96, 1), (5, 60)])
         for name in ("naive", "shifted", "clipped", "padded", "textbook", "stable")
     ],
@@ -86,7 +86,7 @@ EXPECTED = {
         (r"the same parameters: True\nthe same scores: True\nlog-loss ([\d.]+) with ", [(0.15, 0.3)])
     ],
     "grid_search": [(r"log-loss ([\d.]+)", [(0, 0.1)])],
-    "watch_training": [
+    "monitor_training": [
         (r"stopped after (\d+) epochs, kept the weights of epoch (\d+)", [(20, 299), (10, 299)]),
         (r"the loaded model predicts the same: True", []),
         (r"test accuracy ([\d.]+), mean confidence ([\d.]+)", [(0.94, 1), (0.9, 1)]),
@@ -147,7 +147,11 @@ def test_an_example_prints_the_expected_results_and_leaves_no_files(script, tmp_
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
 def test_an_example_is_short_and_in_the_gallery(script):
     assert f"[{script.name}]({script.name})" in (FOLDER / "README.md").read_text()
-    assert len(script.read_text().splitlines()) < (40 if script in LESSON else 45)
+    _, header, code = script.read_text().split('"""\n', 2)
+    title, line = header.splitlines()[:2]
+    assert set(line) == {"="}
+    assert len(title) == len(line)
+    assert len(code.splitlines()) < (40 if script in LESSON else 45)
 
 
 def test_each_step_of_the_lesson_has_a_script():

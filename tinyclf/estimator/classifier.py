@@ -37,6 +37,8 @@ from .targets import ClassWeight, as_labels
 from .trainer import Trainer, limited_blas
 from .validation import Scorer
 
+DOCUMENTATION = "https://tinyclf.readthedocs.io/en/stable"
+
 SKLEARN_DEFAULTS: dict[str, Any] = {
     "hidden_layer_sizes": (100,),
     "activation": "relu",
@@ -259,10 +261,10 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         each epoch, and after ``partial_fit``.
     calibration_ : float
         The shrinkage a of the logits, see ``calibrate``; 1 does not change them.
-    input_mean_ : ndarray of shape (n_features_in_,) or None
+    input_mean_ : ndarray of shape (n_features,) or None
         The value that is subtracted from each column, 0 for sparse rows; None with
         ``scale_inputs=False``.
-    input_scale_ : ndarray of shape (n_features_in_,) or None
+    input_scale_ : ndarray of shape (n_features,) or None
         The value that each column is divided by, see ``scale_inputs``; a column with scale 0
         becomes 0.
     n_iter_ : int
@@ -277,7 +279,7 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         The function from logits to probabilities.
     n_features_in_ : int
         Number of columns of X.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_features,)
         Names of the columns, if all columns of X have string names.
 
     Examples
@@ -331,9 +333,8 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         "refit": ["boolean"],
     }
 
-    # Links open this docstring in the installed file, as there is no website yet.
     _doc_link_module = "tinyclf"
-    _doc_link_template = Path(__file__).resolve().as_uri()
+    _doc_link_template = f"{DOCUMENTATION}/reference/generated/tinyclf.{{estimator_name}}.html"
 
     def __init__(
         self,

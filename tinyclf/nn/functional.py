@@ -187,7 +187,7 @@ def sigmoid(x: ArrayLike) -> Array:
 
 
 def log_sigmoid(x: ArrayLike) -> Array:
-    """Logarithm of `sigmoid` of each entry, computed as min(x, 0) - log1p(exp(-|x|)).
+    """Logarithm of `sigmoid` of each entry, computed as ``min(x, 0) - log1p(exp(-|x|))``.
 
     Examples
     --------

@@ -172,7 +172,7 @@ class SigmoidCrossEntropy(_CrossEntropy):
     function s. Targets are then codes 0 and 1, shape (n,), or probabilities of class 1, shape (n,
     1). In general they are probabilities of shape (n, n_outputs).
 
-    With e = exp(-|z|), {s(z), s(-z)} = {1, e} / (1 + e), the loss and gradient of one output are
+    With ``e = exp(-|z|)``, {s(z), s(-z)} = {1, e} / (1 + e), the loss and gradient of one output are
 
         -y log s(z) - (1 - y) log s(-z) = y max(-z, 0) + (1 - y) max(z, 0) + log1p(e),
 

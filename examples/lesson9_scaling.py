@@ -1,4 +1,9 @@
-"""Lesson, step 9: with scaled inputs, training succeeds with every loss; use the stable loss as well."""
+"""
+Step 9: scaled inputs
+=====================
+
+With scaled inputs, training succeeds with every loss; use the stable loss as well.
+"""
 
 import numpy as np
 

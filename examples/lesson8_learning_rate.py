@@ -1,4 +1,9 @@
-"""Lesson, step 8: a stable loss does not fix a learning rate that is too large."""
+"""
+Step 8: learning rate
+=====================
+
+A stable loss does not fix a learning rate that is too large.
+"""
 
 from dataclasses import replace
 
