@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.support.odd_input import EDGES, FEWER, Outcomes, check_predictions, checked_call
+from tests.support.odd_input import EDGES, MORE, Outcomes, check_predictions, checked_call
 from tinyclf import DivergenceError, TinyClassifier, softmax
 
 pytestmark = pytest.mark.promise("never nan")
@@ -120,7 +120,7 @@ def check_rows(model, X):
 def test_a_fit_gives_finite_weights_or_a_divergence_error_and_finite_rows_never_give_nan():
     outcomes = Outcomes()
 
-    @FEWER
+    @MORE
     @given(st.data(), estimators(), problems())
     def never_nan(data, model, problem):
         X, y = problem
@@ -152,7 +152,7 @@ def test_a_fit_gives_finite_weights_or_a_divergence_error_and_finite_rows_never_
 def test_huge_weights_set_by_hand_never_give_nan():
     outcomes = Outcomes()
 
-    @FEWER
+    @MORE
     @given(st.data(), estimators(), st.integers(0, 99), st.integers(2, 4))
     def never_nan(data, model, seed, n_classes):
         rng = np.random.default_rng(seed)

@@ -22,8 +22,8 @@ from tests.support.doubles import Ends
 from tests.support.estimators import quick
 from tests.support.odd_input import (
     COLUMNS,
-    FEWER,
     KINDS,
+    MORE,
     NON_FINITE,
     Outcomes,
     check_predictions,
@@ -73,7 +73,7 @@ parameters = st.lists(
 def test_a_fit_works_or_names_the_cause():
     outcomes = Outcomes()
 
-    @FEWER
+    @MORE
     @given(st.data(), parameters, st.integers(1, N))
     def fits(data, changes, n):
         X, y, w = data.draw(features(n)), data.draw(labels(n)), data.draw(weights(n))
@@ -118,7 +118,7 @@ def fitted(kind):
 def test_a_prediction_works_or_names_the_cause():
     outcomes = Outcomes()
 
-    @FEWER
+    @MORE
     @given(st.data(), st.sampled_from(list(FITS)), st.integers(1, N))
     def predicts(data, kind, n):
         X, model = data.draw(features(n)), fitted(kind)
@@ -222,7 +222,7 @@ def settings_of_one(draw):
 def test_a_parameter_works_or_the_error_names_it():
     outcomes = Outcomes()
 
-    @FEWER
+    @MORE
     @given(settings_of_one(), st.sampled_from(["adam", "sgd", "lbfgs"]), st.booleans())
     def fits(setting, solver, partly):
         name, value = setting
@@ -467,10 +467,6 @@ def test_calls_in_any_order_work_or_name_the_cause_and_failed_calls_change_nothi
     Life.outcomes.clear()
     run_state_machine_as_test(
         Life,
-        settings=settings(
-            max_examples=settings().max_examples * 3 // 10,
-            stateful_step_count=12,
-            suppress_health_check=[HealthCheck.too_slow],
-        ),
+        settings=settings(stateful_step_count=12, suppress_health_check=[HealthCheck.too_slow]),
     )
     print(Life.outcomes)

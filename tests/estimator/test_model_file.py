@@ -521,7 +521,7 @@ def test_a_memory_mapped_model_can_be_saved_and_trained(path, tmp_path):
     np.testing.assert_array_equal(restored.network_.theta, model.network_.theta)
 
 
-@pytest.mark.parametrize("name", ["frame", "CSR", "columns, sparse", "soft, None"])
+@pytest.mark.parametrize("name", DATA)
 def test_skops_needs_to_trust_one_type_only(name):
     skops = pytest.importorskip("skops.io")
     X, y, parameters = data_of(name)

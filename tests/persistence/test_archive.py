@@ -1,5 +1,6 @@
 """Archives: contents are read back exactly; foreign, damaged and hostile files are refused at little cost."""
 
+import itertools
 import json
 import os
 import pickle
@@ -8,7 +9,7 @@ import zipfile
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -65,7 +66,6 @@ PLAIN_VALUES = st.recursive(
 )
 
 
-@settings(max_examples=settings().max_examples // 2)  # each of them writes and reads three files
 @given(PLAIN_VALUES, st.lists(NUMBERS, max_size=3))
 def test_contents_are_read_back_bit_for_bit(tmp_path_factory, plain, arrays):
     path = tmp_path_factory.getbasetemp() / "archive.npz"
@@ -145,7 +145,7 @@ def test_foreign_files_are_refused(name, contents, tmp_path):
 
 def test_a_truncated_file_is_refused(path):
     whole = path.read_bytes()
-    for length in (*range(0, len(whole), 7), *range(len(whole) - 100, len(whole))):
+    for length in range(len(whole)):
         path.write_bytes(whole[:length])
         with pytest.raises(ArchiveError):
             read_archive(path)
@@ -154,8 +154,8 @@ def test_a_truncated_file_is_refused(path):
 def test_a_file_with_a_changed_byte_is_refused_or_has_the_same_contents(path):
     whole = path.read_bytes()
     before, equal = shown(read_archive(path)), 0
-    for i in range(len(whole)):
-        path.write_bytes(whole[:i] + bytes([whole[i] ^ (1, 0x80, 0xFF)[i % 3]]) + whole[i + 1 :])
+    for i, change in itertools.product(range(len(whole)), (1, 0x80, 0xFF)):
+        path.write_bytes(whole[:i] + bytes([whole[i] ^ change]) + whole[i + 1 :])
         try:
             assert shown(read_archive(path)) == before
             equal += 1

@@ -20,7 +20,7 @@ from sklearn.exceptions import ConvergenceWarning, DataConversionWarning, NotFit
 from tinyclf import TinyClassifier, TrainingWarning
 from tinyclf.estimator.targets import LabelSets
 
-FEWER = settings(max_examples=settings().max_examples * 6 // 10)  # for tests whose examples take milliseconds
+MORE = settings(max_examples=max(200, settings().max_examples))  # for tests that are quick
 
 COLUMNS = 3
 REFUSALS = (ValueError, TypeError)  # NotFittedError and DivergenceError are ValueErrors
