@@ -4,13 +4,16 @@ import inspect
 import re
 import subprocess
 import sys
+from html import escape
 from importlib import import_module
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 from docutils import nodes
 from latex2mathml.converter import convert
 from numpydoc.docscrape_sphinx import SphinxDocString
+from sphinx.addnodes import desc_content, pending_xref
 from sphinx.application import Sphinx
 from sphinx.errors import ExtensionError
 from sphinx.pycode import ModuleAnalyzer
@@ -75,9 +78,35 @@ def read_included(app: Sphinx, path: Path, docname: str, content: list[str]) -> 
     content[0] = with_links(content[0], (Path(app.srcdir) / path).parent, app.config.source_address)
 
 
-def link_to_source(app: Sphinx, page: str, template: str, context: dict[str, Any], tree: Any) -> None:
-    """Let "Edit on GitHub" lead to the script of an example; generated pages have no such link."""
-    context["edited"] = f"examples/{Path(page).name}.py" if page.startswith("gallery/") else None
+def link_names_and_pictures(app: Sphinx, tree: nodes.document) -> None:
+    """Link the first mention of each public name on a Markdown page, and each picture to its file."""
+    if not app.env.doc2path(app.env.docname).endswith(".md"):
+        return
+    kinds = (nodes.title, nodes.reference, pending_xref)
+    parents = tree.findall(lambda node: isinstance(node, kinds))
+    done = {node for parent in parents for node in parent.findall(nodes.literal)}
+    names = set()
+    for literal in list(tree.findall(nodes.literal)):
+        name = literal.astext().removeprefix("tinyclf.")
+        if literal not in done and name not in names:
+            names.add(name)  # if the reference has no such name, only the literal is shown
+            target = {"refdomain": "py", "reftype": "obj", "reftarget": f"tinyclf.{name}"}
+            literal.replace_self(pending_xref("", literal.deepcopy(), refdoc=app.env.docname, **target))
+    for picture in tree.findall(nodes.image):
+        picture.setdefault("width", "100%")  # Sphinx links scaled pictures
+
+
+def complete_page(app: Sphinx, page: str, template: str, context: dict[str, Any], tree: Any) -> None:
+    """Set the description of a page for search engines, and the file to edit; generated pages have none."""
+    texts = tree.findall(nodes.paragraph) if tree else []
+    text = next((p.astext() for p in texts if isinstance(p.parent, nodes.section | desc_content)), "")
+    if text:
+        content = escape(shorten(text, 160, placeholder="..."))
+        context["metatags"] += f'\n<meta name="description" content="{content}" />'
+    if page.startswith("gallery/"):
+        context["edited"] = f"examples/{Path(page).name}.py"
+    else:
+        context["edited"] = next((path for path, name in PAGES.items() if name == page), None)
     if page.startswith("reference/generated/"):
         context["page_source_suffix"] = None
 
@@ -128,6 +157,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.connect("source-read", read_page)
     app.connect("include-read", read_included)
     app.connect("autodoc-process-docstring", clean_docstring)
-    app.connect("html-page-context", link_to_source, priority=400)
+    app.connect("doctree-read", link_names_and_pictures)
+    app.connect("html-page-context", complete_page, priority=400)
     app.connect("builder-inited", start_lesson, priority=100)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
