@@ -93,7 +93,8 @@ def link_names_and_pictures(app: Sphinx, tree: nodes.document) -> None:
             target = {"refdomain": "py", "reftype": "obj", "reftarget": f"tinyclf.{name}"}
             literal.replace_self(pending_xref("", literal.deepcopy(), refdoc=app.env.docname, **target))
     for picture in tree.findall(nodes.image):
-        picture.setdefault("width", "100%")  # Sphinx links scaled pictures
+        if picture.get("alt"):
+            picture["width"] = "100%"  # Sphinx links scaled pictures
 
 
 def complete_page(app: Sphinx, page: str, template: str, context: dict[str, Any], tree: Any) -> None:
