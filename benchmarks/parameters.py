@@ -127,7 +127,7 @@ def tables(results: dict) -> None:
             print(" | ".join(["", first[0], f"`{one}`", first[1], *cells(results, one), ""]).strip())
             first = ["", ""]
     effect = mean_change(results, SEED)
-    print(" | ".join(["", "", "another seed", "", f"{effect:.2f}", *cells(results, SEED), ""]).strip())
+    print(" | ".join(["", "", "another seed", f"{effect:.2f}", *cells(results, SEED), ""]).strip())
     print("\n| pair of values | log-loss | 95 % interval | lower, higher | accuracy, points |")
     print("| --- | --- | --- | --- | --- |")
     for pair in map(named, PAIRS):

@@ -134,8 +134,8 @@ def test_rows_are_counted_and_those_of_weight_zero_are_not_there():
 
 
 @place(
-    'loss of the rows held out, `scoring="loss"`, and calibration',
-    "accuracy of the rows held out, or a scorer",
+    'loss of the held-out rows, `scoring="loss"`, and calibration',
+    "accuracy of the held-out rows, or a scorer",
     "`X_val`, `y_val`",
 )
 def test_validation_loss_is_weighted_by_both_and_scores_by_sample_weights():
