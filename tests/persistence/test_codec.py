@@ -98,7 +98,7 @@ VALUES = [
     *([], [[]], [1, [2.0, "a"]], (), (1, (2, [3])), {}, {"a": {"b": (1,)}}, {"$": 1, "at": 2}),
     {1: "int", "1": "str", (1, 2): None, np.int64(3): 0.5, None: []},
     *(np.float32(0.1), np.float64(-0.0), np.int8(-5), np.uint64(2**64 - 1), np.True_, np.str_("é")),
-    *(np.datetime64("2024-02-29"), np.timedelta64(3, "s"), np.datetime64("NaT")),
+    *(np.datetime64("2024-02-29"), np.timedelta64(3, "s"), np.datetime64("NaT", "s")),
     *(np.dtype("f4"), np.dtype(">i2"), np.dtype("U5"), np.dtype("M8[s]"), np.dtype(bool)),
     *(
         np.arange(3),
