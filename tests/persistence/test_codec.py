@@ -371,8 +371,7 @@ def test_json_and_arrays_that_are_never_written_are_refused(plain, arrays, match
 @pytest.mark.parametrize(
     ("name", "value", "match"),
     [
-        *(("pos", pos, "the state of a RandomState is invalid") for pos in (-1, 625, 2**31 - 1)),
-        ("pos", 2**40, "OverflowError"),
+        *(("pos", pos, "the state of a RandomState is invalid") for pos in (-1, 625, 2**40)),
         ("key", [0, 0, 0], "Error"),
         ("key", "x", "Error"),
     ],
