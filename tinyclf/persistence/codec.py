@@ -291,7 +291,7 @@ def _dtype(read: _Decoder, node: dict[str, Any]) -> np.dtype[Any]:
 
 def _random_state(read: _Decoder, node: dict[str, Any]) -> np.random.RandomState:
     made, state = np.random.RandomState(0), read(node["state"])
-    if not 0 <= state["state"].get("pos", 0) <= 624:  # NumPy before 2.5 would read beyond the end of the state
+    if not 0 <= state["state"].get("pos", 0) <= 624:  # NumPy before 2.5 reads beyond its end
         raise ArchiveError("the state of a RandomState is invalid")
     made.set_state(state)
     return made
