@@ -197,6 +197,8 @@ def test_partial_fit_with_early_stopping_needs_a_given_set():
 def test_a_batch_larger_than_the_rows_to_train_on_is_clipped_with_a_warning():
     with pytest.warns(UserWarning, match="batch_size=1000 .* 150 training rows"):
         clipped = plain(batch_size=1000, max_iter=2).fit(SCALED, NAMES)
+    with pytest.warns(UserWarning, match="batch_size=1000 .* 100 training rows"):
+        clone(clipped).partial_fit(SCALED[:100], NAMES[:100], classes=np.unique(NAMES))
     whole = plain(batch_size=150, max_iter=2).fit(SCALED, NAMES)
     np.testing.assert_array_equal(clipped.network_.theta, whole.network_.theta)
     assert "batch_size=140 is larger than the 135 training rows" in (
