@@ -184,6 +184,7 @@ def test_a_given_set_is_the_validation_set():
     assert (plan.validation, plan.n_train, plan.n_validation, plan.refit) == ("given", 150, 30, False)
     plan = model.partial_fit(IRIS[:20], SPECIES[:20]).plan_
     assert (plan.validation, plan.n_train, plan.max_iter, plan.calibrate) == ("none", 20, 1, False)
+    assert plan.n_iter_no_change == np.inf
 
 
 def test_partial_fit_with_early_stopping_needs_a_given_set():
@@ -192,6 +193,7 @@ def test_partial_fit_with_early_stopping_needs_a_given_set():
     with pytest.raises(ValueError, match="early_stopping=True.*X_val and y_val"):
         model.partial_fit(X, Y)
     assert len(model.partial_fit(X, Y, **VALIDATION).validation_scores_) == n + 1
+    assert model.best_loss_ is None
 
 
 def test_a_batch_larger_than_the_rows_to_train_on_is_clipped_with_a_warning():
