@@ -173,6 +173,7 @@ def test_partial_fit_accepts_a_dict_and_refuses_balanced_class_weights():
     w = np.where(SPECIES == 0, 5.0, 1.0)
     other = quick(dtype="float64").partial_fit(SCALED, NAMES, w, classes=classes)
     assert_same(one, other, rtol=1e-12)
+    assert_same(one.partial_fit(3 * SCALED, NAMES), other.partial_fit(3 * SCALED, NAMES, w), rtol=1e-12)
 
 
 def test_a_partial_fit_of_total_weight_zero_is_refused():

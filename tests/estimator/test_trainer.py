@@ -115,6 +115,9 @@ def test_a_refit_after_a_callback_stopped_the_search_ends_at_the_best_epoch():
     alone.set_callbacks(Ends(model.best_epoch_, True)).fit(DIGITS, NUMBERS)
     assert model.n_iter_ == 9 >= model.best_epoch_ == 1 + np.argmax(model.validation_scores_)
     np.testing.assert_array_equal(alone.network_.theta, model.network_.theta)
+    state = model._state
+    assert state.best.theta is state.initial is state.patience is None  # no further copies of the weights
+    assert state.stopped is False
 
 
 @pytest.mark.parametrize("earlier", [0, 2])
