@@ -185,6 +185,15 @@ def test_an_interrupted_fit_keeps_its_best_weights_or_the_last(validation):
 
 
 @keeps
+def test_an_interrupted_fit_by_lbfgs_keeps_its_last_iteration():
+    model = plain(solver="lbfgs", loss=Interrupts(at=8))
+    with pytest.warns(UserWarning, match="interrupted by user after 5 epochs"):
+        model.fit(X, Y)
+    expected = plain(solver="lbfgs", max_iter=5).fit(X, Y)
+    np.testing.assert_array_equal(model.network_.theta, expected.network_.theta)
+
+
+@keeps
 def test_an_interrupted_evaluation_leaves_curves_of_equal_length():
     def interrupts(*_):
         if next(calls) == 3:
