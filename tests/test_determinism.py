@@ -315,24 +315,14 @@ def test_other_fits_and_predictions_at_the_same_time_do_not_matter_with_one_blas
         assert at_once([work, other_work, other_work])[0] == digests[1][name]
 
 
-@pytest.mark.processes
-def test_another_process_with_another_hash_seed_gives_the_same_bits(digests):
+@pytest.mark.parametrize("n", [1, pytest.param(2, marks=pytest.mark.processes)])
+def test_another_process_with_another_hash_seed_gives_the_same_bits(n, digests):
     root = str(Path(__file__).parents[1])
     code = f"import sys; sys.path.insert(0, {root!r}); from tests import test_determinism as t\n"
     code += "from threadpoolctl import threadpool_limits\n"
-    code += "with threadpool_limits(int(sys.argv[1]), user_api='blas'):\n"
+    code += f"with threadpool_limits({n}, user_api='blas'):\n"
     code += "    for name in t.CASES: print(name, t.digest(name), sep=':')"
-    processes = {
-        n: subprocess.Popen(
-            [sys.executable, "-W", "ignore", "-c", code, str(n)],
-            env={**os.environ, "PYTHONHASHSEED": str(n)},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for n in (1, 2)
-    }
-    for n, process in processes.items():
-        out, error = process.communicate(timeout=120)
-        assert process.returncode == 0, error
-        assert dict(line.split(":") for line in out.splitlines()) == digests[n]
+    command, environment = [sys.executable, "-W", "ignore", "-c", code], {"PYTHONHASHSEED": str(n)}
+    done = subprocess.run(command, env={**os.environ, **environment}, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert dict(line.split(":") for line in done.stdout.splitlines()) == digests[n]

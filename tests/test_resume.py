@@ -236,10 +236,12 @@ def run(name, path, moment=None, **settings):
     return killed
 
 
-@pytest.mark.processes
+MANY_KILLS = [*((name, 5, 3) for name in FITS), ("long", 20, 1), ("long, several labels", 20, 1)]
+
+
 @pytest.mark.parametrize(
     ("name", "kills", "every"),
-    [*((name, 5, 3) for name in FITS), *((name, 20, 1) for name in ("long", "long, several labels"))],
+    [("dropout", 2, 1), *(pytest.param(*case, marks=pytest.mark.processes) for case in MANY_KILLS)],
 )
 def test_a_fit_killed_at_random_moments_resumes(name, kills, every, path, monkeypatch):
     """The fit is killed ``kills`` times, each time after a random number of epochs, and then ends."""

@@ -150,6 +150,13 @@ def test_code_in_the_text_names_what_is_there_and_works(span, tmp_path, monkeypa
             exec(span, {**NAMES, "model": ours().fit(X, Y)})
 
 
+def test_links_lead_to_the_issues_that_they_name():
+    links = re.findall(r"\[(\d+)\]\(([^)]+)\)", TEXT)
+    assert len(links) > 10
+    for number, target in links:
+        assert re.fullmatch(rf"https://github.com/scikit-learn/scikit-learn/(issues|pull)/{number}", target)
+
+
 def test_what_mlp_classifier_does_not_have_is_mentioned():
     words = set(re.findall(r"\w+", " ".join(spans())))
     parameters = set(TinyClassifier().get_params()) - set(MLPClassifier().get_params())

@@ -191,6 +191,12 @@ def test_the_model_shrinks_the_logits_of_its_network_toward_the_prior():
     assert by_loss.best_validation_score_ == pytest.approx(-losses[2], rel=1e-6)
 
 
+def test_for_noise_hardly_more_than_the_order_of_predictions_is_kept():
+    # The cost of a shrinkage makes it 0.01 instead of 0.14; it is never 0, which would make ties.
+    X, y = np.random.default_rng(1).normal(size=(20, 3)), np.arange(20) % 2
+    assert TinyClassifier(random_state=0).fit(X, y).calibration_ == 0.01
+
+
 @pytest.mark.promise("calibration never changes the weights")
 def test_calibration_does_not_change_the_weights():
     noisy = IRIS + 3 * RNG.normal(size=IRIS.shape)

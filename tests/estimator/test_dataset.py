@@ -1,5 +1,6 @@
 """X, y and weights of any kind: how they are read, what a weight means, and errors that name the argument."""
 
+import itertools
 import warnings
 
 import numpy as np
@@ -76,6 +77,8 @@ SOLVERS = {
     "sgd": {"solver": "sgd", "learning_rate_init": 0.3, "max_grad_norm": 0.1},
     "lbfgs": {"solver": "lbfgs"},
     "scaled": {"scale_inputs": True},
+    # Steps so long that calibration shrinks the logits.
+    "calibrated": {"calibrate": True, "solver": "sgd", "learning_rate_init": 10.0},
 }
 
 
@@ -94,8 +97,13 @@ def assert_same(one, other, rtol=1e-6):
     np.testing.assert_allclose(z, other.decision_function(SCALED), rtol=rtol, atol=1e-6)
 
 
-@pytest.mark.parametrize("class_weight", [None, "balanced", "given"])
-@pytest.mark.parametrize("solver", SOLVERS)
+@pytest.mark.parametrize(
+    ("solver", "class_weight"),
+    [
+        *itertools.product(("adam", "sgd", "lbfgs", "scaled"), (None, "balanced", "given")),
+        ("calibrated", None),  # class weights change the effective number of rows, and so the calibration
+    ],
+)
 @pytest.mark.parametrize("kind", TARGETS)
 def test_a_weight_of_two_equals_the_row_twice(kind, solver, class_weight):
     y, parameters, given = TARGETS[kind]
@@ -126,9 +134,11 @@ def test_a_row_of_weight_zero_is_left_out_whatever_its_label(make):
     np.testing.assert_allclose(weighted.predict_proba(SCALED), without.predict_proba(SCALED), rtol=1e-4)
 
 
+@pytest.mark.parametrize("solver", ["adam", "calibrated"])
 @pytest.mark.parametrize("kind", TARGETS)
-def test_a_class_weight_equals_a_sample_weight(kind):
+def test_a_class_weight_equals_a_sample_weight(kind, solver):
     y, parameters, class_weight = TARGETS[kind]
+    parameters = {**parameters, **SOLVERS[solver]}
     if kind == "several labels":
         factors = [[weights.get(0, 1.0), weights.get(1, 1.0)] for weights in class_weight]
         w = np.prod([np.array(f)[column] for f, column in zip(factors, y.T, strict=True)], axis=0)
@@ -163,6 +173,7 @@ def test_partial_fit_accepts_a_dict_and_refuses_balanced_class_weights():
     w = np.where(SPECIES == 0, 5.0, 1.0)
     other = quick(dtype="float64").partial_fit(SCALED, NAMES, w, classes=classes)
     assert_same(one, other, rtol=1e-12)
+    assert_same(one.partial_fit(3 * SCALED, NAMES), other.partial_fit(3 * SCALED, NAMES, w), rtol=1e-12)
 
 
 def test_a_partial_fit_of_total_weight_zero_is_refused():
@@ -204,8 +215,9 @@ def with_value(value):
     ],
 )
 def test_the_error_names_invalid_data(X, y, w, match):
-    with pytest.raises(ValueError, match=match):
-        plain().fit(X, y, w)
+    for solver in ("adam", "lbfgs"):  # "lbfgs" computes in float64, and predicts in float32
+        with pytest.raises(ValueError, match=match):
+            plain(solver=solver).fit(X, y, w)
 
 
 @names_the_cause
@@ -242,6 +254,7 @@ def test_a_column_with_the_name_of_a_mask_is_not_a_mask():
         (with_entry({}), r"X: float.. argument must be .* not 'dict'"),
         (pd.DataFrame(with_entry("a")), "X: could not convert string to float: 'a'"),
         (X + 1j, "X: Complex data not supported"),
+        (np.zeros((12, 3), [("a", "f4"), ("b", "f4")]), "X .* got records of dtype .*select columns"),
         ([[1.0, 2.0], [3.0]], "X cannot be converted"),
         (None, r"X must be an array of shape \(n_samples, n_features\), got None"),
         ({"a": X}, r"X must be an array of shape .*, got \{'a'"),

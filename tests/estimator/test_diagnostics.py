@@ -34,6 +34,7 @@ from tinyclf import (
     TinyClassifier,
     TrainingWarning,
 )
+from tinyclf.estimator.calibration import Calibration
 from tinyclf.estimator.dataset import Dataset
 from tinyclf.estimator.diagnostics import TrainingRows, has_settled, nothing_learned
 from tinyclf.estimator.plan import FitPlan
@@ -356,8 +357,10 @@ def test_the_warning_depends_on_the_loss_and_the_predictions(frequency, low, hig
     network = Network([Dense(1)], 1, dtype="float64")
     logit = scipy.special.logit
     network.parameters[0].W, network.parameters[0].b = [[logit(high) - logit(low)]], [logit(low)]
-    found = nothing_learned(examined(Dataset(X, labels, y, None, None, X), 2000, network))
-    assert list(map(type, found)) == expected
+    few = examined(Dataset(X, labels, y, None, None, X), 2000, network)
+    assert list(map(type, nothing_learned(few))) == expected
+    few.state.calibration = Calibration(0.0, np.array([logit(frequency)]))  # predicts the frequencies
+    assert list(map(type, nothing_learned(few))) == [CollapseWarning] * (frequency == 0.2)
 
 
 def test_the_loss_in_the_warning_is_weighted():

@@ -184,6 +184,7 @@ def test_a_given_set_is_the_validation_set():
     assert (plan.validation, plan.n_train, plan.n_validation, plan.refit) == ("given", 150, 30, False)
     plan = model.partial_fit(IRIS[:20], SPECIES[:20]).plan_
     assert (plan.validation, plan.n_train, plan.max_iter, plan.calibrate) == ("none", 20, 1, False)
+    assert plan.n_iter_no_change == np.inf
 
 
 def test_partial_fit_with_early_stopping_needs_a_given_set():
@@ -192,11 +193,14 @@ def test_partial_fit_with_early_stopping_needs_a_given_set():
     with pytest.raises(ValueError, match="early_stopping=True.*X_val and y_val"):
         model.partial_fit(X, Y)
     assert len(model.partial_fit(X, Y, **VALIDATION).validation_scores_) == n + 1
+    assert model.best_loss_ is None
 
 
 def test_a_batch_larger_than_the_rows_to_train_on_is_clipped_with_a_warning():
     with pytest.warns(UserWarning, match="batch_size=1000 .* 150 training rows"):
         clipped = plain(batch_size=1000, max_iter=2).fit(SCALED, NAMES)
+    with pytest.warns(UserWarning, match="batch_size=1000 .* 100 training rows"):
+        clone(clipped).partial_fit(SCALED[:100], NAMES[:100], classes=np.unique(NAMES))
     whole = plain(batch_size=150, max_iter=2).fit(SCALED, NAMES)
     np.testing.assert_array_equal(clipped.network_.theta, whole.network_.theta)
     assert "batch_size=140 is larger than the 135 training rows" in (

@@ -292,13 +292,14 @@ def test_an_offset_does_not_reduce_the_precision_in_float32():
 @pytest.mark.promise("calibration never changes the weights")
 def test_input_mean_and_input_scale_describe_the_applied_scaling():
     model = quick().fit(X, X[:, 0] > 0)
+    rows = np.concatenate([X, 10 * X])  # some entries are beyond five scales
     bounded = np.clip(
-        X, model.input_mean_ - 5 * model.input_scale_, model.input_mean_ + 5 * model.input_scale_
+        rows, model.input_mean_ - 5 * model.input_scale_, model.input_mean_ + 5 * model.input_scale_
     )
-    read = np.zeros_like(X)
+    read = np.zeros_like(rows)
     np.divide(bounded - model.input_mean_, model.input_scale_, out=read, where=model.input_scale_ > 0)
     by_hand = model.network_.copy()
-    assert_allclose(by_hand.logits(read)[:, 0], model.decision_function(X), rtol=1e-4, atol=1e-4)
+    assert_allclose(by_hand.logits(read)[:, 0], model.decision_function(rows), rtol=1e-4, atol=1e-4)
     off = quick(scale_inputs=False).fit(IRIS, SPECIES)
     assert off.input_mean_ is None
     assert off.input_scale_ is None

@@ -113,8 +113,30 @@ def test_a_refit_after_a_callback_stopped_the_search_ends_at_the_best_epoch():
     model = quick(max_iter=40, calibrate=False).set_callbacks(Ends(9, True)).fit(DIGITS, NUMBERS)
     alone = quick(max_iter=40, calibrate=False, early_stopping=False, n_iter_no_change=np.inf)
     alone.set_callbacks(Ends(model.best_epoch_, True)).fit(DIGITS, NUMBERS)
-    assert model.n_iter_ == 9 >= model.best_epoch_
+    assert model.n_iter_ == 9 >= model.best_epoch_ == 1 + np.argmax(model.validation_scores_)
     np.testing.assert_array_equal(alone.network_.theta, model.network_.theta)
+    state = model._state
+    assert state.best.theta is state.initial is state.patience is None  # no further copies of the weights
+    assert state.stopped is False
+
+
+@pytest.mark.parametrize("earlier", [0, 2])
+@pytest.mark.filterwarnings("ignore:batch_size=550")
+def test_a_refit_repeats_the_search_on_all_rows_up_to_its_best_epoch(earlier):
+    # The scores lower the learning rate after the third epoch, and the fourth is the best.
+    search = {"early_stopping": True, "learning_rate": "adaptive", "n_iter_no_change": 1, "max_iter": 5}
+    by_hand = {**search, "early_stopping": False, "learning_rate": lambda s: 0.2 if s > 0.59 else 1.0}
+    thetas = []
+    for more, callback in [
+        ({**search, "scoring": scorer(0.5, 0.5, 0.5, 0.9, 0.1)}, Ends(9, None)),
+        ({**by_hand, "n_iter_no_change": np.inf}, Ends(4, True)),
+    ]:
+        # Batches of 550 rows, or of the 480 that are not held out.
+        model = quick(solver="sgd", batch_size=550, dtype="float64", calibrate=False, warm_start=True)
+        if earlier:
+            model.set_params(early_stopping=False, max_iter=earlier).fit(DIGITS, NUMBERS)
+        thetas.append(model.set_params(**more).set_callbacks(callback).fit(DIGITS, NUMBERS).network_.theta)
+    np.testing.assert_allclose(*thetas, rtol=1e-9, atol=1e-12)
 
 
 def test_verbose_output_has_losses_scores_and_the_phases_of_the_fit(capsys):
@@ -160,6 +182,15 @@ def test_an_interrupted_fit_keeps_its_best_weights_or_the_last(validation):
     else:  # the steps of the third epoch remain
         assert model.loss_curve_ == expected.loss_curve_
         assert np.isfinite(model.predict_proba(X)).all()
+
+
+@keeps
+def test_an_interrupted_fit_by_lbfgs_keeps_its_last_iteration():
+    model = plain(solver="lbfgs", loss=Interrupts(at=8))
+    with pytest.warns(UserWarning, match="interrupted by user after 5 epochs"):
+        model.fit(X, Y)
+    expected = plain(solver="lbfgs", max_iter=5).fit(X, Y)
+    np.testing.assert_array_equal(model.network_.theta, expected.network_.theta)
 
 
 @keeps
@@ -211,12 +242,14 @@ def test_an_interrupted_partial_fit_changes_nothing():
 
 
 @keeps
-def test_an_interrupted_refit_keeps_the_best_weights_of_the_search():
-    # 480 of 600 rows in batches of 64, and 120 rows to validate: the interrupt comes in the refit.
-    model = quick(loss=Interrupts(at=3 * (8 + 1) + 15), calibrate=False)
-    with pytest.warns(UserWarning, match="interrupted by user after 3 epochs"):
+@pytest.mark.parametrize(("at", "epochs"), [(2 * 9 + 4, 2), (3 * 9 + 15, 3)], ids=["search", "refit"])
+def test_an_interrupted_search_or_refit_keeps_the_best_weights_of_the_search(at, epochs):
+    # 480 of 600 rows in batches of 64 are 8 batches, and the 120 rows to validate are one more.
+    model = quick(loss=Interrupts(at), calibrate=False)
+    with pytest.warns(UserWarning, match=f"interrupted by user after {epochs} epochs"):
         model.fit(DIGITS, NUMBERS)
-    search = quick(loss=Interrupts(at=10**6), calibrate=False, refit=False).fit(DIGITS, NUMBERS)
+    search = quick(loss=Interrupts(at=10**6), calibrate=False, refit=False)
+    search.set_callbacks(Ends(epochs, True)).fit(DIGITS, NUMBERS)
     np.testing.assert_array_equal(model.network_.theta, search.network_.theta)
 
 

@@ -114,6 +114,9 @@ def test_a_scorer_gets_the_sample_weights_of_the_validation_set():
     assert [s.tolist() for s in seen] == [W_VAL.tolist()] * 2
     model.fit(X, Y, **VALIDATION)
     assert seen[-1] is None
+    model.set_params(scoring=lambda model, X, y, **given: scorer(model, X, y, **given))
+    model.fit(X, Y, **VALIDATION, sample_weight_val=W_VAL)
+    assert seen[-1].tolist() == W_VAL.tolist()
 
 
 def test_a_scorer_without_sample_weight_is_refused_before_training_if_validation_rows_have_weights():
@@ -121,6 +124,12 @@ def test_a_scorer_without_sample_weight_is_refused_before_training_if_validation
         with pytest.raises(ValueError, match=r"scoring=.* does not accept sample_weight"):
             plain(scoring=scoring).fit(X, Y, **VALIDATION, sample_weight_val=W_VAL)
         plain(scoring=scoring, max_iter=1).fit(X, Y, **VALIDATION)
+
+
+def test_the_accuracy_of_logits_that_are_not_finite_is_nan():
+    model = plain(hidden_layer_sizes=(), scoring="accuracy", max_iter=2)
+    model.fit(X, Y, X_val=3e38 * np.sign(X_VAL), y_val=Y_VAL)
+    assert np.isnan(model.validation_scores_).all()
 
 
 @pytest.mark.parametrize("scoring", ["roc_auc_ovr", "top_k_accuracy"])
