@@ -236,7 +236,9 @@ def train(
     sample_weight : array_like of shape (n,), optional
         Non-negative; rows of weight 0 are left out.
     alpha : float, default=0.0
-        Strength of the L2 penalty, see `Objective`.
+        Strength of the L2 penalty, alpha / 2 |W|^2 / (number of rows of the batch); with weights,
+        divided by the sum of their weights. W are the parameters that the layers name
+        as ``regularized``: the weights of Dense.
     schedule : callable, default=constant
         Maps progress, the fraction of the steps done, in [0, 1), to a factor of the learning rate.
     max_grad_norm : float or None, default=None
@@ -251,7 +253,7 @@ def train(
         What to do if a loss or logit is not finite, or if a parameter or the optimizer's state is
         not finite after an epoch: raise a DivergenceError, stop the epoch and the training, or
         continue. The first two skip the step of a batch with such a loss or logit.
-    state : TrainState, optional
+    state : tinyclf.nn.state.TrainState, optional
         State of an earlier training of this network, to continue it. It contains an optimizer and
         random generators, so ``optimizer`` and ``seed`` must be None.
     done : int, default=0
