@@ -80,7 +80,7 @@ def read_included(app: Sphinx, path: Path, docname: str, content: list[str]) -> 
 
 def link_names_and_pictures(app: Sphinx, tree: nodes.document) -> None:
     """Link the first mention of each public name on a Markdown page, and each picture to its file."""
-    if not app.env.doc2path(app.env.docname).endswith(".md"):
+    if Path(app.env.doc2path(app.env.docname)).suffix != ".md":
         return
     kinds = (nodes.title, nodes.reference, pending_xref)
     parents = tree.findall(lambda node: isinstance(node, kinds))

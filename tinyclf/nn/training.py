@@ -236,9 +236,9 @@ def train(
     sample_weight : array_like of shape (n,), optional
         Non-negative; rows of weight 0 are left out.
     alpha : float, default=0.0
-        Strength of the L2 penalty, alpha / 2 |W|^2 / (number of rows of the batch); with weights,
-        divided by the sum of their weights. W are the parameters that the layers name
-        as ``regularized``: the weights of Dense.
+        Strength of the L2 penalty, ``alpha / 2 * sum(W**2) / n`` for a batch of n rows; with weights,
+        n is their sum. W are the parameters that the layers name as ``regularized``: the weights of
+        Dense.
     schedule : callable, default=constant
         Maps progress, the fraction of the steps done, in [0, 1), to a factor of the learning rate.
     max_grad_norm : float or None, default=None
