@@ -19,6 +19,7 @@ from sklearn.datasets import (
     make_moons,
 )
 from sklearn.decomposition import PCA
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import log_loss
 from sklearn.preprocessing import StandardScaler
 
@@ -101,7 +102,7 @@ def test_the_warning_names_a_layer_of_dead_relus():
     X = np.abs(np.random.default_rng(0).normal(size=(200, 3))) + 1.0
     y = (X[:, 0] > 1.7).astype(int)
     model = plain((6, 4), solver="sgd", learning_rate_init=1e-12, max_iter=1, warm_start=True)
-    with pytest.warns(Warning, match="."):
+    with pytest.warns(ConvergenceWarning, match=r"\(1\) reached"):
         model.fit(X, y)
     model.intercepts_[1] = np.full(4, -1e6)
     message = only(warned(model, X, y), CollapseWarning)
@@ -112,7 +113,7 @@ def test_the_warning_names_a_layer_of_dead_relus():
 
 def test_the_warning_names_a_saturated_layer():
     model = plain(5, "tanh", solver="sgd", learning_rate_init=1e-12, max_iter=1, warm_start=True)
-    with pytest.warns(Warning, match="."):
+    with pytest.warns(ConvergenceWarning, match=r"\(1\) reached"):
         model.fit(IRIS, SPECIES)
     model.intercepts_[0] = np.full(5, 1e6)
     assert "saturated" in only(warned(model, IRIS, SPECIES), CollapseWarning)

@@ -21,8 +21,6 @@ from tinyclf import SGD, Adam, AdamW, Dense, Identity, ReLU, Tanh, TinyClassifie
 
 CUSTOM = {cls.__name__: cls for cls in (Swish, PReLU, LayerNorm, Brier, RMSprop)}
 CUSTOM |= {type(loss).__name__: type(loss) for loss in LOSSES if "tinyclf.teaching" in type(loss).__module__}
-
-
 CUSTOM |= {"half": half, "Warmup": Warmup, "negative_entropy": negative_entropy}
 
 
