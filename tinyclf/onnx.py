@@ -23,6 +23,7 @@ from sklearn.utils.validation import check_is_fitted
 from ._version import __version__
 from .estimator.classifier import TinyClassifier
 from .estimator.dataset import read_features
+from .estimator.scaling import LINEAR
 from .estimator.state import FitState
 from .estimator.targets import LabelSets
 from .nn.arrays import Array
@@ -88,7 +89,8 @@ def to_onnx(model: TinyClassifier | Pipeline, X: Any = None) -> ModelProto:
     >>> from tinyclf import TinyClassifier, to_onnx
     >>> graph = to_onnx(TinyClassifier(random_state=0).fit(*load_iris(return_X_y=True))).graph
     >>> [node.op_type for node in graph.node]
-    ['Max', 'Min', 'Sub', 'Mul', 'Gemm', 'Relu', 'Gemm', 'Softmax', 'ArgMax', 'Gather']
+    ['Sub', 'Mul', 'Abs', 'Min', 'Max', 'Div', 'Log', 'Min', 'Mul', 'Add', 'Sign', 'Mul',
+     'Gemm', 'Relu', 'Gemm', 'Softmax', 'ArgMax', 'Gather']
     >>> [value.name for value in (*graph.input, *graph.output)]
     ['X', 'label', 'probabilities']
     """
@@ -171,11 +173,14 @@ def _add_network(graph: _Graph, state: FitState, x: str, given: DTypeLike) -> st
     """Add operations that compute the calibrated logits: scaling, the network, calibration."""
     network = state.network
     if state.scaling is not None:
-        low, high, center, factor = state.scaling.terms(given, network.dtype)
-        x = graph.add("Max", graph.cast(x, given, low.dtype), low)
-        x = graph.add("Sub", graph.add("Min", x, high), center)
-        x = graph.add("Mul", x, factor)
-        given = low.dtype
+        center, factor = state.scaling.terms(given, network.dtype)
+        z = graph.add("Mul", graph.add("Sub", graph.cast(x, given, center.dtype), center), factor)
+        linear = np.asarray(LINEAR, center.dtype)
+        size = graph.add("Min", graph.add("Abs", z), np.finfo(center.dtype).max)
+        tail = graph.add("Log", graph.add("Div", graph.add("Max", size, linear), linear))
+        size = graph.add("Add", graph.add("Min", size, linear), graph.add("Mul", tail, linear))
+        x = graph.add("Mul", graph.add("Sign", z), size)
+        given = center.dtype
     x = graph.cast(x, given, network.dtype)
     for layer, p in zip(network.layers, network.parameters, strict=True):
         if type(layer) is Dense:

@@ -21,7 +21,7 @@ from sklearn.utils._param_validation import Interval, Options, StrOptions
 from sklearn.utils.metaestimators import available_if
 
 from ..nn.arrays import Array, ViewList
-from ..nn.batches import as_weights
+from ..nn.batches import as_rows, as_weights
 from ..nn.layers import ACTIVATIONS, Layer
 from ..nn.losses import LOSSES, Loss
 from ..nn.network import Network
@@ -201,20 +201,21 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         Whether y holds probabilities (n_samples, n_classes) instead of labels; each row sums to 1.
         The classes are the column names if y is a data frame, and 0, 1, ... otherwise.
     scale_inputs : bool, default=True
-        Whether to standardize the columns: subtract the weighted mean and divide by the weighted
-        standard deviation of the rows passed to ``fit``. A constant column becomes 0. Sparse rows
+        Whether to scale the columns: subtract a center and divide by a scale, which are the mean
+        and the standard deviation of the rows passed to ``fit``, after outliers were clipped. They
+        are weighted. Scaled values z beyond 3 become 3 + 3 log(z / 3), and those below -3 likewise,
+        so outliers keep their order but do not dominate. A constant column becomes 0. Sparse rows
         are not centered; they are divided by the root mean square of the nonzero entries of the
-        column. ``fit`` clips values to five standard deviations. ``partial_fit`` updates the
-        statistics and adjusts the first layer so that predictions do not change, except for values
-        that an earlier ``fit`` clipped. The rows of the first call of ``partial_fit`` should be
-        typical: if later values of a column are a thousand times larger, its weights become a
-        thousand times too large.
+        column. See `scaled_inputs`. ``partial_fit``, and ``fit`` with ``warm_start=True``, change
+        center and scale, and adjust the first layer such that predictions do not change for rows
+        that are within three scales of the center before and after.
     calibrate : bool, default=True
         Whether to calibrate on the validation set, passed or held out: logits z are shrunk toward
         the class-frequency logits c, z <- c + a (z - c), where a, from 0.01 to 1, minimizes the
         validation loss (with a small penalty on a if the model is hardly better than the class
         frequencies). Then a is lowered, down to 0, if this decreases the loss of the training rows;
-        without a validation set, this is the only step.
+        without a validation set, this is the only step. If the fit continues an earlier one, c is 0
+        and a is at least 0.01, so that the predicted labels do not change.
         The weights do not change. ``partial_fit``, "lbfgs" and user-defined losses do not use
         calibration. See ``calibration_``.
     refit : bool, default=True
@@ -261,12 +262,11 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         each epoch, and after ``partial_fit``.
     calibration_ : float
         The shrinkage a of the logits, see ``calibrate``; 1 does not change them.
-    input_mean_ : ndarray of shape (n_features,) or None
+    input_center_ : ndarray of shape (n_features,) or None
         The value that is subtracted from each column, 0 for sparse rows; None with
         ``scale_inputs=False``.
     input_scale_ : ndarray of shape (n_features,) or None
-        The value that each column is divided by, see ``scale_inputs``; a column with scale 0
-        becomes 0.
+        The value that each column is divided by, see ``scale_inputs``; 0 for a constant column.
     n_iter_ : int
         Number of epochs of the last ``fit`` or ``partial_fit``, or iterations of "lbfgs".
     t_ : int
@@ -652,6 +652,27 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
             raise ValueError(f"with {n} hidden layers, layer must be from {-n} to {n - 1}, got {layer}")
         return self._outputs(X, np.asarray, ends[layer])
 
+    def scaled_inputs(self, X: Any) -> Any:
+        """Return the rows as the network reads them: scaled, see ``scale_inputs``.
+
+        A scaled entry is z = (x - input_center_) / input_scale_ for |z| <= 3, and
+        sign(z) 3 (1 + log(|z| / 3)) otherwise.
+
+        Parameters
+        ----------
+        X : array_like or sparse matrix of shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray or CSR of shape (n_samples, n_features)
+            In the type of the network; sparse if X is sparse and the network was trained on sparse
+            rows.
+        """
+        scaling, dtype = self._fitted.scaling, self.network_.dtype
+        X, _ = prediction_inputs(self, X, scaling, dtype, False)
+        rows: Any = as_rows(X, dtype, X.shape[1]) if scaling is None else scaling.rows(X, dtype)
+        return rows.X.copy()
+
     def save(self, path: str | Path, custom: Mapping[str, Any] | None = None) -> None:
         """Save the fitted model to one file, which `tinyclf.load` reads without running code from it.
 
@@ -812,7 +833,7 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         return 1.0 if calibration is None else calibration.shrinkage
 
     @property
-    def input_mean_(self) -> Array | None:
+    def input_center_(self) -> Array | None:
         """The value that is subtracted from each column."""
         scaling = self._fitted.scaling
         return None if scaling is None else scaling.center

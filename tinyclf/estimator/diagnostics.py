@@ -11,6 +11,7 @@ from ..nn.errors import CollapseWarning, DivergenceWarning, FeatureScaleWarning
 from ..nn.losses import SigmoidCrossEntropy, SoftmaxCrossEntropy
 from .dataset import Dataset
 from .plan import FitPlan
+from .scaling import Scaling
 from .state import FitState
 from .targets import LabelSets
 from .trainer import Outcome
@@ -39,6 +40,10 @@ _SIGMAS = 4.0
 # Edges of the 16 bins of a feature: enough to find relations that are not monotonic.
 _QUANTILES = np.arange(1, 16) / 16
 
+# Values are indistinct if these steps between quantiles, a quarter of the entries that differ from the
+# median, are within this number of scales.
+_CLOSE, _INDISTINCT = 8, 1e-4
+
 # If the prior's loss is lower, nearly all weight is on one class; predicting it everywhere is not a collapse.
 _ONE_SIDED = 0.05
 
@@ -66,7 +71,9 @@ def diagnose(plan: FitPlan, data: Dataset, state: FitState, outcome: Outcome) ->
         found += dead_layer(few)
         if not found and has_settled(state.history.loss_curve, state.history.n_iter, outcome.converged):
             found += nothing_learned(few)
-    return found if state.scaling else found + different_scales(few.data.X, data.X, rows)
+    if state.scaling is not None:
+        return found + indistinct_values(state.scaling)
+    return found + different_scales(few.data.X, data.X, rows)
 
 
 def has_settled(curve: list[float], n: int, converged: bool) -> bool:
@@ -222,6 +229,30 @@ def different_scales(examined: Any, X: Any, rows: Array) -> list[Warning]:
         FeatureScaleWarning(
             f"the features differ in scale: column {high} reaches {largest[high]:.4g} in magnitude, column "
             f"{low} only {largest[low]:.4g}. Scale them, by scale_inputs=True or in a pipeline."
+        )
+    ]
+
+
+def indistinct_values(scaling: Scaling) -> list[Warning]:
+    """Return a warning about the first column in which different values become nearly the same number.
+
+    This happens if a quarter of the entries or more are outliers, such as -1e9 for missing entries,
+    since these outliers determine the scale.
+    """
+    low, high = scaling.points[:-_CLOSE], scaling.points[_CLOSE:]
+    with np.errstate(over="ignore"):
+        steps = np.lib.stride_tricks.sliding_window_view(np.diff(scaling.points, axis=0), _CLOSE, axis=0)
+        close = (steps > 0.0).all(axis=-1) & (high - low < _INDISTINCT * scaling.scale)
+    columns = np.flatnonzero(close.any(axis=0) & scaling.centered)
+    if not columns.size:
+        return []
+    j = int(columns[0])
+    i = int(close[:, j].argmax())
+    return [
+        FeatureScaleWarning(
+            f"column {j} has values from {low[i, j]:.4g} to {high[i, j]:.4g} that the network cannot "
+            f"distinguish, since the scale of the column is {scaling.scale[j]:.4g}. If it has outliers, such "
+            "as a number for missing entries, replace them; otherwise use the logarithm of the column."
         )
     ]
 

@@ -26,7 +26,7 @@ from .scaling import Scaling
 from .state import FitState
 from .targets import Labels, LabelSets, Probabilities
 
-FORMAT, VERSION = "tinyclf.TinyClassifier", 2
+FORMAT, VERSION = "tinyclf.TinyClassifier", 3
 
 _OWN: tuple[Any, ...] = (
     *(Dense, Dropout, Identity, Logistic, ReLU, Tanh),

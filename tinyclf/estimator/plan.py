@@ -100,6 +100,9 @@ class FitPlan:
         How a validation set is scored. In a loaded model it may be a name, as for ``schedule``.
     scale_inputs, calibrate, refit : bool
         Whether to scale the columns, to calibrate the logits, and to train again on all rows.
+    continues : bool
+        Whether the fit continues an earlier one (warm start, or ``partial_fit``). If so, calibration
+        does not change the predicted labels.
     verbose : bool
     """
 
@@ -135,6 +138,7 @@ class FitPlan:
     scale_inputs: bool
     calibrate: bool
     refit: bool
+    continues: bool
     verbose: bool
 
     @classmethod
@@ -184,6 +188,7 @@ class FitPlan:
             scoring=estimator.scoring or ("accuracy" if early is True else "loss"),
             calibrate=bool(calibrate),
             refit=bool(estimator.refit and held_out),
+            continues=continued is not None,
         )
 
     @classmethod
@@ -218,6 +223,7 @@ class FitPlan:
             scoring=estimator.scoring or ("accuracy" if early is True else "loss"),
             calibrate=False,
             refit=False,
+            continues=earlier is not None,
         )
 
     def __post_init__(self) -> None:

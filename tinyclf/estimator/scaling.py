@@ -1,19 +1,28 @@
-"""Scaling of the features, before the network: each column gets mean 0 and standard deviation 1.
+"""Scaling of the features, before the network: robust mean and standard deviation, logarithmic tails.
 
-The scaling is not part of the network's weights: with a column offset of 1e6, float32 weights would
-lose five of their seven digits.
+An entry x of a column becomes f(z) with z = (x - center) / scale. Center and scale are the mean and the
+standard deviation of the column after its entries were clipped to the median plus or minus 3 s, where s
+is the interquartile range in units in which it is 1 for a standard normal distribution. So a few entries
+of any size hardly change center and scale, and columns without outliers are standardized. Large |z| are
+compressed, so that outliers neither dominate the network nor become equal:
+
+    f(z) = z                                for |z| <= 3
+    f(z) = sign(z) 3 (1 + log(|z| / 3))     otherwise
+
+f and its first derivative are continuous. The scaling is not part of the network's weights: with a
+column offset of 1e6, float32 weights would lose five of their seven digits.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike
 
-from ..nn.arrays import ROW_BLOCK, Array, all_finite
+from ..nn.arrays import Array, all_finite
 from ..nn.batches import (
     ENTRY_BLOCK,
     CsrRows,
@@ -24,98 +33,132 @@ from ..nn.batches import (
     not_finite,
 )
 
-# A smaller deviation, relative to the mean, is a rounding error.
+# A smaller scale, relative to the entries, is a rounding error.
 _NOISE = 4.0 * np.finfo(np.float64).eps
 
-# Entries are clipped to this number of standard deviations from the mean; see `Scaling.limited`.
-_LIMIT = 5.0
+LINEAR = 3.0
+"""Entries within this number of scales from the center are scaled linearly."""
+
+# The interquartile range of a standard normal distribution.
+_IQR = 1.3489795003921634
+
+# Number of quantiles that are kept of each column.
+_POINTS = 32
+
+# The levels of the quantiles of new rows.
+_LEVELS = (np.arange(_POINTS) + 0.5) / _POINTS
+_MEDIAN = np.array([0.5])
+
+# Number of entries that are sorted at once.
+_SORTED = 2**20
+
+# The fractional parts of its multiples are spread evenly: the golden ratio minus 1.
+_GOLDEN = 0.6180339887498949
 
 
 @dataclass(frozen=True)
 class Scaling:
-    """Statistics of the columns over all rows so far, and the transform that they define.
+    """Quantiles of the columns over all rows so far, and the transform that they define.
 
-    An entry x becomes (min(max(x, low), high) - center) / scale, or 0 if its column is constant so
-    far. For dense rows the center is the mean, and the scale is the standard deviation. For sparse
-    rows the center is 0, so that zeros stay zeros, and the scale is the root mean square of the
-    nonzero entries. (With the standard deviation as the scale, the count 1 of a word that occurs in
-    one of a hundred texts would become 10.)
+    An entry x becomes f((x - center) / scale), with f as above, or 0 if its column is constant so far.
+    If the quartiles of a column are equal, s is the third quartile of the distances of the entries that
+    differ from the median. For sparse rows the center is 0, so that zeros stay zeros, and the scale is
+    the root mean square of the nonzero entries, which are clipped in this way. (With the standard
+    deviation as the scale, the count 1 of a word that occurs in one of a hundred texts would become 10.)
+
+    Each column is described by its median and by 32 quantiles of the entries that differ from it. With
+    more rows, quantiles of the old quantiles and the new entries together replace the old ones, so
+    memory does not grow with the number of rows.
 
     Attributes
     ----------
     total_weight : float
         Sum of the weights of the rows.
-    mean, deviation : ndarray of shape (n_in,)
-        Weighted mean and standard deviation of each column; the deviation of a constant column is
-        exactly 0.
-    nonzero_weight, nonzero_rms : ndarray of shape (n_in,)
-        For sparse rows: sum of the weights of the nonzero entries, and their root mean square.
-    low, high : ndarray of shape (n_in,)
-        Entries are clipped to this interval, see `limited`.
+    base : ndarray of shape (n_in,)
+        For dense rows the median, for sparse rows 0.
+    weight : ndarray of shape (n_in,)
+        Sum of the weights of the entries that differ from the base.
+    points : ndarray of shape (32, n_in)
+        Quantiles of these entries, ascending; each represents 1/32 of their weight. They are equal to
+        the base if there are no such entries.
+    n_updates : int
+        How often rows were added.
     centered : bool
         Whether the rows are dense.
     """
 
     total_weight: float
-    mean: Array
-    deviation: Array
-    nonzero_weight: Array
-    nonzero_rms: Array
-    low: Array
-    high: Array
+    base: Array
+    weight: Array
+    points: Array
+    n_updates: int
     centered: bool
 
     def __post_init__(self) -> None:
         if type(self.centered) is not bool:
             raise ValueError(f"centered must be a bool, got {self.centered!r}")
+        if type(self.n_updates) is not int or self.n_updates < 0:
+            raise ValueError(f"the number of updates must be an integer >= 0, got {self.n_updates!r}")
         if type(self.total_weight) is not float or not 0.0 <= self.total_weight < np.inf:
             raise ValueError(f"the total weight of the rows must be finite, got {self.total_weight!r}")
-        columns = [getattr(self, field.name) for field in fields(self) if field.type == "Array"]
-        for values in columns:
-            if (
-                not isinstance(values, np.ndarray)
-                or values.dtype != np.float64
-                or values.ndim != 1
-                or values.shape != self.mean.shape
-            ):
+        n_in = np.shape(self.base)[:1]
+        for values, shape in ((self.base, n_in), (self.weight, n_in), (self.points, (_POINTS, *n_in))):
+            if not isinstance(values, np.ndarray) or values.dtype != np.float64 or values.shape != shape:
                 raise ValueError(
-                    "the statistics of the columns must be vectors of float64 of the same length"
+                    f"the statistics of the columns must be arrays of float64 of shape {shape}, got "
+                    f"{type(values).__name__} of shape {np.shape(values)}"
                 )
+            if not all_finite(values):
+                raise ValueError("the statistics of the columns must be finite")
             values.flags.writeable = False  # cached properties depend on them
+        if (self.weight < 0.0).any() or (np.diff(self.points, axis=0) < 0.0).any():
+            raise ValueError("the weights of the columns must be >= 0, and their quantiles ascending")
 
     @classmethod
     def of(cls, X: Any, weight: Array | None = None) -> Scaling:
-        """Return the statistics of rows (n, n_in), dense or CSR, with weights (n,) if given, not all 0."""
-        n_in = X.shape[1]
-        zero, limit = np.zeros(n_in), np.full(n_in, np.inf)
-        nothing = cls(0.0, zero, zero, zero, zero, -limit, limit, centered=not hasattr(X, "tocsr"))
-        return nothing.with_rows(X, weight)
-
-    @classmethod
-    def none(cls, n_in: int) -> Scaling:
-        """Return the identity."""
-        zero, one, limit = np.zeros(n_in), np.ones(n_in), np.full(n_in, np.inf)
-        return cls(0.0, zero, one, one, one, -limit, limit, centered=True)
-
-    def with_rows(self, X: Any, weight: Array | None = None) -> Scaling:
-        """Return the statistics of all earlier rows and these rows together; the limits do not change.
+        """Return the scaling of rows (n, n_in), dense or CSR, with weights (n,) if given, not all 0.
 
         Raises
         ------
         ValueError
             If an entry, or a difference within a column, is not finite.
         """
+        return cls._of(X, weight, not hasattr(X, "tocsr"))._checked(X)
+
+    @classmethod
+    def _of(cls, X: Any, weight: Array | None, centered: bool) -> Scaling:
         check_rows(X)
-        grown = self
-        with np.errstate(all="ignore"):
-            for start in range(0, X.shape[0], ROW_BLOCK):
-                part = X[start : start + ROW_BLOCK]
-                w = np.ones(part.shape[0]) if weight is None else weight[start : start + ROW_BLOCK]
-                if weight is not None:
-                    part, w = part[w > 0.0], w[w > 0.0]
-                if len(w):
-                    grown = grown._merged(*_statistics(part, w, self.centered))
-        wide = np.flatnonzero(~(np.isfinite(grown.mean) & np.isfinite(grown.deviation)))
+        w = np.ones(X.shape[0]) if weight is None else weight
+        X, w = (X, w) if w.all() else (X[w > 0.0], w[w > 0.0])
+        if hasattr(X, "tocsr") and not centered:
+            found = _quantiles_of_sparse(X, w)
+        else:
+            found = _quantiles_of_dense(X.toarray() if hasattr(X, "tocsr") else X, w, centered)
+        return cls(float(w.sum()), *found, 1, centered)
+
+    def with_rows(self, X: Any, weight: Array | None = None) -> Scaling:
+        """Return the scaling of all earlier rows and these rows together; for errors, see `of`."""
+        new = Scaling._of(X, weight, self.centered)
+        values, weights = [], []
+        for part in (self, new):
+            values += [*part.points, part.base]
+            weights += [part.weight / _POINTS] * _POINTS + [part.total_weight - part.weight]
+        x, v = np.transpose(values), np.transpose(weights)
+        order = np.argsort(x, axis=1)
+        x, v = np.take_along_axis(x, order, 1), np.take_along_axis(v, order, 1)
+        # The levels vary, as in systematic sampling: otherwise a few rows would never change the
+        # quantiles of many.
+        levels = (np.arange(_POINTS) + self.n_updates * _GOLDEN % 1.0) / _POINTS
+        base = _weighted_quantiles(x, v, _MEDIAN)[1][0] if self.centered else self.base
+        v = v * (np.abs(x - base[:, None]) > _NOISE * np.abs(base)[:, None])
+        weight, points = _weighted_quantiles(x, v, levels)
+        points = np.where(weight > 0.0, points, base)
+        total = self.total_weight + new.total_weight
+        return Scaling(total, base, weight, points, self.n_updates + 1, self.centered)._checked(X)
+
+    def _checked(self, X: Any) -> Scaling:
+        """Return the scaling, or raise an error if a difference within a column is not finite."""
+        wide = np.flatnonzero(~(np.isfinite(self.center) & np.isfinite(self.scale)))
         if wide.size:
             column = X[:, [wide[0]]]
             column = np.ravel(column.toarray() if hasattr(column, "toarray") else column)
@@ -124,71 +167,55 @@ class Scaling:
                 f"the input is {column[row]} at row {row}, column {wide[0]}, whose difference from the "
                 "others is beyond the range of float64; divide the column by a large number"
             )
-        return grown
+        return self
 
-    def _merged(self, v: float, mean: Array, deviation: Array, weight: Array, rms: Array) -> Scaling:
-        """Return the statistics of these rows and more rows together.
-
-        Two parts with weights w and v, means m and m + d, and standard deviations s and r have
-        together the mean and standard deviation
-
-            m + d v / (w + v),    sqrt((w s^2 + v r^2) / (w + v) + w v d^2 / (w + v)^2)
-
-        Source: Chan, Golub and LeVeque, "Updating formulae and a pairwise algorithm for computing
-        sample variances" (1979).
-        """
-        total, d = self.total_weight + v, mean - self.mean
-        if not self.total_weight:
-            return replace(
-                self, total_weight=v, mean=mean, deviation=deviation, nonzero_weight=weight, nonzero_rms=rms
-            )
-        fraction, entries = v / total, self.nonzero_weight + weight
-        return replace(
-            self,
-            total_weight=total,
-            mean=self.mean + fraction * d,
-            deviation=np.hypot(
-                _norm(1.0 - fraction, self.deviation, fraction, deviation),
-                np.sqrt(fraction * (1.0 - fraction)) * d,
-            ),
-            nonzero_weight=entries,
-            nonzero_rms=_norm(
-                self.nonzero_weight / _or_one(entries), self.nonzero_rms, weight / _or_one(entries), rms
-            ),
-        )
+    # --- center and scale -------------------------------------------------------------------------
 
     @cached_property
-    def scale(self) -> Array:
-        """The scale of each column, (n_in,); 0 for a column that is constant up to rounding errors."""
-        varies = self.deviation > _NOISE * np.abs(self.mean)
-        scale = np.where(varies, self.deviation if self.centered else self.nonzero_rms, 0.0)
-        scale.flags.writeable = False
-        return scale
+    def _center_and_scale(self) -> tuple[Array, Array]:
+        fraction = self.weight / self.total_weight
+        with np.errstate(all="ignore"):
+            distance = np.sort(np.abs(self.points - self.base), axis=0)
+            reach = LINEAR * distance[3 * _POINTS // 4 - 1]
+            if self.centered:
+                low, high = self._quantile(0.25), self._quantile(0.75)
+                spread = high / _IQR - low / _IQR
+                differ = spread > _NOISE * np.maximum(np.abs(low), np.abs(high))
+                reach = np.where(differ, LINEAR * spread, reach)
+            d = np.clip(self.points, self.base - reach, self.base + reach) - self.base
+            unit = _or_one(np.abs(d).max(axis=0))  # squares overflow
+            d /= unit
+            if not self.centered:
+                constant = (fraction == 1.0) & (self.points[0] == self.points[-1])
+                return self.base, np.where(constant | (fraction == 0.0), 0.0, unit * _rms(d))
+            mean = fraction * d.mean(axis=0)
+            deviation = np.hypot(np.sqrt(fraction) * _rms(d - mean), np.sqrt(1.0 - fraction) * mean)
+            return self.base + unit * mean, unit * deviation
 
-    def limited(self) -> Scaling:
-        """Return the scaling with limits at 5 scales from the center; constant columns have no limits.
-
-        Entries are clipped to the limits: real data have heavy tails, and in the 0/1 column of a
-        rare category, 1 would become a large number.
-        """
-        with np.errstate(over="ignore"):
-            reach = np.where(self.scale > 0.0, _LIMIT * self.scale, np.inf)
-            return replace(self, low=self.center - reach, high=self.center + reach)
-
-    def widened(self) -> Scaling:
-        """Return the scaling with its limits widened to those of `limited`, for columns that drift."""
-        new = self.limited()
-        return replace(self, low=np.minimum(self.low, new.low), high=np.maximum(self.high, new.high))
+    def _quantile(self, p: float) -> Array:
+        """Return the quantile of level p of each column, (n_in,), the entries at the base included."""
+        fraction = self.weight / self.total_weight
+        below = fraction * (self.points < self.base).mean(axis=0)
+        after = below + (1.0 - fraction)
+        level = np.where(p < below, p, p - (1.0 - fraction)) / _or_one(fraction)
+        position = np.clip(level * _POINTS - 0.5, 0.0, _POINTS - 1.0)
+        lower, column = position.astype(np.intp), np.arange(len(self.base))
+        upper, part = np.minimum(lower + 1, _POINTS - 1), position - lower
+        between = (1.0 - part) * self.points[lower, column] + part * self.points[upper, column]
+        quantile: Array = np.where((p < below) | (p > after), between, self.base)
+        return quantile
 
     @property
     def center(self) -> Array:
         """The value that is subtracted from each column, (n_in,)."""
-        return self.mean if self.centered else np.zeros_like(self.mean)
+        return self._center_and_scale[0]
 
-    @cached_property
-    def divisor(self) -> Array:
-        """The scale, (n_in,), but inf for a constant column, so that its entries become 0."""
-        return np.where(self.scale > 0.0, self.scale, np.inf)
+    @property
+    def scale(self) -> Array:
+        """The value that each column is divided by, (n_in,); 0 for a column that is constant so far."""
+        return self._center_and_scale[1]
+
+    # --- the transform ----------------------------------------------------------------------------
 
     def transform(self, X: Array, out: Array) -> Array:
         """Write scaled dense rows into ``out``, which has the type of the computation, and return it.
@@ -196,63 +223,68 @@ class Scaling:
         Parameters
         ----------
         X : ndarray of shape (n, n_in), float32 or float64
-        out : ndarray of shape (n, n_in), float32 or float64
+        out : C-ordered ndarray of shape (n, n_in), float32 or float64
             The arithmetic is float32 if both arrays are float32 and no precision is lost, and
             float64 otherwise.
         """
         return self._transform(self._terms(X.dtype, out.dtype), X, out)
 
-    def _transform(self, terms: tuple[Array, Array, Array, Array], X: Array, out: Array) -> Array:
-        low, high, center, factor = terms
-        n = len(X) if len(X) <= len(low) else 1
-        x = out if low.dtype == out.dtype else np.empty(X.shape, low.dtype)
-        np.maximum(X, low[:n], out=x)
-        np.minimum(x, high[:n], out=x)
+    def _transform(self, terms: tuple[Array, Array], X: Array, out: Array) -> Array:
+        center, factor = terms
+        n = len(X) if len(X) <= len(center) else 1
+        x = out if center.dtype == out.dtype else np.empty(X.shape, center.dtype)
         if self.centered:
-            x -= center[:n]
-        x *= factor[:n]
+            np.subtract(X, center[:n], out=x)
+            x *= factor[:n]
+        else:
+            np.multiply(X, factor[:n], out=x)
+        _compress(x.reshape(-1))
         if x is not out:
             out[...] = x
         return out
 
-    def terms(self, given: DTypeLike, dtype: DTypeLike) -> tuple[Array, Array, Array, Array]:
-        """Return low, high, center and factor, (n_in,), for rows of the type ``given`` in `transform`.
+    def terms(self, given: DTypeLike, dtype: DTypeLike) -> tuple[Array, Array]:
+        """Return center and factor, (n_in,), for rows of the type ``given`` in `transform`.
 
-        The result is (min(max(X, low), high) - center) * factor, computed in the type of these
-        arrays.
+        The result is f((X - center) * factor), computed in the type of these arrays.
         """
-        low, high, center, factor = (rows[0] for rows in self._terms(given, dtype))
-        return low, high, center, factor
+        center, factor = (rows[0] for rows in self._terms(given, dtype))
+        return center, factor
 
-    def _terms(self, given: DTypeLike, dtype: DTypeLike) -> tuple[Array, Array, Array, Array]:
+    def _terms(self, given: DTypeLike, dtype: DTypeLike) -> tuple[Array, Array]:
         """Return the terms, repeated for each row of a block."""
         return (given == dtype == np.float32 and self._narrow) or self._wide
 
     def transform_entries(self, X: Any, dtype: DTypeLike) -> Array:
         """Return the stored entries of CSR rows, scaled in float64 and rounded to ``dtype``."""
-        columns = X.indices
-        x: Array = np.clip(X.data, self.low[columns], self.high[columns], dtype=np.float64)
-        x -= self.center[columns]
-        x /= self.divisor[columns]
+        center, factor = self.terms(np.float64, np.float64)
+        x: Array = X.data.astype(np.float64)
+        x -= center[X.indices]
+        x *= factor[X.indices]
+        _compress(x)
         return x.astype(dtype)
 
     @cached_property
-    def _wide(self) -> tuple[Array, Array, Array, Array]:
+    def _wide(self) -> tuple[Array, Array]:
         """The terms, repeated for each row of a block: 256 x 64 entries take 9 instead of 18 microseconds."""
-        factor = np.minimum(1.0 / self.divisor, np.finfo(np.float64).max)
+        varies = self.scale > 0.0
+        factor = np.zeros_like(self.scale)
+        with np.errstate(over="ignore"):
+            np.divide(1.0, self.scale, out=factor, where=varies)
+        factor = np.minimum(factor, np.finfo(np.float64).max)
+        center = np.where(varies, self.center, 0.0)  # finite entries times 0 are 0
         rows = (max(1, ENTRY_BLOCK // max(1, len(factor))), 1)
-        low, high, center, factor = (np.tile(a, rows) for a in (self.low, self.high, self.center, factor))
-        return low, high, center, factor
+        return np.tile(center, rows), np.tile(factor, rows)
 
     @cached_property
-    def _narrow(self) -> tuple[Array, Array, Array, Array] | None:
+    def _narrow(self) -> tuple[Array, Array] | None:
+        """The terms in float32, or None if precision would be lost."""
         known = self.scale[self.scale > 0.0]
         near = (np.abs(self.center) <= 1e3 * self.scale) | (self.scale == 0.0)
         if not near.all() or (known.size and not 1e-30 < known.min() <= known.max() < 1e30):
             return None
-        with np.errstate(over="ignore"):
-            low, high, center, factor = (a.astype(np.float32) for a in self._wide)
-        return low, high, center, factor
+        center, factor = self._wide
+        return center.astype(np.float32), factor.astype(np.float32)
 
     def rows(self, X: Any, dtype: DTypeLike, first_row: int = 0, stays_sparse: bool = False) -> Rows:
         """Return the rows X, scaled in one pass, in the form that the first layer reads.
@@ -276,37 +308,55 @@ class Scaling:
             out, terms = np.empty(X.shape, kind), self._terms(X.dtype, kind)
             for given, block in entry_blocks(X, out):
                 self._transform(terms, given, block)
-                if not (all_finite(block) and all_finite(given)):  # clipping hides infinite entries
+                if not (all_finite(block) and all_finite(given)):  # compression hides infinite entries
                     raise not_finite(X, kind, first_row, self.transform(X, np.empty(X.shape)))
             return DenseRows(out)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), tuple(getattr(self, field.name) for field in fields(self))  # without the cache
 
-    def carry_over(self, W: Array, b: Array, new: Scaling) -> None:
-        """Rewrite the first layer x W + b for a new scaling, so that its output does not change.
 
-        If (x - m) / s becomes (x - n) / r, each row of W becomes W r / s, and b becomes b + sum (n -
-        m) / s W. A column that was constant had no effect; its row of W becomes 0, and is trained
-        from there. If all columns were constant, for example after a single row, W does not change,
-        so that the units still differ; the output for that row does not change either.
-        """
-        with np.errstate(all="ignore"):
-            if self.scale.any():
-                move, growth = (new.center - self.center) / self.divisor, new.scale / self.divisor
-            else:
-                move, growth = (
-                    (new.center - self.mean) / new.divisor,
-                    np.ones(len(W)),
-                )  # all rows equal the mean
-            b += move @ W
-            W *= growth[:, None]
-            if not (all_finite(b) and all_finite(W)):
-                worst = int(np.maximum(np.abs(move), growth).argmax())
-                means = f"from a mean of {self.mean[worst]:.4g} to {new.mean[worst]:.4g}"
-                raise ValueError(
-                    f"column {worst} of X has changed too much, {means}; scale it, or call fit again"
-                )
+def carry_over(W: Array, b: Array, old: Scaling | None, new: Scaling | None) -> None:
+    """Rewrite the first layer x W + b for a new scaling, so that its output changes as little as possible.
+
+    The old scaled entry z as a function of the new one, y, is replaced by the line through its values
+    at y = -1 and y = 1: z = m + g y. So each row of W becomes g W, and b becomes b + m W. For entries
+    within three scales of the center, before and after, the line is exact and the output does not
+    change. A column that was constant had no effect; its row of W becomes 0, and is trained from there.
+    If all columns were constant, for example after a single row, W does not change, so that the units
+    still differ; the output for that row does not change either.
+
+    Parameters
+    ----------
+    W : ndarray of shape (n_in, n_out)
+    b : ndarray of shape (n_out,)
+    old, new : Scaling or None
+        None is the identity.
+    """
+    with np.errstate(all="ignore"):
+        if new is None:
+            if old is None:
+                return
+            growth = np.where(old.scale > 0.0, 1.0 / old.scale, 0.0)
+            shift = -old.center * growth
+        elif old is not None and not old.scale.any():  # all earlier rows were equal
+            growth, shift = np.ones(len(W)), -_scaled_row(new, old.center)
+        else:
+            low, high = (_scaled_row(old, new.center + side * new.scale) for side in (-1.0, 1.0))
+            growth, shift = high / 2.0 - low / 2.0, high / 2.0 + low / 2.0
+        b += shift @ W
+        W *= growth[:, None]
+        if not (all_finite(b) and all_finite(W)):
+            worst = int(np.maximum(np.abs(shift), growth).argmax())
+            centers = ("0" if s is None else f"{s.center[worst]:.4g}" for s in (old, new))
+            raise ValueError(
+                f"column {worst} of X has changed too much, from a center of {' to '.join(centers)}; scale "
+                "it, or call fit again"
+            )
+
+
+def _scaled_row(scaling: Scaling | None, x: Array) -> Array:
+    return x if scaling is None else scaling.transform(x[None], np.empty((1, len(x))))[0]
 
 
 class ScaledRows(Rows):
@@ -333,63 +383,92 @@ class ScaledRows(Rows):
         return rows.block(0, len(rows))
 
 
-def _statistics(X: Any, w: Array, centered: bool) -> tuple[float, Array, Array, Array, Array]:
-    """Return the statistics of rows with positive weights w, in the form of `Scaling._merged`."""
-    total = float(w.sum())
-    fraction = w / total
-    if hasattr(X, "tocsr"):
-        mean, deviation, weight, rms = _of_sparse(X, fraction)
-        return total, mean, deviation, total * weight, rms
-    weight = rms = np.zeros(X.shape[1])
-    if not centered:  # dense rows after sparse rows
-        unit = _or_one(np.abs(X).max(axis=0))
-        weight = fraction @ (X != 0.0)
-        rms = unit * np.sqrt(fraction @ (X / unit) ** 2 / _or_one(weight))
-    return total, *_of_dense(X, fraction), total * weight, rms
+def _compress(z: Array) -> None:
+    """Apply f to a vector of scaled entries, in place; f is defined at the top of this module."""
+    size = np.abs(z)
+    far = np.flatnonzero(size > LINEAR)
+    if far.size:
+        size = np.minimum(size[far], np.finfo(z.dtype).max)  # a quotient may overflow
+        z[far] = np.copysign(LINEAR * (1.0 + np.log(size / LINEAR)), z[far])
 
 
-def _of_dense(X: Array, fraction: Array) -> tuple[Array, Array]:
-    """Return mean and standard deviation of rows; their weights, ``fraction``, sum to 1.
+def _quantiles_of_dense(X: Array, w: Array, centered: bool) -> tuple[Array, Array, Array]:
+    """Return base, weight and points of dense rows with positive weights w."""
+    n, n_in = X.shape
+    base, weight, points = np.zeros(n_in), np.empty(n_in), np.empty((_POINTS, n_in))
+    step, equal_weights = max(1, _SORTED // n), bool((w == w[0]).all())
+    for start in range(0, n_in, step):
+        part = slice(start, start + step)
+        x = np.array(X[:, part].T, order="C")
+        if equal_weights:
+            x.sort(axis=1)
+            if centered:
+                base[part] = x[:, (n - 1) // 2]
+            b = base[part, None]
+            noise = _NOISE * np.abs(b)
+            before, after = (x < b - noise).sum(axis=1), (x <= b + noise).sum(axis=1)
+            count = n - (after - before)
+            at = np.maximum(np.ceil(_LEVELS[:, None] * count).astype(np.intp) - 1, 0)
+            at = np.minimum(at + np.where(at >= before, after - before, 0), n - 1)
+            weight[part], points[:, part] = w[0] * count, x[np.arange(len(x)), at]
+        else:
+            order = np.argsort(x, axis=1)
+            x, v = np.take_along_axis(x, order, 1), w[order]
+            if centered:
+                base[part] = _weighted_quantiles(x, v, _MEDIAN)[1][0]
+            b = base[part, None]
+            v *= np.abs(x - b) > _NOISE * np.abs(b)
+            weight[part], points[:, part] = _weighted_quantiles(x, v, _LEVELS)
+    return base, weight, np.where(weight > 0.0, points, base)
 
-    The first row is subtracted, so that a constant column becomes exactly 0. The differences are
-    divided by their largest magnitude, since squares of 1e300 overflow.
-    """
-    first = X[0].astype(np.float64)
-    d = np.subtract(X, first, order="C")  # for any order of X, so that sums round in the same way
-    unit = _or_one(np.abs(d).max(axis=0))
-    d /= unit
-    mean = fraction @ d
-    d -= mean
-    deviation = unit * np.sqrt(fraction @ np.square(d, out=d))
-    return first + unit * mean, deviation
 
-
-def _of_sparse(X: Any, fraction: Array) -> tuple[Array, Array, Array, Array]:
-    """Return mean and deviation of CSR rows, and weight and root mean square of their nonzero entries."""
+def _quantiles_of_sparse(X: Any, w: Array) -> tuple[Array, Array, Array]:
+    """Return base, weight and points of CSR rows with positive weights w."""
     n_in = X.shape[1]
-    fraction, column = np.repeat(fraction, np.diff(X.indptr)), X.indices
-    top, bottom = (np.ravel(X.max(axis=0).toarray()), np.ravel(X.min(axis=0).toarray()))
-    unit = _or_one(np.maximum(top, -bottom).astype(np.float64))
-    x = X.data / unit[column]
-    mean, squares, weight = (
-        np.bincount(column, fraction * v, n_in) for v in (x, x * x, (x != 0.0).astype(float))
-    )
-    about = np.bincount(column, fraction * (x - mean[column]) ** 2, n_in)
-    stored = np.bincount(column, fraction, n_in)
-    deviation = unit * np.sqrt(about + np.maximum(1.0 - stored, 0.0) * mean**2)
-    constant = top == bottom
-    return (
-        np.where(constant, top, unit * mean),
-        np.where(constant, 0.0, deviation),
-        weight,
-        unit * np.sqrt(squares / _or_one(weight)),
-    )
+    used = X.data != 0.0
+    x, v, column = X.data[used], np.repeat(w, np.diff(X.indptr))[used], X.indices[used]
+    order = np.lexsort((x, column))
+    stops = np.bincount(column, minlength=n_in).cumsum()
+    weight, points = _quantiles_of_parts(x[order], v[order], stops, _LEVELS)
+    return np.zeros(n_in), weight, np.where(weight > 0.0, points, 0.0)
 
 
-def _norm(p: Any, s: Array, q: Any, r: Array) -> Array:
-    """Return sqrt(p s^2 + q r^2) without squares that overflow or underflow."""
-    norm: Array = np.hypot(np.sqrt(p) * s, np.sqrt(q) * r)
-    return norm
+def _weighted_quantiles(x: Array, v: Array, levels: Array) -> tuple[Array, Array]:
+    """Return the same as `_quantiles_of_parts` for the rows of a matrix."""
+    return _quantiles_of_parts(x.ravel(), v.ravel(), x.shape[1] * np.arange(1, len(x) + 1), levels)
+
+
+def _quantiles_of_parts(x: Array, v: Array, stops: Array, levels: Array) -> tuple[Array, Array]:
+    """Return total weights (n,), and quantiles (n_levels, n) of n consecutive parts of x.
+
+    Parameters
+    ----------
+    x : ndarray of shape (m,)
+        Ascending within each part.
+    v : ndarray of shape (m,)
+        The weights.
+    stops : ndarray of shape (n,)
+        The end of each part.
+    levels : ndarray of shape (n_levels,)
+        Between 0 and 1. The quantile of level p is the smallest entry such that the weight of all
+        entries up to it is at least p times the total weight of its part.
+    """
+    if len(x) == 0:
+        return np.zeros(len(stops)), np.zeros((len(levels), len(stops)))
+    unit = np.frexp(v.max())[1]  # sums of large weights do not overflow; a power of two rounds nothing
+    sums = np.concatenate([[0.0], np.ldexp(v, -unit).cumsum()])
+    starts = np.concatenate([[0], stops[:-1]])
+    total = sums[stops] - sums[starts]
+    wanted = sums[starts] + levels[:, None] * total
+    at = np.searchsorted(sums[1:], wanted.ravel()).reshape(wanted.shape)
+    at = np.clip(at, starts, np.maximum(stops - 1, starts))
+    return np.ldexp(total, unit), x[np.minimum(at, len(x) - 1)].astype(np.float64)
+
+
+def _rms(values: Array) -> Array:
+    """Return the root mean square of each column."""
+    rms: Array = np.sqrt((values**2).mean(axis=0))
+    return rms
 
 
 def _or_one(values: Array) -> Array:

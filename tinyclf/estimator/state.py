@@ -18,7 +18,7 @@ from .dataset import Dataset
 from .early_stopping import BestWeights, Patience
 from .history import History
 from .plan import FitPlan
-from .scaling import Scaling
+from .scaling import Scaling, carry_over
 from .targets import Labels
 
 
@@ -101,7 +101,7 @@ class FitState:
         if saved is not None and saved.finished:
             return saved
         seed = seed if saved is None else saved.seed
-        scaling = Scaling.of(data.X, data.loss_weight).limited() if plan.scale_inputs else None
+        scaling = Scaling.of(data.X, data.loss_weight) if plan.scale_inputs else None
         state = cls._with_scaling(plan, data, seed, previous, scaling)
         if previous is not None:
             state.training.use(plan.optimizer, reset=True)
@@ -124,7 +124,7 @@ class FitState:
             if known is None:
                 scaling = Scaling.of(data.X, data.loss_weight)
             else:
-                scaling = known.with_rows(data.X, data.loss_weight).widened()
+                scaling = known.with_rows(data.X, data.loss_weight)
         state = cls._with_scaling(plan, data, seed, previous, scaling)
         if previous is not None:
             state.training.use(plan.optimizer)
@@ -147,7 +147,8 @@ class FitState:
             training = TrainState(network, plan.optimizer, streams["train"])
             return cls(plan, data.labels, training, scaling, seed)
         training = previous.training.copy()
-        _rescale(training.network, previous.scaling, scaling)
+        first = training.network.parameters[0]
+        carry_over(first.W, first.b, previous.scaling, scaling)
         if plan.learning_rate_rule == "constant":
             training.scale = 1.0  # an earlier call may have had another rule
         return cls(plan, data.labels, training, scaling, seed, previous.history.copy())
@@ -215,7 +216,7 @@ class FitState:
                 f"{labels.n_outputs(plan.loss)}"
             )
         if held["scaling"] is not None:
-            _check_array("the feature means", held["scaling"].mean, n_in, np.float64)
+            _check_array("the centers of the features", held["scaling"].base, n_in, np.float64)
         if held["calibration"] is not None:
             _check_array(
                 "the logits of the class frequencies", held["calibration"].prior, plan.n_outputs, float
@@ -250,12 +251,6 @@ class FitState:
 def random_streams(seed: Array) -> dict[str, np.random.Generator]:
     """Return independent random generators, one for each use; a new use does not change the others."""
     return dict(zip(("init", "train", "hold_out"), np.random.default_rng(seed).spawn(3), strict=True))
-
-
-def _rescale(network: Network, old: Scaling | None, new: Scaling | None) -> None:
-    """Rewrite the first layer of a network for a new scaling, so that its output does not change."""
-    p, n_in = network.parameters[0], network.widths[0]
-    (old or Scaling.none(n_in)).carry_over(p.W, p.b, new or Scaling.none(n_in))
 
 
 def _check_size(plan: FitPlan, n_in: int, size: int) -> None:

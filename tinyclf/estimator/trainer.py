@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, NamedTuple
 
+import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
 from ..nn.arrays import ROW_BLOCK, Array
@@ -14,7 +15,7 @@ from ..nn.lbfgs import minimize
 from ..nn.schedules import inverse_scaling, lowered
 from ..nn.threads import limit_blas
 from ..nn.training import Epoch, train
-from .calibration import Calibration, best_shrinkage, prior_logits
+from .calibration import LEAST, Calibration, best_shrinkage, prior_logits
 from .callback_context import CallbackContext
 from .dataset import Dataset
 from .history import Measured
@@ -75,7 +76,9 @@ class Trainer:
         self.plan, self.data, self.state, self.estimator = plan, data, state, estimator
         self.loss_targets = data.loss_targets(plan.loss, plan.n_outputs)
         self.prior: Array | None = None
-        if plan.calibrate:
+        if plan.calibrate and plan.continues:
+            self.prior = np.zeros(plan.n_outputs)
+        elif plan.calibrate:
             self.prior = prior_logits(plan.loss, self.loss_targets, data.loss_weight, plan.n_outputs)
         self.search_rows, held = hold_out(data, plan, random_streams(state.seed)["hold_out"])
         validation = data.take(held) if len(held) else data.validation
@@ -170,7 +173,7 @@ class Trainer:
         if state.stopped or plan.ends_by_schedule:
             return state.stopped, self._clipped()
         reached = f"Stochastic Optimizer: Maximum iterations ({plan.max_iter}) reached"
-        return False, [_not_converged(reached, "max_iter or learning_rate_init"), *self._clipped()]
+        return False, [self._not_converged(reached, "max_iter or learning_rate_init"), *self._clipped()]
 
     def _minimize(self, after: Callable[[Epoch], bool]) -> tuple[bool, list[Warning]]:
         """Train by L-BFGS; return whether it converged, and warnings."""
@@ -189,7 +192,7 @@ class Trainer:
         if ending.converged or state.stopped:
             return True, []
         reason = f"lbfgs stopped with {ending.reason!r}"
-        return False, [_not_converged(reason, "max_iter or max_fun")]
+        return False, [self._not_converged(reason, "max_iter or max_fun")]
 
     def _keep_best_weights(self) -> None:
         """Restore the weights of the best epoch, if a validation set was scored."""
@@ -217,17 +220,27 @@ class Trainer:
             raise
 
     def _calibrate(self, shrinkage: float) -> None:
-        """Calibrate the logits; on the training rows the model is never worse than the class frequencies."""
+        """Calibrate the logits.
+
+        On the training rows the model is then never worse than the class frequencies. If the fit
+        continues an earlier one, its rows may be few and unlike the earlier rows. Then the logits are
+        shrunk toward 0, and never to 0, so that the predicted labels do not change.
+        """
         state, plan = self.state, self.plan
         if self.prior is None:
             return
         z, w = state.network.logits(self.inputs), self.data.relative_weight
+        least = LEAST if plan.continues else 0.0
         shrinkage, _ = best_shrinkage(
-            z, self.loss_targets, w, plan.loss, self.prior, least=0.0, most=shrinkage
+            z, self.loss_targets, w, plan.loss, self.prior, least=least, most=shrinkage
         )
         if shrinkage < 1.0:
             state.calibration = Calibration(float(shrinkage), self.prior)
-            self._print(f"Calibrated: logits are shrunk by {shrinkage:.3g} toward the class frequencies.")
+            self._print(
+                f"Calibrated: the logits are multiplied by {shrinkage:.3g}."
+                if plan.continues
+                else f"Calibrated: logits are shrunk by {shrinkage:.3g} toward the class frequencies."
+            )
 
     # --- the parts of a phase ---------------------------------------------------------------------
 
@@ -306,6 +319,12 @@ class Trainer:
         state.patience.epochs_without_improvement = 0  # type: ignore[union-attr]
         self._print(f"{reason} Setting learning rate to {rate * scale:f}")
 
+    def _not_converged(self, what: str, remedy: str) -> Warning:
+        scale = "" if self.state.scaling else ", or scale the features"
+        text = f"{what} and the optimization hasn't converged yet. Increase {remedy}{scale}."
+        warning: Warning = ConvergenceWarning(text)
+        return warning
+
     def _interrupted(self) -> Warning:
         n = self.state.history.n_iter
         return UserWarning(
@@ -319,10 +338,3 @@ class Trainer:
     def _print(self, text: str) -> None:
         if self.plan.verbose:
             print(text)
-
-
-def _not_converged(what: str, remedy: str) -> Warning:
-    warning: Warning = ConvergenceWarning(
-        f"{what} and the optimization hasn't converged yet. Increase {remedy}, or scale the features."
-    )
-    return warning
