@@ -157,7 +157,7 @@ def test_fitted_attributes_are_those_of_mlp_classifier():
         assert ours.loss_ == ours.loss_curve_[-1]
         assert ours.best_loss_ == min(ours.loss_curve_)
         # What the defaults add to scikit-learn's is off.
-        assert ours.input_mean_ is ours.input_scale_ is ours.validation_scores_ is None
+        assert ours.input_center_ is ours.input_scale_ is ours.validation_scores_ is None
         assert ours.calibration_ == 1.0
         assert ours.network_.dtype == np.float64
 

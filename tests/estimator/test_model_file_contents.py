@@ -42,7 +42,7 @@ PLAN, HISTORY, BEST, PATIENCE, TRAINING, SCALING = (
     (*S, part) for part in ("plan", "history", "best", "patience", "training", "scaling")
 )
 LAYERS, CLASSES = (*PLAN, "layers"), (*S, "labels", "classes")
-NUMBER, SOME = {"$": "scalar", "at": 14}, {"$": "array", "at": 14}
+NUMBER, SOME = {"$": "scalar", "at": 11}, {"$": "array", "at": 11}
 PLAIN_SGD = {
     "$": "object",
     "class": "SGD",
@@ -183,8 +183,8 @@ WRONG = [
     ((*PLAN, "batch_size_warning"), 1, None, "batch_size_warning must be a string or None"),
     ((*PLAN, "dtype"), "float32", None, "dtype must be float32 or float64"),
     ((*PLAN, "dtype"), {"$": "name", "name": "float32"}, None, "dtype must be float32 or float64"),
-    ((*PLAN, "dtype"), {"$": "dtype", "at": 14}, np.zeros(0, np.float16), "dtype must be float32 or float64"),
-    ((*PLAN, "dtype"), {"$": "dtype", "at": 14}, np.zeros(0, ">f4"), "dtype must be float32 or float64"),
+    ((*PLAN, "dtype"), {"$": "dtype", "at": 11}, np.zeros(0, np.float16), "dtype must be float32 or float64"),
+    ((*PLAN, "dtype"), {"$": "dtype", "at": 11}, np.zeros(0, ">f4"), "dtype must be float32 or float64"),
     (PLAN, None, None, "plan has the wrong type"),
     ((*S, "theta"), SOME, np.zeros(46, np.float32), "the layers need at least 47 weights, but there are 46"),
     ((*S, "theta"), SOME, np.zeros(48, np.float32), "shape"),
@@ -200,23 +200,21 @@ WRONG = [
     ((*S, "theta"), NUMBER, np.float32(1), "the vector of weights must be a vector of float32"),
     ((*S, "theta"), [0.0] * 47, None, "the vector of weights must be a vector of float32"),
     *(
-        (
-            (*SCALING, column),
-            SOME,
-            values,
-            "statistics of the columns must be vectors of float64 of the same length",
-        )
-        for column in ("mean", "deviation", "nonzero_weight", "nonzero_rms", "low", "high")
+        ((*SCALING, name), SOME, values, "statistics of the columns must be arrays of float64 of shape")
+        for name in ("base", "weight", "points")
         for values in (np.zeros(3), np.zeros(4, np.float32), np.zeros((4, 1)), np.zeros(()))
     ),
     *(
-        ((*SCALING, column), value, None, "statistics of the columns must be vectors of float64")
-        for column in ("mean", "low")
+        ((*SCALING, name), value, None, "statistics of the columns must be arrays of float64 of shape")
+        for name in ("base", "points")
         for value in ([0.0] * 4, None)
     ),
+    ((*SCALING, "weight"), SOME, np.full(4, -1.0), "the weights of the columns must be from 0 to"),
+    ((*SCALING, "points"), SOME, -np.arange(128.0).reshape(32, 4), "quantiles .* must be ascending"),
+    ((*SCALING, "n_updates"), 1.5, None, "the number of updates must be an integer"),
     *(
         ((*SCALING, "total_weight"), total, None, "the total weight of the rows must be finite")
-        for total in (-1.0, NAN, {"$": "float", "value": "inf"}, 1, None)
+        for total in (0.0, -1.0, NAN, {"$": "float", "value": "inf"}, 1, None)
     ),
     ((*SCALING, "centered"), 1, None, "centered must be a bool"),
     (SCALING, {"$": "name", "name": "Scaling"}, None, "scaling has the wrong type"),

@@ -52,7 +52,7 @@ SEARCHED = {
     "beta_2": ([0.9, 0.999], {}),
     "epsilon": ([1e-8, 1e-2], {}),
     "n_iter_no_change": ([5, np.inf], {"tol": 1.0}),
-    "max_fun": ([10, 100], {"solver": "lbfgs"}),
+    "max_fun": ([5, 100], {"solver": "lbfgs"}),
     "loss": (["log_loss", SoftmaxCrossEntropy(label_smoothing=0.3)], {}),
     "dtype": (["float32", np.float64], {}),
     "class_weight": (["balanced", {"setosa": 5.0}], {}),

@@ -75,23 +75,20 @@ def test_the_error_names_a_value_that_the_dtype_cannot_hold(value, dtype, match,
         as_rows(scipy.sparse.csr_array(bad) if sparse else bad, dtype, 3, first_row=10)
 
 
-@pytest.mark.parametrize("kind", [np.asarray, scipy.sparse.csr_array], ids=["dense", "sparse"])
-@pytest.mark.parametrize(
-    ("dtype", "scale", "fix"),
-    [
-        ("float32", 1e-30, 'scale the column, or train in dtype="float64"'),
-        ("float64", 1e-300, "scale the column"),
-    ],
-)
-def test_the_error_names_a_value_that_the_dtype_cannot_hold_after_scaling(kind, dtype, scale, fix):
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_the_largest_number_of_the_type_is_accepted(dtype):
     limit = float(np.finfo(dtype).max)
+    for kind in (np.asarray, scipy.sparse.csr_array):
+        with pytest.raises(ValueError, match="NaN at row 0, column 1"):
+            as_rows(kind(np.array([[limit, np.nan]])), dtype, 2)
+
+
+@pytest.mark.parametrize("kind", [np.asarray, scipy.sparse.csr_array], ids=["dense", "sparse"])
+@pytest.mark.parametrize(("dtype", "scale"), [("float32", 1e-30), ("float64", 1e-300)])
+def test_scaled_values_never_exceed_the_type(kind, dtype, scale):
     scaling = Scaling.of(kind(scale * X))
-    small = kind(np.array([[scale, 1.0, scale], [scale, 0.0, 1e10]]))
-    with pytest.raises(ValueError, match=rf"10000000000\.0 at row 1, column 2, .* {dtype} number; {fix}$"):
-        scaling.rows(small, dtype)
-    # The largest number of the type is accepted.
-    with pytest.raises(ValueError, match="NaN at row 0, column 1"):
-        as_rows(kind(np.array([[limit, np.nan]])), dtype, 2)
+    rows = whole(scaling.rows(kind(np.array([[scale, 1.0, scale], [scale, 0.0, 1e10]])), dtype))
+    assert np.isfinite(rows).all()
 
 
 def test_many_rows_with_few_nonzero_entries_stay_sparse():

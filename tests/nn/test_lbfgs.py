@@ -62,7 +62,14 @@ def test_value_and_gradient_do_not_depend_on_the_blocks(monkeypatch, block, w):
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_softmax_regression_equals_logistic_regression(dtype):
     ours = TinyClassifier(
-        (), solver="lbfgs", alpha=1.0, tol=1e-8, dtype=dtype, max_iter=1000, random_state=0
+        (),
+        solver="lbfgs",
+        alpha=1.0,
+        tol=1e-8,
+        dtype=dtype,
+        max_iter=1000,
+        scale_inputs=False,
+        random_state=0,
     ).fit(X, SPECIES)
     theirs = LogisticRegression(C=1.0, tol=1e-10, max_iter=1000).fit(X, SPECIES)
     np.testing.assert_allclose(ours.predict_proba(X), theirs.predict_proba(X), atol=2e-4)

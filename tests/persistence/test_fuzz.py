@@ -350,7 +350,7 @@ def use(model, original, path):
     ]
     for call in calls:
         attempt(*call)
-    for name in ("coefs_", "intercepts_", "input_mean_", "input_scale_", "n_layers_", "out_activation_"):
+    for name in ("coefs_", "intercepts_", "input_center_", "input_scale_", "n_layers_", "out_activation_"):
         getattr(model, name)
     assert before == (len(model.loss_curve_), model.network_.theta.size)
     if hasattr(model, "partial_fit"):

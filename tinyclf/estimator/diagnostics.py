@@ -239,11 +239,13 @@ def indistinct_values(scaling: Scaling) -> list[Warning]:
     This happens if a quarter of the entries or more are outliers, such as -1e9 for missing entries,
     since these outliers determine the scale.
     """
+    if not scaling.centered:
+        return []
     low, high = scaling.points[:-_CLOSE], scaling.points[_CLOSE:]
     with np.errstate(over="ignore"):
         steps = np.lib.stride_tricks.sliding_window_view(np.diff(scaling.points, axis=0), _CLOSE, axis=0)
         close = (steps > 0.0).all(axis=-1) & (high - low < _INDISTINCT * scaling.scale)
-    columns = np.flatnonzero(close.any(axis=0) & scaling.centered)
+    columns = np.flatnonzero(close.any(axis=0))
     if not columns.size:
         return []
     j = int(columns[0])

@@ -42,11 +42,10 @@ LINEAR = 3.0
 # The interquartile range of a standard normal distribution.
 _IQR = 1.3489795003921634
 
-# Number of quantiles that are kept of each column.
-_POINTS = 32
+# Number of quantiles that are kept of each column: of dense rows, and of sparse rows, which may have
+# a million columns.
+_POINTS, _SPARSE_POINTS = 32, 8
 
-# The levels of the quantiles of new rows.
-_LEVELS = (np.arange(_POINTS) + 0.5) / _POINTS
 _MEDIAN = np.array([0.5])
 
 # Number of entries that are sorted at once.
@@ -66,9 +65,10 @@ class Scaling:
     the root mean square of the nonzero entries, which are clipped in this way. (With the standard
     deviation as the scale, the count 1 of a word that occurs in one of a hundred texts would become 10.)
 
-    Each column is described by its median and by 32 quantiles of the entries that differ from it. With
-    more rows, quantiles of the old quantiles and the new entries together replace the old ones, so
-    memory does not grow with the number of rows.
+    Each column is described by its median and by 32 quantiles of the entries that differ from it; for
+    sparse rows, by 8 quantiles of the nonzero entries. With more rows, quantiles of the old quantiles
+    and those of the new rows together replace the old ones, so memory does not grow with the number of
+    rows.
 
     Attributes
     ----------
@@ -78,9 +78,9 @@ class Scaling:
         For dense rows the median, for sparse rows 0.
     weight : ndarray of shape (n_in,)
         Sum of the weights of the entries that differ from the base.
-    points : ndarray of shape (32, n_in)
-        Quantiles of these entries, ascending; each represents 1/32 of their weight. They are equal to
-        the base if there are no such entries.
+    points : ndarray of shape (32, n_in) or (8, n_in)
+        Quantiles of these entries, ascending; each represents an equal part of their weight. They are
+        equal to the base if there are no such entries.
     n_updates : int
         How often rows were added.
     centered : bool
@@ -99,20 +99,24 @@ class Scaling:
             raise ValueError(f"centered must be a bool, got {self.centered!r}")
         if type(self.n_updates) is not int or self.n_updates < 0:
             raise ValueError(f"the number of updates must be an integer >= 0, got {self.n_updates!r}")
-        if type(self.total_weight) is not float or not 0.0 <= self.total_weight < np.inf:
-            raise ValueError(f"the total weight of the rows must be finite, got {self.total_weight!r}")
-        n_in = np.shape(self.base)[:1]
-        for values, shape in ((self.base, n_in), (self.weight, n_in), (self.points, (_POINTS, *n_in))):
+        if type(self.total_weight) is not float or not 0.0 < self.total_weight < np.inf:
+            raise ValueError(
+                f"the total weight of the rows must be finite and > 0, got {self.total_weight!r}"
+            )
+        n_in, n_points = np.shape(self.base)[:1], _POINTS if self.centered else _SPARSE_POINTS
+        for values, shape in ((self.base, n_in), (self.weight, n_in), (self.points, (n_points, *n_in))):
             if not isinstance(values, np.ndarray) or values.dtype != np.float64 or values.shape != shape:
                 raise ValueError(
                     f"the statistics of the columns must be arrays of float64 of shape {shape}, got "
                     f"{type(values).__name__} of shape {np.shape(values)}"
                 )
-            if not all_finite(values):
+            if not np.isfinite(values).all():
                 raise ValueError("the statistics of the columns must be finite")
             values.flags.writeable = False  # cached properties depend on them
-        if (self.weight < 0.0).any() or (np.diff(self.points, axis=0) < 0.0).any():
-            raise ValueError("the weights of the columns must be >= 0, and their quantiles ascending")
+        if not ((self.weight >= 0.0) & (self.weight <= 1.000001 * self.total_weight)).all():
+            raise ValueError(f"the weights of the columns must be from 0 to {self.total_weight}")
+        if not (self.points[:-1] <= self.points[1:]).all():
+            raise ValueError("the quantiles of the columns must be ascending")
 
     @classmethod
     def of(cls, X: Any, weight: Array | None = None) -> Scaling:
@@ -139,18 +143,18 @@ class Scaling:
     def with_rows(self, X: Any, weight: Array | None = None) -> Scaling:
         """Return the scaling of all earlier rows and these rows together; for errors, see `of`."""
         new = Scaling._of(X, weight, self.centered)
-        values, weights = [], []
+        n_points, values, weights = len(self.points), [], []
         for part in (self, new):
             values += [*part.points, part.base]
-            weights += [part.weight / _POINTS] * _POINTS + [part.total_weight - part.weight]
+            weights += [part.weight / n_points] * n_points + [part.total_weight - part.weight]
         x, v = np.transpose(values), np.transpose(weights)
         order = np.argsort(x, axis=1)
         x, v = np.take_along_axis(x, order, 1), np.take_along_axis(v, order, 1)
         # The levels vary, as in systematic sampling: otherwise a few rows would never change the
         # quantiles of many.
-        levels = (np.arange(_POINTS) + self.n_updates * _GOLDEN % 1.0) / _POINTS
+        levels = _levels(n_points, self.n_updates * _GOLDEN % 1.0)
         base = _weighted_quantiles(x, v, _MEDIAN)[1][0] if self.centered else self.base
-        v = v * (np.abs(x - base[:, None]) > _NOISE * np.abs(base)[:, None])
+        v = v * _differ(x, base[:, None])
         weight, points = _weighted_quantiles(x, v, levels)
         points = np.where(weight > 0.0, points, base)
         total = self.total_weight + new.total_weight
@@ -176,7 +180,7 @@ class Scaling:
         fraction = self.weight / self.total_weight
         with np.errstate(all="ignore"):
             distance = np.sort(np.abs(self.points - self.base), axis=0)
-            reach = LINEAR * distance[3 * _POINTS // 4 - 1]
+            reach = LINEAR * distance[3 * len(distance) // 4 - 1]
             if self.centered:
                 low, high = self._quantile(0.25), self._quantile(0.75)
                 spread = high / _IQR - low / _IQR
@@ -186,7 +190,7 @@ class Scaling:
             unit = _or_one(np.abs(d).max(axis=0))  # squares overflow
             d /= unit
             if not self.centered:
-                constant = (fraction == 1.0) & (self.points[0] == self.points[-1])
+                constant = (fraction > 1.0 - 1e-9) & (self.points[0] == self.points[-1])
                 return self.base, np.where(constant | (fraction == 0.0), 0.0, unit * _rms(d))
             mean = fraction * d.mean(axis=0)
             deviation = np.hypot(np.sqrt(fraction) * _rms(d - mean), np.sqrt(1.0 - fraction) * mean)
@@ -205,15 +209,15 @@ class Scaling:
         quantile: Array = np.where((p < below) | (p > after), between, self.base)
         return quantile
 
-    @property
+    @cached_property
     def center(self) -> Array:
         """The value that is subtracted from each column, (n_in,)."""
-        return self._center_and_scale[0]
+        return _read_only(self._center_and_scale[0])
 
-    @property
+    @cached_property
     def scale(self) -> Array:
         """The value that each column is divided by, (n_in,); 0 for a column that is constant so far."""
-        return self._center_and_scale[1]
+        return _read_only(self._center_and_scale[1])
 
     # --- the transform ----------------------------------------------------------------------------
 
@@ -227,7 +231,8 @@ class Scaling:
             The arithmetic is float32 if both arrays are float32 and no precision is lost, and
             float64 otherwise.
         """
-        return self._transform(self._terms(X.dtype, out.dtype), X, out)
+        with np.errstate(over="ignore"):
+            return self._transform(self._terms(X.dtype, out.dtype), X, out)
 
     def _transform(self, terms: tuple[Array, Array], X: Array, out: Array) -> Array:
         center, factor = terms
@@ -340,7 +345,8 @@ def carry_over(W: Array, b: Array, old: Scaling | None, new: Scaling | None) -> 
             growth = np.where(old.scale > 0.0, 1.0 / old.scale, 0.0)
             shift = -old.center * growth
         elif old is not None and not old.scale.any():  # all earlier rows were equal
-            growth, shift = np.ones(len(W)), -_scaled_row(new, old.center)
+            row = np.where(old.weight > 0.0, old.points[0], old.base)
+            growth, shift = np.ones(len(W)), -_scaled_row(new, row)
         else:
             low, high = (_scaled_row(old, new.center + side * new.scale) for side in (-1.0, 1.0))
             growth, shift = high / 2.0 - low / 2.0, high / 2.0 + low / 2.0
@@ -392,10 +398,23 @@ def _compress(z: Array) -> None:
         z[far] = np.copysign(LINEAR * (1.0 + np.log(size / LINEAR)), z[far])
 
 
+def _differ(x: Array, base: Array) -> Array:
+    """Return whether entries differ from the base by more than rounding errors."""
+    with np.errstate(over="ignore"):
+        different: Array = np.abs(x - base) > _NOISE * np.abs(base)
+    return different
+
+
+def _levels(n: int, offset: float = 0.5) -> Array:
+    """Return the levels of n quantiles that represent an equal part of the weight each."""
+    return (np.arange(n) + offset) / n
+
+
 def _quantiles_of_dense(X: Array, w: Array, centered: bool) -> tuple[Array, Array, Array]:
     """Return base, weight and points of dense rows with positive weights w."""
     n, n_in = X.shape
-    base, weight, points = np.zeros(n_in), np.empty(n_in), np.empty((_POINTS, n_in))
+    levels = _levels(_POINTS if centered else _SPARSE_POINTS)
+    base, weight, points = np.zeros(n_in), np.empty(n_in), np.empty((len(levels), n_in))
     step, equal_weights = max(1, _SORTED // n), bool((w == w[0]).all())
     for start in range(0, n_in, step):
         part = slice(start, start + step)
@@ -408,7 +427,7 @@ def _quantiles_of_dense(X: Array, w: Array, centered: bool) -> tuple[Array, Arra
             noise = _NOISE * np.abs(b)
             before, after = (x < b - noise).sum(axis=1), (x <= b + noise).sum(axis=1)
             count = n - (after - before)
-            at = np.maximum(np.ceil(_LEVELS[:, None] * count).astype(np.intp) - 1, 0)
+            at = np.maximum(np.ceil(levels[:, None] * count).astype(np.intp) - 1, 0)
             at = np.minimum(at + np.where(at >= before, after - before, 0), n - 1)
             weight[part], points[:, part] = w[0] * count, x[np.arange(len(x)), at]
         else:
@@ -417,8 +436,8 @@ def _quantiles_of_dense(X: Array, w: Array, centered: bool) -> tuple[Array, Arra
             if centered:
                 base[part] = _weighted_quantiles(x, v, _MEDIAN)[1][0]
             b = base[part, None]
-            v *= np.abs(x - b) > _NOISE * np.abs(b)
-            weight[part], points[:, part] = _weighted_quantiles(x, v, _LEVELS)
+            v *= _differ(x, b)
+            weight[part], points[:, part] = _weighted_quantiles(x, v, levels)
     return base, weight, np.where(weight > 0.0, points, base)
 
 
@@ -429,7 +448,7 @@ def _quantiles_of_sparse(X: Any, w: Array) -> tuple[Array, Array, Array]:
     x, v, column = X.data[used], np.repeat(w, np.diff(X.indptr))[used], X.indices[used]
     order = np.lexsort((x, column))
     stops = np.bincount(column, minlength=n_in).cumsum()
-    weight, points = _quantiles_of_parts(x[order], v[order], stops, _LEVELS)
+    weight, points = _quantiles_of_parts(x[order], v[order], stops, _levels(_SPARSE_POINTS))
     return np.zeros(n_in), weight, np.where(weight > 0.0, points, 0.0)
 
 
@@ -463,6 +482,11 @@ def _quantiles_of_parts(x: Array, v: Array, stops: Array, levels: Array) -> tupl
     at = np.searchsorted(sums[1:], wanted.ravel()).reshape(wanted.shape)
     at = np.clip(at, starts, np.maximum(stops - 1, starts))
     return np.ldexp(total, unit), x[np.minimum(at, len(x) - 1)].astype(np.float64)
+
+
+def _read_only(values: Array) -> Array:
+    values.flags.writeable = False
+    return values
 
 
 def _rms(values: Array) -> Array:
