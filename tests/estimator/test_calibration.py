@@ -257,3 +257,81 @@ def test_a_network_whose_logits_overflow_after_the_last_step_can_be_calibrated()
     assert np.isfinite(model.network_.theta).all()
     with pytest.raises(ValueError, match="row . .*beyond the range"):
         model.predict_proba(X)
+
+
+# --- a fit that continues an earlier one -------------------------------------------------------------------
+
+
+def concept(seed, n_classes=2):
+    """A function that draws rows and their noise-free classes."""
+    rng = np.random.default_rng(seed)
+    W = rng.normal(size=(6, n_classes))
+
+    def draw(n):
+        X = rng.normal(size=(n, 6))
+        return X, (X @ W).argmax(axis=1)
+
+    return draw, rng
+
+
+@pytest.mark.promise("calibration never changes the weights")
+@pytest.mark.parametrize("n_classes", [2, 4])
+@pytest.mark.parametrize("n_rows", [20, 200, 600])
+@pytest.mark.parametrize("seed", range(3))
+def test_a_warm_start_on_a_few_wrong_labels_keeps_a_good_model(seed, n_rows, n_classes):
+    draw, rng = concept(seed, n_classes)
+    X, y = draw(1500)
+    X_test, y_test = draw(2000)
+    model = TinyClassifier(20, warm_start=True, random_state=seed).fit(X, y)
+    before = model.score(X_test, y_test)
+    noise = np.concatenate([np.arange(n_classes), rng.integers(0, n_classes, n_rows - n_classes)])
+    model.set_params(max_iter=1).fit(draw(n_rows)[0], noise)
+    assert model.score(X_test, y_test) > before - 0.1
+    assert model.calibration_ < 1.0  # it is less confident
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_many_warm_starts_on_noisy_labels_learn(seed):
+    draw, rng = concept(seed)
+    X_test, y_test = draw(2000)
+    model = TinyClassifier(20, warm_start=True, max_iter=1, random_state=seed)
+    scores = []
+    for _ in range(30):
+        X, y = draw(300)
+        model.fit(X, np.where(rng.random(300) < 0.65, y, 1 - y))
+        scores.append(model.score(X_test, y_test))
+    assert np.mean(scores[-5:]) > 0.65
+
+
+@pytest.mark.parametrize("several_labels", [False, True])
+@pytest.mark.parametrize("n_rows", [60, 700])
+def test_calibration_after_a_warm_start_does_not_change_the_predicted_labels(n_rows, several_labels):
+    draw, rng = concept(0, 3)
+    X, y = draw(n_rows)
+    noisy = rng.permutation(y)
+    if several_labels:
+        y, noisy = np.eye(3, dtype=int)[y], np.eye(3, dtype=int)[noisy]
+    models = []
+    for calibrate in (True, False):
+        model = TinyClassifier(10, warm_start=True, calibrate=calibrate, random_state=0).fit(X, y)
+        model.set_params(max_iter=3, early_stopping=False).fit(X, noisy)
+        models.append(model)
+    calibrated, plain = models
+    assert_array_equal(calibrated.network_.theta, plain.network_.theta)
+    assert 0.01 <= calibrated.calibration_ < 1.0
+    assert_array_equal(calibrated.predict(X), plain.predict(X))
+    z = plain.decision_function(X)
+    assert_allclose(calibrated.decision_function(X), calibrated.calibration_ * z, rtol=1e-5)
+
+
+def test_the_next_fit_replaces_the_calibration():
+    draw, rng = concept(1)
+    X, y = draw(400)
+    model = TinyClassifier(10, warm_start=True, random_state=0).fit(X, rng.permutation(y))
+    assert model.calibration_ < 0.5
+    for _ in range(3):
+        model.fit(X, y)
+    assert model.calibration_ > 0.5
+    assert model.plan_.continues
+    again = model.set_params(warm_start=False).fit(X, y)
+    assert not again.plan_.continues

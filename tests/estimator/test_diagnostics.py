@@ -414,3 +414,57 @@ def test_the_prior_is_the_log_loss_of_the_frequencies(weight):
     few = examined(Dataset(IRIS, Probabilities.of(soft), soft, weight, None, (IRIS, soft)), 120)
     mean = np.average(soft[:120], axis=0, weights=w)
     assert few.prior == pytest.approx(scipy.stats.entropy(mean), rel=1e-12)
+
+
+# --- columns that outliers make indistinct -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("value", [1e5, 1e6, 1e8, -1e30])
+@pytest.mark.parametrize("fraction", [0.0003, 0.05, 0.15])
+def test_outliers_that_the_scaling_tolerates_raise_no_warning(fraction, value):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(2000, 4))
+    y = X @ [1.0, -1.0, 2.0, 0.5] > 0
+    X[rng.random(X.shape) < fraction] = value
+    X[0] = value
+    model = TinyClassifier(max_iter=10, random_state=0)
+    assert warned(model, X, y) == []
+    assert model.score(X, y) > 0.8
+
+
+@pytest.mark.parametrize("value", [1e6, -1e8, 1e30])
+def test_the_warning_names_the_column_whose_values_become_indistinct(value):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(2000, 4))
+    X[rng.random(2000) < 0.35, 2] = value
+    model = TinyClassifier(max_iter=2, random_state=0)
+    (warning,) = warned(model, X, X[:, 0] > 0)
+    assert isinstance(warning, FeatureScaleWarning)
+    found = re.fullmatch(
+        r"column 2 has values from (\S+) to (\S+) that the network cannot distinguish, since the scale of "
+        r"the column is (\S+)\. If it has outliers, .* replace them; otherwise use the logarithm of the column\.",
+        str(warning),
+    )
+    low, high, scale = map(float, found.groups())
+    assert -3.0 < low < high < 3.0
+    assert scale == pytest.approx(model.input_scale_[2], rel=1e-3)
+    z = model.scaled_inputs(X)[:, 2]
+    inside = (X[:, 2] >= low) & (X[:, 2] <= high)
+    assert inside.sum() > 200
+    assert np.ptp(z[inside]) < 1e-4
+
+
+def test_few_distinct_values_and_sparse_rows_are_not_indistinct():
+    rng = np.random.default_rng(0)
+    X = np.column_stack([rng.integers(0, 3, 900), np.where(rng.random(900) < 0.4, 1e9, 0.0)])
+    for kind in (np.asarray, scipy.sparse.csr_array):
+        assert warned(TinyClassifier(max_iter=2, random_state=0), kind(X), X[:, 0] > 0) == []
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("scale_inputs", [True, False])
+def test_only_unscaled_features_are_advised_to_be_scaled(scale_inputs):
+    model = plain(max_iter=1, scale_inputs=scale_inputs, random_state=0)
+    with pytest.warns(ConvergenceWarning) as caught:
+        model.fit(IRIS, SPECIES)
+    assert ("scale the features" in str(caught[0].message)) == (not scale_inputs)
