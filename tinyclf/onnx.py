@@ -4,25 +4,35 @@ The graph computes the same as `TinyClassifier.predict_proba`, in the same types
 `Scaling.transform`, the network in its own type, and calibration of the logits. Labels are computed
 from the logits, which still differ if probabilities round to the same value.
 
-Export needs onnx, and skl2onnx for pipelines (``pip install tinyclf[onnx]``); both are imported on
-first use.
+A graph is checked before it is returned: it is loaded by a runtime, and its predictions are
+compared with those of the model.
+
+Export needs onnx, and skl2onnx for pipelines (``pip install onnx skl2onnx``); both are imported on
+first use. Graphs are checked by onnxruntime if it is installed, and by the reference evaluator of
+onnx otherwise.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator, Mapping
 from importlib import import_module
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import DTypeLike
-from sklearn.pipeline import Pipeline
+from scipy.sparse import issparse
+from sklearn.compose import ColumnTransformer
+from sklearn.pipeline import FeatureUnion, Pipeline
+from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import check_is_fitted
 
 from ._version import __version__
 from .estimator.classifier import TinyClassifier
 from .estimator.dataset import read_features
+from .estimator.model_file import additions
 from .estimator.state import FitState
 from .estimator.targets import LabelSets
 from .nn.arrays import Array
@@ -32,16 +42,37 @@ from .nn.losses import Loss, SigmoidCrossEntropy, SoftmaxCrossEntropy
 if TYPE_CHECKING:
     from onnx import ModelProto
 
-# Versions of the operators, of the machine-learning operators, and of the file format. They are from 2020,
-# and all later runtimes support them.
-OPSET, OPSET_ML, IR = 13, 2, 7
+# Versions of the operators and of the machine-learning operators. The first are from 2020, and all later
+# runtimes support them. The second are tried if a step of a pipeline needs newer operators.
+ML = "ai.onnx.ml"
+OPSETS: tuple[dict[str, int], ...] = ({"": 13, ML: 2}, {"": 18, ML: 3})
 
-ACTIVATIONS: dict[type[Layer], str] = {ReLU: "Relu", Tanh: "Tanh", Logistic: "Sigmoid"}
+# A graph is compared with the model on at most this number of rows.
+ROWS = 1000
+
+# Probabilities may differ by this number of units of rounding, times 1 + the largest logit. Measured on 30
+# setups, the largest difference is 1.3 units.
+ROUNDING = 16.0
+
+# Each adds the operators of an activation on a value of a type, and returns the name of the output.
+ACTIVATIONS: dict[type[Layer], Callable[[_Graph, str, DTypeLike], str]] = {
+    ReLU: lambda graph, x, dtype: graph.add("Relu", x),
+    Tanh: lambda graph, x, dtype: graph.add("Tanh", x),
+    Logistic: lambda graph, x, dtype: graph.add("Sigmoid", x),
+}
 NO_OPERATION: tuple[type[Layer], ...] = (Identity, Dropout)  # in prediction
 LOSSES: tuple[type[Loss], ...] = (SoftmaxCrossEntropy, SigmoidCrossEntropy)
 
+# A subclass that overrides one of these can predict otherwise than the graph.
+PREDICTION = {
+    *("predict", "predict_proba", "predict_log_proba", "decision_function", "_outputs"),
+    *("_fitted", "plan_", "classes_", "network_"),
+}
 
-def to_onnx(model: TinyClassifier | Pipeline, X: Any = None) -> ModelProto:
+
+def to_onnx(
+    model: TinyClassifier | Pipeline, X: Any = None, *, target_opset: int | Mapping[str, int] | None = None
+) -> ModelProto:
     """Return a fitted classifier, or a pipeline that ends in one, as an ONNX model.
 
     The input of the graph is ``X``, with any number of rows. The outputs are ``label`` and
@@ -49,20 +80,30 @@ def to_onnx(model: TinyClassifier | Pipeline, X: Any = None) -> ModelProto:
     strings. Boolean labels are 0 and 1; several labels per row are a matrix of 0 and 1. The
     metadata contain the classes as JSON, under the key ``classes``.
 
-    The probabilities differ from those of `predict_proba` by rounding: less than 1e-12 in float64,
-    and less than 1e-6 in float32. They differ more if the network reads large unscaled numbers,
-    since its logits then have fewer correct digits. A graph cannot raise errors: for rows that
-    `predict` rejects, such as rows with NaN, its output is undefined.
+    The graph is checked before it is returned: by ``onnx.checker``, and by loading it in
+    onnxruntime, or in the reference evaluator of onnx if onnxruntime is not installed. Its
+    predictions are compared with those of the model on up to 1000 rows of X. Without X, a
+    classifier is compared on random rows, and a pipeline is not compared. The probabilities may
+    differ by 16 eps (1 + the largest logit), where eps is the rounding unit of the network's type,
+    and in a pipeline that of float32. A graph cannot raise errors: for rows that `predict` rejects,
+    such as rows with NaN, its output is undefined.
 
     Parameters
     ----------
     model : TinyClassifier or Pipeline
-        The other steps of a pipeline are exported by skl2onnx.
+        The other steps of a pipeline are exported by skl2onnx. They compute in the type of the
+        input if possible, and otherwise in float64 or float32. A subclass of TinyClassifier must
+        not override the methods that predict.
     X : array_like or data frame of shape (n_samples, n_features), optional
-        Example rows. The first row determines the type of the graph's input: with float64 rows it
-        is float64, which keeps small differences between large numbers. By default it is the type
-        of the network, usually float32. For a pipeline, a data frame gives one input per column,
-        with its name and type, as in skl2onnx.
+        Rows to compare the predictions on. Their type is the type of the graph's input: with
+        float64 rows it is float64, which keeps small differences between large numbers. By default
+        it is the type of the network, usually float32. For a pipeline, a data frame gives one input
+        per column, with its name and type.
+    target_opset : int or dict of str to int, optional
+        The version of the ONNX operators, at least 13 and at most the newest version of the
+        installed onnx, and for a pipeline of the installed skl2onnx. A dict also sets the version
+        of the machine-learning operators, 2 or 3, for example ``{"": 18, "ai.onnx.ml": 3}``. The
+        default is 13, and 18 if a step of a pipeline needs it.
 
     Returns
     -------
@@ -75,12 +116,19 @@ def to_onnx(model: TinyClassifier | Pipeline, X: Any = None) -> ModelProto:
     TypeError
         If the model has another type, or has a user-defined layer or loss.
     ValueError
-        If a label is not a string, a boolean or a whole number, or if a pipeline needs X to
-        determine its input.
+        If a label is not a string, a boolean or a whole number; if a pipeline needs X to determine
+        its input; or if the graph does not load or predicts otherwise than the model. The message
+        names the step of a pipeline, and the fix.
     NotFittedError
         If the model is not fitted.
     ImportError
         If onnx, or skl2onnx for a pipeline, is not installed.
+
+    Warns
+    -----
+    UserWarning
+        If onnxruntime is not installed, and the reference evaluator of onnx does not implement an
+        operator of the graph, which is then not compared with the model.
 
     Examples
     --------
@@ -95,18 +143,44 @@ def to_onnx(model: TinyClassifier | Pipeline, X: Any = None) -> ModelProto:
     classifier: Any = model
     while isinstance(classifier, Pipeline):
         classifier = classifier.steps[-1][1]
-    if type(classifier) is not TinyClassifier:
+    if not isinstance(classifier, TinyClassifier):
         raise TypeError(
             "to_onnx exports a TinyClassifier, or a Pipeline that ends in one, but not "
             f"{type(classifier).__name__}; for a search, pass best_estimator_"
         )
+    if overridden := sorted(PREDICTION & additions(type(classifier))):
+        raise TypeError(
+            f"to_onnx cannot export {type(classifier).__name__}, which overrides {', '.join(overridden)}; "
+            "export a TinyClassifier, and apply the change to its results"
+        )
     check_is_fitted(model)
     onnx = _required("onnx")
-    exported = _alone(model, X) if model is classifier else _in_pipeline(model, classifier, X)
+    opsets = _opsets(target_opset, pipeline=model is not classifier)
+    _add_classifier(_Graph(), classifier, "X", np.float32, "label", "probabilities")  # or raise an error
+    export = _alone if model is classifier else _in_pipeline
+    exported = export(model, classifier, X, opsets)
     classes = _as_held(classifier.classes_).tolist()
     onnx.helper.set_model_props(exported, {"classes": json.dumps(classes)})
-    onnx.checker.check_model(exported)
     return exported
+
+
+def _opsets(target: Any, pipeline: bool) -> tuple[dict[str, int], ...]:
+    """Return the versions of the operators to try, in this order."""
+    if target is None:
+        return OPSETS if pipeline else OPSETS[:1]
+    newest = int(_required("onnx").defs.onnx_opset_version())
+    if pipeline:
+        newest = min(newest, int(_required("skl2onnx").get_latest_tested_opset_version()))
+    given = {"": target} if not isinstance(target, Mapping) else target
+    main = given.get("", 13 if given.get(ML) == 2 else 18)
+    opset = {"": main, ML: 2 if isinstance(main, int) and main < 16 else 3, **given}
+    allowed = {"": range(13, newest + 1), ML: (2, 3)}
+    if opset.keys() != allowed.keys() or any(type(v) is bool or v not in allowed[k] for k, v in opset.items()):
+        raise ValueError(
+            f"target_opset must be a whole number from 13 to {newest}, or a dict of such a number for '' and 2 "
+            f"or 3 for '{ML}', got {target!r}"
+        )
+    return ({key: int(version) for key, version in opset.items()},)
 
 
 class _Graph:
@@ -181,7 +255,7 @@ def _add_network(graph: _Graph, state: FitState, x: str, given: DTypeLike) -> st
         if type(layer) is Dense:
             x = graph.add("Gemm", x, p.W, p.b)
         elif type(layer) in ACTIVATIONS:
-            x = graph.add(ACTIVATIONS[type(layer)], x)
+            x = ACTIVATIONS[type(layer)](graph, x, network.dtype)
         elif type(layer) not in NO_OPERATION:
             raise _unknown("layers", (Dense, *ACTIVATIONS, *NO_OPERATION), layer)
     if state.calibration is not None:
@@ -190,55 +264,309 @@ def _add_network(graph: _Graph, state: FitState, x: str, given: DTypeLike) -> st
     return x
 
 
-def _alone(model: TinyClassifier, X: Any) -> Any:
+def _alone(model: TinyClassifier, _: Any, X: Any, opsets: tuple[dict[str, int], ...]) -> Any:
     """Return the ONNX model of a classifier that is not in a pipeline."""
-    helper, graph = _required("onnx").helper, _Graph()
-    dtype = model.network_.dtype
-    given = dtype if X is None else read_features(model, X[:1], reset=False).dtype
-    _add_classifier(graph, model, "X", given, "label", "probabilities")
+    onnx, graph = _required("onnx"), _Graph()
+    helper, dtype = onnx.helper, model.network_.dtype
+    rows = _typical_rows(model) if X is None else _some(read_features(model, X, reset=False))
+    rows = rows.toarray() if issparse(rows) else rows
+    _add_classifier(graph, model, "X", rows.dtype, "label", "probabilities")
     value, (label, probabilities) = helper.make_tensor_value_info, _shapes(model, "rows")
-    return helper.make_model(
+    versions = [helper.make_opsetid("", opsets[0][""])]
+    exported = helper.make_model(
         helper.make_graph(
             [
                 helper.make_node(operator, inputs, [output], output, **attributes)
                 for operator, inputs, output, attributes in graph.operations
             ],
             "TinyClassifier",
-            [value("X", _onnx_type(given), ["rows", model.n_features_in_])],
+            [value("X", _onnx_type(rows.dtype), ["rows", model.n_features_in_])],
             [
                 value("label", _onnx_type(_as_held(model.classes_).dtype), label),
                 value("probabilities", _onnx_type(dtype), probabilities),
             ],
-            [_required("onnx").numpy_helper.from_array(a, name) for name, a in graph.constants.items()],
+            [onnx.numpy_helper.from_array(a, name) for name, a in graph.constants.items()],
         ),
-        opset_imports=[helper.make_opsetid("", OPSET)],
-        ir_version=IR,
+        opset_imports=versions,
+        ir_version=helper.find_min_ir_version_for(versions),
         producer_name="tinyclf",
         producer_version=__version__,
     )
-
-
-def _in_pipeline(model: Pipeline, classifier: TinyClassifier, X: Any) -> Any:
-    """Return the ONNX model of a pipeline, made by skl2onnx with a converter for TinyClassifier."""
-    skl2onnx = _required("skl2onnx")
-    from skl2onnx.algebra.type_helper import guess_initial_types
-
-    model = _without_gaps(model)
-    if X is None:
-        if not hasattr(model, "n_features_in_"):
-            first = type(model.steps[0][1]).__name__
-            raise ValueError(f"to_onnx needs some rows, X, since {first} has no n_features_in_; pass X")
-        X = np.zeros((1, model.n_features_in_), classifier.network_.dtype)
-    exported = skl2onnx.convert_sklearn(
-        model,
-        "Pipeline",
-        guess_initial_types(X[:1] if hasattr(X, "columns") else np.asarray(X[:1])),
-        target_opset={"": OPSET, "ai.onnx.ml": OPSET_ML},
-        custom_shape_calculators={TinyClassifier: _declare},
-        custom_conversion_functions={TinyClassifier: _convert},
-    )
-    exported.opset_import.sort(key=lambda entry: entry.domain)  # skl2onnx's order depends on string hashes
+    try:
+        _check(exported, {"X": rows}, lambda found: _difference(found, model, rows, dtype))
+    except _Failure as failure:
+        narrow = ', or fit with dtype="float32"' if dtype == np.float64 else ""
+        raise ValueError(
+            f"to_onnx cannot export this {type(model).__name__}: {failure.reason}; set another target_opset, "
+            f"now {opsets[0]['']}{narrow}, or install another version of onnxruntime"
+        ) from None
     return exported
+
+
+def _typical_rows(model: TinyClassifier) -> Array:
+    """Return random rows of the network's type, three times as wide as those of the fit."""
+    rows = np.random.default_rng(0).standard_normal((50, model.n_features_in_))
+    if (scaling := model._fitted.scaling) is not None:
+        rows = scaling.center + 3.0 * scaling.scale * rows
+    largest = np.finfo(model.network_.dtype).max
+    return np.clip(rows, -largest, largest).astype(model.network_.dtype)
+
+
+def _in_pipeline(
+    model: Pipeline, classifier: TinyClassifier, X: Any, opsets: tuple[dict[str, int], ...]
+) -> Any:
+    """Return the ONNX model of a pipeline, made by skl2onnx with a converter for TinyClassifier."""
+    _required("skl2onnx")
+    compared = X is not None
+    if compared:
+        X = _some(X)
+    elif hasattr(model, "n_features_in_"):
+        X = np.zeros((1, model.n_features_in_), classifier.network_.dtype)
+    else:
+        first = type(model.steps[0][1]).__name__
+        raise ValueError(f"to_onnx needs some rows, X, since {first} has no n_features_in_; pass X")
+    inputs = _inputs(X)
+    failures = []
+    for opset, dtype in product(opsets, _types(inputs)):
+
+        def exported(part: Any, rows: Any, compare: Any, opset: Any = opset, dtype: Any = dtype) -> Any:
+            """Return a step or pipeline as a checked ONNX model, with these versions and this type."""
+            graph = _converted(part, _inputs(rows), opset, dtype)
+            _check(graph, _inputs(rows), compare if compared else None)
+            return graph
+
+        try:
+            return exported(
+                _without_gaps(model), X, lambda found: _difference(found, model, X, np.dtype(np.float32))
+            )
+        except _Failure as failure:
+            failures.append((failure, exported))
+    failure, exported = max(failures, key=lambda pair: pair[0].stage)  # the attempt that came furthest
+    name, reason = _failing_step(model, X, exported) or ("its steps together", failure.reason)
+    other = "float32" if all(a.dtype != np.float32 for a in inputs.values()) else "float64"
+    raise ValueError(
+        f"to_onnx cannot export the pipeline because of {name}: {reason}. To fix it, pass rows of {other}, set "
+        "another target_opset, use another step that skl2onnx supports, or apply the step before the pipeline"
+    )
+
+
+class _Failure(Exception):
+    """A graph could not be made (stage 0), does not load (1), or predicts otherwise (2)."""
+
+    def __init__(self, stage: int, reason: str) -> None:
+        super().__init__(reason)
+        self.stage, self.reason = stage, reason
+
+
+def _check(exported: Any, inputs: dict[str, Array], compare: Callable[[Any], str] | None) -> None:
+    """Load a graph, and compare its outputs with ``compare``, which returns the difference or ""; or raise."""
+    onnx = _required("onnx")
+    runtime = "onnxruntime"
+    try:
+        onnx.checker.check_model(exported, full_check=True)
+        try:
+            onnxruntime = import_module(runtime)
+        except ImportError:
+            runtime = "the reference evaluator of onnx"
+            found = onnx.reference.ReferenceEvaluator(exported).run(None, inputs)
+        else:
+            options = onnxruntime.SessionOptions()
+            options.log_severity_level, options.intra_op_num_threads = 4, 1
+            session = onnxruntime.InferenceSession(
+                exported.SerializeToString(), options, providers=["CPUExecutionProvider"]
+            )
+            found = session.run(None, inputs) if compare else None
+    except NotImplementedError as error:
+        if runtime == "onnxruntime":
+            raise _Failure(1, f"onnxruntime cannot load the graph: {_first_line(error)}") from None
+        warnings.warn(
+            "the ONNX graph was not compared with the model, since the reference evaluator of onnx does not "
+            f"implement an operator: {_first_line(error)}; install onnxruntime to compare it",
+            stacklevel=5,
+        )
+        return
+    except Exception as error:
+        raise _Failure(1, f"{runtime} cannot load the graph: {_first_line(error)}") from None
+    if compare and (difference := compare(found)):
+        raise _Failure(2, difference)
+
+
+def _difference(found: Any, model: Any, rows: Any, dtype: DTypeLike) -> str:
+    """Return how the label and probabilities of a graph differ from the model's by more than rounding."""
+    (label, p), expected, named = found, model.predict_proba(rows), model.predict(rows)
+    allowed = ROUNDING * float(np.finfo(dtype).eps) * (1.0 + float(np.abs(model.decision_function(rows)).max()))
+    difference = np.abs(p - expected)
+    if not (difference <= allowed).all():
+        row = int(np.argmax(~(difference <= allowed).all(axis=1)))
+        return (
+            f"the probabilities of the graph differ by {np.max(difference):.2g}, for example in row {row}, "
+            f"where rounding explains {allowed:.1g}"
+        )
+    # The labels may differ where two of them are equally probable up to rounding.
+    several = issparse(named) or named.ndim == 2
+    top = np.sort(np.c_[np.zeros(len(expected)), expected], axis=1)
+    clear = (np.abs(2.0 * expected - 1.0) if several else top[:, -1] - top[:, -2]) > 2.0 * allowed
+    wrong = clear & (label != (named.toarray() if issparse(named) else named))
+    if wrong.any():
+        row = int(np.argwhere(wrong)[0][0])
+        return f"the label of the graph in row {row} is {label[row]!r} instead of {named[row]!r}"
+    return ""
+
+
+def _some(X: Any) -> Any:
+    """Return at most `ROWS` rows of an array, a list or a data frame."""
+    n = X.shape[0] if hasattr(X, "shape") else len(X)
+    return X if n <= ROWS else _safe_indexing(X, np.linspace(0, n - 1, ROWS).astype(int))
+
+
+def _inputs(X: Any) -> dict[str, Array]:
+    """Return rows as the inputs of a graph, by name: one per column of a data frame, otherwise ``X``."""
+    if not hasattr(X, "columns"):
+        return {"X": _as_input("X", X.toarray() if issparse(X) else X)}
+    inputs = {str(name): _as_input(f"column {name!r}", X[name])[:, None] for name in X.columns}
+    if len(inputs) < len(X.columns):
+        raise ValueError(f"the columns of X must have different names, got {list(X.columns)}; rename them")
+    return inputs
+
+
+def _as_input(what: str, values: Any) -> Array:
+    """Return values in a type that skl2onnx supports: float32, float64, int32, int64, bool or strings."""
+    array = np.asarray(values)
+    if array.dtype.kind in "UO":
+        array = array.astype(object)
+        flat = array.ravel()
+        texts = np.array([isinstance(value, str) for value in flat], bool)
+        if texts.all():
+            return array
+        if not texts.any():
+            try:
+                return array.astype(np.float64)
+            except (TypeError, ValueError):
+                pass
+        other = int(np.argmin(texts))
+        raise ValueError(
+            f"to_onnx needs {what} as numbers, booleans, or strings without missing values, got {flat[other]!r}; "
+            "replace missing values by a string before the pipeline, in fit as well, and mixed types by a data "
+            "frame with one type per column"
+        )
+    if array.dtype.kind not in "fiub":
+        raise TypeError(f"to_onnx needs {what} as numbers, booleans or strings, got {array.dtype}; convert them")
+    if array.dtype in (np.float32, np.float64, np.int32, bool):
+        return array
+    return array.astype({"f": np.float32 if array.itemsize < 4 else np.float64}.get(array.dtype.kind, np.int64))
+
+
+def _types(inputs: dict[str, Array]) -> list[DTypeLike]:
+    """Return the types to compute in, in the order to try them; None is the type of each input."""
+    given = {array.dtype for array in inputs.values() if array.dtype != object}
+    return [None, *(dtype for dtype in (np.float64, np.float32) if given - {np.dtype(dtype)})]
+
+
+def _converted(part: Any, inputs: dict[str, Array], opset: dict[str, int], dtype: DTypeLike) -> Any:
+    """Return the ONNX model of a step or a pipeline, made by skl2onnx, which converts numbers to ``dtype``."""
+    skl2onnx, onnx = _required("skl2onnx"), _required("onnx")
+    types = skl2onnx.common.data_types
+    kinds = {
+        np.dtype(np.float32): types.FloatTensorType,
+        np.dtype(np.float64): types.DoubleTensorType,
+        np.dtype(np.int32): types.Int32TensorType,
+        np.dtype(np.int64): types.Int64TensorType,
+        np.dtype(bool): types.BooleanTensorType,
+        np.dtype(object): types.StringTensorType,
+    }
+    read = {
+        name: array.dtype if dtype is None or array.dtype == object else np.dtype(dtype)
+        for name, array in inputs.items()
+    }
+    last = part
+    while isinstance(last, Pipeline):
+        last = last.steps[-1][1]
+    own = isinstance(last, TinyClassifier)
+    try:
+        exported = skl2onnx.convert_sklearn(
+            part,
+            "Pipeline",
+            [(name, kinds[read[name]]([None, *array.shape[1:]])) for name, array in inputs.items()],
+            target_opset=opset,
+            custom_shape_calculators={type(last): _declare} if own else None,
+            custom_conversion_functions={type(last): _convert} if own else None,
+        )
+    except Exception as error:
+        raise _Failure(0, f"skl2onnx cannot convert it: {_first_line(error)}") from None
+    exported.opset_import.sort(key=lambda entry: entry.domain)  # skl2onnx's order depends on string hashes
+    graph = exported.graph
+    casts = {name: f"{name}_as_{t}" for name, t in read.items() if t != inputs[name].dtype}
+    _rename(graph.node, casts)
+    for value in graph.input:
+        if value.name in casts:
+            value.type.tensor_type.elem_type = _onnx_type(inputs[value.name].dtype)
+    for name, output in reversed(casts.items()):
+        graph.node.insert(0, onnx.helper.make_node("Cast", [name], [output], output, to=_onnx_type(read[name])))
+    return exported
+
+
+def _rename(nodes: Any, names: dict[str, str]) -> None:
+    """Rename values that nodes, and the nodes of their subgraphs, read."""
+    for node in nodes:
+        node.input[:] = [names.get(name, name) for name in node.input]
+        for attribute in node.attribute:
+            _rename(attribute.g.node, names)
+
+
+def _parts(step: Any, X: Any) -> Iterator[tuple[str, Any, Any]]:
+    """Yield the name, the transformer and the rows of each part of a fitted pipeline, union or table."""
+    if isinstance(step, ColumnTransformer):
+        for name, part, columns in step.transformers_:
+            if not isinstance(part, str):
+                yield name, part, _safe_indexing(X, columns, axis=1)
+    elif isinstance(step, FeatureUnion):
+        yield from ((name, part, X) for name, part in step.transformer_list if not isinstance(part, str))
+    elif isinstance(step, Pipeline):
+        for name, part in step.steps:
+            if part is not None and not isinstance(part, (str, TinyClassifier)):
+                yield name, part, X
+                X = part.transform(X) if hasattr(part, "transform") else X
+
+
+def _failing_step(step: Any, X: Any, exported: Callable[..., Any]) -> tuple[str, str] | None:
+    """Return the name of the first part that cannot be exported on its own, and the reason; None if there is none."""
+    for name, part, rows in _parts(step, X):
+        try:
+            if isinstance(part, Pipeline) and isinstance(part.steps[-1][1], TinyClassifier):
+                found = _failing_step(part, rows, exported)
+                if found:
+                    return f"{name!r} > {found[0]}", found[1]
+                continue
+            exported(part, rows, lambda found, part=part, rows=rows: _deviation(found, part.transform(rows)))
+        except Exception as error:  # of skl2onnx, of the runtime, or of scikit-learn
+            inner = _failing_step(part, rows, exported)
+            if inner is None:
+                return f"the step {name!r} ({type(part).__name__})", _first_line(error)
+            return f"{inner[0]} in {name!r}", inner[1]
+    return None
+
+
+def _deviation(found: Any, expected: Any) -> str:
+    """Return how the output of a graph differs from that of a transformer by more than rounding."""
+    expected = np.asarray(expected.toarray() if issparse(expected) else expected)
+    values = np.asarray(found[0])
+    if values.shape != expected.shape:
+        return f"the graph returns the shape {values.shape} instead of {expected.shape}"
+    if expected.dtype.kind in "fiub":
+        allowed = ROUNDING * np.finfo(np.float32).eps * (1.0 + np.abs(expected).max(axis=0))
+        wrong = ~(np.abs(values - expected) <= allowed) & ~(np.isnan(values) & np.isnan(expected))
+    else:
+        wrong = values != expected
+    if not wrong.any():
+        return ""
+    row, column = np.argwhere(wrong)[0]
+    return (
+        f"the graph returns {values[row, column]} instead of {expected[row, column]} in row {row}, column {column}"
+    )
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).strip().split("\n")[0].rstrip(".") or type(error).__name__
 
 
 def _without_gaps(model: Pipeline) -> Pipeline:
@@ -260,9 +588,9 @@ def _convert(scope: Any, operator: Any, container: Any) -> None:
     """Add a classifier to a graph of skl2onnx."""
     model, graph = operator.raw_operator, _Graph(scope.get_unique_variable_name)
     guess = _required("skl2onnx").common.data_types.guess_numpy_type
-    types = [np.dtype(guess(value.type)) for value in operator.inputs]
-    given = np.result_type(*types)
-    x, *more = (graph.cast(v.full_name, t, given) for v, t in zip(operator.inputs, types, strict=True))
+    given = np.result_type(*(np.dtype(guess(value.type)) for value in operator.inputs))
+    # Some steps of skl2onnx return another type than they declare, so values are always converted.
+    x, *more = (graph.add("Cast", value.full_name, to=_onnx_type(given)) for value in operator.inputs)
     if more:  # the columns of a data frame
         x = graph.add("Concat", x, *more, axis=1)
     _add_classifier(graph, model, x, given, *(value.full_name for value in operator.outputs))
@@ -311,5 +639,5 @@ def _required(package: str) -> Any:
         return import_module(package)
     except ImportError:
         raise ImportError(
-            f"to_onnx needs {package}, which is not installed: pip install 'tinyclf[onnx]'"
+            f"to_onnx needs {package}, which is not installed: pip install onnx skl2onnx"
         ) from None
