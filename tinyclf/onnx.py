@@ -19,13 +19,16 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from importlib import import_module
 from itertools import product
+from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import DTypeLike
 from scipy.sparse import issparse
 from sklearn.compose import ColumnTransformer
+from sklearn.impute import SimpleImputer
 from sklearn.pipeline import FeatureUnion, Pipeline
+from sklearn.preprocessing import Binarizer, KBinsDiscretizer, PolynomialFeatures
 from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import check_is_fitted
 
@@ -175,10 +178,12 @@ def _opsets(target: Any, pipeline: bool) -> tuple[dict[str, int], ...]:
     main = given.get("", 13 if given.get(ML) == 2 else 18)
     opset = {"": main, ML: 2 if isinstance(main, int) and main < 16 else 3, **given}
     allowed = {"": range(13, newest + 1), ML: (2, 3)}
-    if opset.keys() != allowed.keys() or any(type(v) is bool or v not in allowed[k] for k, v in opset.items()):
+    if opset.keys() != allowed.keys() or any(
+        type(v) is bool or v not in allowed[k] for k, v in opset.items()
+    ):
         raise ValueError(
-            f"target_opset must be a whole number from 13 to {newest}, or a dict of such a number for '' and 2 "
-            f"or 3 for '{ML}', got {target!r}"
+            f"target_opset must be a whole number from 13 to {newest}, or a dict of such a number for '' and "
+            f"2 or 3 for '{ML}', got {target!r}"
         )
     return ({key: int(version) for key, version in opset.items()},)
 
@@ -268,7 +273,7 @@ def _alone(model: TinyClassifier, _: Any, X: Any, opsets: tuple[dict[str, int], 
     """Return the ONNX model of a classifier that is not in a pipeline."""
     onnx, graph = _required("onnx"), _Graph()
     helper, dtype = onnx.helper, model.network_.dtype
-    rows = _typical_rows(model) if X is None else _some(read_features(model, X, reset=False))
+    rows: Any = _typical_rows(model) if X is None else _some(read_features(model, X, reset=False))
     rows = rows.toarray() if issparse(rows) else rows
     _add_classifier(graph, model, "X", rows.dtype, "label", "probabilities")
     value, (label, probabilities) = helper.make_tensor_value_info, _shapes(model, "rows")
@@ -315,9 +320,9 @@ def _typical_rows(model: TinyClassifier) -> Array:
 def _in_pipeline(
     model: Pipeline, classifier: TinyClassifier, X: Any, opsets: tuple[dict[str, int], ...]
 ) -> Any:
-    """Return the ONNX model of a pipeline, made by skl2onnx with a converter for TinyClassifier."""
+    """Return the ONNX model of a pipeline, made by skl2onnx and the converters of this module."""
     _required("skl2onnx")
-    compared = X is not None
+    model, compared = _without_gaps(model), X is not None
     if compared:
         X = _some(X)
     elif hasattr(model, "n_features_in_"):
@@ -325,33 +330,73 @@ def _in_pipeline(
     else:
         first = type(model.steps[0][1]).__name__
         raise ValueError(f"to_onnx needs some rows, X, since {first} has no n_features_in_; pass X")
-    inputs = _inputs(X)
-    failures = []
-    for opset, dtype in product(opsets, _types(inputs)):
 
-        def exported(part: Any, rows: Any, compare: Any, opset: Any = opset, dtype: Any = dtype) -> Any:
-            """Return a step or pipeline as a checked ONNX model, with these versions and this type."""
-            graph = _converted(part, _inputs(rows), opset, dtype)
-            _check(graph, _inputs(rows), compare if compared else None)
-            return graph
+    def exported(part: Any, rows: Any, opset: dict[str, int], dtype: DTypeLike | None) -> Any:
+        """Return a pipeline or a transformer as a checked ONNX model, or raise a _Failure."""
+        inputs = _inputs(rows)
+        graph = _converted(part, inputs, opset, dtype)
+        whole = part is model
+        differ = _difference if whole else _deviation
+        _check(graph, inputs, (lambda found: differ(found, part, rows, np.float32)) if compared else None)
+        return graph
 
+    def attempts(rows: Any, opsets: tuple[dict[str, int], ...]) -> Any:
+        """Return the first graph that is correct, or raise the _Failure of the one that came furthest."""
+        failures = []
+        for settings in product(opsets, _types(_inputs(rows))):
+            try:
+                return exported(model, rows, *settings)
+            except _Failure as failure:
+                failure.settings = settings
+                failures.append(failure)
+        raise max(reversed(failures), key=lambda failure: failure.stage)
+
+    try:
+        return attempts(X, opsets)
+    except _Failure as failure:
+        whole = failure
+
+    def failure_of(part: Any, rows: Any) -> str | None:
+        """Return why a part cannot be exported on its own, if it fails as early as the pipeline."""
         try:
-            return exported(
-                _without_gaps(model), X, lambda found: _difference(found, model, X, np.dtype(np.float32))
-            )
+            exported(part, rows, *whole.settings)
         except _Failure as failure:
-            failures.append((failure, exported))
-    failure, exported = max(failures, key=lambda pair: pair[0].stage)  # the attempt that came furthest
-    name, reason = _failing_step(model, X, exported) or ("its steps together", failure.reason)
-    other = "float32" if all(a.dtype != np.float32 for a in inputs.values()) else "float64"
-    raise ValueError(
-        f"to_onnx cannot export the pipeline because of {name}: {reason}. To fix it, pass rows of {other}, set "
-        "another target_opset, use another step that skl2onnx supports, or apply the step before the pipeline"
-    )
+            return failure.reason if failure.stage <= whole.stage else None
+        return None
+
+    name, reason = _failing_step(model, X, failure_of) or (_named(*model.steps[-1]), whole.reason)
+    advice = "use another step that skl2onnx supports, or apply the step before the pipeline"
+    for fix, rows, versions in _fixes(X, opsets):
+        try:
+            attempts(rows, versions)
+        except (_Failure, ValueError):
+            continue
+        advice = fix
+        break
+    raise ValueError(f"to_onnx cannot export {name} of the pipeline: {reason}. To fix it, {advice}")
+
+
+def _fixes(
+    X: Any, opsets: tuple[dict[str, int], ...]
+) -> Iterator[tuple[str, Any, tuple[dict[str, int], ...]]]:
+    """Yield changes to try after a failure: their description, rows, and versions of the operators."""
+    if opsets[0] not in OPSETS:
+        yield "leave target_opset unset", X, OPSETS
+    for dtype in ("float64", "float32"):
+        if hasattr(X, "select_dtypes"):
+            changed = X.astype(dict.fromkeys(X.select_dtypes("floating").columns, dtype))
+        elif getattr(getattr(X, "dtype", None), "kind", "") == "f":
+            changed = X.astype(dtype)
+        else:
+            return
+        yield f"pass {dtype} rows, here and to the graph", changed, OPSETS if opsets[0] in OPSETS else opsets
 
 
 class _Failure(Exception):
     """A graph could not be made (stage 0), does not load (1), or predicts otherwise (2)."""
+
+    settings: tuple[dict[str, int], DTypeLike | None]
+    """Versions of the operators, and the type to compute in."""
 
     def __init__(self, stage: int, reason: str) -> None:
         super().__init__(reason)
@@ -359,7 +404,7 @@ class _Failure(Exception):
 
 
 def _check(exported: Any, inputs: dict[str, Array], compare: Callable[[Any], str] | None) -> None:
-    """Load a graph, and compare its outputs with ``compare``, which returns the difference or ""; or raise."""
+    """Load a graph, and compare its outputs by ``compare``, which returns "" if they agree; or raise."""
     onnx = _required("onnx")
     runtime = "onnxruntime"
     try:
@@ -394,7 +439,9 @@ def _check(exported: Any, inputs: dict[str, Array], compare: Callable[[Any], str
 def _difference(found: Any, model: Any, rows: Any, dtype: DTypeLike) -> str:
     """Return how the label and probabilities of a graph differ from the model's by more than rounding."""
     (label, p), expected, named = found, model.predict_proba(rows), model.predict(rows)
-    allowed = ROUNDING * float(np.finfo(dtype).eps) * (1.0 + float(np.abs(model.decision_function(rows)).max()))
+    allowed = (
+        ROUNDING * float(np.finfo(dtype).eps) * (1.0 + float(np.abs(model.decision_function(rows)).max()))
+    )
     difference = np.abs(p - expected)
     if not (difference <= allowed).all():
         row = int(np.argmax(~(difference <= allowed).all(axis=1)))
@@ -445,25 +492,29 @@ def _as_input(what: str, values: Any) -> Array:
                 pass
         other = int(np.argmin(texts))
         raise ValueError(
-            f"to_onnx needs {what} as numbers, booleans, or strings without missing values, got {flat[other]!r}; "
-            "replace missing values by a string before the pipeline, in fit as well, and mixed types by a data "
-            "frame with one type per column"
+            f"to_onnx needs {what} as numbers, booleans, or strings without missing values, got "
+            f"{flat[other]!r} beside {flat[0]!r}; replace missing values by a string before the pipeline, in "
+            "fit as well, and an array of several types by a data frame"
         )
     if array.dtype.kind not in "fiub":
-        raise TypeError(f"to_onnx needs {what} as numbers, booleans or strings, got {array.dtype}; convert them")
+        raise TypeError(
+            f"to_onnx needs {what} as numbers, booleans or strings, got {array.dtype}; convert them"
+        )
     if array.dtype in (np.float32, np.float64, np.int32, bool):
         return array
-    return array.astype({"f": np.float32 if array.itemsize < 4 else np.float64}.get(array.dtype.kind, np.int64))
+    return array.astype(
+        {"f": np.float32 if array.itemsize < 4 else np.float64}.get(array.dtype.kind, np.int64)
+    )
 
 
-def _types(inputs: dict[str, Array]) -> list[DTypeLike]:
+def _types(inputs: dict[str, Array]) -> list[DTypeLike | None]:
     """Return the types to compute in, in the order to try them; None is the type of each input."""
     given = {array.dtype for array in inputs.values() if array.dtype != object}
     return [None, *(dtype for dtype in (np.float64, np.float32) if given - {np.dtype(dtype)})]
 
 
-def _converted(part: Any, inputs: dict[str, Array], opset: dict[str, int], dtype: DTypeLike) -> Any:
-    """Return the ONNX model of a step or a pipeline, made by skl2onnx, which converts numbers to ``dtype``."""
+def _converted(part: Any, inputs: dict[str, Array], opset: dict[str, int], dtype: DTypeLike | None) -> Any:
+    """Return the ONNX model of a step or a pipeline, which converts its numbers to ``dtype``."""
     skl2onnx, onnx = _required("skl2onnx"), _required("onnx")
     types = skl2onnx.common.data_types
     kinds = {
@@ -481,15 +532,15 @@ def _converted(part: Any, inputs: dict[str, Array], opset: dict[str, int], dtype
     last = part
     while isinstance(last, Pipeline):
         last = last.steps[-1][1]
-    own = isinstance(last, TinyClassifier)
+    own = [*STEPS, *([type(last)] if isinstance(last, TinyClassifier) else [])]
     try:
         exported = skl2onnx.convert_sklearn(
             part,
             "Pipeline",
             [(name, kinds[read[name]]([None, *array.shape[1:]])) for name, array in inputs.items()],
             target_opset=opset,
-            custom_shape_calculators={type(last): _declare} if own else None,
-            custom_conversion_functions={type(last): _convert} if own else None,
+            custom_shape_calculators=dict.fromkeys(own, _declare),
+            custom_conversion_functions=dict.fromkeys(own, _convert),
         )
     except Exception as error:
         raise _Failure(0, f"skl2onnx cannot convert it: {_first_line(error)}") from None
@@ -501,7 +552,9 @@ def _converted(part: Any, inputs: dict[str, Array], opset: dict[str, int], dtype
         if value.name in casts:
             value.type.tensor_type.elem_type = _onnx_type(inputs[value.name].dtype)
     for name, output in reversed(casts.items()):
-        graph.node.insert(0, onnx.helper.make_node("Cast", [name], [output], output, to=_onnx_type(read[name])))
+        graph.node.insert(
+            0, onnx.helper.make_node("Cast", [name], [output], output, to=_onnx_type(read[name]))
+        )
     return exported
 
 
@@ -513,47 +566,46 @@ def _rename(nodes: Any, names: dict[str, str]) -> None:
             _rename(attribute.g.node, names)
 
 
-def _parts(step: Any, X: Any) -> Iterator[tuple[str, Any, Any]]:
-    """Yield the name, the transformer and the rows of each part of a fitted pipeline, union or table."""
-    if isinstance(step, ColumnTransformer):
-        for name, part, columns in step.transformers_:
-            if not isinstance(part, str):
-                yield name, part, _safe_indexing(X, columns, axis=1)
-    elif isinstance(step, FeatureUnion):
-        yield from ((name, part, X) for name, part in step.transformer_list if not isinstance(part, str))
-    elif isinstance(step, Pipeline):
-        for name, part in step.steps:
-            if part is not None and not isinstance(part, (str, TinyClassifier)):
-                yield name, part, X
-                X = part.transform(X) if hasattr(part, "transform") else X
-
-
-def _failing_step(step: Any, X: Any, exported: Callable[..., Any]) -> tuple[str, str] | None:
-    """Return the name of the first part that cannot be exported on its own, and the reason; None if there is none."""
-    for name, part, rows in _parts(step, X):
-        try:
-            if isinstance(part, Pipeline) and isinstance(part.steps[-1][1], TinyClassifier):
-                found = _failing_step(part, rows, exported)
-                if found:
-                    return f"{name!r} > {found[0]}", found[1]
-                continue
-            exported(part, rows, lambda found, part=part, rows=rows: _deviation(found, part.transform(rows)))
-        except Exception as error:  # of skl2onnx, of the runtime, or of scikit-learn
-            inner = _failing_step(part, rows, exported)
-            if inner is None:
-                return f"the step {name!r} ({type(part).__name__})", _first_line(error)
-            return f"{inner[0]} in {name!r}", inner[1]
+def _failing_step(step: Any, X: Any, failure_of: Callable[[Any, Any], str | None]) -> tuple[str, str] | None:
+    """Return the first part of a pipeline, union or table that fails on rows X, and the reason; or None."""
+    for name, part, tested, rows in _parts(step, X):
+        if reason := failure_of(tested, rows):
+            if isinstance(step, Pipeline) and len(tested.steps) > 1:
+                rows = tested[:-1].transform(rows)
+            inner, cause = _failing_step(part, rows, failure_of) or ("", reason)
+            return (f"{inner} in {name!r}" if inner else _named(name, part)), cause
     return None
 
 
-def _deviation(found: Any, expected: Any) -> str:
+def _parts(step: Any, X: Any) -> Iterator[tuple[str, Any, Any, Any]]:
+    """Yield name and transformer of each part, and what to export to test it: for pipelines, all up to it."""
+    if isinstance(step, ColumnTransformer):
+        for name, part, columns in step.transformers_:
+            if not isinstance(part, str):
+                yield name, part, part, _safe_indexing(X, columns, axis=1)
+    elif isinstance(step, FeatureUnion):
+        yield from (
+            (name, part, part, X) for name, part in step.transformer_list if not isinstance(part, str)
+        )
+    elif isinstance(step, Pipeline):
+        for n, (name, part) in enumerate(step.steps):
+            if hasattr(part, "transform"):
+                yield name, part, step[: n + 1], X
+
+
+def _named(name: str, step: Any) -> str:
+    return f"the step {name!r} ({type(step).__name__})"
+
+
+def _deviation(found: Any, part: Any, rows: Any, dtype: DTypeLike) -> str:
     """Return how the output of a graph differs from that of a transformer by more than rounding."""
+    expected = part.transform(rows)
     expected = np.asarray(expected.toarray() if issparse(expected) else expected)
     values = np.asarray(found[0])
     if values.shape != expected.shape:
         return f"the graph returns the shape {values.shape} instead of {expected.shape}"
     if expected.dtype.kind in "fiub":
-        allowed = ROUNDING * np.finfo(np.float32).eps * (1.0 + np.abs(expected).max(axis=0))
+        allowed = ROUNDING * np.finfo(dtype).eps * (1.0 + np.abs(expected).max(axis=0))
         wrong = ~(np.abs(values - expected) <= allowed) & ~(np.isnan(values) & np.isnan(expected))
     else:
         wrong = values != expected
@@ -561,7 +613,8 @@ def _deviation(found: Any, expected: Any) -> str:
         return ""
     row, column = np.argwhere(wrong)[0]
     return (
-        f"the graph returns {values[row, column]} instead of {expected[row, column]} in row {row}, column {column}"
+        f"the graph returns {values[row, column]} instead of {expected[row, column]} in row {row}, "
+        f"column {column}"
     )
 
 
@@ -575,30 +628,113 @@ def _without_gaps(model: Pipeline) -> Pipeline:
     return Pipeline([(n, _without_gaps(step) if isinstance(step, Pipeline) else step) for n, step in steps])
 
 
+def _impute(graph: _Graph, step: SimpleImputer, x: str, dtype: DTypeLike) -> str:
+    """Add a SimpleImputer; that of skl2onnx has no float64 and no indicator."""
+    value, statistics = step.missing_values, np.asarray(step.statistics_, np.float64)
+    if isinstance(value, Real) and not np.isnan(float(value)):
+        missing = graph.add("Equal", x, np.asarray(value, dtype))
+    else:
+        missing = graph.add("IsNaN", x)
+    filled = graph.add("Where", missing, statistics.astype(dtype), x)
+    if np.isnan(statistics).any() and not step.keep_empty_features:
+        filled = graph.add("Gather", filled, np.flatnonzero(~np.isnan(statistics)), axis=1)
+    if step.indicator_ is None:
+        return filled
+    flags = graph.add("Gather", missing, step.indicator_.features_, axis=1)
+    return graph.add("Concat", filled, graph.cast(flags, bool, dtype), axis=1)
+
+
+def _discretize(graph: _Graph, step: KBinsDiscretizer, x: str, dtype: DTypeLike) -> str:
+    """Add a KBinsDiscretizer; that of skl2onnx has no sparse encoding, and rounds the edges to float32."""
+    inner = [np.asarray(edges[1:-1], np.float64) for edges in step.bin_edges_]
+    edges = np.full((len(inner), 1 + max(map(len, inner))), np.inf)
+    for row, values in zip(edges, inner, strict=True):
+        row[: len(values)] = values
+    x = graph.cast(graph.cast(x, dtype, step.dtype or dtype), step.dtype or dtype, np.float64)
+    above = graph.add("GreaterOrEqual", graph.add("Unsqueeze", x, np.array([2])), edges)
+    bins = graph.add("ReduceSum", graph.cast(above, bool, dtype), np.array([2]), keepdims=0)
+    if step.encode == "ordinal":
+        return bins
+    codes = np.arange(edges.shape[1])
+    hot = graph.add("Equal", graph.add("Unsqueeze", bins, np.array([2])), codes.astype(dtype))
+    hot = graph.add("Reshape", graph.cast(hot, bool, dtype), np.array([-1, edges.size]))
+    return graph.add("Gather", hot, np.flatnonzero(codes < step.n_bins_[:, None]), axis=1)
+
+
+def _binarize(graph: _Graph, step: Binarizer, x: str, dtype: DTypeLike) -> str:
+    """Add a Binarizer; that of skl2onnx returns 1 for an entry that equals the threshold, in float64."""
+    wide = np.result_type(dtype, step.threshold)
+    above = graph.add("Greater", graph.cast(x, dtype, wide), np.asarray(step.threshold, wide))
+    return graph.cast(above, bool, dtype)
+
+
+def _expand(graph: _Graph, step: PolynomialFeatures, x: str, dtype: DTypeLike) -> str:
+    """Add PolynomialFeatures, as products of columns; that of skl2onnx has a bias in float32 only."""
+    n_in, degree = step.n_features_in_, max(1, int(step.powers_.sum(axis=1).max()))
+    factors = np.full((len(step.powers_), degree), n_in)  # the column of ones
+    for row, powers in zip(factors, step.powers_, strict=True):
+        row[: powers.sum()] = np.repeat(np.arange(n_in), powers)
+    x = graph.add("Pad", x, np.array([0, 0, 0, 1]), np.ones((), dtype))
+    product, *more = (graph.add("Gather", x, column, axis=1) for column in factors.T)
+    for factor in more:
+        product = graph.add("Mul", product, factor)
+    return product
+
+
+# Steps of pipelines that skl2onnx does not export correctly for all types and settings. Each function adds
+# the operators on rows of a type, and returns the name of the output, which has the same type.
+STEPS: dict[type[Any], Callable[[_Graph, Any, str, DTypeLike], str]] = {
+    SimpleImputer: _impute,
+    KBinsDiscretizer: _discretize,
+    Binarizer: _binarize,
+    PolynomialFeatures: _expand,
+}
+
+
 def _declare(operator: Any) -> None:
     """Set the types and shapes of the outputs for skl2onnx."""
     model, types = operator.raw_operator, _required("skl2onnx").common.data_types
+    rows = operator.inputs[0].get_first_dimension()
+    if not isinstance(model, TinyClassifier):
+        kind = types.DoubleTensorType if _joined_type(operator) == np.float64 else types.FloatTensorType
+        operator.outputs[0].set_type(kind([rows, len(model.get_feature_names_out())]))
+        return
     whole, double = _as_held(model.classes_).dtype == np.int64, model.network_.dtype == np.float64
-    label, probabilities = _shapes(model, operator.inputs[0].get_first_dimension())
+    label, probabilities = _shapes(model, rows)
     operator.outputs[0].set_type((types.Int64TensorType if whole else types.StringTensorType)(label))
     operator.outputs[1].set_type((types.DoubleTensorType if double else types.FloatTensorType)(probabilities))
 
 
 def _convert(scope: Any, operator: Any, container: Any) -> None:
-    """Add a classifier to a graph of skl2onnx."""
-    model, graph = operator.raw_operator, _Graph(scope.get_unique_variable_name)
-    guess = _required("skl2onnx").common.data_types.guess_numpy_type
-    given = np.result_type(*(np.dtype(guess(value.type)) for value in operator.inputs))
+    """Add a classifier, or one of `STEPS`, to a graph of skl2onnx."""
+    model, graph, dtype = (
+        operator.raw_operator,
+        _Graph(scope.get_unique_variable_name),
+        _joined_type(operator),
+    )
     # Some steps of skl2onnx return another type than they declare, so values are always converted.
-    x, *more = (graph.add("Cast", value.full_name, to=_onnx_type(given)) for value in operator.inputs)
+    x, *more = (graph.add("Cast", value.full_name, to=_onnx_type(dtype)) for value in operator.inputs)
     if more:  # the columns of a data frame
         x = graph.add("Concat", x, *more, axis=1)
-    _add_classifier(graph, model, x, given, *(value.full_name for value in operator.outputs))
+    outputs = [value.full_name for value in operator.outputs]
+    if isinstance(model, TinyClassifier):
+        _add_classifier(graph, model, x, dtype, *outputs)
+    else:
+        graph.add("Identity", STEPS[type(model)](graph, model, x, dtype), output=outputs[0])
     for name, array in graph.constants.items():
         values = [label.encode() for label in array] if array.dtype == object else array.ravel()
         container.add_initializer(name, _onnx_type(array.dtype), array.shape, values)
     for kind, inputs, output, attributes in graph.operations:
         container.add_node(kind, inputs, output, name=scope.get_unique_operator_name(kind), **attributes)
+
+
+def _joined_type(operator: Any) -> np.dtype[Any]:
+    """Return float32 or float64: the type that holds all inputs of an operator of skl2onnx."""
+    guess = _required("skl2onnx").common.data_types.guess_numpy_type
+    dtype = np.result_type(np.float32, *(np.dtype(guess(value.type)) for value in operator.inputs))
+    if dtype not in (np.float32, np.float64):
+        raise NotImplementedError(f"{type(operator.raw_operator).__name__} of strings")
+    return dtype
 
 
 def _onnx_type(dtype: DTypeLike) -> int:

@@ -137,7 +137,7 @@ def additions(cls: type[Any]) -> set[str]:
     """Return the names of what a subclass of TinyClassifier adds to it or overrides."""
     base = _base(cls)
 
-    class Empty(base):  # type: ignore[misc]
+    class Empty(base):  # type: ignore[misc, valid-type]
         """A subclass that adds nothing, with the names that Python and scikit-learn add to each class."""
 
     between = (vars(one) for one in cls.__mro__ if one not in base.__mro__)
