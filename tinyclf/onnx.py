@@ -161,7 +161,9 @@ def to_onnx(
     opsets = _opsets(target_opset, pipeline=model is not classifier)
     _add_classifier(_Graph(), classifier, "X", np.float32, "label", "probabilities")  # or raise an error
     export = _alone if model is classifier else _in_pipeline
-    exported = export(model, classifier, X, opsets)
+    exported, warning = export(model, classifier, X, opsets)
+    if warning:
+        warnings.warn(warning, stacklevel=2)
     classes = _as_held(classifier.classes_).tolist()
     onnx.helper.set_model_props(exported, {"classes": json.dumps(classes)})
     return exported
@@ -176,7 +178,7 @@ def _opsets(target: Any, pipeline: bool) -> tuple[dict[str, int], ...]:
         newest = min(newest, int(_required("skl2onnx").get_latest_tested_opset_version()))
     given = {"": target} if not isinstance(target, Mapping) else target
     main = given.get("", 13 if given.get(ML) == 2 else 18)
-    opset = {"": main, ML: 2 if isinstance(main, int) and main < 16 else 3, **given}
+    opset = {"": main, ML: 2 if main in range(13, 16) else 3, **given}
     allowed = {"": range(13, newest + 1), ML: (2, 3)}
     if opset.keys() != allowed.keys() or any(
         type(v) is bool or v not in allowed[k] for k, v in opset.items()
@@ -269,8 +271,10 @@ def _add_network(graph: _Graph, state: FitState, x: str, given: DTypeLike) -> st
     return x
 
 
-def _alone(model: TinyClassifier, _: Any, X: Any, opsets: tuple[dict[str, int], ...]) -> Any:
-    """Return the ONNX model of a classifier that is not in a pipeline."""
+def _alone(
+    model: TinyClassifier, _: TinyClassifier, X: Any, opsets: tuple[dict[str, int], ...]
+) -> tuple[Any, str]:
+    """Return the ONNX model of a classifier that is not in a pipeline, and a warning or ""."""
     onnx, graph = _required("onnx"), _Graph()
     helper, dtype = onnx.helper, model.network_.dtype
     rows: Any = _typical_rows(model) if X is None else _some(read_features(model, X, reset=False))
@@ -298,32 +302,35 @@ def _alone(model: TinyClassifier, _: Any, X: Any, opsets: tuple[dict[str, int], 
         producer_version=__version__,
     )
     try:
-        _check(exported, {"X": rows}, lambda found: _difference(found, model, rows, dtype))
+        warning = _check(exported, {"X": rows}, lambda found: _difference(found, model, rows, dtype))
     except _Failure as failure:
         narrow = ', or fit with dtype="float32"' if dtype == np.float64 else ""
         raise ValueError(
             f"to_onnx cannot export this {type(model).__name__}: {failure.reason}; set another target_opset, "
             f"now {opsets[0]['']}{narrow}, or install another version of onnxruntime"
         ) from None
-    return exported
+    return exported, warning
 
 
 def _typical_rows(model: TinyClassifier) -> Array:
     """Return random rows of the network's type, three times as wide as those of the fit."""
     rows = np.random.default_rng(0).standard_normal((50, model.n_features_in_))
     if (scaling := model._fitted.scaling) is not None:
-        rows = scaling.center + 3.0 * scaling.scale * rows
+        with np.errstate(over="ignore"):
+            rows = scaling.center + 3.0 * scaling.scale * rows
     largest = np.finfo(model.network_.dtype).max
     return np.clip(rows, -largest, largest).astype(model.network_.dtype)
 
 
 def _in_pipeline(
     model: Pipeline, classifier: TinyClassifier, X: Any, opsets: tuple[dict[str, int], ...]
-) -> Any:
-    """Return the ONNX model of a pipeline, made by skl2onnx and the converters of this module."""
+) -> tuple[Any, str]:
+    """Return the ONNX model of a pipeline, made by skl2onnx and `STEPS`, and a warning or ""."""
     _required("skl2onnx")
     model, compared = _without_gaps(model), X is not None
     if compared:
+        if not (hasattr(X, "shape") or isinstance(X, (list, tuple))):
+            raise TypeError(f"X must be rows as in fit, an array, a list or a data frame, got {X!r}")
         X = _some(X)
     elif hasattr(model, "n_features_in_"):
         X = np.zeros((1, model.n_features_in_), classifier.network_.dtype)
@@ -331,16 +338,17 @@ def _in_pipeline(
         first = type(model.steps[0][1]).__name__
         raise ValueError(f"to_onnx needs some rows, X, since {first} has no n_features_in_; pass X")
 
-    def exported(part: Any, rows: Any, opset: dict[str, int], dtype: DTypeLike | None) -> Any:
-        """Return a pipeline or a transformer as a checked ONNX model, or raise a _Failure."""
+    def exported(part: Any, rows: Any, opset: dict[str, int], dtype: DTypeLike | None) -> tuple[Any, str]:
+        """Return a pipeline or a transformer as a checked ONNX model, and a warning; or raise a _Failure."""
         inputs = _inputs(rows)
+        if part is not model and rows is not X and all(a.dtype != object for a in inputs.values()):
+            inputs = {"X": np.concatenate(list(inputs.values()), axis=1)}  # one array, as inside of a graph
         graph = _converted(part, inputs, opset, dtype)
-        whole = part is model
-        differ = _difference if whole else _deviation
-        _check(graph, inputs, (lambda found: differ(found, part, rows, np.float32)) if compared else None)
-        return graph
+        differ = _difference if part is model else _deviation
+        compare = (lambda found: differ(found, part, rows, np.float32)) if compared else None
+        return graph, _check(graph, inputs, compare)
 
-    def attempts(rows: Any, opsets: tuple[dict[str, int], ...]) -> Any:
+    def attempts(rows: Any, opsets: tuple[dict[str, int], ...]) -> tuple[Any, str]:
         """Return the first graph that is correct, or raise the _Failure of the one that came furthest."""
         failures = []
         for settings in product(opsets, _types(_inputs(rows))):
@@ -362,9 +370,11 @@ def _in_pipeline(
             exported(part, rows, *whole.settings)
         except _Failure as failure:
             return failure.reason if failure.stage <= whole.stage else None
+        except (TypeError, ValueError):  # these rows cannot be the input of a graph
+            return None
         return None
 
-    name, reason = _failing_step(model, X, failure_of) or (_named(*model.steps[-1]), whole.reason)
+    name, reason = _failing_step(model, X, failure_of) or (f"the {type(classifier).__name__}", whole.reason)
     advice = "use another step that skl2onnx supports, or apply the step before the pipeline"
     for fix, rows, versions in _fixes(X, opsets):
         try:
@@ -403,37 +413,42 @@ class _Failure(Exception):
         self.stage, self.reason = stage, reason
 
 
-def _check(exported: Any, inputs: dict[str, Array], compare: Callable[[Any], str] | None) -> None:
-    """Load a graph, and compare its outputs by ``compare``, which returns "" if they agree; or raise."""
-    onnx = _required("onnx")
-    runtime = "onnxruntime"
+def _check(exported: Any, inputs: dict[str, Array], compare: Callable[[Any], str] | None) -> str:
+    """Load a graph, and compare its outputs by ``compare``, which returns "" if they agree; or raise.
+
+    Return a warning if the graph could not be compared, otherwise "".
+    """
     try:
-        onnx.checker.check_model(exported, full_check=True)
-        try:
-            onnxruntime = import_module(runtime)
-        except ImportError:
-            runtime = "the reference evaluator of onnx"
-            found = onnx.reference.ReferenceEvaluator(exported).run(None, inputs)
-        else:
-            options = onnxruntime.SessionOptions()
-            options.log_severity_level, options.intra_op_num_threads = 4, 1
-            session = onnxruntime.InferenceSession(
-                exported.SerializeToString(), options, providers=["CPUExecutionProvider"]
-            )
-            found = session.run(None, inputs) if compare else None
-    except NotImplementedError as error:
-        if runtime == "onnxruntime":
-            raise _Failure(1, f"onnxruntime cannot load the graph: {_first_line(error)}") from None
-        warnings.warn(
-            "the ONNX graph was not compared with the model, since the reference evaluator of onnx does not "
-            f"implement an operator: {_first_line(error)}; install onnxruntime to compare it",
-            stacklevel=5,
-        )
-        return
+        onnxruntime, hint = import_module("onnxruntime"), ""
+    except ImportError:
+        onnxruntime, hint = None, "; install onnxruntime to check it there"
+    try:
+        _required("onnx").checker.check_model(exported, full_check=True)
+        run = _loaded(exported, onnxruntime)
+        found = run(None, inputs) if compare else None
     except Exception as error:
-        raise _Failure(1, f"{runtime} cannot load the graph: {_first_line(error)}") from None
+        if onnxruntime is None and isinstance(error, NotImplementedError):
+            return (
+                "the ONNX graph was not compared with the model, since the reference evaluator of onnx does "
+                f"not implement an operator: {_first_line(error)}{hint}"
+            )
+        raise _Failure(1, f"the graph does not load: {_first_line(error)}{hint}") from None
     if compare and (difference := compare(found)):
         raise _Failure(2, difference)
+    return ""
+
+
+def _loaded(exported: Any, onnxruntime: Any) -> Callable[..., Any]:
+    """Return the function that runs a graph in onnxruntime, or in the reference evaluator if that is None."""
+    if onnxruntime is not None:
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level, options.intra_op_num_threads = 4, 1
+        providers = ["CPUExecutionProvider"]
+        run = onnxruntime.InferenceSession(exported.SerializeToString(), options, providers=providers).run
+    else:
+        run = import_module("onnx.reference").ReferenceEvaluator(exported).run
+        run = np.errstate(all="ignore")(run)
+    return run  # type: ignore[no-any-return]
 
 
 def _difference(found: Any, model: Any, rows: Any, dtype: DTypeLike) -> str:
@@ -491,16 +506,17 @@ def _as_input(what: str, values: Any) -> Array:
             except (TypeError, ValueError):
                 pass
         other = int(np.argmin(texts))
+        row = other // max(1, flat.size // len(array))
         raise ValueError(
             f"to_onnx needs {what} as numbers, booleans, or strings without missing values, got "
-            f"{flat[other]!r} beside {flat[0]!r}; replace missing values by a string before the pipeline, in "
-            "fit as well, and an array of several types by a data frame"
+            f"{flat[other]!r} in row {row}; replace missing values by a string before the pipeline, in fit "
+            "as well, and an array of several types by a data frame"
         )
     if array.dtype.kind not in "fiub":
         raise TypeError(
-            f"to_onnx needs {what} as numbers, booleans or strings, got {array.dtype}; convert them"
+            f"to_onnx needs {what} as numbers, booleans or strings, got {array.dtype}; convert or drop them"
         )
-    if array.dtype in (np.float32, np.float64, np.int32, bool):
+    if array.dtype in (np.float32, np.float64, np.int32, np.int64, bool):
         return array
     return array.astype(
         {"f": np.float32 if array.itemsize < 4 else np.float64}.get(array.dtype.kind, np.int64)
@@ -569,16 +585,22 @@ def _rename(nodes: Any, names: dict[str, str]) -> None:
 def _failing_step(step: Any, X: Any, failure_of: Callable[[Any, Any], str | None]) -> tuple[str, str] | None:
     """Return the first part of a pipeline, union or table that fails on rows X, and the reason; or None."""
     for name, part, tested, rows in _parts(step, X):
-        if reason := failure_of(tested, rows):
-            if isinstance(step, Pipeline) and len(tested.steps) > 1:
-                rows = tested[:-1].transform(rows)
-            inner, cause = _failing_step(part, rows, failure_of) or ("", reason)
-            return (f"{inner} in {name!r}" if inner else _named(name, part)), cause
+        if tested is None or (reason := failure_of(tested, rows)):
+            if isinstance(step, Pipeline):
+                rows = _before(step, name, rows)
+            inner = None if rows is None else _failing_step(part, rows, failure_of)
+            if inner is not None:
+                return f"{inner[0]} in {name!r}", inner[1]
+            if tested is not None:
+                return f"the step {name!r} ({type(part).__name__})", str(reason)
     return None
 
 
 def _parts(step: Any, X: Any) -> Iterator[tuple[str, Any, Any, Any]]:
-    """Yield name and transformer of each part, and what to export to test it: for pipelines, all up to it."""
+    """Yield name and estimator of each part, and what to export to test it on which rows.
+
+    In a pipeline, this is the pipeline up to the part, or None for the part that predicts.
+    """
     if isinstance(step, ColumnTransformer):
         for name, part, columns in step.transformers_:
             if not isinstance(part, str):
@@ -589,12 +611,16 @@ def _parts(step: Any, X: Any) -> Iterator[tuple[str, Any, Any, Any]]:
         )
     elif isinstance(step, Pipeline):
         for n, (name, part) in enumerate(step.steps):
-            if hasattr(part, "transform"):
-                yield name, part, step[: n + 1], X
+            yield name, part, step[: n + 1] if hasattr(part, "transform") else None, X
 
 
-def _named(name: str, step: Any) -> str:
-    return f"the step {name!r} ({type(step).__name__})"
+def _before(step: Pipeline, name: str, X: Any) -> Any:
+    """Return the rows that a step of a pipeline receives; None if they cannot be computed."""
+    n = [other for other, _ in step.steps].index(name)
+    try:
+        return step[:n].transform(X) if n else X
+    except ValueError:  # X was not passed, and the steps do not accept zeros
+        return None
 
 
 def _deviation(found: Any, part: Any, rows: Any, dtype: DTypeLike) -> str:
@@ -630,6 +656,8 @@ def _without_gaps(model: Pipeline) -> Pipeline:
 
 def _impute(graph: _Graph, step: SimpleImputer, x: str, dtype: DTypeLike) -> str:
     """Add a SimpleImputer; that of skl2onnx has no float64 and no indicator."""
+    if np.dtype(dtype).kind == "O":
+        return x  # strings in ONNX cannot be missing
     value, statistics = step.missing_values, np.asarray(step.statistics_, np.float64)
     if isinstance(value, Real) and not np.isnan(float(value)):
         missing = graph.add("Equal", x, np.asarray(value, dtype))
@@ -696,7 +724,8 @@ def _declare(operator: Any) -> None:
     model, types = operator.raw_operator, _required("skl2onnx").common.data_types
     rows = operator.inputs[0].get_first_dimension()
     if not isinstance(model, TinyClassifier):
-        kind = types.DoubleTensorType if _joined_type(operator) == np.float64 else types.FloatTensorType
+        kinds = {"f": types.FloatTensorType, "d": types.DoubleTensorType, "O": types.StringTensorType}
+        kind = kinds[_joined_type(operator).char]
         operator.outputs[0].set_type(kind([rows, len(model.get_feature_names_out())]))
         return
     whole, double = _as_held(model.classes_).dtype == np.int64, model.network_.dtype == np.float64
@@ -707,11 +736,15 @@ def _declare(operator: Any) -> None:
 
 def _convert(scope: Any, operator: Any, container: Any) -> None:
     """Add a classifier, or one of `STEPS`, to a graph of skl2onnx."""
-    model, graph, dtype = (
-        operator.raw_operator,
-        _Graph(scope.get_unique_variable_name),
-        _joined_type(operator),
-    )
+    model, dtype = operator.raw_operator, _joined_type(operator)
+    if dtype.kind == "O" and not isinstance(model, SimpleImputer):
+        raise TypeError(f"{type(model).__name__} needs numbers, but gets strings")
+    if dtype.kind == "O" and isinstance(model.missing_values, str):
+        import_module("skl2onnx.operator_converters.imputer_op").convert_sklearn_imputer(
+            scope, operator, container
+        )
+        return
+    graph = _Graph(scope.get_unique_variable_name)
     # Some steps of skl2onnx return another type than they declare, so values are always converted.
     x, *more = (graph.add("Cast", value.full_name, to=_onnx_type(dtype)) for value in operator.inputs)
     if more:  # the columns of a data frame
@@ -729,12 +762,10 @@ def _convert(scope: Any, operator: Any, container: Any) -> None:
 
 
 def _joined_type(operator: Any) -> np.dtype[Any]:
-    """Return float32 or float64: the type that holds all inputs of an operator of skl2onnx."""
+    """Return the type that holds all inputs of an operator: float32, float64, or object for strings."""
     guess = _required("skl2onnx").common.data_types.guess_numpy_type
-    dtype = np.result_type(np.float32, *(np.dtype(guess(value.type)) for value in operator.inputs))
-    if dtype not in (np.float32, np.float64):
-        raise NotImplementedError(f"{type(operator.raw_operator).__name__} of strings")
-    return dtype
+    types = [np.dtype(guess(value.type)) for value in operator.inputs]
+    return np.dtype(object) if any(t.kind in "OU" for t in types) else np.result_type(np.float32, *types)
 
 
 def _onnx_type(dtype: DTypeLike) -> int:
