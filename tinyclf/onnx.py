@@ -390,16 +390,16 @@ def _fixes(
     X: Any, opsets: tuple[dict[str, int], ...]
 ) -> Iterator[tuple[str, Any, tuple[dict[str, int], ...]]]:
     """Yield changes to try after a failure: their description, rows, and versions of the operators."""
-    if opsets[0] not in OPSETS:
+    if opsets != OPSETS:
         yield "leave target_opset unset", X, OPSETS
     for dtype in ("float64", "float32"):
+        changed = X
         if hasattr(X, "select_dtypes"):
             changed = X.astype(dict.fromkeys(X.select_dtypes("floating").columns, dtype))
-        elif getattr(getattr(X, "dtype", None), "kind", "") == "f":
+        elif getattr(getattr(X, "dtype", dtype), "kind", "") == "f" and X.dtype != dtype:
             changed = X.astype(dtype)
-        else:
-            return
-        yield f"pass {dtype} rows, here and to the graph", changed, OPSETS if opsets[0] in OPSETS else opsets
+        if changed is not X:
+            yield f"pass {dtype} rows, here and to the graph", changed, opsets
 
 
 class _Failure(Exception):
@@ -471,7 +471,8 @@ def _difference(found: Any, model: Any, rows: Any, dtype: DTypeLike) -> str:
     wrong = clear & (label != (named.toarray() if issparse(named) else named))
     if wrong.any():
         row = int(np.argwhere(wrong)[0][0])
-        return f"the label of the graph in row {row} is {label[row]!r} instead of {named[row]!r}"
+        labels = [np.asarray(a).tolist()[row] for a in (label, named.toarray() if issparse(named) else named)]
+        return f"the label of the graph in row {row} is {labels[0]!r} instead of {labels[1]!r}"
     return ""
 
 

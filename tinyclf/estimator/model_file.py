@@ -141,7 +141,7 @@ def additions(cls: type[Any]) -> set[str]:
         """A subclass that adds nothing, with the names that Python and scikit-learn add to each class."""
 
     between = (vars(one) for one in cls.__mro__ if one not in base.__mro__)
-    return {name for names in between for name in names} - set(vars(Empty))
+    return {name for names in between for name in names} - {*vars(Empty), "__dict__", "__weakref__"}
 
 
 def _base(cls: type[Any]) -> type[Any]:
