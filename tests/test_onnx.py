@@ -559,6 +559,39 @@ def test_the_graph_of_a_mixed_table_agrees_and_its_inputs_have_the_types_of_the_
     assert label.tolist() == fitted.predict(table).tolist()
 
 
+JOINED = {
+    "scaler": StandardScaler(),
+    "neighbors": KNNImputer(),
+    "union": make_union(MinMaxScaler(), PCA(2)),
+    "power": PowerTransformer(),
+    "bins": KBinsDiscretizer(3),
+    "frames": make_pipeline(SimpleImputer().set_output(transform="pandas"), StandardScaler(), Binarizer()),
+}
+"""Steps that read a whole frame; skl2onnx exports most of them for one array only."""
+
+
+@pytest.mark.parametrize("kind", JOINED)
+def test_the_columns_of_a_frame_keep_their_names_and_types_for_each_step(kind):
+    pytest.importorskip("skl2onnx")
+    names = ["sepal length (cm)", "variable", "tinyclf", "X"]
+    frame = pd.DataFrame({name: X[:, i] for i, name in enumerate(names)})
+    frame["variable"] = (10 * X[:, 1]).astype(int)
+    fitted = make_pipeline(JOINED[kind], quick()).fit(frame, CODES)
+    exported = to_onnx(fitted, frame)
+    inputs = columns_of(exported, frame)
+    assert [(name, column.dtype) for name, column in inputs.items()] == [*frame.dtypes.items()]
+    (found,) = run(exported, inputs, "probabilities")
+    np.testing.assert_allclose(found, fitted.predict_proba(frame), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("names", [["a", "a"], ["a", "label"], ["probabilities", "b"]])
+def test_columns_with_the_same_name_or_that_of_an_output_are_refused(names):
+    pytest.importorskip("skl2onnx")
+    fitted = make_pipeline(StandardScaler(), quick()).fit(X[:, :2], CODES)
+    with pytest.raises(ValueError, match=r"columns of X must have different names, .*; rename them"):
+        to_onnx(fitted, pd.DataFrame(X[:, :2], columns=names))
+
+
 def test_rows_may_be_a_polars_frame_a_list_or_sparse():
     pytest.importorskip("skl2onnx")
     columns = make_column_transformer((SimpleImputer(), ["age", "income"]), (ONE_HOT, ["city"]))

@@ -18,9 +18,8 @@ import json
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from importlib import import_module
-from itertools import product
 from numbers import Real
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -338,12 +337,13 @@ def _in_pipeline(
         first = type(model.steps[0][1]).__name__
         raise ValueError(f"to_onnx needs some rows, X, since {first} has no n_features_in_; pass X")
 
-    def exported(part: Any, rows: Any, opset: dict[str, int], dtype: DTypeLike | None) -> tuple[Any, str]:
+    def exported(part: Any, rows: Any, settings: _Settings) -> tuple[Any, str]:
         """Return a pipeline or a transformer as a checked ONNX model, and a warning; or raise a _Failure."""
         inputs = _inputs(rows)
         if part is not model and rows is not X and all(a.dtype != object for a in inputs.values()):
             inputs = {"X": np.concatenate(list(inputs.values()), axis=1)}  # one array, as inside of a graph
-        graph = _converted(part, inputs, opset, dtype)
+            settings = settings._replace(joined=False)
+        graph = _converted(part, inputs, settings)
         differ = _difference if part is model else _deviation
         compare = (lambda found: differ(found, part, rows, np.float32)) if compared else None
         return graph, _check(graph, inputs, compare)
@@ -351,9 +351,9 @@ def _in_pipeline(
     def attempts(rows: Any, opsets: tuple[dict[str, int], ...]) -> tuple[Any, str]:
         """Return the first graph that is correct, or raise the _Failure of the one that came furthest."""
         failures = []
-        for settings in product(opsets, _types(_inputs(rows))):
+        for settings in _settings(_inputs(rows), opsets):
             try:
-                return exported(model, rows, *settings)
+                return exported(model, rows, settings)
             except _Failure as failure:
                 failure.settings = settings
                 failures.append(failure)
@@ -367,7 +367,7 @@ def _in_pipeline(
     def failure_of(part: Any, rows: Any) -> str | None:
         """Return why a part cannot be exported on its own, if it fails as early as the pipeline."""
         try:
-            exported(part, rows, *whole.settings)
+            exported(part, rows, whole.settings)
         except _Failure as failure:
             return failure.reason if failure.stage <= whole.stage else None
         except (TypeError, ValueError):  # these rows cannot be the input of a graph
@@ -405,8 +405,7 @@ def _fixes(
 class _Failure(Exception):
     """A graph could not be made (stage 0), does not load (1), or predicts otherwise (2)."""
 
-    settings: tuple[dict[str, int], DTypeLike | None]
-    """Versions of the operators, and the type to compute in."""
+    settings: _Settings
 
     def __init__(self, stage: int, reason: str) -> None:
         super().__init__(reason)
@@ -487,8 +486,11 @@ def _inputs(X: Any) -> dict[str, Array]:
     if not hasattr(X, "columns"):
         return {"X": _as_input("X", X.toarray() if issparse(X) else X)}
     inputs = {str(name): _as_input(f"column {name!r}", X[name])[:, None] for name in X.columns}
-    if len(inputs) < len(X.columns):
-        raise ValueError(f"the columns of X must have different names, got {list(X.columns)}; rename them")
+    if len(inputs) < len(X.columns) or inputs.keys() & {"label", "probabilities"}:
+        raise ValueError(
+            "the columns of X must have different names, and not those of the outputs, label and "
+            f"probabilities, got {list(X.columns)}; rename them"
+        )
     return inputs
 
 
@@ -524,14 +526,30 @@ def _as_input(what: str, values: Any) -> Array:
     )
 
 
-def _types(inputs: dict[str, Array]) -> list[DTypeLike | None]:
-    """Return the types to compute in, in the order to try them; None is the type of each input."""
-    given = {array.dtype for array in inputs.values() if array.dtype != object}
-    return [None, *(dtype for dtype in (np.float64, np.float32) if given - {np.dtype(dtype)})]
+class _Settings(NamedTuple):
+    """How to export a pipeline."""
+
+    opset: dict[str, int]
+    """Versions of the operators."""
+    dtype: DTypeLike | None = None
+    """The type that the graph converts numbers to first; None keeps the type of each input."""
+    joined: bool = False
+    """Whether the graph joins the columns of a data frame to one array first; many steps need this."""
 
 
-def _converted(part: Any, inputs: dict[str, Array], opset: dict[str, int], dtype: DTypeLike | None) -> Any:
-    """Return the ONNX model of a step or a pipeline, which converts its numbers to ``dtype``."""
+def _settings(inputs: dict[str, Array], opsets: tuple[dict[str, int], ...]) -> Iterator[_Settings]:
+    """Yield settings in the order to try them."""
+    given = {array.dtype for array in inputs.values()}
+    numbers, both = given - {np.dtype(object)}, (np.float64, np.float32)
+    for opset in opsets:
+        yield _Settings(opset)
+        yield from (_Settings(opset, dtype) for dtype in both if numbers - {np.dtype(dtype)})
+        if len(inputs) > 1 and given == numbers:
+            yield from (_Settings(opset, dtype, joined=True) for dtype in both)
+
+
+def _converted(part: Any, inputs: dict[str, Array], settings: _Settings) -> Any:
+    """Return the ONNX model of a step or a pipeline."""
     skl2onnx, onnx = _required("skl2onnx"), _required("onnx")
     types = skl2onnx.common.data_types
     kinds = {
@@ -542,10 +560,14 @@ def _converted(part: Any, inputs: dict[str, Array], opset: dict[str, int], dtype
         np.dtype(bool): types.BooleanTensorType,
         np.dtype(object): types.StringTensorType,
     }
+    opset, dtype, joined = settings
     read = {
         name: array.dtype if dtype is None or array.dtype == object else np.dtype(dtype)
         for name, array in inputs.items()
     }
+    declared = [(name, kinds[read[name]]([None, *array.shape[1:]])) for name, array in inputs.items()]
+    if joined:
+        declared = [("tinyclf_columns", kinds[np.dtype(dtype)]([None, len(inputs)]))]
     last = part
     while isinstance(last, Pipeline):
         last = last.steps[-1][1]
@@ -554,24 +576,29 @@ def _converted(part: Any, inputs: dict[str, Array], opset: dict[str, int], dtype
         exported = skl2onnx.convert_sklearn(
             part,
             "Pipeline",
-            [(name, kinds[read[name]]([None, *array.shape[1:]])) for name, array in inputs.items()],
+            declared,
             target_opset=opset,
             custom_shape_calculators=dict.fromkeys(own, _declare),
             custom_conversion_functions=dict.fromkeys(own, _convert),
+            naming="tinyclf_",  # for values inside of the graph, so that they differ from columns
         )
     except Exception as error:
         raise _Failure(0, f"skl2onnx cannot convert it: {_first_line(error)}") from None
     exported.opset_import.sort(key=lambda entry: entry.domain)  # skl2onnx's order depends on string hashes
-    graph = exported.graph
-    casts = {name: f"{name}_as_{t}" for name, t in read.items() if t != inputs[name].dtype}
-    _rename(graph.node, casts)
-    for value in graph.input:
-        if value.name in casts:
-            value.type.tensor_type.elem_type = _onnx_type(inputs[value.name].dtype)
-    for name, output in reversed(casts.items()):
-        graph.node.insert(
-            0, onnx.helper.make_node("Cast", [name], [output], output, to=_onnx_type(read[name]))
-        )
+    helper, graph = onnx.helper, exported.graph
+    casts = {name: f"tinyclf_{t}/{name}" for name, t in read.items() if joined or t != inputs[name].dtype}
+    nodes = [helper.make_node("Cast", [n], [cast], cast, to=_onnx_type(read[n])) for n, cast in casts.items()]
+    found = [value.name for value in graph.input]  # skl2onnx replaces characters in names
+    if joined:
+        nodes.append(helper.make_node("Concat", list(casts.values()), found, found[0], axis=1))
+    else:
+        _rename(graph.node, {old: casts.get(name, name) for old, name in zip(found, inputs, strict=True)})
+    for node in reversed(nodes):
+        graph.node.insert(0, node)
+    del graph.input[:]
+    for name, array in inputs.items():
+        shape = [None, *array.shape[1:]]
+        graph.input.append(helper.make_tensor_value_info(name, _onnx_type(array.dtype), shape))
     return exported
 
 
