@@ -333,6 +333,9 @@ def test_the_input_has_the_type_of_the_rows_or_that_of_the_network(dtype):
 def test_rows_of_another_width_are_refused():
     with pytest.raises(ValueError, match="5 features.*6"):
         to_onnx(quick().fit(X, CODES), X[:, :5])
+    pytest.importorskip("skl2onnx")
+    with pytest.raises(ValueError, match="^X has 5 features, but StandardScaler is expecting 6"):
+        to_onnx(make_pipeline(StandardScaler(), quick()).fit(X, CODES), X[:, :5])
 
 
 def test_the_graph_has_a_cast_only_where_types_differ():

@@ -331,6 +331,8 @@ def _in_pipeline(
         if not (hasattr(X, "shape") or isinstance(X, (list, tuple))):
             raise TypeError(f"X must be rows as in fit, an array, a list or a data frame, got {X!r}")
         X = _some(X)
+        _inputs(X)  # raises an error for rows that ONNX cannot hold
+        model.predict_proba(X)  # raises an error for rows that the model rejects
     elif hasattr(model, "n_features_in_"):
         X = np.zeros((1, model.n_features_in_), classifier.network_.dtype)
     else:
