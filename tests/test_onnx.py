@@ -4,20 +4,36 @@ import json
 import os
 import subprocess
 import sys
+import warnings
 from itertools import product
 
 import numpy as np
 import pandas as pd
+import polars as pl
 import pytest
 import scipy.sparse
 from sklearn.compose import make_column_transformer
-from sklearn.datasets import make_multilabel_classification
+from sklearn.datasets import load_iris, make_multilabel_classification
+from sklearn.decomposition import PCA
 from sklearn.exceptions import NotFittedError
 from sklearn.feature_extraction.text import CountVectorizer
+from sklearn.impute import KNNImputer, SimpleImputer
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
+from sklearn.pipeline import make_pipeline, make_union
+from sklearn.preprocessing import (
+    Binarizer,
+    FunctionTransformer,
+    KBinsDiscretizer,
+    MaxAbsScaler,
+    MinMaxScaler,
+    Normalizer,
+    OneHotEncoder,
+    OrdinalEncoder,
+    PolynomialFeatures,
+    PowerTransformer,
+    StandardScaler,
+)
 
 from tests.support.estimators import quick
 from tests.support.parts import LAYERS, LOSSES, LayerNorm, PReLU, RMSprop, Swish, n_classes
@@ -34,6 +50,7 @@ from tinyclf import (
     TinyClassifier,
     to_onnx,
 )
+from tinyclf import onnx as export
 from tinyclf.estimator.calibration import Calibration
 from tinyclf.nn.layers import ACTIVATIONS
 
@@ -316,6 +333,9 @@ def test_the_input_has_the_type_of_the_rows_or_that_of_the_network(dtype):
 def test_rows_of_another_width_are_refused():
     with pytest.raises(ValueError, match="5 features.*6"):
         to_onnx(quick().fit(X, CODES), X[:, :5])
+    pytest.importorskip("skl2onnx")
+    with pytest.raises(ValueError, match="^X has 5 features, but StandardScaler is expecting 6"):
+        to_onnx(make_pipeline(StandardScaler(), quick()).fit(X, CODES), X[:, :5])
 
 
 def test_the_graph_has_a_cast_only_where_types_differ():
@@ -424,6 +444,304 @@ def test_a_pipeline_with_unknown_input_types_needs_rows():
     assert label.tolist() == fitted.predict(texts).tolist()
 
 
+TIED = np.round(X, 1)
+"""Rows whose entries equal thresholds and edges of bins."""
+
+GAPS = np.where(RNG.random(X.shape) < 0.1, np.nan, TIED)
+GAPS_LEFT = np.where(np.arange(N_IN) < 3, GAPS, TIED)
+UNTIED_GAPS = np.where(np.isnan(GAPS), np.nan, X)
+
+STEPS = {
+    "imputer": (SimpleImputer(), GAPS),
+    "median": (SimpleImputer(strategy="median"), GAPS),
+    "constant": (SimpleImputer(strategy="constant", fill_value=-1), GAPS),
+    "frequent": (SimpleImputer(strategy="most_frequent"), GAPS),
+    "number": (SimpleImputer(missing_values=-7.5), np.where(np.isnan(GAPS), -7.5, GAPS)),
+    "indicator": (SimpleImputer(add_indicator=True), GAPS),
+    "offset": (make_pipeline(SimpleImputer(), StandardScaler()), GAPS + 2000),
+    "polynomial": (PolynomialFeatures(), TIED),
+    "interactions": (PolynomialFeatures(3, interaction_only=True, include_bias=False), TIED),
+    "bias": (PolynomialFeatures(0), TIED),
+    "ordinal bins": (KBinsDiscretizer(5, encode="ordinal"), TIED[:, :3]),
+    "bins": (KBinsDiscretizer([2, 3, 4, 5, 6], strategy="uniform"), TIED[:, :5]),
+    "dense bins": (KBinsDiscretizer(5, encode="onehot-dense"), TIED[:, :3]),
+    "bins of float32": (KBinsDiscretizer(4, dtype=np.float32), TIED[:, :3]),
+    "binarizer": (Binarizer(), TIED),
+    "threshold": (Binarizer(threshold=TIED[0, 0]), TIED),
+    "neighbors": (KNNImputer(), UNTIED_GAPS),
+    "union": (make_union(StandardScaler(), make_pipeline(PolynomialFeatures(), PCA(3))), TIED),
+    "imputer and union": (make_pipeline(SimpleImputer(), make_union(StandardScaler(), Binarizer())), GAPS),
+    "table": (
+        make_column_transformer((SimpleImputer(), [0, 2]), ("passthrough", [5]), remainder="drop"),
+        GAPS_LEFT,
+    ),
+    "maximum": (Normalizer("max"), np.abs(TIED)),
+    "power": (PowerTransformer(), TIED[:, :5]),
+}
+"""Steps and rows; skl2onnx 1.20 alone exports most of them wrongly or not at all, in one of the types."""
+
+
+@pytest.mark.parametrize(("kind", "given"), [*product(STEPS, FLOATS)])
+def test_the_graph_agrees_for_each_step_and_type(kind, given):
+    pytest.importorskip("skl2onnx")
+    step, rows = STEPS[kind]
+    rows = rows.astype(given)
+    fitted = make_pipeline(step, quick()).fit(rows, CODES)
+    exported = to_onnx(fitted, rows)
+    assert input_type(exported) == given
+    label, probabilities = run(exported, rows)
+    np.testing.assert_allclose(probabilities, fitted.predict_proba(rows), rtol=0, atol=1e-5)
+    assert label.tolist() == fitted.predict(rows).tolist()
+
+
+def test_an_imputer_keeps_the_digits_of_float64():
+    pytest.importorskip("skl2onnx")
+    rows = np.where(np.isnan(UNTIED_GAPS), np.nan, 1e8 + X)
+    check(make_pipeline(SimpleImputer(), quick()).fit(rows, CODES), rows)
+
+
+def test_an_imputer_drops_or_keeps_an_empty_column():
+    pytest.importorskip("skl2onnx")
+    rows = GAPS.copy()
+    rows[:, 1] = np.nan
+    for keep in (True, False):
+        imputer = SimpleImputer(keep_empty_features=keep)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Skipping features without any observed values")
+            check(make_pipeline(imputer, quick()).fit(rows, CODES), rows)
+
+
+TABLE = pd.DataFrame(
+    {
+        "age": GAPS[:, 0],
+        "year": RNG.integers(1990, 2020, N),
+        "city": RNG.choice(["Oslo", "Lima", "Pune"], N),
+        "member": RNG.random(N) < 0.5,
+        "income": RNG.lognormal(10, 1, N),
+        "time": 1.7e9 + RNG.standard_normal(N),
+    }
+)
+NUMBERS, ONE_HOT = ["age", "year", "income"], OneHotEncoder(handle_unknown="ignore")
+TABLES = {
+    "imputer": [(SimpleImputer(), NUMBERS), (ONE_HOT, ["city"])],
+    "times": [(make_pipeline(SimpleImputer(), StandardScaler()), ["age", "time"]), (ONE_HOT, ["city"])],
+    "bins": [(make_pipeline(SimpleImputer(), KBinsDiscretizer(4)), NUMBERS), (ONE_HOT, ["year", "city"])],
+    "polynomial": [(make_pipeline(SimpleImputer(), StandardScaler(), PolynomialFeatures()), NUMBERS)],
+    "union": [(make_pipeline(SimpleImputer(), make_union(StandardScaler(), PCA(2))), NUMBERS)],
+    "ordinal": [(OrdinalEncoder(), ["city", "member"]), ("passthrough", ["income", "year"])],
+    "types": [("passthrough", ["member", "income", "year"]), (ONE_HOT, ["city", "member"])],
+    "strings": [
+        (make_pipeline(SimpleImputer(strategy="most_frequent"), ONE_HOT), ["city"]),
+        (SimpleImputer(), NUMBERS),
+    ],
+    "a string": [
+        (make_pipeline(SimpleImputer(missing_values="Lima", strategy="most_frequent"), ONE_HOT), ["city"]),
+        ("drop", ["age"]),
+    ],
+    "positions": [(SimpleImputer(), [0, 1]), (ONE_HOT, [2])],
+}
+
+
+def columns_of(exported, table):
+    """The columns that a graph reads, in the types of its inputs."""
+    to_numpy = onnx.helper.tensor_dtype_to_np_dtype
+    types = {one.name: to_numpy(one.type.tensor_type.elem_type) for one in exported.graph.input}
+    return {name: np.asarray(table[name]).astype(dtype)[:, None] for name, dtype in types.items()}
+
+
+@pytest.mark.parametrize(("kind", "given"), [*product(TABLES, FLOATS)])
+def test_the_graph_of_a_mixed_table_agrees_and_its_inputs_have_the_types_of_the_columns(kind, given):
+    pytest.importorskip("skl2onnx")
+    table = TABLE.astype({"age": given, "income": given, "time": given})
+    fitted = make_pipeline(make_column_transformer(*TABLES[kind]), quick()).fit(table, CODES)
+    exported = to_onnx(fitted, table)
+    inputs = columns_of(exported, table)
+    assert [inputs[name].dtype for name in ("age", "year", "member")] == [given, np.int64, bool]
+    label, probabilities = run(exported, inputs)
+    np.testing.assert_allclose(probabilities, fitted.predict_proba(table), rtol=0, atol=1e-5)
+    assert label.tolist() == fitted.predict(table).tolist()
+
+
+JOINED = {
+    "scaler": StandardScaler(),
+    "neighbors": KNNImputer(),
+    "union": make_union(MinMaxScaler(), PCA(2)),
+    "power": PowerTransformer(),
+    "bins": KBinsDiscretizer(3),
+    "frames": make_pipeline(SimpleImputer().set_output(transform="pandas"), StandardScaler(), Binarizer()),
+}
+"""Steps that read a whole frame; skl2onnx exports most of them for one array only."""
+
+
+@pytest.mark.parametrize("kind", JOINED)
+def test_the_columns_of_a_frame_keep_their_names_and_types_for_each_step(kind):
+    pytest.importorskip("skl2onnx")
+    names = ["sepal length (cm)", "variable", "tinyclf", "X"]
+    frame = pd.DataFrame({name: X[:, i] for i, name in enumerate(names)})
+    frame["variable"] = (10 * X[:, 1]).astype(int)
+    fitted = make_pipeline(JOINED[kind], quick()).fit(frame, CODES)
+    exported = to_onnx(fitted, frame)
+    inputs = columns_of(exported, frame)
+    assert [(name, column.dtype) for name, column in inputs.items()] == [*frame.dtypes.items()]
+    (found,) = run(exported, inputs, "probabilities")
+    np.testing.assert_allclose(found, fitted.predict_proba(frame), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("names", [["a", "a"], ["a", "label"], ["probabilities", "b"]])
+def test_columns_with_the_same_name_or_that_of_an_output_are_refused(names):
+    pytest.importorskip("skl2onnx")
+    fitted = make_pipeline(StandardScaler(), quick()).fit(X[:, :2], CODES)
+    with pytest.raises(ValueError, match=r"columns of X must have different names, .*; rename them"):
+        to_onnx(fitted, pd.DataFrame(X[:, :2], columns=names))
+
+
+def test_rows_may_be_a_polars_frame_a_list_or_sparse():
+    pytest.importorskip("skl2onnx")
+    columns = make_column_transformer((SimpleImputer(), ["age", "income"]), (ONE_HOT, ["city"]))
+    table = pl.DataFrame({name: TABLE[name].to_list() for name in ("age", "income", "city")})
+    fitted = make_pipeline(columns, quick()).fit(table, CODES)
+    exported = to_onnx(fitted, table)
+    (found,) = run(exported, columns_of(exported, table), "probabilities")
+    np.testing.assert_allclose(found, fitted.predict_proba(table), rtol=0, atol=1e-6)
+    fitted = make_pipeline(MaxAbsScaler(), quick()).fit(scipy.sparse.csr_array(X), CODES)
+    check(fitted, X, to_onnx(fitted, scipy.sparse.csr_array(X)))
+    check(fitted, X, to_onnx(fitted, X.tolist()))
+
+
+# --- versions of the operators ------------------------------------------------------------------------
+
+NEWEST = onnx.defs.onnx_opset_version()
+
+
+@pytest.mark.parametrize("version", [13, 15, 18, 21])
+def test_the_version_of_the_operators_can_be_set(version):
+    pytest.importorskip("skl2onnx")
+    classifier = quick().fit(X, MANY)
+    pipeline = make_pipeline(StandardScaler(), quick()).fit(X, CODES // 2)
+    for fitted in (classifier, pipeline):
+        exported = to_onnx(fitted, X, target_opset=version)
+        check(fitted, X, exported)
+        found = {entry.domain: entry.version for entry in exported.opset_import}[""]
+        assert found == version if fitted is classifier else 13 <= found <= version
+
+
+def test_a_dict_sets_the_version_of_the_machine_learning_operators():
+    pytest.importorskip("skl2onnx")
+    fitted = make_pipeline(SimpleImputer(), OneHotEncoder(handle_unknown="ignore"), quick())
+    fitted.fit(X.round(), CODES)
+    for target in ({"": 17, "ai.onnx.ml": 3}, {"": 17}, {"ai.onnx.ml": 2}, {"": np.int64(13)}):
+        exported = to_onnx(fitted, X.round(), target_opset=target)
+        versions = {entry.domain: entry.version for entry in exported.opset_import}
+        assert versions[""] <= target.get("", 13)
+        assert versions["ai.onnx.ml"] <= target.get("ai.onnx.ml", 3)
+
+
+@pytest.mark.parametrize(
+    "target", [12, NEWEST + 1, True, 13.5, "18", [13], {"": 12}, {"ai.onnx.ml": 1}, {"": 18, "other": 1}]
+)
+def test_versions_that_are_not_supported_are_refused(target):
+    with pytest.raises(ValueError, match=rf"target_opset .* from 13 to {NEWEST}, .* got "):
+        to_onnx(quick().fit(X, CODES), target_opset=target)
+
+
+def test_a_newer_version_is_used_where_a_step_needs_it():
+    pytest.importorskip("skl2onnx")
+    fitted = make_pipeline(KNNImputer(), quick()).fit(UNTIED_GAPS, CODES)
+    assert {e.domain: e.version for e in to_onnx(fitted, UNTIED_GAPS).opset_import}[""] == 18
+    with pytest.raises(
+        ValueError, match=r"'knnimputer' \(KNNImputer\).* opset 13 .*leave target_opset unset"
+    ):
+        to_onnx(fitted, UNTIED_GAPS, target_opset=13)
+
+
+# --- the check of the graph ---------------------------------------------------------------------------
+
+
+@pytest.fixture(params=["onnxruntime", "onnx"])
+def runtime(request, monkeypatch):
+    """The package that loads the graphs: onnxruntime, or onnx if onnxruntime is not installed."""
+    if request.param == "onnx":
+        monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    return request.param
+
+
+def changed_activation(monkeypatch, factor):
+    """Let the graphs multiply the outputs of relu by a factor."""
+
+    def relu(graph, x, dtype):
+        x = graph.add("Mul", graph.add("Relu", x), np.asarray(2.0, dtype))  # factors near 1 are removed
+        return graph.add("Mul", x, np.asarray(factor / 2.0, dtype))
+
+    monkeypatch.setitem(export.ACTIVATIONS, ReLU, relu)
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("y", [CODES // 2, CODES, MANY], ids=["two", "three", "several"])
+def test_a_graph_that_differs_by_more_than_rounding_is_refused(y, dtype, runtime, monkeypatch):
+    fitted, eps = quick(dtype=dtype, max_iter=20).fit(X, y), np.finfo(dtype).eps
+    for factor in (1.0, 1.0 + eps):
+        changed_activation(monkeypatch, factor)
+        assert run(to_onnx(fitted, X), X)[0].shape == y.shape
+        assert to_onnx(fitted).graph.node
+    for factor in (1.0 + 5000 * eps, np.nan, 0.5):
+        changed_activation(monkeypatch, factor)
+        for rows in (X, X.astype(np.float32), None):
+            with pytest.raises(ValueError, match="cannot export this TinyClassifier: the prob.* differ by"):
+                to_onnx(fitted, rows)
+
+
+def test_a_graph_with_other_labels_is_refused(runtime, monkeypatch):
+    add = export._Graph.add
+
+    def wrong(graph, operator, *inputs, **more):
+        return add(graph, "ArgMin" if operator == "ArgMax" else operator, *inputs, **more)
+
+    monkeypatch.setattr(export._Graph, "add", wrong)
+    fitted = quick().fit(X, np.array(["a", "b", "c"])[CODES])
+    with pytest.raises(ValueError, match=r"the label of the graph in row \d+ is '.' instead of '.'"):
+        to_onnx(fitted, X)
+
+
+def test_a_graph_that_does_not_load_is_refused(runtime, monkeypatch):
+    monkeypatch.setitem(export.ACTIVATIONS, ReLU, lambda graph, x, dtype: graph.add("Unknown", x))
+    with pytest.raises(ValueError, match="cannot export this TinyClassifier: the graph does not load: "):
+        to_onnx(quick().fit(X, CODES))
+
+
+def test_pipelines_are_exported_without_onnxruntime(monkeypatch):
+    pytest.importorskip("skl2onnx")
+    columns = make_column_transformer(*TABLES["bins"])
+    fitted = make_pipeline(columns, quick()).fit(TABLE, np.array(["ä", "b", "c"])[CODES])
+    expected = to_onnx(fitted, TABLE).SerializeToString()
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    assert to_onnx(fitted, TABLE).SerializeToString() == expected
+
+
+def test_the_warning_names_an_operator_that_the_reference_evaluator_lacks(monkeypatch):
+    pytest.importorskip("skl2onnx")
+    texts = ["good film", "bad film", "a good one"] * 5
+    fitted = make_pipeline(CountVectorizer(lowercase=False), quick()).fit(texts, [1, 0, 1] * 5)
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.warns(UserWarning, match="not compared .*'Tokenizer'.* install onnxruntime") as caught:
+        exported = to_onnx(fitted, texts)
+    assert caught[0].filename == __file__
+    monkeypatch.undo()
+    (found,) = run(exported, np.array(texts), "probabilities")
+    np.testing.assert_allclose(found, fitted.predict_proba(texts), rtol=0, atol=1e-6)
+
+
+def test_rows_that_the_model_rejects_are_refused():
+    with pytest.raises(ValueError, match="NaN at row"):
+        to_onnx(quick().fit(X, CODES), GAPS)
+
+
+def test_a_pipeline_without_rows_is_loaded_but_does_not_predict():
+    pytest.importorskip("skl2onnx")
+    rows = 1.0 + np.arange(N * 2).reshape(N, 2) % 3  # an encoder that does not know 0
+    fitted = make_pipeline(OneHotEncoder(), quick()).fit(rows, CODES)
+    check(fitted, rows.astype(np.float32), to_onnx(fitted))
+
+
 # --- what is refused ----------------------------------------------------------------------------------
 
 
@@ -435,8 +753,26 @@ class CustomLoss(SoftmaxCrossEntropy):
     """A subclass, whose probabilities may differ."""
 
 
+class MLPClassifier(TinyClassifier):
+    """A subclass with the name of scikit-learn's class."""
+
+
+class CustomFit(TinyClassifier):
+    """A subclass that predicts like TinyClassifier."""
+
+    def fit(self, X, y):
+        return super().fit(X, y)
+
+
 class CustomClassifier(TinyClassifier):
-    """A subclass, whose predictions may differ."""
+    """A subclass that predicts otherwise."""
+
+    def predict_proba(self, X):
+        return super().predict_proba(X) ** 2
+
+
+class Sub(CustomClassifier):
+    """A subclass that inherits other predictions."""
 
 
 class CustomDropout(Dropout):
@@ -467,7 +803,6 @@ def test_the_error_names_an_unsupported_loss(loss):
 def test_the_error_names_an_object_that_cannot_be_exported():
     for fitted in (
         GridSearchCV(quick(), {"alpha": [0.1]}, cv=2).fit(X, CODES),
-        CustomClassifier(max_iter=2).fit(X, CODES),
         make_pipeline(StandardScaler(), LogisticRegression()).fit(X, CODES),
         quick().fit(X, CODES).network_,
         TinyClassifier,
@@ -478,14 +813,83 @@ def test_the_error_names_an_object_that_cannot_be_exported():
             to_onnx(fitted)
 
 
-def test_the_error_names_an_unsupported_step():
+@pytest.mark.parametrize("cls", [MLPClassifier, CustomFit])
+def test_a_subclass_that_predicts_like_tinyclassifier_is_exported(cls):
+    check(cls(max_iter=2, random_state=0).fit(X, CODES), X)
     pytest.importorskip("skl2onnx")
-    for step, name in (
-        (CustomScaler(), "CustomScaler"),
-        (FunctionTransformer(np.abs), "FunctionTransformer"),
-    ):
-        with pytest.raises(RuntimeError, match=name):
-            to_onnx(make_pipeline(step, quick()).fit(X, CODES), X)
+    pipeline = make_pipeline(StandardScaler(), cls(max_iter=2, random_state=0)).fit(X, CODES)
+    check(pipeline, X)
+
+
+@pytest.mark.parametrize("name", ["predict", "predict_proba", "decision_function", "_outputs", "classes_"])
+def test_a_subclass_that_overrides_a_prediction_is_refused(name):
+    cls = type("Other", (TinyClassifier,), {name: vars(TinyClassifier)[name]})
+    fitted = cls(max_iter=2).fit(X, CODES)
+    for one in (fitted, make_pipeline(fitted)):
+        with pytest.raises(TypeError, match=f"Other, which overrides {name}; export a TinyClassifier"):
+            to_onnx(one)
+    with pytest.raises(TypeError, match="Sub, which overrides predict_proba"):
+        to_onnx(Sub(max_iter=2).fit(X, CODES))
+
+
+ABSOLUTE = FunctionTransformer(np.abs)
+BINS = make_pipeline(StandardScaler(), KBinsDiscretizer(5))
+
+
+@pytest.mark.parametrize(
+    ("steps", "named"),
+    [
+        (
+            [CustomScaler()],
+            r"step 'customscaler' \(CustomScaler\) of the pipeline: skl2onnx cannot convert it",
+        ),
+        ([StandardScaler(), ABSOLUTE], r"step 'functiontransformer' \(FunctionTransformer\) of"),
+        (
+            [make_union(StandardScaler(), make_pipeline(MinMaxScaler(), ABSOLUTE))],
+            r"'functiontransformer' \(FunctionTransformer\) in 'pipeline' in 'featureunion' of",
+        ),
+        (
+            [make_column_transformer((SimpleImputer(), [0, 1]), (ABSOLUTE, [2]))],
+            r"'functiontransformer' \(FunctionTransformer\) in 'columntransformer' of",
+        ),
+    ],
+)
+@pytest.mark.parametrize("passed", [True, False])
+def test_the_error_names_an_unsupported_step(steps, named, passed):
+    pytest.importorskip("skl2onnx")
+    fitted = make_pipeline(*steps, quick()).fit(X, CODES)
+    with pytest.raises(ValueError, match=f"{named}.* To fix it, use another step"):
+        to_onnx(fitted, X if passed else None)
+    inner = make_pipeline(MinMaxScaler(), make_pipeline(*steps, quick())).fit(X, CODES)
+    with pytest.raises(ValueError, match=named.replace(" of", " in 'pipeline' of").split(" of ")[0]):
+        to_onnx(inner, X if passed else None)
+
+
+def test_the_error_names_a_step_that_rounds_otherwise_and_the_type_that_helps():
+    """The edges of bins are scaled entries, which another rounding moves to the other side of the edge."""
+    pytest.importorskip("skl2onnx")
+    rows, y = load_iris(return_X_y=True)
+    rows = rows.astype(np.float32)
+    fitted = make_pipeline(StandardScaler(), KBinsDiscretizer(5), quick()).fit(rows, y)
+    with pytest.raises(ValueError, match=r"'kbinsdiscretizer' \(KBinsD.* To fix it, pass float64 rows"):
+        to_onnx(fitted, rows)
+    check(fitted, rows.astype(np.float64))
+
+
+@pytest.mark.parametrize(
+    ("column", "error", "named"),
+    [
+        (["a", None, "b", "c"] * 50, ValueError, "column 'city' .* in row 1; replace missing values by"),
+        (pd.date_range("2020-01-01", periods=N), TypeError, "column 'city' .* datetime64.* convert or drop"),
+    ],
+)
+def test_the_error_names_a_column_that_onnx_cannot_hold(column, error, named):
+    pytest.importorskip("skl2onnx")
+    table = pd.DataFrame({"age": X[:, 0], "city": column})
+    encoded = make_column_transformer((StandardScaler(), ["age"]), (OneHotEncoder(), ["city"]))
+    fitted = make_pipeline(encoded, quick()).fit(table, CODES)
+    with pytest.raises(error, match=named):
+        to_onnx(fitted, table)
 
 
 def test_an_unfitted_model_is_refused():
@@ -513,5 +917,5 @@ def test_labels_that_onnx_cannot_hold_are_refused(classes, shown):
 def test_the_error_for_a_missing_package_names_it_and_the_fix(package, monkeypatch):
     fitted = make_pipeline(StandardScaler(), quick()).fit(X, CODES)
     monkeypatch.setitem(sys.modules, package, None)
-    with pytest.raises(ImportError, match=rf"needs {package}, .*pip install 'tinyclf\[onnx\]'"):
+    with pytest.raises(ImportError, match=rf"needs {package}, .*: pip install onnx skl2onnx$"):
         to_onnx(fitted)

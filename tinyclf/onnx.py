@@ -4,25 +4,37 @@ The graph computes the same as `TinyClassifier.predict_proba`, in the same types
 `Scaling.transform`, the network in its own type, and calibration of the logits. Labels are computed
 from the logits, which still differ if probabilities round to the same value.
 
-Export needs onnx, and skl2onnx for pipelines (``pip install tinyclf[onnx]``); both are imported on
-first use.
+A graph is checked before it is returned: it is loaded by a runtime, and its predictions are
+compared with those of the model.
+
+Export needs onnx, and skl2onnx for pipelines (``pip install onnx skl2onnx``); both are imported on
+first use. Graphs are checked by onnxruntime if it is installed, and by the reference evaluator of
+onnx otherwise.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator, Mapping
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from numbers import Real
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import DTypeLike
-from sklearn.pipeline import Pipeline
+from scipy.sparse import issparse
+from sklearn.compose import ColumnTransformer
+from sklearn.impute import SimpleImputer
+from sklearn.pipeline import FeatureUnion, Pipeline
+from sklearn.preprocessing import Binarizer, KBinsDiscretizer, PolynomialFeatures
+from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import check_is_fitted
 
 from ._version import __version__
 from .estimator.classifier import TinyClassifier
 from .estimator.dataset import read_features
+from .estimator.model_file import additions
 from .estimator.scaling import LINEAR
 from .estimator.state import FitState
 from .estimator.targets import LabelSets
@@ -33,16 +45,37 @@ from .nn.losses import Loss, SigmoidCrossEntropy, SoftmaxCrossEntropy
 if TYPE_CHECKING:
     from onnx import ModelProto
 
-# Versions of the operators, of the machine-learning operators, and of the file format. They are from 2020,
-# and all later runtimes support them.
-OPSET, OPSET_ML, IR = 13, 2, 7
+# Versions of the operators and of the machine-learning operators. The first are from 2020, and all later
+# runtimes support them. The second are tried if a step of a pipeline needs newer operators.
+ML = "ai.onnx.ml"
+OPSETS: tuple[dict[str, int], ...] = ({"": 13, ML: 2}, {"": 18, ML: 3})
 
-ACTIVATIONS: dict[type[Layer], str] = {ReLU: "Relu", Tanh: "Tanh", Logistic: "Sigmoid"}
+# A graph is compared with the model on at most this number of rows.
+ROWS = 1000
+
+# Probabilities may differ by this number of units of rounding, times 1 + the largest logit. In 144 setups
+# (data sets, types, networks with and without scaling, pipelines), the largest difference is 1.3 units.
+ROUNDING = 16.0
+
+# Each adds the operators of an activation on a value of a type, and returns the name of the output.
+ACTIVATIONS: dict[type[Layer], Callable[[_Graph, str, DTypeLike], str]] = {
+    ReLU: lambda graph, x, dtype: graph.add("Relu", x),
+    Tanh: lambda graph, x, dtype: graph.add("Tanh", x),
+    Logistic: lambda graph, x, dtype: graph.add("Sigmoid", x),
+}
 NO_OPERATION: tuple[type[Layer], ...] = (Identity, Dropout)  # in prediction
 LOSSES: tuple[type[Loss], ...] = (SoftmaxCrossEntropy, SigmoidCrossEntropy)
 
+# A subclass that overrides one of these can predict otherwise than the graph.
+PREDICTION = {
+    *("predict", "predict_proba", "predict_log_proba", "decision_function", "_outputs"),
+    *("_fitted", "plan_", "classes_", "network_"),
+}
 
-def to_onnx(model: TinyClassifier | Pipeline, X: Any = None) -> ModelProto:
+
+def to_onnx(
+    model: TinyClassifier | Pipeline, X: Any = None, *, target_opset: int | Mapping[str, int] | None = None
+) -> ModelProto:
     """Return a fitted classifier, or a pipeline that ends in one, as an ONNX model.
 
     The input of the graph is ``X``, with any number of rows. The outputs are ``label`` and
@@ -50,20 +83,30 @@ def to_onnx(model: TinyClassifier | Pipeline, X: Any = None) -> ModelProto:
     strings. Boolean labels are 0 and 1; several labels per row are a matrix of 0 and 1. The
     metadata contain the classes as JSON, under the key ``classes``.
 
-    The probabilities differ from those of `predict_proba` by rounding: less than 1e-12 in float64,
-    and less than 1e-6 in float32. They differ more if the network reads large unscaled numbers,
-    since its logits then have fewer correct digits. A graph cannot raise errors: for rows that
-    `predict` rejects, such as rows with NaN, its output is undefined.
+    The graph is checked before it is returned: by ``onnx.checker``, and by loading it in
+    onnxruntime, or in the reference evaluator of onnx if onnxruntime is not installed. Its
+    predictions are compared with those of the model on up to 1000 rows of X. Without X, a
+    classifier is compared on random rows, and a pipeline is not compared. The probabilities may
+    differ by 16 eps (1 + the largest logit), where eps is the rounding unit of the network's type,
+    and in a pipeline that of float32. A graph cannot raise errors: for rows that `predict` rejects,
+    such as rows with NaN, its output is undefined.
 
     Parameters
     ----------
     model : TinyClassifier or Pipeline
-        The other steps of a pipeline are exported by skl2onnx.
+        The other steps of a pipeline are exported by skl2onnx. They compute in the type of the
+        input if possible, and otherwise in float64 or float32. A subclass of TinyClassifier must
+        not override the methods that predict.
     X : array_like or data frame of shape (n_samples, n_features), optional
-        Example rows. The first row determines the type of the graph's input: with float64 rows it
-        is float64, which keeps small differences between large numbers. By default it is the type
-        of the network, usually float32. For a pipeline, a data frame gives one input per column,
-        with its name and type, as in skl2onnx.
+        Rows to compare the predictions on. Their type is the type of the graph's input: with
+        float64 rows it is float64, which keeps small differences between large numbers. By default
+        it is the type of the network, usually float32. For a pipeline, a data frame gives one input
+        per column, with its name and type.
+    target_opset : int or dict of str to int, optional
+        The version of the ONNX operators, at least 13 and at most the newest version of the
+        installed onnx, and for a pipeline of the installed skl2onnx. A dict also sets the version
+        of the machine-learning operators, 2 or 3, for example ``{"": 18, "ai.onnx.ml": 3}``. The
+        default is 13, and 18 if a step of a pipeline needs it.
 
     Returns
     -------
@@ -76,39 +119,75 @@ def to_onnx(model: TinyClassifier | Pipeline, X: Any = None) -> ModelProto:
     TypeError
         If the model has another type, or has a user-defined layer or loss.
     ValueError
-        If a label is not a string, a boolean or a whole number, or if a pipeline needs X to
-        determine its input.
+        If a label is not a string, a boolean or a whole number; if a pipeline needs X to determine
+        its input; or if the graph does not load or predicts otherwise than the model. The message
+        names the step of a pipeline, and the fix.
     NotFittedError
         If the model is not fitted.
     ImportError
         If onnx, or skl2onnx for a pipeline, is not installed.
+
+    Warns
+    -----
+    UserWarning
+        If onnxruntime is not installed, and the reference evaluator of onnx does not implement an
+        operator of the graph, which is then not compared with the model.
 
     Examples
     --------
     >>> from sklearn.datasets import load_iris
     >>> from tinyclf import TinyClassifier, to_onnx
     >>> graph = to_onnx(TinyClassifier(random_state=0).fit(*load_iris(return_X_y=True))).graph
-    >>> [node.op_type for node in graph.node]
-    ['Sub', 'Mul', 'Abs', 'Min', 'Max', 'Div', 'Log', 'Min', 'Mul', 'Add', 'Sign', 'Mul',
-     'Gemm', 'Relu', 'Gemm', 'Softmax', 'ArgMax', 'Gather']
+    >>> [node.op_type for node in graph.node][-6:]
+    ['Gemm', 'Relu', 'Gemm', 'Softmax', 'ArgMax', 'Gather']
     >>> [value.name for value in (*graph.input, *graph.output)]
     ['X', 'label', 'probabilities']
     """
     classifier: Any = model
     while isinstance(classifier, Pipeline):
         classifier = classifier.steps[-1][1]
-    if type(classifier) is not TinyClassifier:
+    if not isinstance(classifier, TinyClassifier):
         raise TypeError(
             "to_onnx exports a TinyClassifier, or a Pipeline that ends in one, but not "
             f"{type(classifier).__name__}; for a search, pass best_estimator_"
         )
+    if overridden := sorted(PREDICTION & additions(type(classifier))):
+        raise TypeError(
+            f"to_onnx cannot export {type(classifier).__name__}, which overrides {', '.join(overridden)}; "
+            "export a TinyClassifier, and apply the change to its results"
+        )
     check_is_fitted(model)
     onnx = _required("onnx")
-    exported = _alone(model, X) if model is classifier else _in_pipeline(model, classifier, X)
+    opsets = _opsets(target_opset, pipeline=model is not classifier)
+    _add_classifier(_Graph(), classifier, "X", np.float32, "label", "probabilities")  # or raise an error
+    export = _alone if model is classifier else _in_pipeline
+    exported, warning = export(model, classifier, X, opsets)
+    if warning:
+        warnings.warn(warning, stacklevel=2)
     classes = _as_held(classifier.classes_).tolist()
     onnx.helper.set_model_props(exported, {"classes": json.dumps(classes)})
-    onnx.checker.check_model(exported)
     return exported
+
+
+def _opsets(target: Any, pipeline: bool) -> tuple[dict[str, int], ...]:
+    """Return the versions of the operators to try, in this order."""
+    if target is None:
+        return OPSETS if pipeline else OPSETS[:1]
+    newest = int(_required("onnx").defs.onnx_opset_version())
+    if pipeline:
+        newest = min(newest, int(_required("skl2onnx").get_latest_tested_opset_version()))
+    given = {"": target} if not isinstance(target, Mapping) else target
+    main = given.get("", 13 if given.get(ML) == 2 else 18)
+    opset = {"": main, ML: 2 if main in range(13, 16) else 3, **given}
+    allowed = {"": range(13, newest + 1), ML: (2, 3)}
+    if opset.keys() != allowed.keys() or any(
+        type(v) is bool or v not in allowed[k] for k, v in opset.items()
+    ):
+        raise ValueError(
+            f"target_opset must be a whole number from 13 to {newest}, or a dict of such a number for '' and "
+            f"2 or 3 for '{ML}', got {target!r}"
+        )
+    return ({key: int(version) for key, version in opset.items()},)
 
 
 class _Graph:
@@ -186,7 +265,7 @@ def _add_network(graph: _Graph, state: FitState, x: str, given: DTypeLike) -> st
         if type(layer) is Dense:
             x = graph.add("Gemm", x, p.W, p.b)
         elif type(layer) in ACTIVATIONS:
-            x = graph.add(ACTIVATIONS[type(layer)], x)
+            x = ACTIVATIONS[type(layer)](graph, x, network.dtype)
         elif type(layer) not in NO_OPERATION:
             raise _unknown("layers", (Dense, *ACTIVATIONS, *NO_OPERATION), layer)
     if state.calibration is not None:
@@ -195,55 +274,412 @@ def _add_network(graph: _Graph, state: FitState, x: str, given: DTypeLike) -> st
     return x
 
 
-def _alone(model: TinyClassifier, X: Any) -> Any:
-    """Return the ONNX model of a classifier that is not in a pipeline."""
-    helper, graph = _required("onnx").helper, _Graph()
-    dtype = model.network_.dtype
-    given = dtype if X is None else read_features(model, X[:1], reset=False).dtype
-    _add_classifier(graph, model, "X", given, "label", "probabilities")
+def _alone(
+    model: TinyClassifier, _: TinyClassifier, X: Any, opsets: tuple[dict[str, int], ...]
+) -> tuple[Any, str]:
+    """Return the ONNX model of a classifier that is not in a pipeline, and a warning or ""."""
+    onnx, graph = _required("onnx"), _Graph()
+    helper, dtype = onnx.helper, model.network_.dtype
+    rows: Any = _typical_rows(model) if X is None else _some(read_features(model, X, reset=False))
+    rows = rows.toarray() if issparse(rows) else rows
+    _add_classifier(graph, model, "X", rows.dtype, "label", "probabilities")
     value, (label, probabilities) = helper.make_tensor_value_info, _shapes(model, "rows")
-    return helper.make_model(
+    versions = [helper.make_opsetid("", opsets[0][""])]
+    exported = helper.make_model(
         helper.make_graph(
             [
                 helper.make_node(operator, inputs, [output], output, **attributes)
                 for operator, inputs, output, attributes in graph.operations
             ],
             "TinyClassifier",
-            [value("X", _onnx_type(given), ["rows", model.n_features_in_])],
+            [value("X", _onnx_type(rows.dtype), ["rows", model.n_features_in_])],
             [
                 value("label", _onnx_type(_as_held(model.classes_).dtype), label),
                 value("probabilities", _onnx_type(dtype), probabilities),
             ],
-            [_required("onnx").numpy_helper.from_array(a, name) for name, a in graph.constants.items()],
+            [onnx.numpy_helper.from_array(a, name) for name, a in graph.constants.items()],
         ),
-        opset_imports=[helper.make_opsetid("", OPSET)],
-        ir_version=IR,
+        opset_imports=versions,
+        ir_version=helper.find_min_ir_version_for(versions),
         producer_name="tinyclf",
         producer_version=__version__,
     )
+    try:
+        warning = _check(exported, {"X": rows}, lambda found: _difference(found, model, rows, dtype))
+    except _Failure as failure:
+        narrow = ', or fit with dtype="float32"' if dtype == np.float64 else ""
+        raise ValueError(
+            f"to_onnx cannot export this {type(model).__name__}: {failure.reason}; set another target_opset, "
+            f"now {opsets[0]['']}{narrow}, or install another version of onnxruntime"
+        ) from None
+    return exported, warning
 
 
-def _in_pipeline(model: Pipeline, classifier: TinyClassifier, X: Any) -> Any:
-    """Return the ONNX model of a pipeline, made by skl2onnx with a converter for TinyClassifier."""
-    skl2onnx = _required("skl2onnx")
-    from skl2onnx.algebra.type_helper import guess_initial_types
+def _typical_rows(model: TinyClassifier) -> Array:
+    """Return random rows of the network's type, three times as wide as those of the fit."""
+    rows = np.random.default_rng(0).standard_normal((50, model.n_features_in_))
+    if (scaling := model._fitted.scaling) is not None:
+        with np.errstate(over="ignore"):
+            rows = scaling.center + 3.0 * scaling.scale * rows
+    largest = np.finfo(model.network_.dtype).max
+    return np.clip(rows, -largest, largest).astype(model.network_.dtype)
 
-    model = _without_gaps(model)
-    if X is None:
-        if not hasattr(model, "n_features_in_"):
-            first = type(model.steps[0][1]).__name__
-            raise ValueError(f"to_onnx needs some rows, X, since {first} has no n_features_in_; pass X")
+
+def _in_pipeline(
+    model: Pipeline, classifier: TinyClassifier, X: Any, opsets: tuple[dict[str, int], ...]
+) -> tuple[Any, str]:
+    """Return the ONNX model of a pipeline, made by skl2onnx and `STEPS`, and a warning or ""."""
+    _required("skl2onnx")
+    model, compared = _without_gaps(model), X is not None
+    if compared:
+        if not (hasattr(X, "shape") or isinstance(X, (list, tuple))):
+            raise TypeError(f"X must be rows as in fit, an array, a list or a data frame, got {X!r}")
+        X = _some(X)
+        _inputs(X)  # raises an error for rows that ONNX cannot hold
+        model.predict_proba(X)  # raises an error for rows that the model rejects
+    elif hasattr(model, "n_features_in_"):
         X = np.zeros((1, model.n_features_in_), classifier.network_.dtype)
-    exported = skl2onnx.convert_sklearn(
-        model,
-        "Pipeline",
-        guess_initial_types(X[:1] if hasattr(X, "columns") else np.asarray(X[:1])),
-        target_opset={"": OPSET, "ai.onnx.ml": OPSET_ML},
-        custom_shape_calculators={TinyClassifier: _declare},
-        custom_conversion_functions={TinyClassifier: _convert},
+    else:
+        first = type(model.steps[0][1]).__name__
+        raise ValueError(f"to_onnx needs some rows, X, since {first} has no n_features_in_; pass X")
+
+    def exported(part: Any, rows: Any, settings: _Settings) -> tuple[Any, str]:
+        """Return a pipeline or a transformer as a checked ONNX model, and a warning; or raise a _Failure."""
+        inputs = _inputs(rows)
+        if part is not model and rows is not X and all(a.dtype != object for a in inputs.values()):
+            inputs = {"X": np.concatenate(list(inputs.values()), axis=1)}  # one array, as inside of a graph
+            settings = settings._replace(joined=False)
+        graph = _converted(part, inputs, settings)
+        differ = _difference if part is model else _deviation
+        compare = (lambda found: differ(found, part, rows, np.float32)) if compared else None
+        return graph, _check(graph, inputs, compare)
+
+    def attempts(rows: Any, opsets: tuple[dict[str, int], ...]) -> tuple[Any, str]:
+        """Return the first graph that is correct, or raise the _Failure of the one that came furthest."""
+        failures = []
+        for settings in _settings(_inputs(rows), opsets):
+            try:
+                return exported(model, rows, settings)
+            except _Failure as failure:
+                failure.settings = settings
+                failures.append(failure)
+        raise max(reversed(failures), key=lambda failure: failure.stage)
+
+    try:
+        return attempts(X, opsets)
+    except _Failure as failure:
+        whole = failure
+
+    def failure_of(part: Any, rows: Any) -> str | None:
+        """Return why a part cannot be exported on its own, if it fails as early as the pipeline."""
+        try:
+            exported(part, rows, whole.settings)
+        except _Failure as failure:
+            return failure.reason if failure.stage <= whole.stage else None
+        except (TypeError, ValueError):  # these rows cannot be the input of a graph
+            return None
+        return None
+
+    name, reason = _failing_step(model, X, failure_of) or (f"the {type(classifier).__name__}", whole.reason)
+    advice = "use another step that skl2onnx supports, or apply the step before the pipeline"
+    for fix, rows, versions in _fixes(X, opsets):
+        try:
+            attempts(rows, versions)
+        except (_Failure, ValueError):
+            continue
+        advice = fix
+        break
+    raise ValueError(f"to_onnx cannot export {name} of the pipeline: {reason}. To fix it, {advice}")
+
+
+def _fixes(
+    X: Any, opsets: tuple[dict[str, int], ...]
+) -> Iterator[tuple[str, Any, tuple[dict[str, int], ...]]]:
+    """Yield changes to try after a failure: their description, rows, and versions of the operators."""
+    if opsets != OPSETS:
+        yield "leave target_opset unset", X, OPSETS
+    for dtype in ("float64", "float32"):
+        changed = X
+        if hasattr(X, "select_dtypes"):
+            changed = X.astype(dict.fromkeys(X.select_dtypes("floating").columns, dtype))
+        elif getattr(getattr(X, "dtype", dtype), "kind", "") == "f" and X.dtype != dtype:
+            changed = X.astype(dtype)
+        if changed is not X:
+            yield f"pass {dtype} rows, here and to the graph", changed, opsets
+
+
+class _Failure(Exception):
+    """A graph could not be made (stage 0), does not load (1), or predicts otherwise (2)."""
+
+    settings: _Settings
+
+    def __init__(self, stage: int, reason: str) -> None:
+        super().__init__(reason)
+        self.stage, self.reason = stage, reason
+
+
+def _check(exported: Any, inputs: dict[str, Array], compare: Callable[[Any], str] | None) -> str:
+    """Load a graph, and compare its outputs by ``compare``, which returns "" if they agree; or raise.
+
+    Return a warning if the graph could not be compared, otherwise "".
+    """
+    try:
+        onnxruntime, hint = import_module("onnxruntime"), ""
+    except ImportError:
+        onnxruntime, hint = None, "; install onnxruntime to check it there"
+    try:
+        _required("onnx").checker.check_model(exported, full_check=True)
+        run = _loaded(exported, onnxruntime)
+        found = run(None, inputs) if compare else None
+    except Exception as error:
+        if onnxruntime is None and isinstance(error, NotImplementedError):
+            return (
+                "the ONNX graph was not compared with the model, since the reference evaluator of onnx does "
+                f"not implement an operator: {_first_line(error)}{hint}"
+            )
+        raise _Failure(1, f"the graph does not load: {_first_line(error)}{hint}") from None
+    if compare and (difference := compare(found)):
+        raise _Failure(2, difference)
+    return ""
+
+
+def _loaded(exported: Any, onnxruntime: Any) -> Callable[..., Any]:
+    """Return the function that runs a graph in onnxruntime, or in the reference evaluator if that is None."""
+    if onnxruntime is not None:
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level, options.intra_op_num_threads = 4, 1
+        providers = ["CPUExecutionProvider"]
+        run = onnxruntime.InferenceSession(exported.SerializeToString(), options, providers=providers).run
+    else:
+        run = import_module("onnx.reference").ReferenceEvaluator(exported).run
+        run = np.errstate(all="ignore")(run)
+    return run  # type: ignore[no-any-return]
+
+
+def _difference(found: Any, model: Any, rows: Any, dtype: DTypeLike) -> str:
+    """Return how the label and probabilities of a graph differ from the model's by more than rounding."""
+    (label, p), expected, named = found, model.predict_proba(rows), model.predict(rows)
+    allowed = (
+        ROUNDING * float(np.finfo(dtype).eps) * (1.0 + float(np.abs(model.decision_function(rows)).max()))
     )
+    difference = np.abs(p - expected)
+    if not (difference <= allowed).all():
+        row = int(np.argmax(~(difference <= allowed).all(axis=1)))
+        return (
+            f"the probabilities of the graph differ by {np.max(difference):.2g}, for example in row {row}, "
+            f"where rounding explains {allowed:.1g}"
+        )
+    # The labels may differ where two of them are equally probable up to rounding.
+    several = issparse(named) or named.ndim == 2
+    top = np.sort(np.c_[np.zeros(len(expected)), expected], axis=1)
+    clear = (np.abs(2.0 * expected - 1.0) if several else top[:, -1] - top[:, -2]) > 2.0 * allowed
+    wrong = clear & (label != (named.toarray() if issparse(named) else named))
+    if wrong.any():
+        row = int(np.argwhere(wrong)[0][0])
+        labels = [np.asarray(a).tolist()[row] for a in (label, named.toarray() if issparse(named) else named)]
+        return f"the label of the graph in row {row} is {labels[0]!r} instead of {labels[1]!r}"
+    return ""
+
+
+def _some(X: Any) -> Any:
+    """Return at most `ROWS` rows of an array, a list or a data frame."""
+    n = X.shape[0] if hasattr(X, "shape") else len(X)
+    return X if n <= ROWS else _safe_indexing(X, np.linspace(0, n - 1, ROWS).astype(int))
+
+
+def _inputs(X: Any) -> dict[str, Array]:
+    """Return rows as the inputs of a graph, by name: one per column of a data frame, otherwise ``X``."""
+    if not hasattr(X, "columns"):
+        return {"X": _as_input("X", X.toarray() if issparse(X) else X)}
+    inputs = {str(name): _as_input(f"column {name!r}", X[name])[:, None] for name in X.columns}
+    if len(inputs) < len(X.columns) or inputs.keys() & {"label", "probabilities"}:
+        raise ValueError(
+            "the columns of X must have different names, and not those of the outputs, label and "
+            f"probabilities, got {list(X.columns)}; rename them"
+        )
+    return inputs
+
+
+def _as_input(what: str, values: Any) -> Array:
+    """Return values in a type that skl2onnx supports: float32, float64, int32, int64, bool or strings."""
+    array = np.asarray(values)
+    if array.dtype.kind in "UO":
+        array = array.astype(object)
+        flat = array.ravel()
+        texts = np.array([isinstance(value, str) for value in flat], bool)
+        if texts.all():
+            return array
+        if not texts.any():
+            try:
+                return array.astype(np.float64)
+            except (TypeError, ValueError):
+                pass
+        other = int(np.argmin(texts))
+        row = other // max(1, flat.size // len(array))
+        raise ValueError(
+            f"to_onnx needs {what} as numbers, booleans, or strings without missing values, got "
+            f"{flat[other]!r} in row {row}; replace missing values by a string before the pipeline, in fit "
+            "as well, and an array of several types by a data frame"
+        )
+    if array.dtype.kind not in "fiub":
+        raise TypeError(
+            f"to_onnx needs {what} as numbers, booleans or strings, got {array.dtype}; convert or drop them"
+        )
+    if array.dtype in (np.float32, np.float64, np.int32, np.int64, bool):
+        return array
+    return array.astype(
+        {"f": np.float32 if array.itemsize < 4 else np.float64}.get(array.dtype.kind, np.int64)
+    )
+
+
+class _Settings(NamedTuple):
+    """How to export a pipeline."""
+
+    opset: dict[str, int]
+    """Versions of the operators."""
+    dtype: DTypeLike | None = None
+    """The type that the graph converts numbers to first; None keeps the type of each input."""
+    joined: bool = False
+    """Whether the graph joins the columns of a data frame to one array first; many steps need this."""
+
+
+def _settings(inputs: dict[str, Array], opsets: tuple[dict[str, int], ...]) -> Iterator[_Settings]:
+    """Yield settings in the order to try them."""
+    given = {array.dtype for array in inputs.values()}
+    numbers, both = given - {np.dtype(object)}, (np.float64, np.float32)
+    for opset in opsets:
+        yield _Settings(opset)
+        yield from (_Settings(opset, dtype) for dtype in both if numbers - {np.dtype(dtype)})
+        if len(inputs) > 1 and given == numbers:
+            yield from (_Settings(opset, dtype, joined=True) for dtype in both)
+
+
+def _converted(part: Any, inputs: dict[str, Array], settings: _Settings) -> Any:
+    """Return the ONNX model of a step or a pipeline."""
+    skl2onnx, onnx = _required("skl2onnx"), _required("onnx")
+    types = skl2onnx.common.data_types
+    kinds = {
+        np.dtype(np.float32): types.FloatTensorType,
+        np.dtype(np.float64): types.DoubleTensorType,
+        np.dtype(np.int32): types.Int32TensorType,
+        np.dtype(np.int64): types.Int64TensorType,
+        np.dtype(bool): types.BooleanTensorType,
+        np.dtype(object): types.StringTensorType,
+    }
+    opset, dtype, joined = settings
+    read = {
+        name: array.dtype if dtype is None or array.dtype == object else np.dtype(dtype)
+        for name, array in inputs.items()
+    }
+    declared = [(name, kinds[read[name]]([None, *array.shape[1:]])) for name, array in inputs.items()]
+    if joined:
+        declared = [("tinyclf_columns", kinds[np.dtype(dtype)]([None, len(inputs)]))]
+    last = part
+    while isinstance(last, Pipeline):
+        last = last.steps[-1][1]
+    own = [*STEPS, *([type(last)] if isinstance(last, TinyClassifier) else [])]
+    try:
+        exported = skl2onnx.convert_sklearn(
+            part,
+            "Pipeline",
+            declared,
+            target_opset=opset,
+            custom_shape_calculators=dict.fromkeys(own, _declare),
+            custom_conversion_functions=dict.fromkeys(own, _convert),
+            naming="tinyclf_",  # for values inside of the graph, so that they differ from columns
+        )
+    except Exception as error:
+        raise _Failure(0, f"skl2onnx cannot convert it: {_first_line(error)}") from None
     exported.opset_import.sort(key=lambda entry: entry.domain)  # skl2onnx's order depends on string hashes
+    helper, graph = onnx.helper, exported.graph
+    casts = {name: f"tinyclf_{t}/{name}" for name, t in read.items() if joined or t != inputs[name].dtype}
+    nodes = [helper.make_node("Cast", [n], [cast], cast, to=_onnx_type(read[n])) for n, cast in casts.items()]
+    found = [value.name for value in graph.input]  # skl2onnx replaces characters in names
+    if joined:
+        nodes.append(helper.make_node("Concat", list(casts.values()), found, found[0], axis=1))
+    else:
+        _rename(graph.node, {old: casts.get(name, name) for old, name in zip(found, inputs, strict=True)})
+    for node in reversed(nodes):
+        graph.node.insert(0, node)
+    del graph.input[:]
+    for name, array in inputs.items():
+        shape = [None, *array.shape[1:]]
+        graph.input.append(helper.make_tensor_value_info(name, _onnx_type(array.dtype), shape))
     return exported
+
+
+def _rename(nodes: Any, names: dict[str, str]) -> None:
+    """Rename values that nodes, and the nodes of their subgraphs, read."""
+    for node in nodes:
+        node.input[:] = [names.get(name, name) for name in node.input]
+        for attribute in node.attribute:
+            _rename(attribute.g.node, names)
+
+
+def _failing_step(step: Any, X: Any, failure_of: Callable[[Any, Any], str | None]) -> tuple[str, str] | None:
+    """Return the first part of a pipeline, union or table that fails on rows X, and the reason; or None."""
+    for name, part, tested, rows in _parts(step, X):
+        if tested is None or (reason := failure_of(tested, rows)):
+            if isinstance(step, Pipeline):
+                rows = _before(step, name, rows)
+            inner = None if rows is None else _failing_step(part, rows, failure_of)
+            if inner is not None:
+                return f"{inner[0]} in {name!r}", inner[1]
+            if tested is not None:
+                return f"the step {name!r} ({type(part).__name__})", str(reason)
+    return None
+
+
+def _parts(step: Any, X: Any) -> Iterator[tuple[str, Any, Any, Any]]:
+    """Yield name and estimator of each part, and what to export to test it on which rows.
+
+    In a pipeline, this is the pipeline up to the part, or None for the part that predicts.
+    """
+    if isinstance(step, ColumnTransformer):
+        for name, part, columns in step.transformers_:
+            if not isinstance(part, str):
+                yield name, part, part, _safe_indexing(X, columns, axis=1)
+    elif isinstance(step, FeatureUnion):
+        yield from (
+            (name, part, part, X) for name, part in step.transformer_list if not isinstance(part, str)
+        )
+    elif isinstance(step, Pipeline):
+        for n, (name, part) in enumerate(step.steps):
+            yield name, part, step[: n + 1] if hasattr(part, "transform") else None, X
+
+
+def _before(step: Pipeline, name: str, X: Any) -> Any:
+    """Return the rows that a step of a pipeline receives; None if they cannot be computed."""
+    n = [other for other, _ in step.steps].index(name)
+    try:
+        return step[:n].transform(X) if n else X
+    except ValueError:  # X was not passed, and the steps do not accept zeros
+        return None
+
+
+def _deviation(found: Any, part: Any, rows: Any, dtype: DTypeLike) -> str:
+    """Return how the output of a graph differs from that of a transformer by more than rounding."""
+    expected = part.transform(rows)
+    expected = np.asarray(expected.toarray() if issparse(expected) else expected)
+    values = np.asarray(found[0])
+    if values.shape != expected.shape:
+        return f"the graph returns the shape {values.shape} instead of {expected.shape}"
+    if expected.dtype.kind in "fiub":
+        allowed = ROUNDING * np.finfo(dtype).eps * (1.0 + np.abs(expected).max(axis=0))
+        wrong = ~(np.abs(values - expected) <= allowed) & ~(np.isnan(values) & np.isnan(expected))
+    else:
+        wrong = values != expected
+    if not wrong.any():
+        return ""
+    row, column = np.argwhere(wrong)[0]
+    return (
+        f"the graph returns {values[row, column]} instead of {expected[row, column]} in row {row}, "
+        f"column {column}"
+    )
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).strip().split("\n")[0].rstrip(".") or type(error).__name__
 
 
 def _without_gaps(model: Pipeline) -> Pipeline:
@@ -252,30 +688,118 @@ def _without_gaps(model: Pipeline) -> Pipeline:
     return Pipeline([(n, _without_gaps(step) if isinstance(step, Pipeline) else step) for n, step in steps])
 
 
+def _impute(graph: _Graph, step: SimpleImputer, x: str, dtype: DTypeLike) -> str:
+    """Add a SimpleImputer; that of skl2onnx has no float64 and no indicator."""
+    if np.dtype(dtype).kind == "O":
+        return x  # strings in ONNX cannot be missing
+    value, statistics = step.missing_values, np.asarray(step.statistics_, np.float64)
+    if isinstance(value, Real) and not np.isnan(float(value)):
+        missing = graph.add("Equal", x, np.asarray(value, dtype))
+    else:
+        missing = graph.add("IsNaN", x)
+    filled = graph.add("Where", missing, statistics.astype(dtype), x)
+    if np.isnan(statistics).any() and not step.keep_empty_features:
+        filled = graph.add("Gather", filled, np.flatnonzero(~np.isnan(statistics)), axis=1)
+    if step.indicator_ is None:
+        return filled
+    flags = graph.add("Gather", missing, step.indicator_.features_, axis=1)
+    return graph.add("Concat", filled, graph.cast(flags, bool, dtype), axis=1)
+
+
+def _discretize(graph: _Graph, step: KBinsDiscretizer, x: str, dtype: DTypeLike) -> str:
+    """Add a KBinsDiscretizer; that of skl2onnx has no sparse encoding, and rounds the edges to float32."""
+    inner = [np.asarray(edges[1:-1], np.float64) for edges in step.bin_edges_]
+    edges = np.full((len(inner), 1 + max(map(len, inner))), np.inf)
+    for row, values in zip(edges, inner, strict=True):
+        row[: len(values)] = values
+    x = graph.cast(graph.cast(x, dtype, step.dtype or dtype), step.dtype or dtype, np.float64)
+    above = graph.add("GreaterOrEqual", graph.add("Unsqueeze", x, np.array([2])), edges)
+    bins = graph.add("ReduceSum", graph.cast(above, bool, dtype), np.array([2]), keepdims=0)
+    if step.encode == "ordinal":
+        return bins
+    codes = np.arange(edges.shape[1])
+    hot = graph.add("Equal", graph.add("Unsqueeze", bins, np.array([2])), codes.astype(dtype))
+    hot = graph.add("Reshape", graph.cast(hot, bool, dtype), np.array([-1, edges.size]))
+    return graph.add("Gather", hot, np.flatnonzero(codes < step.n_bins_[:, None]), axis=1)
+
+
+def _binarize(graph: _Graph, step: Binarizer, x: str, dtype: DTypeLike) -> str:
+    """Add a Binarizer; that of skl2onnx returns 1 for an entry that equals the threshold, in float64."""
+    wide = np.result_type(dtype, step.threshold)
+    above = graph.add("Greater", graph.cast(x, dtype, wide), np.asarray(step.threshold, wide))
+    return graph.cast(above, bool, dtype)
+
+
+def _expand(graph: _Graph, step: PolynomialFeatures, x: str, dtype: DTypeLike) -> str:
+    """Add PolynomialFeatures, as products of columns; that of skl2onnx has a bias in float32 only."""
+    n_in, degree = step.n_features_in_, max(1, int(step.powers_.sum(axis=1).max()))
+    factors = np.full((len(step.powers_), degree), n_in)  # the column of ones
+    for row, powers in zip(factors, step.powers_, strict=True):
+        row[: powers.sum()] = np.repeat(np.arange(n_in), powers)
+    x = graph.add("Pad", x, np.array([0, 0, 0, 1]), np.ones((), dtype))
+    product, *more = (graph.add("Gather", x, column, axis=1) for column in factors.T)
+    for factor in more:
+        product = graph.add("Mul", product, factor)
+    return product
+
+
+# Steps of pipelines that skl2onnx does not export correctly for all types and settings. Each function adds
+# the operators on rows of a type, and returns the name of the output, which has the same type.
+STEPS: dict[type[Any], Callable[[_Graph, Any, str, DTypeLike], str]] = {
+    SimpleImputer: _impute,
+    KBinsDiscretizer: _discretize,
+    Binarizer: _binarize,
+    PolynomialFeatures: _expand,
+}
+
+
 def _declare(operator: Any) -> None:
     """Set the types and shapes of the outputs for skl2onnx."""
     model, types = operator.raw_operator, _required("skl2onnx").common.data_types
+    rows = operator.inputs[0].get_first_dimension()
+    if not isinstance(model, TinyClassifier):
+        kinds = {"f": types.FloatTensorType, "d": types.DoubleTensorType, "O": types.StringTensorType}
+        kind = kinds[_joined_type(operator).char]
+        operator.outputs[0].set_type(kind([rows, len(model.get_feature_names_out())]))
+        return
     whole, double = _as_held(model.classes_).dtype == np.int64, model.network_.dtype == np.float64
-    label, probabilities = _shapes(model, operator.inputs[0].get_first_dimension())
+    label, probabilities = _shapes(model, rows)
     operator.outputs[0].set_type((types.Int64TensorType if whole else types.StringTensorType)(label))
     operator.outputs[1].set_type((types.DoubleTensorType if double else types.FloatTensorType)(probabilities))
 
 
 def _convert(scope: Any, operator: Any, container: Any) -> None:
-    """Add a classifier to a graph of skl2onnx."""
-    model, graph = operator.raw_operator, _Graph(scope.get_unique_variable_name)
-    guess = _required("skl2onnx").common.data_types.guess_numpy_type
-    types = [np.dtype(guess(value.type)) for value in operator.inputs]
-    given = np.result_type(*types)
-    x, *more = (graph.cast(v.full_name, t, given) for v, t in zip(operator.inputs, types, strict=True))
+    """Add a classifier, or one of `STEPS`, to a graph of skl2onnx."""
+    model, dtype = operator.raw_operator, _joined_type(operator)
+    if dtype.kind == "O" and not isinstance(model, SimpleImputer):
+        raise TypeError(f"{type(model).__name__} needs numbers, but gets strings")
+    if dtype.kind == "O" and isinstance(model.missing_values, str):
+        import_module("skl2onnx.operator_converters.imputer_op").convert_sklearn_imputer(
+            scope, operator, container
+        )
+        return
+    graph = _Graph(scope.get_unique_variable_name)
+    # Some steps of skl2onnx return another type than they declare, so values are always converted.
+    x, *more = (graph.add("Cast", value.full_name, to=_onnx_type(dtype)) for value in operator.inputs)
     if more:  # the columns of a data frame
         x = graph.add("Concat", x, *more, axis=1)
-    _add_classifier(graph, model, x, given, *(value.full_name for value in operator.outputs))
+    outputs = [value.full_name for value in operator.outputs]
+    if isinstance(model, TinyClassifier):
+        _add_classifier(graph, model, x, dtype, *outputs)
+    else:
+        graph.add("Identity", STEPS[type(model)](graph, model, x, dtype), output=outputs[0])
     for name, array in graph.constants.items():
         values = [label.encode() for label in array] if array.dtype == object else array.ravel()
         container.add_initializer(name, _onnx_type(array.dtype), array.shape, values)
     for kind, inputs, output, attributes in graph.operations:
         container.add_node(kind, inputs, output, name=scope.get_unique_operator_name(kind), **attributes)
+
+
+def _joined_type(operator: Any) -> np.dtype[Any]:
+    """Return the type that holds all inputs of an operator: float32, float64, or object for strings."""
+    guess = _required("skl2onnx").common.data_types.guess_numpy_type
+    types = [np.dtype(guess(value.type)) for value in operator.inputs]
+    return np.dtype(object) if any(t.kind in "OU" for t in types) else np.result_type(np.float32, *types)
 
 
 def _onnx_type(dtype: DTypeLike) -> int:
@@ -316,5 +840,5 @@ def _required(package: str) -> Any:
         return import_module(package)
     except ImportError:
         raise ImportError(
-            f"to_onnx needs {package}, which is not installed: pip install 'tinyclf[onnx]'"
+            f"to_onnx needs {package}, which is not installed: pip install onnx skl2onnx"
         ) from None

@@ -346,14 +346,42 @@ def test_a_model_that_is_not_fitted_is_refused(path):
     assert not path.exists()
 
 
-def test_a_subclass_is_refused_since_a_file_holds_no_methods(path):
-    class Overrides(TinyClassifier):
-        def save(self, path):
-            super().save(path)
+def test_an_empty_subclass_is_saved_and_loaded_as_tinyclassifier(path):
+    model = Subclass(max_iter=2, random_state=0).fit(IRIS, SPECIES)
+    restored = reloaded(model, path)
+    assert type(restored) is TinyClassifier
+    assert_same(restored, TinyClassifier(max_iter=2, random_state=0).fit(IRIS, SPECIES), IRIS)
+    np.testing.assert_array_equal(restored.predict_proba(IRIS), model.predict_proba(IRIS))
 
-    for cls in (Subclass, Overrides):
-        with pytest.raises(ValueError, match=f"not the subclass {cls.__name__}, .* pickle the model"):
-            cls(max_iter=1).fit(IRIS, SPECIES).save(path)
+
+def test_an_empty_subclass_can_be_resumed(path):
+    def fitted(max_iter):
+        model = Subclass(max_iter=max_iter, random_state=0, hidden_layer_sizes=4)
+        return model.set_callbacks(Checkpoint(path, resume=True)).fit(IRIS, SPECIES)
+
+    first = fitted(3)
+    np.testing.assert_array_equal(fitted(3).network_.theta, first.network_.theta)
+
+
+class Note:
+    note = "an attribute"
+
+
+@pytest.mark.parametrize(
+    ("bases", "body", "named"),
+    [
+        ((TinyClassifier,), {"fit": TinyClassifier.fit}, "fit"),
+        ((TinyClassifier,), {"threshold": 0.5}, "threshold"),
+        ((TinyClassifier,), {"b": 0, "__init__": TinyClassifier.__init__}, "__init__, b"),
+        ((Note, TinyClassifier), {}, "note"),
+    ],
+)
+def test_a_subclass_that_adds_something_is_refused_since_a_file_would_lose_it(bases, body, named, path):
+    cls = type("Other", bases, body)
+    with pytest.raises(ValueError, match=f"but Other adds {named}, which .* pickle the model"):
+        cls(max_iter=1).fit(IRIS, SPECIES).save(path)
+    with pytest.raises(ValueError, match=f"but Other adds {named}, "):
+        cls(max_iter=1).set_callbacks(Checkpoint(path)).fit(IRIS, SPECIES)
     assert not path.exists()
 
 

@@ -678,7 +678,8 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
 
         The file is always complete: a new file replaces the old one in one step, and a save that
         fails does not change the old one. It is a NumPy ``.npz`` file; `tinyclf.persistence`
-        describes its format. Callbacks and metadata requests are not saved.
+        describes its format. Callbacks and metadata requests are not saved. A subclass that adds
+        nothing is loaded as a TinyClassifier.
 
         Parameters
         ----------
@@ -693,7 +694,8 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         NotFittedError
             If the model is not fitted.
         ValueError
-            If the model has a part that cannot be saved; the message names it.
+            If the model has a part that cannot be saved, or is of a subclass that adds something;
+            the message names it.
 
         Examples
         --------

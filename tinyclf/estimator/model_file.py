@@ -69,7 +69,7 @@ def save(
     }
     plain, arrays = encode(content, registry)
     try:
-        _model_and_fit(type(model), decode(plain, arrays, registry))
+        _model_and_fit(_base(type(model)), decode(plain, arrays, registry))
     except (ArchiveError, ValueError, TypeError) as error:
         raise ValueError(f"the model cannot be saved, since it could not be loaded again: {error}") from None
     write_file(path, plain, arrays, format=FORMAT, version=VERSION)
@@ -125,12 +125,28 @@ def decoded(text: str, arrays: list[Array]) -> tuple[dict[str, Any], FitState]:
 
 def check_parameters(model: Any, registry: Registry) -> None:
     """Raise an error that names a parameter or a class that cannot be saved."""
-    if type(model).__module__ != f"{__package__}.classifier":
+    if added := additions(type(model)):
         raise ValueError(
-            f"save supports TinyClassifier, but not the subclass {type(model).__name__}, whose additions "
-            "would be lost; pickle the model"
+            f"save supports TinyClassifier and subclasses that add nothing to it, but {type(model).__name__} "
+            f"adds {', '.join(sorted(added))}, which a file cannot contain; pickle the model"
         )
     encode(model.get_params(deep=False), registry)
+
+
+def additions(cls: type[Any]) -> set[str]:
+    """Return the names of what a subclass of TinyClassifier adds to it or overrides."""
+    base = _base(cls)
+
+    class Empty(base):  # type: ignore[misc, valid-type]
+        """A subclass that adds nothing, with the names that Python and scikit-learn add to each class."""
+
+    between = (vars(one) for one in cls.__mro__ if one not in base.__mro__)
+    return {name for names in between for name in names} - {*vars(Empty), "__dict__", "__weakref__"}
+
+
+def _base(cls: type[Any]) -> type[Any]:
+    """Return TinyClassifier, given it or a subclass."""
+    return next(one for one in cls.__mro__ if one.__module__ == f"{__package__}.classifier")
 
 
 def _state_of(model: Any, registry: Registry) -> FitState:
