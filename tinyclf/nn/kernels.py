@@ -118,10 +118,10 @@ def load(dtype: np.dtype[Any] | None = None) -> None:
     if _compiler.get("thread") == me:  # in a signal handler that interrupts the compilation: use NumPy
         return
     while _wanted in (True, None) and dtype not in _compiled:
-        if _compiler.setdefault("thread", me) != me:
-            time.sleep(0.005)
-            continue
         try:
+            if _compiler.setdefault("thread", me) != me:
+                time.sleep(0.005)
+                continue
             loops = _dispatchers()
             if dtype is None:
                 return
@@ -137,7 +137,8 @@ def load(dtype: np.dtype[Any] | None = None) -> None:
                 ) from error
             _wanted = False
         finally:
-            _compiler.pop("thread", None)
+            if _compiler.get("thread") == me:
+                del _compiler["thread"]
 
 
 @cache
