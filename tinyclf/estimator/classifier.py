@@ -466,7 +466,7 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
             `FeatureScaleWarning`, with the numbers and the fix.
         """
         first, call = self._earlier is None, _Call(self)
-        with call, call:
+        with np.errstate(), call, call:
             data = Dataset.read(self, X, y, sample_weight, X_val, y_val, sample_weight_val)
             plan = FitPlan.resolve(self, data)
             callbacks = CallbackContext(self, plan.max_iter, X, y, sample_weight)
@@ -474,7 +474,7 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
             self._state = FitState.start(plan, data, self._seed(), self._continued, saved)
             call.trainer = Trainer(plan, data, self._state, self)
             outcome = call.trainer.run(callbacks, first_fit=first)
-        with call.trainer.limit as limit, limit:
+        with np.errstate(), call.trainer.limit as limit, limit:
             found = diagnose(plan, data, self._state, outcome)
         _warn([*outcome.warnings, *found])
         return self
@@ -520,7 +520,7 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
             As in `fit`; the model does not change.
         """
         earlier, call = self._earlier, _Call(self)
-        with call, call:
+        with np.errstate(), call, call:
             self._check_changed_parameters()
             data = Dataset.read_partial(self, X, y, sample_weight, classes, X_val, y_val, sample_weight_val)
             plan = FitPlan.resolve_partial(self, data)
@@ -925,7 +925,8 @@ class _Call:
     """A call of ``fit`` or ``partial_fit``: if it fails, the model gets back its earlier attributes.
 
     After Ctrl-C, the model keeps the new state if the trainer wants to keep it. The end of this
-    context can be repeated, so the context is entered twice: Ctrl-C may interrupt the first end.
+    context can be repeated, so the context is entered twice: Ctrl-C may interrupt the first end. It may
+    also interrupt the end of an ``np.errstate`` in the call; another one around the call restores it.
     """
 
     def __init__(self, model: TinyClassifier) -> None:
