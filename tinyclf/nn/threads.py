@@ -70,10 +70,10 @@ class limit_blas(AbstractContextManager["limit_blas"]):
                     self._limits.append(found)
                     found.__enter__()
                     library.limit(limits=1, user_api="blas")
+            return self
         except BaseException:
             self.__exit__()
             raise
-        return self
 
     def __exit__(self, *error: object) -> None:
         while self._limits:
