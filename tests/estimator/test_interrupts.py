@@ -59,7 +59,8 @@ FITS = {
     "without validation": ({"calibrate": False, "scale_inputs": False}, True),
     "lbfgs": ({"solver": "lbfgs", "early_stopping": True}, False),
 }
-DAILY, ALL = 331, 11
+# Which lines: every so many, of all modules or of those with the ends of a fit.
+DAILY, ALL = (7, "classifier trainer threads"), (11, "")
 
 
 def check(model, before, interrupt, path):
@@ -84,11 +85,11 @@ def check(model, before, interrupt, path):
     return "new"
 
 
-@pytest.mark.parametrize("every", [DAILY, pytest.param(ALL, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("which", [DAILY, pytest.param(ALL, marks=pytest.mark.slow)], ids=["ends", "all"])
 @pytest.mark.parametrize("again", AGAIN, ids=str)
 @pytest.mark.parametrize("name", FITS)
 def test_ctrl_c_at_any_line_of_a_fit_keeps_the_earlier_model_or_leaves_a_usable_one(
-    name, again, every, two_threads, tmp_path
+    name, again, which, two_threads, tmp_path
 ):
     parameters, fitted = FITS[name]
     made = quick(**parameters)
@@ -106,18 +107,18 @@ def test_ctrl_c_at_any_line_of_a_fit_keeps_the_earlier_model_or_leaves_a_usable_
     model, _, lines, _ = interrupted()
     assert model._state.finished
     outcomes = set()
-    for number in moments(lines, every):
+    for number in moments(lines, *which):
         model, before, _, interrupt = interrupted(number, *(number + more for more in again))
         outcomes.add(check(model, before, interrupt, tmp_path / "model.npz"))
         assert model._skl_callbacks[0].open == 0
     assert outcomes == {"earlier", "new"}
 
 
-@pytest.mark.parametrize("every", [DAILY, pytest.param(ALL, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("which", [DAILY, pytest.param(ALL, marks=pytest.mark.slow)], ids=["ends", "all"])
 @pytest.mark.parametrize("again", AGAIN, ids=str)
 @pytest.mark.parametrize("first", [True, False])
 def test_ctrl_c_at_any_line_of_partial_fit_changes_nothing_or_comes_after_it(
-    first, again, every, two_threads
+    first, again, which, two_threads
 ):
     made = quick()
     if not first:
@@ -131,7 +132,7 @@ def test_ctrl_c_at_any_line_of_partial_fit_changes_nothing_or_comes_after_it(
         return model, lines, interrupt
 
     complete, lines, _ = interrupted()
-    for number in moments(lines, every):
+    for number in moments(lines, *which):
         model, _, interrupt = interrupted(number, *(number + more for more in again))
         assert interrupt is not None
         assert shown(model) in (shown(made), shown(complete))

@@ -40,12 +40,13 @@ def traced(call, at=()):
     return trace.lines, interrupt
 
 
-def moments(lines, every):
-    """The numbers of the first and the last run of each line; of all lines, or of every so many."""
+def moments(lines, every, modules=""):
+    """The numbers of the first and the last run of every so many lines, of all modules or of these."""
     first, last = {}, {}
     for number, line in enumerate(lines, 1):
-        first.setdefault(line, number)
-        last[line] = number
+        if not modules or Path(line[0]).stem in modules.split():
+            first.setdefault(line, number)
+            last[line] = number
     return sorted({*first.values(), *last.values()})[::every]
 
 
