@@ -60,7 +60,7 @@ FITS = {
     "lbfgs": ({"solver": "lbfgs", "early_stopping": True}, False),
 }
 # Which lines: every so many, of all modules or of those with the ends of a fit.
-DAILY, ALL = (7, "classifier trainer threads"), (11, "")
+DAILY, ALL = (17, "classifier trainer threads"), (11, "")
 
 
 def check(model, before, interrupt, path):
