@@ -26,7 +26,7 @@ pytestmark = [
     ),  # in the end of a generator
 ]
 
-AGAIN = [(), (1,), (3,), (1, 2), (40,)]
+AGAIN = [(), (1,), (2,), (3,), (7, 40)]
 """After how many further lines Ctrl-C is pressed again."""
 
 

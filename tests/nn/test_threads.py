@@ -143,13 +143,13 @@ def test_ctrl_c_while_a_fit_limits_or_restores_the_numbers_leaves_them_as_they_w
     assert hasattr(model, "_state") or method in ("limit", "_set_threadpool_limits")
 
 
-@pytest.mark.parametrize("again", [(), (1,), (2,)], ids=str)
 @pytest.mark.parametrize("way", ["by_train", "by_lbfgs"])
-def test_ctrl_c_at_any_line_of_a_training_restores_the_numbers(way, again, two_threads):
+def test_ctrl_c_at_any_line_of_a_training_restores_the_numbers(way, two_threads):
     before, train = blas(), {"by_train": by_train, "by_lbfgs": by_lbfgs}[way]
     lines, _ = traced(lambda: train(3, Identity()))
     for number in moments(lines, 5, "threads training lbfgs"):
-        traced(lambda: train(3, Identity()), (number, *(number + more for more in again)))
+        with np.errstate():  # Ctrl-C may interrupt the end of an np.errstate, too
+            traced(lambda: train(3, Identity()), (number,))
         assert blas() == before
 
 

@@ -26,16 +26,26 @@ class _Trace:
                 raise KeyboardInterrupt
         return self.line
 
+    def go_on(self, frame, event, argument):
+        """As a profile function, switch tracing on again: an exception in a trace function ends it."""
+        if sys.gettrace() is None:
+            sys.settrace(self)
+            while frame is not None:
+                frame.f_trace = self(frame, event, argument)
+                frame = frame.f_back
+
 
 def traced(call, at=()):
     """Run a call, with KeyboardInterrupt at lines of these numbers; return all lines and the exception."""
     trace, before, interrupt = _Trace(at), sys.gettrace(), None
     sys.settrace(trace)
+    sys.setprofile(trace.go_on)
     try:
         call()
     except KeyboardInterrupt as error:
         interrupt = error  # with its traceback, which keeps the frames
     finally:
+        sys.setprofile(None)
         sys.settrace(before)
     return trace.lines, interrupt
 

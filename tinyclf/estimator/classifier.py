@@ -474,8 +474,8 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
             self._state = FitState.start(plan, data, self._seed(), self._continued, saved)
             call.trainer = Trainer(plan, data, self._state, self)
             outcome = call.trainer.run(callbacks, first_fit=first)
-        with np.errstate(), call.trainer.limit as limit, limit:
-            found = diagnose(plan, data, self._state, outcome)
+            with call.trainer.limit:
+                found = diagnose(plan, data, self._state, outcome)
         _warn([*outcome.warnings, *found])
         return self
 

@@ -111,6 +111,7 @@ class Trainer:
         except KeyboardInterrupt:
             if not self.end_interrupted():
                 raise
+            self.state.finished = False
             return Outcome(self.rows, False, [self._interrupted()])
 
     def _run(self, callbacks: CallbackContext) -> Outcome:
@@ -149,7 +150,7 @@ class Trainer:
         This can be repeated, since Ctrl-C may interrupt it, too.
         """
         state = self.state
-        if state.history.n_iter < self.kept_from:
+        if state.finished or state.history.n_iter < self.kept_from:
             return state.finished
         self._keep_best_weights()
         state.finish(complete=False)

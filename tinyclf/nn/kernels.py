@@ -118,11 +118,11 @@ def load(dtype: np.dtype[Any] | None = None) -> None:
     if _compiler.get("thread") == me:  # in a signal handler that interrupts the compilation: use NumPy
         return
     while _wanted in (True, None) and dtype not in _compiled:
-        with _Turn(me) as turn, turn:  # twice, since Ctrl-C may interrupt the first end
-            if _compiler.setdefault("thread", me) != me:
-                time.sleep(0.005)
-                continue
-            try:
+        try:
+            with _Turn(me) as turn, turn:  # twice, since Ctrl-C may interrupt the first end
+                if _compiler.setdefault("thread", me) != me:
+                    time.sleep(0.005)
+                    continue
                 loops = _dispatchers()
                 if dtype is None:
                     return
@@ -130,13 +130,13 @@ def load(dtype: np.dtype[Any] | None = None) -> None:
                     vars(loops)[name].compile(types)
                 if _wanted in (True, None):  # use_fast(False) may have been called meanwhile
                     _compiled = {**_compiled, dtype: loops}
-            except Exception as error:  # numba may refuse to be imported with a newer NumPy
-                if _wanted:
-                    raise ImportError(
-                        f"the compiled loops need numba, which cannot be imported: {error}. Install it by "
-                        "pip install 'tinyclf[fast]', or unset TINYCLF_FAST and do not call use_fast(True)"
-                    ) from error
-                _wanted = False
+        except Exception as error:  # numba may refuse to be imported with a newer NumPy
+            if _wanted:
+                raise ImportError(
+                    f"the compiled loops need numba, which cannot be imported: {error}. Install it by "
+                    "pip install 'tinyclf[fast]', or unset TINYCLF_FAST and do not call use_fast(True)"
+                ) from error
+            _wanted = False
 
 
 class _Turn:

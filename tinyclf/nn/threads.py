@@ -72,7 +72,10 @@ class limit_blas(AbstractContextManager["limit_blas"]):
                     library.limit(limits=1, user_api="blas")
             return self
         except BaseException:
-            self.__exit__()
+            try:
+                self.__exit__()
+            finally:
+                self.__exit__()
             raise
 
     def __exit__(self, *error: object) -> None:
