@@ -233,6 +233,69 @@ for theta in thetas: np.testing.assert_allclose(np.frombuffer(theta, "f4"), work
         assert run.stdout == "8 {True}\n"
 
 
+# --- forks -------------------------------------------------------------------------------------------------
+
+FORKS = """
+import os, random, signal, sys, threading, time
+import numpy as np
+from sklearn.datasets import load_iris
+from tinyclf import TinyClassifier
+X, y = load_iris(return_X_y=True)
+def fit():
+    return TinyClassifier(10, max_iter=20, random_state=0).fit(X, y)
+model = fit()
+expected = model.predict_proba(X)
+def works():
+    signal.alarm(30)  # ends a child that hangs
+    return (model.predict_proba(X) == expected).all() and (fit().predict_proba(X) == expected).all()
+def ended(child):
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+class Forks:
+    def setup(self, estimator, context): pass
+    def teardown(self, estimator, context): pass
+    def on_fit_task_begin(self, estimator, context): pass
+    def on_fit_task_end(self, estimator, context):
+        if context.task_name == "epoch" and estimator.n_iter_ == 7:
+            self.child = os.fork()
+if sys.argv[1] == "another thread":
+    def work():
+        while True:
+            fit() if sys.argv[2] == "fit" else model.predict_proba(X)
+    threading.Thread(target=work, daemon=True).start()
+    for _ in range(30):
+        time.sleep(random.uniform(0, 0.01))
+        if not (child := os.fork()):
+            os._exit(0 if works() else 1)
+        assert ended(child) == 0
+else:  # the fit itself, in a callback: both processes finish it
+    forks = Forks()
+    forked = TinyClassifier(10, max_iter=20, random_state=0).set_callbacks(forks).fit(X, y)
+    same = (forked.predict_proba(X) == expected).all() and works()
+    if not forks.child:
+        os._exit(0 if same else 1)
+    assert same and ended(forks.child) == 0
+os._exit(0)
+"""
+
+
+@pytest.mark.processes
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
+@pytest.mark.parametrize(
+    "who", [("another thread", "fit"), ("another thread", "predict"), ("the fit itself",)]
+)
+def test_a_child_forked_during_a_fit_or_a_prediction_fits_and_predicts_the_same(who):
+    # With several BLAS threads, OpenBLAS itself may hang in such a child.
+    run = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", FORKS, *who],
+        env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert (run.returncode, run.stderr) == (0, "")
+
+
 # --- joblib ------------------------------------------------------------------------------------------------
 
 BACKENDS = [pytest.param("loky", marks=pytest.mark.processes), "threading"]

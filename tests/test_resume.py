@@ -21,7 +21,7 @@ from sklearn.model_selection import GridSearchCV
 from tests.support.archives import replaced
 from tests.support.bits import shown
 from tests.support.doubles import Crash, Ends
-from tests.support.resuming import COLUMNS, FITS, NAMES, ROWS, X, checkpoint, fit_and_report, fit_of
+from tests.support.resuming import COLUMNS, FITS, NAMES, ROWS, SPARSE, X, checkpoint, fit_and_report, fit_of
 from tinyclf import ArchiveError, Checkpoint, TinyClassifier, load
 from tinyclf.estimator import trainer
 from tinyclf.persistence.archive import read_archive, write_archive
@@ -338,6 +338,67 @@ def test_the_same_rows_may_come_from_a_memory_map(path, tmp_path):
         with contextlib.suppress(Crash):
             model.set_callbacks(Checkpoint(path, resume=True), *ends).fit(rows, NAMES)
     assert shown(model.set_callbacks()) == shown(clone(model).fit(X, NAMES))
+
+
+def in_steps(rows):
+    """The same rows, with other numbers between them in memory."""
+    return np.repeat(rows, 2, axis=1)[:, ::2]
+
+
+def long_indices(rows):
+    return scipy.sparse.csr_array((rows.data, rows.indices.astype(np.int64), rows.indptr), rows.shape)
+
+
+@pytest.mark.parametrize(
+    ("rows", "targets", "form"),
+    [
+        *((X, NAMES, form) for form in (np.asfortranarray, in_steps, np.ascontiguousarray, list)),
+        (ROWS, COLUMNS, np.asfortranarray),
+        *((SPARSE, NAMES, form) for form in (scipy.sparse.csr_matrix, scipy.sparse.csc_array, long_indices)),
+    ],
+)
+def test_the_same_rows_may_have_another_order_in_memory(rows, targets, form, path):
+    model, validation = TinyClassifier(4, max_iter=4, random_state=0), targets[:100]
+    with pytest.raises(Crash):
+        model.set_callbacks(Checkpoint(path, resume=True), Ends(2, Crash)).fit(
+            rows, targets, X_val=rows[:100], y_val=validation
+        )
+    model.set_callbacks(Checkpoint(path, resume=True))
+    model.fit(form(rows), targets[::-1].copy()[::-1], X_val=form(rows[:100]), y_val=validation)
+    expected = clone(model.set_callbacks()).fit(rows, targets, X_val=rows[:100], y_val=validation)
+    assert shown(model) == shown(expected)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "others"),
+    [
+        (
+            "hidden_layer_sizes",
+            (4,),
+            ([4], np.array([4]), np.array([4], ">i2"), (np.int64(4),), [np.uint8(4)]),
+        ),
+        ("hidden_layer_sizes", 4, (np.int64(4), np.array(4))),
+        ("activation", ["tanh"], (("tanh",),)),
+        ("alpha", 0.5, (np.float64(0.5), np.float32(0.5))),
+        ("batch_size", 50, (np.int16(50),)),
+        ("shuffle", False, (np.False_,)),
+        ("random_state", 5, (np.int64(5), np.uint32(5))),
+        ("dropout", [0.5], ((0.5,), np.array([0.5]))),
+    ],
+)
+def test_the_same_parameters_may_have_another_form(name, value, others, path):
+    def model(value, *callbacks):
+        parameters = {"hidden_layer_sizes": (4,), "max_iter": 4, "random_state": 0, name: value}
+        return TinyClassifier(**parameters).set_callbacks(Checkpoint(path, resume=True), *callbacks)
+
+    for other in others:
+        path.unlink(missing_ok=True)
+        with pytest.raises(Crash):
+            model(value, Ends(2, Crash)).fit(X, NAMES)
+        resumed = model(other).fit(X, NAMES)
+        np.testing.assert_array_equal(resumed.network_.theta, model(value).fit(X, NAMES).network_.theta)
+        path.unlink()
+        np.testing.assert_array_equal(resumed.network_.theta, model(value).fit(X, NAMES).network_.theta)
 
 
 def test_the_first_fit_with_warm_start_can_be_resumed(path):

@@ -12,6 +12,7 @@ from tempfile import TemporaryFile
 from typing import Any
 
 import joblib
+import numpy as np
 
 from .estimator import model_file
 from .estimator.callback_context import fit_of, is_epoch
@@ -167,14 +168,14 @@ class Checkpoint:
         parts: dict[str, Any] = {}
         registry = Registry(model_file.OWN, self.custom)
         for name, value in estimator.get_params(deep=False).items():
-            parts[name] = encode({name: value}, registry)
+            parts[name] = encode({name: _plain(value)}, registry)
         del parts["verbose"]
         columns = getattr(estimator, "feature_names_in_", None)
         for suffix, part in (("", data), ("_val", data.validation)):
             if part is not None:
-                parts[f"X{suffix}"] = part.X, columns
-                parts[f"y{suffix}"] = part.targets, part.labels
-                parts[f"sample_weight{suffix}"] = part.sample_weight
+                parts[f"X{suffix}"] = _values(part.X), columns
+                parts[f"y{suffix}"] = _values(part.targets), part.labels
+                parts[f"sample_weight{suffix}"] = _values(part.sample_weight)
         return {name: str(joblib.hash(value)) for name, value in parts.items()}
 
     def training_is_stopped(self, estimator: Any, context: Any) -> None:
@@ -203,3 +204,17 @@ class Checkpoint:
 
     def _save(self, estimator: Any, saving: _Saving) -> None:
         model_file.save(estimator, saving.path, self.custom, saving.fit)
+
+
+def _plain(value: Any) -> Any:
+    """Return a parameter in one form: NumPy's scalars as numbers, arrays and tuples as lists."""
+    if isinstance(value, np.generic | np.ndarray):
+        return value.tolist()
+    return [_plain(item) for item in value] if isinstance(value, (list, tuple)) else value
+
+
+def _values(data: Any) -> Any:
+    """Return arrays that depend on the values of the data only, not on the order in memory."""
+    if hasattr(data, "tocsr"):
+        return data.shape, data.data, *(part.astype(np.int64) for part in (data.indices, data.indptr))
+    return data if data is None else np.ascontiguousarray(data)

@@ -55,6 +55,11 @@ def test_a_copy_is_independent():
         ({"loss_curve": None}, "loss_curve must be a list of floats"),
         ({"validation_scores": [1.0]}, "must have the same length"),
         ({"validation_scores": [1.0], "validation_loss_curve": []}, "must have the same length"),
+        (
+            {"validation_scores": [1.0], "validation_loss_curve": [1.0]},
+            "0 epochs cannot have 1 scores",
+        ),
+        ({"loss_curve": [math.nan]}, "loss_curve must be finite"),
         ({"learning_rate_scales": [1.0]}, "n_iter must be a whole number from 0 to 0, got 1"),
         ({"best_epoch": 1}, "best_epoch must be a whole number from 1 to 0, got 1"),
         ({"loss": None}, "loss must be a float, got None"),

@@ -48,7 +48,7 @@ PLAIN_SGD = {
     "class": "SGD",
     "fields": {"learning_rate": 0.1, "momentum": 0.0, "nesterov": False, "weight_decay": 0.0},
 }
-NAN = {"$": "float", "value": "nan"}
+NAN, INFINITE = ({"$": "float", "value": text} for text in ("nan", "inf"))
 ENDLESS = np.empty((10**9, 0))  # it holds no bytes, but iterating over it creates an array for each row
 WRONG = [
     # (path in the JSON, value, the array that SOME and NUMBER refer to, words of the error)
@@ -282,6 +282,28 @@ WRONG = [
     ((*HISTORY, "loss"), None, None, "loss must be a float"),
     ((*HISTORY, "best_validation_score"), 1, None, "best_validation_score must be a float"),
     ((*HISTORY, "best_validation_score"), None, None, "the best score is None"),
+    *(
+        ((*HISTORY, "loss_curve"), [1.0, wrong], None, "loss_curve must be finite")
+        for wrong in (NAN, INFINITE)
+    ),
+    *(
+        (
+            (*HISTORY, "learning_rate_scales"),
+            [1.0, wrong],
+            None,
+            "learning_rate_scales must be finite and >= 0",
+        )
+        for wrong in (NAN, INFINITE, -0.5)
+    ),
+    ((*HISTORY, "loss"), INFINITE, None, "loss must not be infinite"),
+    ((*HISTORY, "best_validation_score"), NAN, None, "the best score must not be nan"),
+    ((*PATIENCE, "best_loss"), NAN, None, "best_loss must be a float"),
+    ((*BEST, "score"), NAN, None, "the best score must be a float"),
+    ((*BEST, "score"), {"$": "float", "value": "-inf"}, None, "the best epoch is 2, but its score is -inf"),
+    ((*BEST, "theta"), SOME, np.full(47, np.nan, np.float32), "best weights must be finite"),
+    ((*TRAINING, "arrays", "M"), SOME, np.full(47, np.inf, np.float32), "M must be finite"),
+    ((*TRAINING, "arrays", "V"), SOME, np.full(47, np.nan, np.float32), "V must be finite"),
+    ((*TRAINING, "arrays", "V"), SOME, np.full(47, -1e-9, np.float32), "'V' must not be negative, got -9.99"),
     (HISTORY, [], None, "history has the wrong type"),
     ((*PLAN, "monitor"), False, None, "monitor=False has 2 scores"),
     ((*PLAN, "max_iter"), 1, None, "a fit of 2 epochs, of at most 1"),

@@ -17,6 +17,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 import tinyclf
+from tests.support.interrupts import traced
 from tests.support.ulps import SHAPES_OF_LOGITS, check, logits_of, softmax_truth
 from tinyclf import (
     SGD,
@@ -526,6 +527,22 @@ def test_a_fit_in_a_handler_that_interrupts_the_compilation_uses_numpy(monkeypat
     monkeypatch.setattr(kernels, "_wanted", None)
     assert fit_once() == fits[0] == switched_off(fit_once)
     assert kernels._compiler == {}
+
+
+def test_ctrl_c_at_any_line_of_the_compilation_leaves_no_thread_that_seems_to_compile(monkeypatch):
+    # Fits in other threads would wait for it forever.
+    loops = SimpleNamespace(**{name: Compilable(None) for name in _loops.signatures(TYPES[0].name)})
+    monkeypatch.setattr(kernels, "_dispatchers", lambda: loops)
+    monkeypatch.setattr(kernels, "_wanted", None)
+    complete, interrupts, number = False, 0, 0
+    while not complete:
+        monkeypatch.setattr(kernels, "_compiled", {})
+        number += 1
+        lines, interrupt = traced(lambda: kernels.load(TYPES[0]), (number,))
+        complete, interrupts = number > len(lines), interrupts + (interrupt is not None)
+        assert kernels._compiler == {}
+    assert interrupts > 10
+    assert list(kernels._compiled) == TYPES[:1]
 
 
 def test_a_fit_waits_for_another_thread_that_compiles(monkeypatch):

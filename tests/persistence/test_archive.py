@@ -1,11 +1,17 @@
 """Archives: contents are read back exactly; foreign, damaged and hostile files are refused at little cost."""
 
+import bz2
+import hashlib
+import io
 import itertools
 import json
+import lzma
 import os
 import pickle
 import random
+import struct
 import zipfile
+import zlib
 
 import numpy as np
 import pytest
@@ -125,6 +131,83 @@ def test_pipes_and_devices_are_refused_without_reading(kind, tmp_path):
         read_archive(path)
 
 
+@pytest.mark.parametrize("kind", ["pipe", "device"])
+def test_a_file_that_is_replaced_by_a_pipe_or_a_device_after_a_look_at_it_is_refused(kind, path, monkeypatch):
+    regular = os.stat(path)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "stat", lambda *arguments, **options: regular)  # as if it were replaced now
+        test_pipes_and_devices_are_refused_without_reading(kind, path.parent)
+
+
+def test_a_symbolic_link_that_leads_back_to_itself_is_an_error_of_the_file_system(tmp_path):
+    path = tmp_path / "loop.npz"
+    path.symlink_to(path)
+    with pytest.raises(OSError, match="symbolic links"):
+        read_archive(path)
+
+
+class SkipsZeros(io.FileIO):
+    """A file that has holes instead of blocks of zeros."""
+
+    def write(self, data):
+        if any(data[:1000]) or any(data):
+            return super().write(data)
+        self.seek(len(data), os.SEEK_CUR)
+        return len(data)
+
+
+def write_zeros(path, size):
+    """Write an archive with a member of this many zeros, in a hole, and a correct digest."""
+    header = npy(np.zeros(0, np.uint8)).replace(b"(0,)", b"(%d,)" % size)
+    header = header.replace(b" " * (len(str(size)) - 1) + b"\n", b"\n")
+    zeros, digest = bytes(2**20), hashlib.sha256(json_member("0") + header)
+    with SkipsZeros(path, "w") as file, zipfile.ZipFile(file, "w") as archive:
+        archive.writestr(zipfile.ZipInfo("plain.npy"), json_member("0"))
+        with archive.open(zipfile.ZipInfo("0.npy"), "w") as member:
+            member.write(header)
+            for _ in range(size // len(zeros)):
+                member.write(zeros)
+                digest.update(zeros)
+        archive.writestr(zipfile.ZipInfo("digest.npy"), npy(np.frombuffer(digest.digest(), np.uint8)))
+
+
+def test_a_sparse_file_is_refused_without_reading_its_holes(tmp_path):
+    path = tmp_path / "sparse.npz"
+    write_zeros(path, 2**25)
+    assert path.stat().st_size > 2**25 > 1000 * 512 * path.stat().st_blocks
+    with (
+        limited(seconds=5, megabytes=16),
+        pytest.raises(ArchiveError, match="it is a sparse file: it has"),
+    ):
+        read_archive(path)
+    with np.load(path) as file:  # apart from its size, nothing is wrong
+        assert file["0"].shape == (2**25,)
+
+
+@pytest.mark.parametrize("length", [0, 100, None], ids=["only a hole", "the start", "whole"])
+def test_a_file_that_ends_in_a_hole_of_a_terabyte_is_refused_at_once(length, path):
+    path.write_bytes(path.read_bytes()[:length])
+    os.truncate(path, 2**40)
+    with (
+        limited(seconds=1, megabytes=16),
+        pytest.raises(ArchiveError, match=f"it has {2**40} bytes, but only"),
+    ):
+        read_archive(path)
+
+
+def test_a_file_with_some_holes_is_read(tmp_path):
+    # A file system, or a program that copies files, may turn zeros into holes.
+    path, zeros, noise = tmp_path / "zeros.npz", np.zeros(2**17), np.random.default_rng(0).normal(size=2**12)
+    write_archive(path, PLAIN, [zeros, noise])
+    whole = path.read_bytes()
+    with SkipsZeros(path, "w") as file:
+        for start in range(0, len(whole), 4096):
+            file.write(whole[start : start + 4096])
+    assert path.read_bytes() == whole
+    assert path.stat().st_blocks * 512 < len(whole) / 4
+    assert shown(read_archive(path)[1]) == shown([zeros, noise])
+
+
 def foreign():
     yield "empty", b""
     yield "text", b"a, b\n1, 2\n"
@@ -185,6 +268,111 @@ def test_an_archive_with_other_members_is_refused(path):
     assert_refused(path, zipped(members, zipfile.ZIP_DEFLATED), "its contents are compressed")
     path.write_bytes(zipped(dict(reversed(members.items()))))
     assert shown(read_archive(path)) == shown((PLAIN, read_archive(path)[1]))
+
+
+def method_of(contents, name, method):
+    """A zip file in which both headers of a member name this method of compression."""
+    changed = bytearray(contents)
+    for signature, at in ((b"PK\3\4", 8), (b"PK\1\2", 10)):
+        length = {8: 30, 10: 46}[at]
+        start = next(
+            i
+            for i in range(len(contents))
+            if contents.startswith(signature, i) and contents.startswith(name.encode(), i + length)
+        )
+        struct.pack_into("<H", changed, start + at, method)
+    return bytes(changed)
+
+
+def deflated(data):
+    packer = zlib.compressobj(9, zlib.DEFLATED, -15)
+    return packer.compress(data) + packer.flush()
+
+
+def lzma_packed(data):
+    """Data in the form of a zip file's member: a header with the filter's properties, then the raw data."""
+    filters = [{"id": lzma.FILTER_LZMA1, "preset": 6}]
+    return b"\x09\x04\x05\0\x5d\0\0\x80\0" + lzma.compress(data, lzma.FORMAT_RAW, filters=filters)
+
+
+@pytest.mark.parametrize(
+    ("method", "pack"), [(8, deflated), (12, bz2.compress), (14, lzma_packed), (93, bytes)]
+)
+@pytest.mark.parametrize("name", ["plain.npy", "0.npy", "digest.npy"])
+def test_a_member_of_any_method_of_compression_is_refused_before_it_is_unpacked(name, method, pack, path):
+    """Its directory claims that it is as large as the compressed data; unpacked, it has 32 MiB."""
+    bomb = pack(bytes(2**25)) if method != 93 else b"unknown"
+    assert len(bomb) < 2**17
+    contents = zipped(sealed({**members_of(path), name: bomb}) | {name: bomb})
+    assert_refused(path, method_of(contents, name, method), "its contents are compressed")
+
+
+FLAGS = (
+    1,
+    2,
+    8,
+    0x20,
+    0x40,
+    0x800,
+    0x2000,
+)  # encrypted, an option, sizes follow, patched, strong, UTF-8, masked
+LOCAL, CENTRAL = (b"PK\3\4", 30), (b"PK\1\2", 46)
+HEADER_FIELDS = [
+    # (header, offset of the field, its new value)
+    *((LOCAL, 4, struct.pack("<H", version)) for version in (0, 45, 63)),
+    *((header, at, struct.pack("<H", flags)) for header, at in ((LOCAL, 6), (CENTRAL, 8)) for flags in FLAGS),
+    (LOCAL, 8, b"\x08\0"),  # the method
+    (LOCAL, 10, b"\1\1"),  # the time
+    (LOCAL, 14, b"\1\1\1\1"),  # the CRC
+    (LOCAL, 18, b"\1\0\0\0"),  # the compressed size
+    (LOCAL, 22, b"\1\0\0\0"),  # the size
+    (LOCAL, 28, b"\4\0"),  # the length of a further field
+    (LOCAL, 30, b"q"),  # the name
+    (CENTRAL, 16, b"\1\1\1\1"),
+    (CENTRAL, 32, b"\4\0"),  # the length of a comment
+    (CENTRAL, 42, b"\1\0\0\0"),  # where the member begins
+]
+
+
+@pytest.mark.parametrize(("header", "at", "value"), HEADER_FIELDS)
+def test_a_member_has_the_header_that_it_is_written_with_and_the_directory_agrees(header, at, value, path):
+    whole = path.read_bytes()
+    start = whole.index(header[0])
+    changed = whole[: start + at] + value + whole[start + at + len(value) :]
+    assert changed != whole
+    assert_refused(path, changed)
+
+
+def test_members_fill_the_file_without_gaps_and_without_sharing_bytes(path):
+    whole, members = path.read_bytes(), sealed(members_of(path))
+    directory = whole.index(CENTRAL[0])
+    end = len(whole) - 22
+    moved = bytearray(whole[:directory] + b"gap" + whole[directory:])
+    struct.pack_into("<I", moved, len(moved) - 6, directory + 3)
+    assert_refused(path, bytes(moved), "it contains bytes that belong to none of its members")
+    assert_refused(path, b"#!/bin/sh\n" + whole, "its member plain.npy is not in the form")
+    assert_refused(path, whole[:-2] + b"\7\0comment", "it contains bytes that belong to none of its members")
+    assert_refused(path, whole[:end] + bytes(76) + whole[end:])
+    nested = zipped({**members, "0.npy": zipped({"1.npy": members["1.npy"]})})
+    shared = bytearray(nested)  # 1.npy is inside 0.npy, too, and the directory refers to that one
+    inner, outer = (
+        i
+        for i in range(len(nested))
+        if nested.startswith(b"1.npy", i) and nested.startswith(LOCAL[0], i - 30)
+    )
+    entry = nested.rindex(b"1.npy") - 46
+    assert struct.unpack_from("<I", nested, entry + 42)[0] == outer - 30
+    struct.pack_into("<I", shared, entry + 42, inner - 30)
+    assert_refused(path, bytes(shared), "its member 1.npy is not in the form")
+
+
+def test_members_of_more_than_two_gigabytes_are_read(path, monkeypatch):
+    # Their headers have another form, which zipfile uses here from one kilobyte on.
+    monkeypatch.setattr(zipfile, "ZIP64_LIMIT", 1000)
+    arrays = [np.arange(1000.0), np.zeros(2)]
+    write_archive(path, PLAIN, arrays)
+    assert b"PK\6\6" in path.read_bytes()
+    assert shown(read_archive(path)) == shown((PLAIN, arrays))
 
 
 def test_an_invalid_digest_is_refused(path):

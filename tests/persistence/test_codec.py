@@ -158,6 +158,18 @@ def test_restored_random_generators_draw_the_same_numbers():
         assert getattr(restored, draw)(700).tolist() == getattr(rng, draw)(700).tolist()
 
 
+@pytest.mark.parametrize("draws", [0, 1, 623, 624, 625])
+def test_every_state_that_a_random_generator_has_is_restored(draws):
+    old, new = np.random.RandomState(1), np.random.default_rng(1)
+    for rng, draw in (
+        (old, lambda: old.randint(2**32, size=draws, dtype=np.uint32)),
+        (old, lambda: old.standard_normal(draws)),
+        (new, lambda: new.integers(2**32, size=draws, dtype=np.uint32)),
+    ):
+        draw()
+        assert shown(round_trip(rng)) == shown(rng)
+
+
 def test_an_object_of_a_user_defined_class_is_restored_without_calling_its_constructor():
     solver = Solver(0.5)
     solver.calls = 7
@@ -281,6 +293,22 @@ def generator(**changes):
     return {"$": "Generator", "state": {"$": "dict", "items": items}}
 
 
+def old_generator(**changes):
+    """The same for a RandomState, whose key is array 0."""
+    plain, _ = encode(OLD, REGISTRY)
+    items = [[name, changes.get(name, item)] for name, item in plain["state"]["items"]]
+    return {"$": "RandomState", "state": {"$": "dict", "items": items}}
+
+
+def inner(**items):
+    """The JSON of the inner state of a random generator."""
+    return {"$": "dict", "items": list(map(list, items.items()))}
+
+
+KEY = OLD.get_state(legacy=False)["state"]["key"]
+WRONG_KEYS = [KEY[:623], np.append(KEY, KEY), KEY[:, None], KEY.astype(np.uint64), KEY.astype(float)]
+WRONG_KEYS += [KEY.astype(">u4"), KEY > 5]
+
 REFUSED = [
     # (JSON, arrays, words of the error)
     ({}, [], "unknown kind None"),
@@ -354,6 +382,30 @@ REFUSED = [
     (generator(bit_generator="MT19937"), [], "PCG64"),
     (generator(state=5), [], "Error"),
     (generator(uinteger=2**64), [], "OverflowError"),
+    *(
+        (generator(**{name: value}), [], "the state of a Generator is invalid|Error")
+        for name, values in {
+            "state": [inner(state=5, inc=inc) for inc in (0, 2, 2**128 - 2, -1, True, 3.0)]
+            + [inner(state=state, inc=3) for state in (-1, True, 5.0)]
+            + [inner(state=5, inc=3, more=1)],
+            "has_uint32": [2, -1, 256, True, 0.0, None],
+            "uinteger": [2**32, -1, 2**64 + 1, True, 0.0, None],
+        }.items()
+        for value in values
+    ),
+    *(
+        (old_generator(**{name: value}), [array], "the state of a RandomState is invalid|Error")
+        for array, changes in (
+            (KEY, {"state": [inner(key=ARRAY, pos=pos) for pos in (-1, 625, 2**31, 2**32, True, 1.0, None)]}),
+            (KEY, {"state": [inner(key=ARRAY, pos=1, more=1)], "has_gauss": [2, -1, True, 1.0, None]}),
+            (KEY, {"gauss": [{"$": "float", "value": text} for text in ("nan", "inf")] + [1, None]}),
+            (KEY & np.uint32(0), {"state": [inner(key=ARRAY, pos=1)]}),
+            (KEY * np.uint32(0) + (np.arange(624) == 0) * np.uint32(5), {"state": [inner(key=ARRAY, pos=1)]}),
+            *((key, {"state": [inner(key=ARRAY, pos=1)]}) for key in WRONG_KEYS),
+        )
+        for name, values in changes.items()
+        for value in values
+    ),
     ({"$": "Generator", "state": {"$": "dict", "items": []}}, [], "Error|state|PCG64"),
     ({"$": "Generator", "state": None}, [], "Error|state"),
     ({"$": "RandomState", "state": None}, [], "Error|dict"),

@@ -83,6 +83,26 @@ def test_a_symbolic_link_stays_a_link(path):
     assert path.read_bytes() == b"new"
 
 
+def test_a_symbolic_link_that_leads_back_to_itself_stays_and_is_an_error_of_the_file_system(path):
+    loops = [path.with_name(name) for name in "ab"]
+    for link, target in zip(loops, reversed(loops), strict=True):
+        link.symlink_to(target)
+    with pytest.raises(OSError, match="symbolic link that leads back to itself: '.*/a'"):
+        write_atomically(loops[0], lambda file: file.write(b"new"))
+    with pytest.raises(FileNotFoundError, match="there is no folder"):
+        write_atomically(loops[0] / "file", lambda file: file.write(b"new"))
+    assert all(link.is_symlink() for link in loops)
+    assert sorted(os.listdir(path.parent)) == ["a", "b", "file"]
+
+
+def test_a_symbolic_link_to_a_missing_file_leads_to_the_new_file(path):
+    link = path.with_name("link")
+    link.symlink_to("missing")
+    write_atomically(link, lambda file: file.write(b"new"))
+    assert link.is_symlink()
+    assert path.with_name("missing").read_bytes() == b"new"
+
+
 @pytest.mark.parametrize("mode", [0o600, 0o664, 0o400])
 def test_the_new_file_has_the_permissions_of_the_old_one(path, mode):
     path.chmod(mode)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import operator
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -34,7 +33,7 @@ from .diagnostics import diagnose
 from .plan import FitPlan, is_for_two_classes
 from .state import FitState
 from .targets import ClassWeight, as_labels
-from .trainer import Trainer, limited_blas
+from .trainer import Trainer
 from .validation import Scorer
 
 DOCUMENTATION = "https://tinyclf.readthedocs.io/en/stable"
@@ -424,9 +423,10 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
     ) -> Self:
         """Train a new network, or with ``warm_start=True`` the network of the last fit.
 
-        Ctrl-C stops the training with a warning, and the model keeps what it has learned. If this
-        happens before the end of the first epoch, and the model was already fitted, it keeps its
-        earlier fit and raises KeyboardInterrupt.
+        Ctrl-C stops the training with a warning, and the model keeps what it has learned: the best
+        weights so far. If this happens before the end of the first epoch, and the model was already
+        fitted, it keeps its earlier fit and raises KeyboardInterrupt. If Ctrl-C is pressed again
+        while the fit ends, KeyboardInterrupt is raised, too, and the model keeps what it has learned.
 
         Parameters
         ----------
@@ -465,16 +465,17 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
             If the fit ended badly: a `DivergenceWarning`, `CollapseWarning` or
             `FeatureScaleWarning`, with the numbers and the fix.
         """
-        first = self._earlier is None
-        with self._unchanged_on_error():
+        first, call = self._earlier is None, _Call(self)
+        with np.errstate(), call, call:
             data = Dataset.read(self, X, y, sample_weight, X_val, y_val, sample_weight_val)
             plan = FitPlan.resolve(self, data)
             callbacks = CallbackContext(self, plan.max_iter, X, y, sample_weight)
             saved = callbacks.saved_state(data)
             self._state = FitState.start(plan, data, self._seed(), self._continued, saved)
-            outcome = Trainer(plan, data, self._state, self).run(callbacks, first_fit=first)
-        with limited_blas(plan, self._state):
-            found = diagnose(plan, data, self._state, outcome)
+            call.trainer = Trainer(plan, data, self._state, self)
+            outcome = call.trainer.run(callbacks, first_fit=first)
+            with call.trainer.limit:
+                found = diagnose(plan, data, self._state, outcome)
         _warn([*outcome.warnings, *found])
         return self
 
@@ -518,14 +519,15 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         ValueError, TypeError, DivergenceError
             As in `fit`; the model does not change.
         """
-        earlier = self._earlier
-        with self._unchanged_on_error():
+        earlier, call = self._earlier, _Call(self)
+        with np.errstate(), call, call:
             self._check_changed_parameters()
             data = Dataset.read_partial(self, X, y, sample_weight, classes, X_val, y_val, sample_weight_val)
             plan = FitPlan.resolve_partial(self, data)
             seed = self._seed() if earlier is None else earlier.seed
             self._state = FitState.start_partial(plan, data, seed, earlier)
-            outcome = Trainer(plan, data, self._state, self).run_partial()
+            call.trainer = Trainer(plan, data, self._state, self)
+            outcome = call.trainer.run_partial()
         _warn(outcome.warnings)
         return self
 
@@ -898,19 +900,6 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         """The state that ``fit`` continues."""
         return self._earlier if self.warm_start else None
 
-    @contextmanager
-    def _unchanged_on_error(self) -> Iterator[None]:
-        """Restore the model's attributes if the block fails; a fit trains a new state, not the old one."""
-        held: dict[str, Any] = self.__dict__
-        before = held.copy()
-        try:
-            yield
-        except BaseException:
-            teardown = {name: held[name] for name in TEARDOWN_ATTRIBUTES if name in held}
-            held.clear()
-            held.update({**before, **teardown})
-            raise
-
     def _seed(self) -> Array:
         """Return the seed of all random streams of a fit."""
         seed: Array = check_random_state(self.random_state).randint(2**32, size=4, dtype=np.uint32)
@@ -953,6 +942,33 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
             f"that row, at column {x.argmax()}, and the weights {abs(network.theta).max():.4g} in magnitude. "
             f"To avoid it, {', or '.join(fixes)}"
         )
+
+
+class _Call:
+    """A call of ``fit`` or ``partial_fit``: if it fails, the model gets back its earlier attributes.
+
+    After Ctrl-C, the model keeps the new state if the trainer wants to keep it. The end of this
+    context can be repeated, so the context is entered twice: Ctrl-C may interrupt the first end. It may
+    also interrupt the end of an ``np.errstate`` in the call; another one around the call restores it.
+    """
+
+    def __init__(self, model: TinyClassifier) -> None:
+        self.model, self.before = model, vars(model).copy()
+        self.trainer: Any = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
+        if kind is None:
+            return
+        if self.trainer is not None:
+            self.trainer.limit.__exit__()
+            if issubclass(kind, KeyboardInterrupt) and self.trainer.end_interrupted():
+                return
+        held = vars(self.model)
+        teardown = {name: held[name] for name in TEARDOWN_ATTRIBUTES if name in held}
+        self.model.__dict__ = {**self.before, **teardown}  # at once, so that Ctrl-C leaves one or the other
 
 
 def _warn(found: list[Warning]) -> None:

@@ -41,7 +41,7 @@ class Patience:
     def __post_init__(self) -> None:
         check_interval("tol", self.tol, 0.0, math.inf)
         check_interval("n_iter_no_change", self.n_iter_no_change, 1, math.inf)
-        if type(self.best_loss) is not float:
+        if type(self.best_loss) is not float or math.isnan(self.best_loss):
             raise ValueError(f"best_loss must be a float, got {self.best_loss!r}")
         n = self.epochs_without_improvement
         if type(n) is not int or n < 0:
@@ -86,10 +86,12 @@ class BestWeights:
     theta: Array | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
-        if type(self.score) is not float:
+        if type(self.score) is not float or math.isnan(self.score):
             raise ValueError(f"the best score must be a float, got {self.score!r}")
         if (self.epoch is None) != (self.theta is None):
             raise ValueError(f"the best epoch is {self.epoch!r}, but its weights are {self.theta!r}")
+        if (self.epoch is None) != (self.score == -math.inf):
+            raise ValueError(f"the best epoch is {self.epoch!r}, but its score is {self.score}")
         if self.epoch is not None and (type(self.epoch) is not int or self.epoch < 1):
             raise ValueError(f"the best epoch must be a whole number >= 1, got {self.epoch!r}")
 

@@ -57,10 +57,19 @@ class History:
         losses, scores = self.validation_loss_curve, self.validation_scores
         if (losses is None) != (scores is None) or len(losses or []) != len(scores or []):
             raise ValueError("validation_loss_curve and validation_scores must have the same length")
+        if not all(map(math.isfinite, self.loss_curve)):
+            raise ValueError(f"loss_curve must be finite, got {self.loss_curve}")
+        if not all(0.0 <= scale < math.inf for scale in self.learning_rate_scales):
+            raise ValueError(f"learning_rate_scales must be finite and >= 0, got {self.learning_rate_scales}")
         for name in ("loss", "best_validation_score"):
             number = getattr(self, name)
             if type(number) is not float and not (number is None and name != "loss"):
                 raise ValueError(f"{name} must be a float, got {number!r}")
+        if math.isinf(self.loss) or self.best_validation_score != self.best_validation_score:
+            raise ValueError(
+                f"loss must not be infinite, got {self.loss}; the best score must not be nan, got "
+                f"{self.best_validation_score}"
+            )
         for name, low, high in (
             ("n_samples_seen", 0, math.inf),
             ("n_iter", 0, len(self.loss_curve)),
@@ -71,6 +80,8 @@ class History:
                 continue
             if type(count) is not int or not low <= count <= high:
                 raise ValueError(f"{name} must be a whole number from {low} to {high}, got {count!r}")
+        if len(scores or []) > len(self.loss_curve):
+            raise ValueError(f"{len(self.loss_curve)} epochs cannot have {len(scores or [])} scores")
 
     @property
     def n_iter(self) -> int:

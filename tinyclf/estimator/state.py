@@ -229,6 +229,10 @@ class FitState:
                     f"the best epoch, {best.epoch}, is after the last, {len(history.loss_curve)}"
                 )
         held["training"] = TrainState.from_dict(network, held["training"])
+        arrays = held["training"].optimizer_state.arrays
+        for name, array in {**arrays, "best weights": best.theta}.items():  # training would have failed
+            if array is not None and not np.isfinite(array).all():
+                raise ValueError(f"{name} must be finite")
         return cls(**held)
 
     def check_resumable(self, plan: FitPlan) -> None:

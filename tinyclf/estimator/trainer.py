@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
+import math
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,11 +15,13 @@ from ..nn.arrays import ROW_BLOCK, Array
 from ..nn.errors import DivergenceError
 from ..nn.lbfgs import minimize
 from ..nn.schedules import inverse_scaling, lowered
+from ..nn.state import TrainState
 from ..nn.threads import limit_blas
 from ..nn.training import Epoch, train
 from .calibration import LEAST, Calibration, best_shrinkage, prior_logits
 from .callback_context import CallbackContext
 from .dataset import Dataset
+from .early_stopping import BestWeights
 from .history import Measured
 from .plan import FitPlan
 from .state import FitState, random_streams
@@ -43,15 +47,6 @@ class Outcome(NamedTuple):
     warnings: list[Warning]
 
 
-def limited_blas(plan: FitPlan, state: FitState) -> AbstractContextManager[None]:
-    """Return a context in which BLAS uses one thread if all matrix products of the fit are small.
-
-    Validation, scorers and callbacks run in this context, too.
-    """
-    rows = min(ROW_BLOCK, plan.n_train) if plan.solver == "lbfgs" else plan.refit_batch_size
-    return limit_blas(rows * state.network.largest_product)
-
-
 class Trainer:
     """Trains the network of a state on data, as a plan defines.
 
@@ -68,19 +63,29 @@ class Trainer:
     ----------
     inputs : Rows
         All rows of the data, scaled and converted for the network.
-    search_rows : ndarray of int
-        Indices of the rows that are not held out.
+    search_rows, rows : ndarray of int
+        Indices of the rows that are not held out, and of those that the weights were trained on.
+    limit : limit_blas
+        Limits BLAS to one thread if all matrix products of the fit are small. Validation, scorers and
+        callbacks run in this context, too.
+    kept_from : float
+        Number of epochs from which an interrupted training is kept; inf if it is kept only when it is
+        finished.
     """
 
     def __init__(self, plan: FitPlan, data: Dataset, state: FitState, estimator: Any) -> None:
         self.plan, self.data, self.state, self.estimator = plan, data, state, estimator
         self.loss_targets = data.loss_targets(plan.loss, plan.n_outputs)
+        products = min(ROW_BLOCK, plan.n_train) if plan.solver == "lbfgs" else plan.refit_batch_size
+        self.limit = limit_blas(products * state.network.largest_product)
+        self.kept_from = math.inf
         self.prior: Array | None = None
         if plan.calibrate and plan.continues:
             self.prior = np.zeros(plan.n_outputs)
         elif plan.calibrate:
             self.prior = prior_logits(plan.loss, self.loss_targets, data.loss_weight, plan.n_outputs)
         self.search_rows, held = hold_out(data, plan, random_streams(state.seed)["hold_out"])
+        self.rows = self.search_rows
         validation = data.take(held) if len(held) else data.validation
         self.validation = (
             None if validation is None else Validation(validation, plan, state.scaling, self.prior)
@@ -102,61 +107,72 @@ class Trainer:
             If True, Ctrl-C before the end of the first epoch stops the training. If False,
             KeyboardInterrupt is raised in this case, so that the earlier fit can be kept.
         """
-        with limited_blas(self.plan, self.state):
-            return self._run(callbacks, first_fit)
+        self.kept_from = 0 if first_fit else 1
+        try:
+            with self.limit, self.limit:
+                return self._run(callbacks)
+        except KeyboardInterrupt:
+            if not self.end_interrupted():
+                raise
+            self.state.finished = False
+            return Outcome(self.rows, False, [self._interrupted()])
 
-    def _run(self, callbacks: CallbackContext, first_fit: bool) -> Outcome:
-        state, plan = self.state, self.plan
+    def _run(self, callbacks: CallbackContext) -> Outcome:
+        state, plan, complete = self.state, self.plan, True
         if state.finished:
             self._print("This fit was finished before; the saved model is used.")
             callbacks.fit_ends()
             return Outcome(self.data.rows[:0], True, [])
         if state.history.n_iter:
             self._print(f"Continuing after {state.history.n_iter} epochs.")
-        rows, complete = self.search_rows, True
         callbacks.training_begins(state.history.n_iter)
         if not state.stopped:
             callbacks.epoch_begins()
         try:
             converged, found = self._search(callbacks)
         except KeyboardInterrupt:
-            if state.history.n_iter == 0 and not first_fit:
+            if state.history.n_iter < self.kept_from:
                 raise
             complete, converged, found = False, False, [self._interrupted()]
         self._keep_best_weights()
-        try:
-            callbacks.training_ends()
-            shrinkage = 1.0 if self.validation is None else self.validation.shrinkage(state)
-            if plan.refit and complete:
-                try:
-                    self._refit()
-                    rows = self.data.rows
-                except KeyboardInterrupt:
-                    complete, converged, found = False, False, [self._interrupted()]
-            self._calibrate(shrinkage)
-            state.finish(complete=complete)
-            callbacks.fit_ends()
-        except KeyboardInterrupt:  # the weights are kept, without calibration if that was not finished
-            converged, found = False, [self._interrupted()]
-            state.finish(complete=False)
-        return Outcome(rows, converged, found)
+        callbacks.training_ends()
+        shrinkage = 1.0 if self.validation is None else self.validation.shrinkage(state)
+        if plan.refit and complete:
+            try:
+                self._refit()
+            except KeyboardInterrupt:
+                complete, converged, found = False, False, [self._interrupted()]
+        self._calibrate(shrinkage)
+        state.finish(complete=complete)
+        callbacks.fit_ends()
+        return Outcome(self.rows, converged, found)
+
+    def end_interrupted(self) -> bool:
+        """After Ctrl-C, return whether to keep the state; if so, it gets the best weights so far.
+
+        This can be repeated, since Ctrl-C may interrupt it, too.
+        """
+        state = self.state
+        if state.finished or state.history.n_iter < self.kept_from:
+            return state.finished
+        self._keep_best_weights()
+        state.finish(complete=False)
+        return True
 
     def run_partial(self) -> Outcome:
         """Train for one epoch."""
-        with limited_blas(self.plan, self.state):
-            for epoch in self._epochs(self.search_rows, self.plan.batch_size):
+        with self.limit, self.limit:
+            for epoch in self._epochs(self.state.training, self.search_rows, self.plan.batch_size):
                 self._after_epoch(epoch)
         self.state.finished = True
         return Outcome(self.search_rows, False, self._clipped())
 
     def _search(self, callbacks: CallbackContext) -> tuple[bool, list[Warning]]:
         """Train on the rows that are not held out; return whether it converged, and warnings."""
-        plan, state, history = self.plan, self.state, self.state.history
+        plan, state = self.plan, self.state
 
         def after(epoch: Epoch) -> bool:
             self._after_epoch(epoch)
-            if history.validation_scores:
-                state.best.record(history.validation_scores[-1], state.network.theta, len(history.loss_curve))
             if callbacks.epoch_ends():
                 state.stopped = True
                 callbacks.training_is_stopped()
@@ -167,7 +183,8 @@ class Trainer:
         if plan.solver == "lbfgs":
             return self._minimize(after)
         if not state.stopped:
-            for epoch in self._epochs(self.search_rows, plan.batch_size, done=state.history.n_iter):
+            done = state.history.n_iter
+            for epoch in self._epochs(state.training, self.search_rows, plan.batch_size, done):
                 if after(epoch):
                     break
         if state.stopped or plan.ends_by_schedule:
@@ -205,19 +222,18 @@ class Trainer:
         """Train from the start on all rows, for the best number of epochs."""
         state, history = self.state, self.state.history
         assert state.initial is not None
-        searched = state.training.snapshot()
         earlier = len(history.loss_curve) - history.n_iter
         best = history.n_iter if history.best_epoch is None else history.best_epoch - earlier
         self._print(f"Training from the start on all {len(self.data.rows)} rows, for {best} epochs.")
-        try:
-            state.training.restore(state.initial)
-            epochs = self._epochs(self.data.rows, self.plan.refit_batch_size)
-            for scale in history.learning_rate_scales[:best]:
-                state.training.scale = scale
-                next(epochs)
-        except KeyboardInterrupt:
-            state.training.restore(searched)
-            raise
+        training = state.training.copy()
+        training.restore(state.initial)
+        epochs = self._epochs(training, self.data.rows, self.plan.refit_batch_size)
+        for scale in history.learning_rate_scales[:best]:
+            training.scale = scale
+            next(epochs)
+        # At once, so that Ctrl-C leaves either the best weights of the search or those of the refit.
+        vars(state).update(training=training, best=BestWeights())
+        self.rows = self.data.rows
 
     def _calibrate(self, shrinkage: float) -> None:
         """Calibrate the logits.
@@ -244,19 +260,19 @@ class Trainer:
 
     # --- the parts of a phase ---------------------------------------------------------------------
 
-    def _epochs(self, rows: Array, batch_size: int, done: int = 0) -> Iterator[Epoch]:
+    def _epochs(self, training: TrainState, rows: Array, batch_size: int, done: int = 0) -> Iterator[Epoch]:
         """Train on these rows and yield the report of each epoch, after the ``done`` epochs before."""
         plan = self.plan
         assert callable(plan.schedule)  # it is a name only in a loaded model
         epochs = train(
-            self.state.network,
+            training.network,
             epochs=plan.max_iter,
             batch_size=batch_size,
             done=done,
             schedule=plan.schedule,
             max_grad_norm=plan.max_grad_norm,
             shuffle=plan.shuffle,
-            state=self.state.training,
+            state=training,
             **self._problem(rows),
         )
         with self._remedies():
@@ -289,9 +305,12 @@ class Trainer:
 
     def _after_epoch(self, epoch: Epoch) -> None:
         """Record an epoch or iteration, and stop or lower the learning rate if training does not improve."""
-        state, plan, history = self.state, self.plan, self.state.history
-        measured = self._measure()  # comes first, so that an interrupt does not change the history
+        state, plan, measured = self.state, self.plan, self._measure()
+        history, best = state.history.copy(), copy.copy(state.best)
         history.record(epoch, measured, state.training.scale)
+        if measured is not None and self.kept_from < math.inf:  # not in partial_fit
+            best.record(measured[1], state.network.theta, len(history.loss_curve))
+        vars(state).update(history=history, best=best)  # at once, so that Ctrl-C leaves both or none
         self._print(f"Iteration {history.n_iter}, loss = {epoch.loss:.8f}")
         if measured is not None:
             self._print(f"Validation score: {measured[1]:f}")

@@ -29,7 +29,7 @@ import time
 from collections.abc import Callable
 from functools import cache
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -118,17 +118,18 @@ def load(dtype: np.dtype[Any] | None = None) -> None:
     if _compiler.get("thread") == me:  # in a signal handler that interrupts the compilation: use NumPy
         return
     while _wanted in (True, None) and dtype not in _compiled:
-        if _compiler.setdefault("thread", me) != me:
-            time.sleep(0.005)
-            continue
         try:
-            loops = _dispatchers()
-            if dtype is None:
-                return
-            for name, types in _loops.signatures(dtype.name).items():
-                vars(loops)[name].compile(types)
-            if _wanted in (True, None):  # use_fast(False) may have been called meanwhile
-                _compiled = {**_compiled, dtype: loops}
+            with _Turn(me) as turn, turn:  # twice, since Ctrl-C may interrupt the first end
+                if _compiler.setdefault("thread", me) != me:
+                    time.sleep(0.005)
+                    continue
+                loops = _dispatchers()
+                if dtype is None:
+                    return
+                for name, types in _loops.signatures(dtype.name).items():
+                    vars(loops)[name].compile(types)
+                if _wanted in (True, None):  # use_fast(False) may have been called meanwhile
+                    _compiled = {**_compiled, dtype: loops}
         except Exception as error:  # numba may refuse to be imported with a newer NumPy
             if _wanted:
                 raise ImportError(
@@ -136,8 +137,20 @@ def load(dtype: np.dtype[Any] | None = None) -> None:
                     "pip install 'tinyclf[fast]', or unset TINYCLF_FAST and do not call use_fast(True)"
                 ) from error
             _wanted = False
-        finally:
-            _compiler.pop("thread", None)
+
+
+class _Turn:
+    """A context at whose end a thread no longer compiles; the end can be repeated."""
+
+    def __init__(self, thread: int) -> None:
+        self.thread = thread
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if _compiler.get("thread") == self.thread:
+            del _compiler["thread"]
 
 
 @cache

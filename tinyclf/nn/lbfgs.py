@@ -138,8 +138,8 @@ def minimize(
         if after(epoch):
             raise StopIteration
 
-    batch_size = min(ROW_BLOCK, len(objective.order))
-    with limit_blas(batch_size * network.largest_product), np.errstate(all="ignore"):
+    limit = limit_blas(min(ROW_BLOCK, len(objective.order)) * network.largest_product)
+    with limit, limit, np.errstate(all="ignore"):
         value, gradient = evaluate(wide.theta.copy())
         if not (math.isfinite(value) and np.isfinite(gradient).all()):
             raise _divergence(1, value, evaluate)

@@ -102,6 +102,9 @@ class Optimizer:
     flushed: ClassVar[tuple[str, ...]] = ()
     """Names of the state's arrays in which `step` may set tiny entries to 0, see `flush_subnormals`."""
 
+    nonnegative: ClassVar[tuple[str, ...]] = ()
+    """Names of the state's arrays whose entries are never negative; checked when a state is restored."""
+
     def __post_init__(self) -> None:
         check_interval("learning_rate", self.learning_rate, 0.0, np.inf, open_low=True, open_high=True)
         check_interval("weight_decay", self.weight_decay, 0.0, np.inf, open_high=True)
@@ -249,6 +252,7 @@ class Adam(Optimizer):
     weight_decay: float = 0.0
 
     flushed: ClassVar[tuple[str, ...]] = ("M",)
+    nonnegative: ClassVar[tuple[str, ...]] = ("V",)
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -112,6 +112,8 @@ class TrainState:
                 raise ValueError(
                     f"optimizer state {name!r} must be an array {array.dtype}{array.shape}, got {got}"
                 )
+            if name in state.optimizer.nonnegative and (given < 0.0).any():
+                raise ValueError(f"optimizer state {name!r} must not be negative, got {given.min()}")
             array[...] = given
         for name in ("t", "epoch"):
             if type(d[name]) is not int or d[name] < 0:

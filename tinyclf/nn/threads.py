@@ -22,6 +22,8 @@ Limitations:
   restored is never one, so overlapping fits do not leave BLAS limited. Other code can: a
   ``threadpool_limits`` that starts during a fit and ends after it restores the number that it
   found, which is one.
+- Ctrl-C may interrupt the end of a limit, before the number is restored. The end can be repeated, so
+  a limit is entered twice, ``with limit, limit:``: the outer end does what the inner one has left.
 - OpenBLAS does not support a fork while another thread computes: some of the child processes hang
   in their first product, even in a program that uses NumPy alone. A child that is forked while
   another thread runs a fit also stays limited to one BLAS thread. Start processes with ``spawn`` or
@@ -31,17 +33,16 @@ Limitations:
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from functools import cache
-from typing import Any
+from typing import Any, Self
 
 # A product with at least this many multiplications is large: it takes half a millisecond on one core.
 LARGE = 2**25
 
 
-@contextmanager
-def limit_blas(multiplications: float) -> Iterator[None]:
+class limit_blas(AbstractContextManager["limit_blas"]):
     """Limit BLAS to one thread within the context if all matrix products in it are small.
 
     The numbers of threads are restored at the end, also after an exception. Nothing is done if BLAS
@@ -52,21 +53,39 @@ def limit_blas(multiplications: float) -> Iterator[None]:
     multiplications : float
         Number of multiplications of the largest product, n k m for shapes (n, k) and (k, m).
     """
-    with ExitStack() as limits:
-        for library in _libraries("scipy.linalg" in sys.modules) if multiplications < LARGE else ():
-            if library.lib_controllers[0].num_threads == 1:
-                continue
-            # Another thread may set the number between any two of these lines. The number found
-            # here is restored, unless it is one.
-            found = library.limit()  # sets nothing
-            if found.get_original_num_threads()["blas"] > 1:
-                limits.enter_context(found)
-                library.limit(limits=1, user_api="blas")
-        yield
+
+    def __init__(self, multiplications: float) -> None:
+        self.small = multiplications < LARGE
+        self._limits: list[Any] = []  # those that are not restored yet
+
+    def __enter__(self) -> Self:
+        try:
+            for library in _libraries("scipy.linalg" in sys.modules) if self.small else ():
+                if library.lib_controllers[0].num_threads == 1:
+                    continue
+                # Another thread may set the number between any two of these lines. The number found
+                # here is restored, unless it is one.
+                found = library.limit()  # sets nothing
+                if found.get_original_num_threads()["blas"] > 1:
+                    self._limits.append(found)
+                    found.__enter__()
+                    library.limit(limits=1, user_api="blas")
+            return self
+        except BaseException:
+            try:
+                self.__exit__()
+            finally:
+                self.__exit__()
+            raise
+
+    def __exit__(self, *error: object) -> None:
+        while self._limits:
+            self._limits[-1].__exit__(None, None, None)
+            self._limits.pop()
 
 
 @cache
-def _libraries(scipy: bool) -> list[Any]:
+def _libraries(scipy: bool) -> Sequence[Any]:
     """Return a threadpoolctl controller for each BLAS library in the process.
 
     The search takes 3 ms, so it is done once per process, and a second time only if SciPy, which

@@ -145,8 +145,9 @@ def run_epoch(
     weights = state.network.regularized if objective.alpha or optimizer.weight_decay else None
     order = state.shuffle_rng.permutation(objective.order) if shuffle else objective.order
     report = _EpochReport(state, objective, on_nonfinite)
+    limit = limit_blas(batch_size * state.network.largest_product)
     # These contexts are not in the generator of `train`: around a yield, they are active in the caller, too.
-    with limit_blas(batch_size * state.network.largest_product), np.errstate(all="ignore"):
+    with limit, limit, np.errstate(all="ignore"):
         for step, start in enumerate(range(0, len(order), batch_size), first_step):
             batch = order[start : start + batch_size]
             value, largest_logit = objective.value_and_grad(batch)

@@ -289,18 +289,39 @@ def _dtype(read: _Decoder, node: dict[str, Any]) -> np.dtype[Any]:
     return array.dtype
 
 
+# NumPy accepts states of random generators that cannot occur. From some of them, such as an even increment,
+# all random numbers are equal, and shuffling never ends; from others, NumPy reads memory beyond the state.
+
+
 def _random_state(read: _Decoder, node: dict[str, Any]) -> np.random.RandomState:
     made, state = np.random.RandomState(0), read(node["state"])
-    if not 0 <= state["state"].get("pos", 0) <= 624:  # NumPy before 2.5 reads beyond its end
+    possible = 0 <= state["state"].get("pos", 0) <= 624
+    if possible:
+        made.set_state(state)
+        key = state["state"]["key"]
+        possible = _same(state, made.get_state(legacy=False)) and (key[0] >= 2**31 or key[1:].any())
+    if not possible or state["has_gauss"] not in (0, 1) or not math.isfinite(state["gauss"]):
         raise ArchiveError("the state of a RandomState is invalid")
-    made.set_state(state)
     return made
 
 
 def _generator(read: _Decoder, node: dict[str, Any]) -> np.random.Generator:
-    bits = np.random.PCG64(0)
-    bits.state = read(node["state"])
+    bits, state = np.random.PCG64(0), read(node["state"])
+    bits.state = state
+    if not _same(state, bits.state) or state["state"]["inc"] % 2 == 0 or state["has_uint32"] not in (0, 1):
+        raise ArchiveError("the state of a Generator is invalid")
     return np.random.Generator(bits)
+
+
+def _same(a: Any, b: Any) -> bool:
+    """Return whether two states of random generators have the same types and values."""
+    if type(a) is not type(b):
+        return False
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(_same(a[name], b[name]) for name in a)
+    if isinstance(a, np.ndarray):
+        return a.dtype == b.dtype and np.array_equal(a, b)
+    return bool(a == b)
 
 
 _KINDS: dict[Any, tuple[set[str], Callable[[_Decoder, dict[str, Any]], Any]]] = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import uuid
@@ -13,7 +14,9 @@ from typing import BinaryIO
 
 def check_target(path: str | Path) -> Path:
     """Return the absolute path of a file to be written; raise an error if it cannot be written there."""
-    path = Path(path).resolve()
+    given, path = path, Path(os.path.realpath(path))
+    if path.is_symlink():  # `realpath` follows all links but those of a loop
+        raise OSError(errno.ELOOP, "it is a symbolic link that leads back to itself", str(given))
     if not path.parent.is_dir():
         raise FileNotFoundError(f"there is no folder {str(path.parent)!r} to save {path.name!r} in")
     if path.exists() and not path.is_file():
