@@ -611,10 +611,9 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         float
         """
         predicted = self.predict(X)
-        y = read_targets(self, y, predicted)
+        y = read_targets(self, y, predicted.shape[0])
         weight = as_weights(sample_weight, predicted.shape[0])
-        if y.dtype == object:
-            y = as_labels(y)  # integers in an array of objects are integers, as in fit
+        y = as_labels(y)
         try:
             return float(accuracy_score(y, predicted, sample_weight=weight))
         except ValueError as error:  # the labels have another type
