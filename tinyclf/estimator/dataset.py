@@ -200,7 +200,7 @@ class Dataset:
             targets=self.targets[rows],
             sample_weight=None if self.sample_weight is None else self.sample_weight[rows],
             class_factor=None if self.class_factor is None else self.class_factor[rows],
-            given=X if self.given is self.X else _safe_indexing(self.given, rows),
+            given=_safe_indexing(self.given, rows) if _is_frame(self.given) else X,
             validation=None,
         )
 
@@ -234,12 +234,15 @@ def read_features(estimator: Any, X: Any, *, reset: bool) -> Any:
     reset : bool
     """
     check_not_masked("X", X)
+    if _is_frame(X):
+        names, kinds = (X.columns, X.dtypes) if hasattr(X, "dtypes") else (X.column_names, X.schema.types)
+        for name, kind in zip(names, kinds, strict=True):
+            _check_kind(kind, f" in the column {name!r}")
     with _naming("X"), np.errstate(over="ignore"):  # a long double may be beyond float64
         # Sets or checks the names of the columns.
         validate_data(estimator, X, reset=reset, skip_check_array=True, ensure_2d=False)
         if not reset:  # if possible, before an entry is read or converted
-            first = as_array("X", X[:1]) if isinstance(X, (list, tuple)) else X
-            _check_width(estimator, getattr(first, "shape", None))
+            _check_width(estimator, _rows_shape(X) if isinstance(X, (list, tuple)) else getattr(X, "shape", None))
         X = _as_floats(estimator, X)
         if reset:
             estimator.n_features_in_ = X.shape[1]
@@ -248,6 +251,13 @@ def read_features(estimator: Any, X: Any, *, reset: bool) -> Any:
         X = X.copy()
         X.sum_duplicates()
     return X
+
+
+def _rows_shape(X: Any) -> tuple[int, ...]:
+    """Return the shape of a list of rows of the same length; (n,) if its items are no such rows."""
+    shape = as_array("X", X[:1]).shape
+    rows = len(shape) == 2 and all(hasattr(row, "__len__") and len(row) == shape[1] for row in X)
+    return shape if rows else shape[:1]
 
 
 def _check_width(estimator: Any, shape: Any) -> None:
@@ -263,10 +273,6 @@ def _check_width(estimator: Any, shape: Any) -> None:
 def _as_floats(estimator: Any, X: Any) -> Any:
     """Return X (n, n_features) as CSR or an array, of float32 if all columns are float32, else of float64."""
     given = X
-    if _is_frame(X):
-        names, kinds = (X.columns, X.dtypes) if hasattr(X, "dtypes") else (X.column_names, X.schema.types)
-        for name, kind in zip(names, kinds, strict=True):
-            _check_kind(kind, f" in the column {name!r}")
     if issparse(X):
         X = as_csr("X", X)
     elif not isinstance(X, (np.ndarray, *_loaded("pandas.DataFrame", "pandas.Series"))):
