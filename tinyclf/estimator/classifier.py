@@ -79,6 +79,19 @@ def _is_stochastic(estimator: Any) -> bool:
     return True
 
 
+class _SetByFit:
+    """An attribute that ``fit`` sets if it can; before ``fit``, reading it is a NotFittedError."""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    def __get__(self, model: Any, owner: type) -> Any:  # only called if the instance has no such attribute
+        if model is None:
+            return self
+        _ = model._fitted
+        raise AttributeError(f"the model has no {self.name}, since not all columns of X had string names")
+
+
 class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     """Neural-network classifier whose loss is exact for any logits.
 
@@ -616,7 +629,7 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         y = as_labels(y)
         try:
             return float(accuracy_score(y, predicted, sample_weight=weight))
-        except ValueError as error:  # the labels have another type
+        except (TypeError, ValueError) as error:  # the labels have another type
             raise ValueError(f"y must hold labels as in classes_, {self.classes_}: {error}") from None
 
     def activations(self, X: Any, layer: int = -1) -> Array:
@@ -721,6 +734,9 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         return made
 
     # --- fitted attributes: views of the state ----------------------------------------------------
+
+    n_features_in_ = _SetByFit()
+    feature_names_in_ = _SetByFit()
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "_state")

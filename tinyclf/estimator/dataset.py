@@ -241,33 +241,33 @@ def read_features(estimator: Any, X: Any, *, reset: bool) -> Any:
     with _naming("X"), np.errstate(over="ignore"):  # a long double may be beyond float64
         # Sets or checks the names of the columns.
         validate_data(estimator, X, reset=reset, skip_check_array=True, ensure_2d=False)
-        if not reset:  # if possible, before an entry is read or converted
-            _check_width(estimator, _rows_shape(X) if isinstance(X, (list, tuple)) else getattr(X, "shape", None))
-        X = _as_floats(estimator, X)
+        width = None if reset else _width(X)
+        if width in (None, getattr(estimator, "n_features_in_", None)):
+            X = _as_floats(estimator, X)
+            width = X.shape[1]
         if reset:
-            estimator.n_features_in_ = X.shape[1]
-        _check_width(estimator, X.shape)
+            estimator.n_features_in_ = width
+        if width != estimator.n_features_in_:
+            raise ValueError(
+                f"X has {width} features, but {type(estimator).__name__} is expecting "
+                f"{estimator.n_features_in_} features as input."
+            )
     if issparse(X) and not X.has_canonical_format:
         X = X.copy()
         X.sum_duplicates()
     return X
 
 
-def _rows_shape(X: Any) -> tuple[int, ...]:
-    """Return the shape of a list of rows of the same length; (n,) if its items are no such rows."""
-    shape = as_array("X", X[:1]).shape
-    rows = len(shape) == 2 and all(hasattr(row, "__len__") and len(row) == shape[1] for row in X)
-    return shape if rows else shape[:1]
-
-
-def _check_width(estimator: Any, shape: Any) -> None:
-    """Raise an error if the shape is that of rows of another number of features; it may be unknown."""
-    known = isinstance(shape, tuple) and len(shape) == 2 and isinstance(shape[1], Integral)
-    if known and shape[1] != estimator.n_features_in_:
-        raise ValueError(
-            f"X has {shape[1]} features, but {type(estimator).__name__} is expecting "
-            f"{estimator.n_features_in_} features as input."
-        )
+def _width(X: Any) -> int | None:
+    """Return the number of columns, or None if it is not known before the entries are read."""
+    if isinstance(X, (list, tuple)):
+        shape = as_array("X", X[:1]).shape
+        same = len(shape) == 2 and all(hasattr(row, "__len__") and len(row) == shape[1] for row in X)
+        return shape[1] if same else None
+    match getattr(X, "shape", None):
+        case (_, Integral() as width):
+            return int(width)
+    return None
 
 
 def _as_floats(estimator: Any, X: Any) -> Any:
@@ -281,7 +281,8 @@ def _as_floats(estimator: Any, X: Any) -> Any:
             raise TypeError(f"X must be an array of shape (n_samples, n_features), got {given!r}")
     if X.ndim != 2:
         return check_array(X, dtype=None, **_CHECKS)  # an error, before an entry is converted
-    kinds = {getattr(kind, "numpy_dtype", kind) for kind in (X.dtypes if _is_frame(X) else [X.dtype])}
+    kinds = {*X.dtypes} if _is_frame(X) else {X.dtype}
+    kinds = {getattr(kind, "numpy_dtype", getattr(kind, "subtype", kind)) for kind in kinds}  # pandas' own
     for kind in kinds:
         _check_kind(kind)
     numbers = all(isinstance(kind, np.dtype) and kind.kind in "biuf" for kind in kinds)
@@ -289,8 +290,9 @@ def _as_floats(estimator: Any, X: Any) -> Any:
     entries = X
     X = check_array(X, dtype=np.float32 if single else np.float64, estimator=estimator, **_CHECKS)
     if np.dtype(object) in kinds:
-        entries = np.asarray(entries.loc[:, entries.dtypes == object] if _is_frame(entries) else entries)
-        for kind in {*map(type, entries.flat)}:  # after the conversion, which fails early
+        if _is_frame(entries):
+            entries = entries.loc[:, [kind == np.dtype(object) for kind in entries.dtypes]]
+        for kind in {*map(type, np.asarray(entries).flat)}:  # after the conversion, which fails early
             if issubclass(kind, np.generic):
                 _check_kind(kind.__name__)
     return X
@@ -329,26 +331,25 @@ def read_targets(estimator: Any, y: Any, n: int) -> Any:
         )
     with _naming("y"):
         given, y = y, as_csr("y", y) if issparse(y) else label_array("y", y)
+        y = y.toarray() if issparse(y) and y.ndim == 1 else y
         if y.dtype == object and y.ndim == 0:
             raise TypeError(f"y must be an array of shape (n_samples,), got {given!r}")
         y = check_array(y, dtype=None, ensure_2d=False, input_name="y", **_CHECKS)
     if y.shape[0] != n:
-        raise ValueError(f"X and y: Found input variables with inconsistent numbers of samples: {[n, len(y)]}")
+        numbers = [n, y.shape[0]]
+        raise ValueError(f"X and y: Found input variables with inconsistent numbers of samples: {numbers}")
     return y
 
 
-def _read(
-    estimator: Any, X: Any, y: Any, sample_weight: Any, reset: bool
-) -> tuple[Any, Any, Array | None]:
+def _read(estimator: Any, X: Any, y: Any, sample_weight: Any, reset: bool) -> tuple[Any, Any, Array | None]:
     """Return X, y and the weights, checked; y is not encoded yet. All shapes are checked before labels."""
     X = read_features(estimator, X, reset=reset)
     n = X.shape[0]
     y = read_targets(estimator, y, n)
     weight = as_weights(sample_weight, n)
-    if estimator.soft_targets:
-        return X, y, weight
-    y = as_labels(y)
-    if y.ndim == 2 and y.shape[1] == 1:
+    if y.dtype == object or not estimator.soft_targets:
+        y = as_labels(y)
+    if y.ndim == 2 and y.shape[1] == 1 and not estimator.soft_targets:
         y = column_or_1d(y.toarray() if hasattr(y, "toarray") else y, warn=True)
     return X, y, weight
 

@@ -67,7 +67,8 @@ class Labels:
         """Return the labels that occur in y."""
         labels = as_labels(y)
         if labels.dtype.kind not in "biuU" or labels.ndim != 1:
-            check_classification_targets(labels)
+            with np.errstate(invalid="ignore"):  # it casts floats to integers
+                check_classification_targets(labels)
         classes = np.unique(labels)
         if len(classes) > len(labels) / 2:
             check_classification_targets(labels)  # warns that there are too many classes
@@ -177,7 +178,8 @@ class Probabilities(Labels):
                 "with soft_targets=True, y must hold a probability per class, shape (n_samples, n_classes); "
                 f"got shape {np.shape(y)}"
             )
-        names = list(getattr(y, "columns", range(np.shape(y)[1])))
+        columns = getattr(y, "columns", range(np.shape(y)[1]))
+        names = list(getattr(y, "column_names", columns))  # the columns of a pyarrow table are arrays
         return cls(np.asarray(names))
 
     def encode(self, y: Any) -> Array:
@@ -321,10 +323,11 @@ def kind_of_targets(y: Any, *, soft: bool) -> Labels:
     """Return the kind of targets that y holds, with its classes."""
     if soft:
         return Probabilities.of(y)
-    if scipy.sparse.issparse(y) and y.ndim == 2:
+    if scipy.sparse.issparse(y):
         return LabelSets.of(y)
-    if scipy.sparse.issparse(y) or np.ndim(y) == 2:
-        kind = type_of_target(y, input_name="y")
+    if np.ndim(y) == 2:
+        with np.errstate(invalid="ignore"):  # it casts floats to integers
+            kind = type_of_target(y, input_name="y")
         if kind == "multilabel-indicator":
             return LabelSets.of(y)
         check_classification_targets(y)
@@ -369,11 +372,14 @@ def label_array(name: str, y: Any) -> Array:
     an array of objects instead.
     """
     array = as_array(name, y)
-    if isinstance(y, (list, tuple)) and array.dtype.kind in "fUS":
-        entries = np.array(y, dtype=object)
-        if entries.shape == array.shape and len({*map(type, entries.flat)}) > 1:
-            return entries
-    return array
+    kind = array.dtype.kind
+    if not isinstance(y, (list, tuple)) or kind not in "fUS":
+        return array
+    entries = np.array(y, dtype=object)
+    types = {*map(type, entries.flat)}
+    rounded = kind == "f" and any(issubclass(t, _INTEGERS) for t in types)
+    quoted = kind != "f" and not all(issubclass(t, str if kind == "U" else bytes) for t in types)
+    return entries if rounded or quoted else array
 
 
 def as_labels(y: Any, name: str = "y") -> Any:
@@ -387,7 +393,7 @@ def as_labels(y: Any, name: str = "y") -> Any:
     ValueError
         If a label is missing, or the labels have types that cannot be sorted together.
     """
-    labels = y if scipy.sparse.issparse(y) else label_array(name, y)
+    labels: Any = y if scipy.sparse.issparse(y) else label_array(name, y)
     if labels.dtype.kind == "T":
         labels = labels.astype(object)
     if labels.dtype == object:
@@ -424,11 +430,16 @@ def _of_one_type(labels: Array, name: str) -> Array:
     flags = [issubclass(kind, (bool, np.bool_)) for kind in kinds]
     if all(flags) or (not any(flags) and all(issubclass(kind, _NUMBERS) for kind in kinds)):
         numbers = np.array(labels.tolist())
-        integers = all(issubclass(kind, _INTEGERS) for kind in kinds)
-        if (integers and numbers.dtype.kind not in "biu") or (len(kinds) > 1 and (numbers != labels).any()):
+        if all(issubclass(kind, _INTEGERS) for kind in kinds):
+            if numbers.dtype.kind == "f" and labels.size and labels.min() >= 0:
+                numbers = labels.astype(np.uint64)  # NumPy chooses float64 for [1, 2**63]
+            exact = numbers.dtype.kind in "biu"
+        else:
+            exact = not (numbers != labels).any()
+        if not exact:
             raise ValueError(
-                f"{name} has labels that no numeric type represents exactly, from {min(labels.flat)} to "
-                f"{max(labels.flat)}; pass strings"
+                f"{name} has labels from {labels.min()} to {labels.max()}, which no numeric type represents "
+                "exactly; pass strings"
             )
         return numbers
     try:
