@@ -233,17 +233,25 @@ def read_features(estimator: Any, X: Any, *, reset: bool) -> Any:
     X : array_like or sparse matrix of shape (n_samples, n_features)
     reset : bool
     """
+    return _as_floats(estimator, _as_table(estimator, X, reset))
+
+
+def _as_table(estimator: Any, X: Any, reset: bool) -> Any:
+    """Return X as a matrix whose shape and names are checked, but whose entries may be of any type.
+
+    It is an array, CSR or a pandas data frame. The first parameters are those of `read_features`.
+    """
     check_not_masked("X", X)
     if _is_frame(X):
         names, kinds = (X.columns, X.dtypes) if hasattr(X, "dtypes") else (X.column_names, X.schema.types)
         for name, kind in zip(names, kinds, strict=True):
             _check_kind(kind, f" in the column {name!r}")
-    with _naming("X"), np.errstate(over="ignore"):  # a long double may be beyond float64
+    with _naming("X"):
         # Sets or checks the names of the columns.
         validate_data(estimator, X, reset=reset, skip_check_array=True, ensure_2d=False)
         width = None if reset else _width(X)
         if width in (None, getattr(estimator, "n_features_in_", None)):
-            X = _as_floats(estimator, X)
+            X = _as_matrix(estimator, X)
             width = X.shape[1]
         if reset:
             estimator.n_features_in_ = width
@@ -252,9 +260,6 @@ def read_features(estimator: Any, X: Any, *, reset: bool) -> Any:
                 f"X has {width} features, but {type(estimator).__name__} is expecting "
                 f"{estimator.n_features_in_} features as input."
             )
-    if issparse(X) and not X.has_canonical_format:
-        X = X.copy()
-        X.sum_duplicates()
     return X
 
 
@@ -270,8 +275,8 @@ def _width(X: Any) -> int | None:
     return None
 
 
-def _as_floats(estimator: Any, X: Any) -> Any:
-    """Return X (n, n_features) as CSR or an array, of float32 if all columns are float32, else of float64."""
+def _as_matrix(estimator: Any, X: Any) -> Any:
+    """Return X as an array, CSR or a pandas data frame, with two dimensions, neither of which is 0."""
     given = X
     if issparse(X):
         X = as_csr("X", X)
@@ -279,22 +284,32 @@ def _as_floats(estimator: Any, X: Any) -> Any:
         X = as_array("X", X) if isinstance(X, (list, tuple)) else np.asarray(X)
         if X.ndim == 0:
             raise TypeError(f"X must be an array of shape (n_samples, n_features), got {given!r}")
-    if X.ndim != 2:
-        return check_array(X, dtype=None, **_CHECKS)  # an error, before an entry is converted
-    kinds = {*X.dtypes} if _is_frame(X) else {X.dtype}
-    kinds = {getattr(kind, "numpy_dtype", getattr(kind, "subtype", kind)) for kind in kinds}  # pandas' own
-    for kind in kinds:
-        _check_kind(kind)
+    if X.ndim != 2 or 0 in X.shape:
+        check_array(X, dtype=None, estimator=estimator, **_CHECKS)  # raises an error
+    return X
+
+
+def _as_floats(estimator: Any, table: Any) -> Any:
+    """Return a table as an array, or as CSR without duplicates: float32 if all columns are, else float64."""
+    kinds = {*table.dtypes} if _is_frame(table) else {table.dtype}
+    kinds = {
+        getattr(kind, "numpy_dtype", getattr(kind, "subtype", kind)) for kind in kinds
+    }  # those of pandas
     numbers = all(isinstance(kind, np.dtype) and kind.kind in "biuf" for kind in kinds)
     single = numbers and np.result_type(*kinds) == np.float32
-    entries = X
-    X = check_array(X, dtype=np.float32 if single else np.float64, estimator=estimator, **_CHECKS)
-    if np.dtype(object) in kinds:
-        if _is_frame(entries):
-            entries = entries.loc[:, [kind == np.dtype(object) for kind in entries.dtypes]]
-        for kind in {*map(type, np.asarray(entries).flat)}:  # after the conversion, which fails early
-            if issubclass(kind, np.generic):
-                _check_kind(kind.__name__)
+    with _naming("X"), np.errstate(over="ignore"):  # a long double may be beyond float64
+        for kind in kinds:
+            _check_kind(kind)
+        X = check_array(table, dtype=np.float32 if single else np.float64, estimator=estimator, **_CHECKS)
+        if np.dtype(object) in kinds:
+            if _is_frame(table):
+                table = table.loc[:, [kind == np.dtype(object) for kind in table.dtypes]]
+            for kind in {*map(type, np.asarray(table).flat)}:  # after the conversion, which fails early
+                if issubclass(kind, np.generic):
+                    _check_kind(kind.__name__)
+    if issparse(X) and not X.has_canonical_format:
+        X = X.copy()
+        X.sum_duplicates()
     return X
 
 
@@ -342,11 +357,12 @@ def read_targets(estimator: Any, y: Any, n: int) -> Any:
 
 
 def _read(estimator: Any, X: Any, y: Any, sample_weight: Any, reset: bool) -> tuple[Any, Any, Array | None]:
-    """Return X, y and the weights, checked; y is not encoded yet. All shapes are checked before labels."""
-    X = read_features(estimator, X, reset=reset)
-    n = X.shape[0]
+    """Return X, y and the weights, checked; y is not encoded yet. All shapes are checked before entries."""
+    table = _as_table(estimator, X, reset)
+    n = table.shape[0]
     y = read_targets(estimator, y, n)
     weight = as_weights(sample_weight, n)
+    X = _as_floats(estimator, table)
     if y.dtype == object or not estimator.soft_targets:
         y = as_labels(y)
     if y.ndim == 2 and y.shape[1] == 1 and not estimator.soft_targets:

@@ -375,11 +375,10 @@ def label_array(name: str, y: Any) -> Array:
     kind = array.dtype.kind
     if not isinstance(y, (list, tuple)) or kind not in "fUS":
         return array
-    entries = np.array(y, dtype=object)
-    types = {*map(type, entries.flat)}
+    types = {*map(type, y if array.ndim == 1 else np.array(y, dtype=object).flat)}
     rounded = kind == "f" and any(issubclass(t, _INTEGERS) for t in types)
     quoted = kind != "f" and not all(issubclass(t, str if kind == "U" else bytes) for t in types)
-    return entries if rounded or quoted else array
+    return np.array(y, dtype=object) if rounded or quoted else array
 
 
 def as_labels(y: Any, name: str = "y") -> Any:
@@ -443,7 +442,7 @@ def _of_one_type(labels: Array, name: str) -> Array:
             )
         return numbers
     try:
-        np.unique(labels)
+        sorted({*labels.flat})
     except TypeError:
         names = sorted(kind.__name__ for kind in kinds)
         raise ValueError(
