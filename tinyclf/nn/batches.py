@@ -266,8 +266,8 @@ def not_finite(X: Any, dtype: DTypeLike, first_row: int = 0, values: Any = None)
     first_row : int, default=0
         Number of the first row of X in the message.
     values : ndarray, optional
-        The numbers that must be finite in that type, one for each entry of X, or of
-        ``X.tocoo().data``, such as scaled entries. Default: these entries.
+        The numbers of which one was found not finite, such as scaled entries: one for each entry of
+        X, or of ``X.tocoo().data``. Default: these entries.
     """
     kind = np.dtype(dtype)
     with np.errstate(all="ignore"):
@@ -275,7 +275,7 @@ def not_finite(X: Any, dtype: DTypeLike, first_row: int = 0, values: Any = None)
         given = X if entries is None else entries.data
         numbers = (given if values is None else values).astype(kind)
         wrong = np.flatnonzero(~(np.isfinite(given) & np.isfinite(numbers)))
-        # If another order of the computation gives finite numbers, the largest entry is the cause.
+        # If these values are finite, since they were computed in another way, the largest entry is the cause.
         first = wrong[0] if wrong.size else np.abs(given).argmax()
     at = np.unravel_index(first, given.shape)
     value = given[at]
