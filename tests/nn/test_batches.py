@@ -207,11 +207,12 @@ def test_the_check_of_a_sparse_matrix_changes_neither_it_nor_its_numbers(kind):
         assert np.shares_memory(found.data, given.data)
 
 
-def test_a_matrix_whose_indices_were_changed_is_not_taken_for_canonical():
-    given = scipy.sparse.csr_array(np.array([[1.0, 2.0], [0.0, 4.0]]))
+def test_duplicates_are_summed_in_a_matrix_whose_indices_were_changed():
+    given = scipy.sparse.csr_array(np.array([[3e38, 3e38], [0.0, 1.0]]))
     assert given.has_canonical_format  # SciPy remembers it
     given.indices[0] = 1
-    assert whole(as_rows(given, "float64", 2)).tolist() == [[0.0, 3.0], [0.0, 4.0]]
+    with pytest.raises(ValueError, match=r"6e\+38 at row 0, column 1"):
+        as_rows(given, "float32", 2)
 
 
 def test_the_entry_that_is_not_finite_is_found_by_the_values_that_were_computed():
