@@ -122,6 +122,7 @@ MISSING = {
 }
 
 
+@pytest.mark.promise("each call works or raises an error that names the cause")
 @pytest.mark.parametrize("kind", MISSING)
 def test_a_missing_label_is_never_a_class_and_its_row_is_named(kind):
     y, X = MISSING[kind], SCALED[:8]

@@ -178,6 +178,7 @@ def test_dates_in_an_object_array_are_refused_as_weights():
             as_weights(np.array([1.0, date], object), 2)
 
 
+@pytest.mark.promise("each call works or raises an error that names the cause")
 @pytest.mark.parametrize("fault", MALFORMED)
 def test_a_malformed_sparse_matrix_is_refused_before_it_is_read(fault):
     given = malformed(fault, np.eye(6, 4))

@@ -208,7 +208,8 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         it. None does not clip. Not used by "lbfgs".
     scoring : str, callable or None, default=None
         How epochs are compared on the validation set: "loss", the name of a scorer, or a callable
-        ``scorer(estimator, X, y)``; a higher score is better. None means "accuracy" with
+        ``scorer(estimator, X, y)``; a higher score is better. X is a data frame if one was passed,
+        and an array or CSR otherwise. None means "accuracy" with
         ``early_stopping=True``, as in scikit-learn, and "loss" otherwise.
     soft_targets : bool, default=False
         Whether y holds probabilities (n_samples, n_classes) instead of labels; each row sums to 1.
@@ -445,8 +446,8 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         ----------
         X : array_like or sparse matrix of shape (n_samples, n_features)
         y : array_like of shape (n_samples,), or (n_samples, n_labels)
-            Labels: strings, integers or booleans, not mixed. For several labels per row, columns of
-            0 and 1. With ``soft_targets=True``, probabilities.
+            Labels: strings, integers or booleans, not mixed, and none missing. For several labels
+            per row, columns of 0 and 1. With ``soft_targets=True``, probabilities.
         sample_weight : array_like of shape (n_samples,), optional
             Non-negative weights. A row of weight 0 is left out. The L2 penalty is divided by the
             sum of the weights of a batch, so very small weights make it very strong.
