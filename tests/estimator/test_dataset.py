@@ -357,6 +357,7 @@ def test_a_column_with_the_name_of_a_mask_is_not_a_mask():
         (pd.DataFrame(with_entry("a")), "X: could not convert string to float: 'a'"),
         (X + 1j, "X: Complex data not supported"),
         (np.zeros((12, 3), [("a", "f4"), ("b", "f4")]), "X .* got records of dtype .*select columns"),
+        (np.zeros(12, [("a", "f4"), ("b", "f4")]), "X .* got records of dtype .*select columns"),
         ([[1.0, 2.0], [3.0]], "X cannot be converted"),
         (None, r"X must be an array of shape \(n_samples, n_features\), got None"),
         ({"a": X}, r"X must be an array of shape .*, got \{'a'"),

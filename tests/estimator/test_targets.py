@@ -376,6 +376,9 @@ def test_probabilities_of_the_classes_are_encoded_and_decoded():
     np.testing.assert_allclose(labels.frequencies(targets, WEIGHT), [2.25 / 8, 5.75 / 8], rtol=1e-15)
     np.testing.assert_array_equal(labels.for_loss(targets, 1), P[:, 1:])
     assert labels.for_loss(targets, 2) is targets
+    assert (
+        Probabilities.of(scipy.sparse.csr_array(P)).encode(scipy.sparse.csr_array(P)).tolist() == P.tolist()
+    )
     assert Probabilities.of(P.tolist()).encode(P.astype("float32")).dtype == np.float64
     assert Probabilities.of(np.eye(2, dtype=bool)).encode(np.eye(2, dtype=bool)).tolist() == [[1, 0], [0, 1]]
 

@@ -320,7 +320,7 @@ NOT_ARRAYS = {
     "frame with dates": lambda X: _frame(X, c0=lambda c: pd.Timestamp("2020-01-01")),
     "ragged": lambda X: [*X.tolist(), [1.0]],
     "array-like that fails": lambda X: ArrayLike(X, willing=False),
-    "malformed": lambda X: malformed("CSR: a pointer that decreases to 0", X),
+    "malformed": lambda X: malformed("CSR: a pointer that decreases to 0", np.ones(X.shape)),
     "generator": lambda X: (row for row in X),
     "dict": lambda X: {"a": X},
     "set": lambda X: set(X.ravel().tolist()),

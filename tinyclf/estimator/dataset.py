@@ -284,6 +284,8 @@ def _as_matrix(estimator: Any, X: Any) -> Any:
         X = as_array("X", X) if isinstance(X, (list, tuple)) else np.asarray(X)
         if X.ndim == 0:
             raise TypeError(f"X must be an array of shape (n_samples, n_features), got {given!r}")
+    if not _is_frame(X):
+        _check_kind(X.dtype)
     if X.ndim != 2 or 0 in X.shape:
         check_array(X, dtype=None, estimator=estimator, **_CHECKS)  # raises an error
     return X
@@ -298,8 +300,6 @@ def _as_floats(estimator: Any, table: Any) -> Any:
     numbers = all(isinstance(kind, np.dtype) and kind.kind in "biuf" for kind in kinds)
     single = numbers and np.result_type(*kinds) == np.float32
     with _naming("X"), np.errstate(over="ignore"):  # a long double may be beyond float64
-        for kind in kinds:
-            _check_kind(kind)
         X = check_array(table, dtype=np.float32 if single else np.float64, estimator=estimator, **_CHECKS)
         if np.dtype(object) in kinds:
             if _is_frame(table):

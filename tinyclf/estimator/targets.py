@@ -183,7 +183,7 @@ class Probabilities(Labels):
         return cls(np.asarray(names))
 
     def encode(self, y: Any) -> Array:
-        targets = np.asarray(y)
+        targets = y.toarray() if scipy.sparse.issparse(y) else np.asarray(y)
         if targets.dtype.kind not in "biuf":
             raise ValueError(f"probabilities must be numbers, got dtype {targets.dtype}")
         if targets.ndim != 2 or targets.shape[1] != len(self.classes):
