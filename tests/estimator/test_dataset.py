@@ -115,6 +115,24 @@ def test_labels_and_weights_may_be_in_any_container(make):
     assert model.score(X, make(labels)) == expected.score(X, labels)
 
 
+@names_the_cause
+def test_rows_of_a_data_frame_are_taken_for_scorers_only():
+    class Frame(pd.DataFrame):
+        def take(self, *given, **named):
+            raise RuntimeError("rows cannot be taken")
+
+    names = {"columns": list("abcd")}
+    expected = quick(early_stopping=True).fit(IRIS, SPECIES).predict_proba(IRIS)
+    for frame in (
+        Frame(IRIS, **names),
+        pd.DataFrame(IRIS.astype(">f8"), **names),
+    ):  # pandas takes no such rows
+        model = quick(early_stopping=True).fit(frame, SPECIES)
+        np.testing.assert_array_equal(model.predict_proba(frame), expected)
+    with pytest.raises(ValueError, match="^X: rows cannot be taken"):
+        quick(early_stopping=True, scoring="f1_macro").fit(Frame(IRIS, **names), SPECIES)
+
+
 FLOAT32 = {
     "big-endian": lambda X: X.astype(">f4"),
     "polars": lambda X: pl.DataFrame(X, schema=list("abcd")),

@@ -46,10 +46,12 @@ class Dataset:
     sample_weight : ndarray of shape (n,) or None
     class_factor : ndarray of shape (n,) or None
         The factor by which ``class_weight`` multiplies the weight of each row.
-    given : data frame, ndarray or CSR
-        X for scorers: as it was passed if it is a data frame, which has the names of the columns.
+    given : array_like
+        X as it was passed.
     validation : Dataset or None
         The validation set that the user passed.
+    taken : ndarray or None
+        The rows of ``given`` that are rows of this data set; all by default.
     """
 
     X: Any
@@ -59,6 +61,7 @@ class Dataset:
     class_factor: Array | None
     given: Any
     validation: Dataset | None = None
+    taken: Array | None = None
 
     @classmethod
     def read(
@@ -116,7 +119,7 @@ class Dataset:
 
     @classmethod
     def _encoded(cls, labels: Labels, X: Any, y: Any, weight: Array | None, given: Any) -> Self:
-        return cls(X, labels, labels.encode(y), weight, None, given if _is_frame(given) else X)
+        return cls(X, labels, labels.encode(y), weight, None, given)
 
     def _with_weights_and_validation(
         self, estimator: Any, X_val: Any, y_val: Any, sample_weight_val: Any
@@ -193,16 +196,22 @@ class Dataset:
 
     def take(self, rows: Array) -> Dataset:
         """Return copies of these rows, without the validation set."""
-        X = self.X[rows]
         return replace(
             self,
-            X=X,
+            X=self.X[rows],
             targets=self.targets[rows],
             sample_weight=None if self.sample_weight is None else self.sample_weight[rows],
             class_factor=None if self.class_factor is None else self.class_factor[rows],
-            given=_safe_indexing(self.given, rows) if _is_frame(self.given) else X,
             validation=None,
+            taken=rows if self.taken is None else self.taken[rows],
         )
+
+    def for_scorer(self) -> Any:
+        """Return X as scorers get it: a data frame if one was passed, whose names they may need, or `X`."""
+        if not _is_frame(self.given):
+            return self.X
+        with _naming("X"):
+            return self.given if self.taken is None else _safe_indexing(self.given, self.taken)
 
 
 def prediction_inputs(
