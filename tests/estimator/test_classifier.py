@@ -172,6 +172,18 @@ def test_fitted_attributes_raise_not_fitted_error_before_a_fit(name):
     assert not hasattr(TinyClassifier(), name)
 
 
+def test_attributes_of_the_features_are_those_of_the_last_fit():
+    assert {"n_features_in_", "feature_names_in_"} <= set(FITTED)
+    model = quick().fit(pd.DataFrame(SCALED, columns=list("abcd")), NAMES)
+    assert (model.n_features_in_, model.feature_names_in_.tolist()) == (4, list("abcd"))
+    assert not hasattr(model.fit(SCALED[:, :3], NAMES), "feature_names_in_")
+    assert model.n_features_in_ == 3
+    with pytest.raises(
+        AttributeError, match="no feature_names_in_, since not all columns of X had string names"
+    ):
+        _ = model.feature_names_in_
+
+
 @pytest.mark.parametrize(
     "parameter",
     [

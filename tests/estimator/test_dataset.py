@@ -10,8 +10,10 @@ import pytest
 import scipy.sparse
 from sklearn.exceptions import DataConversionWarning
 
-from tests.support.data import NAMES, SCALED, SPECIES
+from tests.support.data import IRIS, NAMES, SCALED, SPECIES
+from tests.support.doubles import ArrayOnly, Counted, StaticFrame, Tensor, WithLength
 from tests.support.estimators import learned, plain, quick
+from tests.support.odd_input import MALFORMED, frozen, malformed
 from tinyclf import Network
 from tinyclf.nn.layers import Dense
 
@@ -49,6 +51,123 @@ def test_kinds_of_input_do_not_matter(scale_inputs, dtype):
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", UserWarning)  # polars names the columns
                 np.testing.assert_array_equal(model.predict_proba(kind), expected)
+
+
+def dask_frame(X):
+    return pytest.importorskip("dask.dataframe").from_pandas(
+        pd.DataFrame(X, columns=list("abc")), npartitions=2
+    )
+
+
+def dask_array(X):
+    return pytest.importorskip("dask.array").from_array(X, chunks=(5, 1))
+
+
+CONTAINERS = {
+    **{kind.__name__: kind for kind in (ArrayOnly, WithLength, StaticFrame, Tensor)},
+    **{kind.__name__: kind for kind in (dask_frame, dask_array)},
+    "array interface": lambda X: type(
+        "Interface", (), {"__array_interface__": X.__array_interface__, "X": X}
+    )(),
+    "memoryview": memoryview,
+    "list of containers": lambda X: [ArrayOnly(row) for row in X],
+    "pandas": lambda X: pd.DataFrame(X, columns=list("abc"), index=range(5, 5 + len(X))),
+    "pandas, nullable": lambda X: pd.DataFrame(X, columns=list("abc")).convert_dtypes(),
+    "polars": lambda X: pl.DataFrame(X, schema=list("abc")),
+    "polars, one column of arrays": lambda X: pl.Series(X.tolist(), dtype=pl.Array(pl.Float32, 3)),
+}
+
+
+@names_the_cause
+@pytest.mark.parametrize("kind", CONTAINERS)
+def test_rows_are_taken_from_the_checked_array_whatever_the_container(kind):
+    make, seen = CONTAINERS[kind], []
+
+    def scorer(model, X, y):
+        seen.append(np.asarray(X))
+        return model.score(X, y)  # a warning about missing names would be an error
+
+    rows, labels = IRIS[::3, :3].astype(np.float32), SPECIES[::3]
+    X = make(rows)
+    settings = {"early_stopping": True, "scoring": scorer, "dtype": None}
+    model, expected = quick(**settings).fit(X, labels), quick(**settings).fit(rows, labels)
+    np.testing.assert_array_equal(model.predict_proba(X), expected.predict_proba(rows))
+    np.testing.assert_array_equal(seen[0], seen[-1])
+    assert model.n_features_in_ == 3
+    assert model.score(X, labels) == expected.score(rows, labels)
+    assert model.activations(X).tobytes() == expected.activations(rows).tobytes()
+    for one, x in ((model, X), (expected, rows)):
+        one.fit(x, labels, X_val=x, y_val=labels).partial_fit(x, labels, X_val=x, y_val=labels)
+        np.testing.assert_array_equal(seen[-1], rows)
+    np.testing.assert_array_equal(model.predict_proba(X), expected.predict_proba(rows))
+    assert quick().partial_fit(X, labels, classes=[0, 1, 2]).n_features_in_ == 3
+
+
+@pytest.mark.parametrize(
+    "make", [ArrayOnly, WithLength, Tensor, pd.Series, pl.Series, memoryview, scipy.sparse.coo_array]
+)
+def test_labels_and_weights_may_be_in_any_container(make):
+    labels, weights = np.arange(12) % 3, np.arange(12) + 1.0
+    expected = quick().fit(X, labels, weights)
+    model = quick().fit(X, make(labels), weights if make is scipy.sparse.coo_array else make(weights))
+    assert model.classes_.dtype == labels.dtype
+    np.testing.assert_array_equal(model.predict_proba(X), expected.predict_proba(X))
+    assert model.score(X, make(labels)) == expected.score(X, labels)
+
+
+@names_the_cause
+def test_rows_of_a_data_frame_are_taken_for_scorers_only():
+    class Frame(pd.DataFrame):
+        def take(self, *given, **named):
+            raise RuntimeError("rows cannot be taken")
+
+    names = {"columns": list("abcd")}
+    expected = quick(early_stopping=True).fit(IRIS, SPECIES).predict_proba(IRIS)
+    for frame in (
+        Frame(IRIS, **names),
+        pd.DataFrame(IRIS.astype(">f8"), **names),
+    ):  # pandas takes no such rows
+        model = quick(early_stopping=True).fit(frame, SPECIES)
+        np.testing.assert_array_equal(model.predict_proba(frame), expected)
+    with pytest.raises(ValueError, match="^X: rows cannot be taken"):
+        quick(early_stopping=True, scoring="f1_macro").fit(Frame(IRIS, **names), SPECIES)
+
+
+FLOAT32 = {
+    "big-endian": lambda X: X.astype(">f4"),
+    "polars": lambda X: pl.DataFrame(X, schema=list("abcd")),
+    "pandas": lambda X: pd.DataFrame(X, columns=list("abcd")),
+    "pandas, nullable": lambda X: pd.DataFrame(X, columns=list("abcd"), dtype="Float32"),
+    "pandas, nullable and bytes": lambda X: pd.DataFrame(X, columns=list("abcd"), dtype="Float32").astype(
+        {"d": "Int8"}
+    ),
+    "Fortran": np.asfortranarray,
+    "rows": list,
+    **{kind.__name__: kind for kind in (ArrayOnly, Tensor, StaticFrame)},
+}
+
+
+@pytest.mark.parametrize("dtype", ["float32", None])
+@pytest.mark.parametrize("kind", FLOAT32)
+def test_float32_gives_the_same_bits_in_every_container(kind, dtype):
+    rows = np.column_stack([IRIS[:, :3] + 0.01, SPECIES - 1]).astype(np.float32)
+    expected = quick(dtype=dtype).fit(rows, SPECIES)
+    model = quick(dtype=dtype).fit(FLOAT32[kind](rows), SPECIES)
+    assert model.network_.theta.tobytes() == expected.network_.theta.tobytes()
+    assert model.network_.dtype == np.float32
+    found = model.predict_proba(FLOAT32[kind](rows))
+    assert found.tobytes() == expected.predict_proba(rows).tobytes()
+    # In float64, the scaled entries are rounded in another way.
+    assert found.tobytes() != expected.predict_proba(rows.astype(np.float64)).tobytes()
+
+
+def test_float16_is_read_as_float64_in_every_container():
+    rows = IRIS.astype(np.float16)
+    expected = quick(dtype=None).fit(rows.astype(np.float64), SPECIES)
+    assert expected.network_.dtype == np.float64
+    for make in (np.asarray, Tensor, pd.DataFrame, lambda X: X.astype(">f2")):
+        model = quick(dtype=None).fit(make(rows), SPECIES)
+        assert model.network_.theta.tobytes() == expected.network_.theta.tobytes()
 
 
 def test_a_column_of_labels_is_one_label_per_row():
@@ -225,7 +344,8 @@ def test_masked_entries_are_refused_as_missing():
     model = quick().fit(np.ma.masked_array(X), np.ma.masked_array(Y), np.ma.masked_array(Y + 1.0))
     with pytest.raises(ValueError, match="X is masked at row 2, column 1"):
         model.fit(np.ma.masked_array(X, MASK), Y)
-    for rows in (list(np.ma.masked_array(X, MASK)), [*X[:2], *np.ma.masked_array(X, MASK)[2:]]):
+    masked = np.ma.masked_array(X, MASK)
+    for rows in (list(masked), [*X[:2], *masked[2:]], (*X[:2].tolist(), *masked[2:])):
         with pytest.raises(ValueError, match="X is masked at row 2, column 1"):
             model.fit(rows, Y)
     with pytest.raises(ValueError, match="y is masked at row 2"):
@@ -255,6 +375,7 @@ def test_a_column_with_the_name_of_a_mask_is_not_a_mask():
         (pd.DataFrame(with_entry("a")), "X: could not convert string to float: 'a'"),
         (X + 1j, "X: Complex data not supported"),
         (np.zeros((12, 3), [("a", "f4"), ("b", "f4")]), "X .* got records of dtype .*select columns"),
+        (np.zeros(12, [("a", "f4"), ("b", "f4")]), "X .* got records of dtype .*select columns"),
         ([[1.0, 2.0], [3.0]], "X cannot be converted"),
         (None, r"X must be an array of shape \(n_samples, n_features\), got None"),
         ({"a": X}, r"X must be an array of shape .*, got \{'a'"),
@@ -286,6 +407,119 @@ def test_dates_are_refused_as_features(unit):
             quick().fit(given, Y)
     with pytest.raises(TypeError, match="got dates"):
         quick().fit(pd.DataFrame(X).assign(day=pd.Timestamp("2020-01-01")), Y)
+
+
+@names_the_cause
+def test_columns_of_several_numbers_or_of_dates_are_named():
+    pairs = pl.Series("v", X[:, :2].tolist(), dtype=pl.Array(pl.Float64, 2))
+    frames = [
+        pl.DataFrame({"a": X[:, 0], "v": pairs}),
+        pl.DataFrame({"a": X[:, 0], "v": X[:, :2].tolist()}),
+        pl.DataFrame({"a": X[:, 0], "v": pl.DataFrame(X).to_struct()}),
+    ]
+    model = quick().fit(X[:, :2], Y)
+    for frame in frames:
+        for call in (
+            lambda X: quick().fit(X, Y),
+            lambda X: quick().partial_fit(X, Y, classes=[0, 1, 2]),
+            lambda X: model.fit(X_IRIS[:12], Y, X_val=X, y_val=Y),
+            model.predict,
+        ):
+            with pytest.raises(TypeError, match="X must hold one number per entry, .* in the column 'v'"):
+                call(frame)
+    days = pd.DataFrame({"a": X[:, 0], "day": pd.Timestamp("2020-01-01")})
+    for frame in (days, pl.DataFrame(days.to_dict("series"))):
+        with pytest.raises(TypeError, match="got dates, dtype .* in the column 'day'"):
+            quick().fit(frame, Y)
+
+
+X_IRIS = IRIS[:, :2]
+
+
+@names_the_cause
+@pytest.mark.parametrize("fault", MALFORMED)
+def test_a_malformed_sparse_matrix_is_refused_before_it_is_read(fault):
+    rows = np.eye(6, 4)
+    given, y = malformed(fault, rows), np.arange(6) % 2
+    several = np.eye(6, 4, dtype=int)
+    before = frozen(given)
+    model, sets = quick().fit(rows, y), quick().fit(rows, several)
+    for name, call in (
+        ("X", lambda: quick().fit(given, y)),
+        ("X", lambda: quick().partial_fit(given, y, classes=[0, 1])),
+        ("X", lambda: quick().fit(rows, y, X_val=given, y_val=y)),
+        ("X", lambda: model.predict(given)),
+        ("X", lambda: quick(scale_inputs=False).fit(rows, y).predict_proba(given)),
+        ("X", lambda: model.score(given, y)),
+        ("y", lambda: quick().fit(rows, given)),
+        ("y", lambda: sets.score(rows, given)),
+    ):
+        with pytest.raises(ValueError, match=rf"\b{name} is a malformed {type(given).__name__}"):
+            call()
+    assert frozen(given) == before
+
+
+def test_errors_about_shapes_and_types_use_no_entry():
+    rows, labels = np.array([[Counted(v) for v in row] for row in X], object), np.arange(12) % 2
+    names = pd.DataFrame(rows, columns=list("abc"))
+    counted = np.array([Counted(v) for v in labels], object)
+    model, named = quick().fit(X, labels), quick().fit(names.astype(float), labels)
+    columns = "X has 2 features, but TinyClassifier is expecting 3"
+    samples = r"inconsistent numbers of samples: \[12, 11\]"
+    Counted.uses = 0
+    for match, call in (
+        (columns, lambda: model.predict(rows[:, 1:])),
+        (columns, lambda: model.predict([list(row[1:]) for row in rows])),
+        (columns, lambda: model.predict([tuple(row[1:]) for row in rows])),
+        (columns, lambda: model.predict(pd.DataFrame(rows[:, 1:]))),
+        (columns, lambda: model.partial_fit(rows[:, 1:], labels)),
+        (columns, lambda: model.score(rows[:, 1:], labels)),
+        (columns, lambda: quick().fit(X, labels, X_val=rows[:, 1:], y_val=labels)),
+        ("feature names should match", lambda: named.predict(names[["a", "b"]])),
+        ("dim 3", lambda: quick().fit(rows[:, :, None], labels)),
+        ("0 feature", lambda: quick().fit(rows[:, :0], labels)),
+        (samples, lambda: quick().fit(rows, counted[1:])),
+        (samples, lambda: quick().partial_fit(rows, counted[1:], classes=[0, 1])),
+        (samples, lambda: model.score(X, counted[1:])),
+        (samples, lambda: quick().fit(X, labels, X_val=rows, y_val=counted[1:])),
+        ("dim 3", lambda: quick().fit(rows, counted[:, None, None])),
+        ("sample_weight must have shape", lambda: quick().fit(rows, counted, counted[1:])),
+        ("sample_weight must have shape", lambda: model.score(X, counted, counted[1:])),
+    ):
+        with pytest.raises(ValueError, match=match):
+            call()
+    assert Counted.uses == 0
+    rows[-1, -1] = "a"
+    with pytest.raises(ValueError, match="X: could not convert string to float: 'a'"):
+        quick().fit(rows, labels)
+    assert Counted.uses == rows.size - 1  # each once
+    rows[-1, -1] = Counted(0.0)
+    quick().fit(rows, labels)
+    assert Counted.uses == 2 * rows.size - 1
+
+
+@pytest.mark.parametrize("kind", [np.asarray, scipy.sparse.csr_array])
+def test_a_constant_column_that_becomes_another_number_is_ignored_or_named(kind):
+    rows = IRIS.astype(np.float32)
+    rows[:, 0] = 2e38
+    changed = rows.copy()
+    changed[7:, 0] = -2e38
+    X, new = kind(rows), kind(changed)
+    model = quick().fit(X, SPECIES)
+    for call in (
+        model.predict_proba,
+        lambda new: quick().fit(X, SPECIES, X_val=new, y_val=SPECIES).predict_proba(X),
+        lambda new: quick().fit(X, SPECIES).partial_fit(new, SPECIES).predict_proba(new),
+        lambda new: quick().fit(new, SPECIES).predict_proba(X),
+    ):
+        try:
+            found = call(new)
+        except ValueError as error:
+            assert "row 7, column 0" in str(error)  # noqa: PT017
+        else:
+            assert np.isfinite(found).all()
+            if call == model.predict_proba:
+                np.testing.assert_array_equal(found, call(X))
 
 
 def test_long_doubles_beyond_float64_are_refused_without_a_warning():
@@ -396,5 +630,7 @@ def test_duplicate_sparse_entries_are_summed_in_a_copy(kind):
 
 
 def test_score_refuses_labels_of_another_kind():
+    with pytest.raises(ValueError, match=r"^y must hold labels as in classes_, \[0 1 2\]: "):
+        quick().fit(X, Y).score(X, Y.astype("M8[D]"))
     with pytest.raises(ValueError, match=r"^y must hold labels as in classes_, \[0 1 2\]: Mix of label"):
         quick().fit(X, Y).score(X, Y.astype(str))

@@ -5,6 +5,7 @@ import warnings
 
 import numpy as np
 import pandas as pd
+import polars as pl
 import pytest
 import scipy.sparse
 import scipy.special
@@ -12,6 +13,7 @@ from sklearn.datasets import make_multilabel_classification
 from sklearn.utils.class_weight import compute_class_weight, compute_sample_weight
 
 from tests.support.data import NAMES, SCALED, SPECIES
+from tests.support.doubles import ArrayOnly
 from tests.support.estimators import learned, plain, quick
 from tinyclf import SigmoidCrossEntropy, SoftmaxCrossEntropy
 from tinyclf.estimator.targets import (
@@ -73,6 +75,165 @@ def test_classes_of_numbers_in_an_object_array_have_a_numeric_dtype():
         classes, codes = encode(y)
         assert classes.dtype != object
         assert codes.tolist() == [1, 0, 1]
+
+
+WORDS, ONES = ["a", "b", "a", "b", "a", "b", "a", "b"], [0, 1, 0, 1, 0, 1, 0, 1]
+DAYS = np.array(["2020-01-01", "2021-01-01"], "M8[D]")[ONES]
+FLAGS = [one == 1 for one in ONES]
+
+
+def with_label(labels, label):
+    """A list of these labels, in which row 3 has another one."""
+    return [*labels[:3], label, *labels[4:]]
+
+
+MISSING = {
+    "words, nan": with_label(WORDS, np.nan),
+    "words, None": with_label(WORDS, None),
+    "words, NA": with_label(WORDS, pd.NA),
+    "words, NaT": with_label(WORDS, np.datetime64("NaT")),
+    "tuple of words": tuple(with_label(WORDS, np.nan)),
+    "column of words": [[label] for label in with_label(WORDS, np.nan)],
+    "words in objects": np.array(with_label(WORDS, np.nan), object),
+    "NA in objects": np.array(with_label(WORDS, pd.NA), object),
+    "variable-width words": np.array(with_label(WORDS, np.nan), np.dtypes.StringDType(na_object=np.nan)),
+    "numbers": with_label(ONES, np.nan),
+    "numbers, NA": with_label(ONES, pd.NA),
+    "numbers in objects": np.array(with_label(ONES, None), object),
+    "float32": np.array(with_label(ONES, np.nan), np.float32),
+    "dates": np.array(with_label(list(DAYS), "NaT"), "M8[D]"),
+    "durations": np.array(with_label(ONES, "NaT"), "m8[s]"),
+    "times in objects": np.array(with_label([pd.Timestamp(day) for day in DAYS], pd.NaT), object),
+    "pandas str": pd.Series(with_label(WORDS, None)),
+    "pandas string": pd.Series(with_label(WORDS, None), dtype="string"),
+    "pandas category": pd.Series(with_label(WORDS, None)).astype("category"),
+    "pandas category of numbers": pd.Series(with_label(ONES, None)).astype("category"),
+    "pandas Int64": pd.Series(with_label(ONES, None), dtype="Int64"),
+    "pandas boolean": pd.Series(with_label(FLAGS, None), dtype="boolean"),
+    "pandas times": pd.Series(with_label([pd.Timestamp(day) for day in DAYS], None)),
+    "pandas zones": pd.Series(with_label([pd.Timestamp(day, tz="UTC") for day in DAYS], None)),
+    "pandas frame": pd.DataFrame({"y": with_label(WORDS, None)}),
+    "polars words": pl.Series(with_label(WORDS, None)),
+    "polars category": pl.Series(with_label(WORDS, None), dtype=pl.Categorical),
+    "polars numbers": pl.Series(with_label(ONES, None)),
+    "polars booleans": pl.Series(with_label(FLAGS, None)),
+    "polars dates": pl.Series(with_label([day.item() for day in DAYS], None)),
+    "another container": ArrayOnly(np.array(with_label(ONES, np.nan))),
+}
+
+
+@pytest.mark.promise("each call works or raises an error that names the cause")
+@pytest.mark.parametrize("kind", MISSING)
+def test_a_missing_label_is_never_a_class_and_its_row_is_named(kind):
+    y, X = MISSING[kind], SCALED[:8]
+    usual = [label for i, label in enumerate(np.ravel(np.asarray(y)).tolist()) if i != 3][:2] * 4
+    usual = np.array(usual) if kind not in ("dates", "durations") else np.delete(y, 3)[ONES]
+    model = quick()
+    refused = pytest.raises(
+        ValueError, match=r"y has a missing label, (nan|None|<NA>|NaT), at row 3; label it"
+    )
+    with refused:
+        model.fit(X, y)
+    with refused:
+        model.partial_fit(X, y, classes=np.unique(usual))
+    assert not hasattr(model, "classes_")
+    if usual.dtype != object:  # objects that are no strings are no labels of scikit-learn's
+        model.fit(X, usual)
+        with refused:
+            model.fit(X, usual, X_val=X, y_val=y)
+        with refused:
+            model.score(X, y)
+    with pytest.raises(
+        ValueError, match="classes (has a missing label, .* at row 3|must be .* none of them NaN)"
+    ):
+        model.partial_fit(X, usual, classes=y)
+
+
+def test_missing_entries_of_columns_are_named():
+    X, y = SCALED[:8], np.eye(2)[ONES]
+    y[3, 1] = np.nan
+    for sets in (y, y.tolist(), pd.DataFrame(y), scipy.sparse.csr_array(y), scipy.sparse.coo_array(y)):
+        with pytest.raises(ValueError, match="^y has a missing label, nan, at row 3"):
+            quick().fit(X, sets)
+        with pytest.raises(ValueError, match="^y has a missing label, nan, at row 3"):
+            quick().fit(X, np.eye(2)[ONES]).score(X, sets)
+    with pytest.raises(ValueError, match="probabilities must be from 0 to 1, got nan at row 3, column 1"):
+        quick(soft_targets=True).fit(X, y)
+
+
+@pytest.mark.parametrize("infinite", [np.inf, -np.inf])
+def test_infinite_labels_are_refused(infinite):
+    for y in (with_label(ONES, infinite), np.array(with_label(ONES, infinite), object)):
+        with pytest.raises(ValueError, match=f"^y must hold finite labels, got {infinite} at row 3$"):
+            quick().fit(SCALED[:8], y)
+
+
+@pytest.mark.parametrize(
+    "make", [list, tuple, lambda y: np.array(y, object), lambda y: pd.Series(y, dtype=object)]
+)
+def test_integers_that_no_type_holds_together_never_become_one_class(make):
+    X = SCALED[:8]
+    for pair in ([2**63 + 1, -1], [2**64, 0], [2**70, 1], [-(2**63) - 1, 0], [2**53 + 1, 0.5]):
+        y = make([pair[one] for one in ONES])
+        for call in (quick().fit, lambda X, y: quick().partial_fit(X, y, classes=[0, 1])):
+            with pytest.raises(
+                ValueError, match=f"^y has labels from .*{pair[0]}.*no numeric type .*strings"
+            ):
+                call(X, y)
+        with pytest.raises(ValueError, match="^classes has labels from"):
+            quick().partial_fit(X, ONES, classes=make(pair))
+    near = [2**63, 2**63 + 1]
+    classes = quick().fit(X, make([near[one] for one in ONES])).classes_
+    assert classes.tolist() == near
+    assert classes.dtype == np.uint64
+    model = quick().partial_fit(X, make([near[one] for one in ONES]), classes=[*near, 1])
+    assert model.classes_.tolist() == [1, *near]
+
+
+def test_a_list_of_words_and_numbers_is_mixed():
+    for y, kinds in (
+        (with_label(WORDS, 1), "'int', 'str'"),
+        (with_label([b"a", b"b"] * 4, "c"), "'bytes', 'str'"),
+    ):
+        with pytest.raises(
+            ValueError, match=rf"^y has labels of types that do not sort together, \[{kinds}\]"
+        ):
+            quick().fit(SCALED[:8], y)
+    assert as_labels([1, 2.5]).tolist() == [1.0, 2.5]
+    assert as_labels(["a", np.str_("b")]).tolist() == ["a", "b"]
+
+
+def test_labels_of_variable_width_are_words():
+    y = np.array(WORDS, np.dtypes.StringDType())
+    assert quick().fit(SCALED[:8], y).classes_.tolist() == ["a", "b"]
+
+
+def test_huge_labels_give_no_warning_of_numpy():
+    with pytest.raises(ValueError, match="Unknown label type: continuous"):
+        quick().fit(SCALED[:8], np.array(with_label(ONES, 1e300)))
+
+
+def test_sparse_columns_of_other_numbers_than_0_and_1_are_refused_as_such():
+    for y, found in ((2 * COLUMNS, "0 2"), (COLUMNS * [1, 2, 1], "0 1 2"), (COLUMNS * 0.5, r"0\.  0\.5")):
+        for make in (scipy.sparse.csr_array, scipy.sparse.coo_matrix):
+            with pytest.raises(
+                ValueError, match=rf"^y must have a column of 0 and 1 .*3 labels, got \[{found}\]"
+            ):
+                quick().fit(SCALED[:4], make(y))
+
+
+def test_a_sparse_vector_holds_one_label_per_row():
+    model = quick().fit(SCALED[:8], scipy.sparse.coo_array(np.array(ONES)))
+    assert model.classes_.tolist() == [0, 1]
+
+
+def test_nullable_integers_are_integer_classes():
+    for y in (
+        pd.Series(ONES, dtype="Int64"),
+        pd.Series(ONES, dtype=object),
+        pd.Series(ONES).astype("category"),
+    ):
+        assert quick().fit(SCALED[:8], y).classes_.dtype.kind == "i"
 
 
 def test_missing_and_mixed_labels_are_refused():
@@ -215,6 +376,9 @@ def test_probabilities_of_the_classes_are_encoded_and_decoded():
     np.testing.assert_allclose(labels.frequencies(targets, WEIGHT), [2.25 / 8, 5.75 / 8], rtol=1e-15)
     np.testing.assert_array_equal(labels.for_loss(targets, 1), P[:, 1:])
     assert labels.for_loss(targets, 2) is targets
+    assert (
+        Probabilities.of(scipy.sparse.csr_array(P)).encode(scipy.sparse.csr_array(P)).tolist() == P.tolist()
+    )
     assert Probabilities.of(P.tolist()).encode(P.astype("float32")).dtype == np.float64
     assert Probabilities.of(np.eye(2, dtype=bool)).encode(np.eye(2, dtype=bool)).tolist() == [[1, 0], [0, 1]]
 
@@ -330,6 +494,10 @@ def test_labels_are_restored_from_their_dict(labels):
         (Labels, {"classes": np.array(["a", "a"])}),
         (Labels, {"classes": np.array(["a", "c", "b"])}),
         (Labels, {"classes": np.array(["a", 1], object)}),
+        (Labels, {"classes": np.array([np.nan])}),
+        (Labels, {"classes": np.array([0.0, np.nan])}),
+        (Labels, {"classes": np.array(["NaT"], "M8[D]")}),
+        (Labels, {"classes": np.array(["2020-01-01", "NaT"], "M8[D]")}),
         (Labels, {"classes": np.array(["b", "a"], object)}),
         (Probabilities, {"classes": np.array([])}),
         (LabelSets, {"classes": np.arange(1, 3), "sparse": False}),

@@ -5,7 +5,7 @@ import pickle
 import numpy as np
 import pytest
 
-from tinyclf.nn.arrays import Buffer, ViewList, Views, all_finite
+from tinyclf.nn.arrays import Buffer, ViewList, Views, all_finite, as_array
 
 
 def test_assignment_writes_into_the_array():
@@ -104,3 +104,25 @@ def test_errors_name_the_array_that_is_set_to_invalid_values_and_too_large_numbe
     assert not theta.any()
     views[0] = [1e300, 1.0]  # without a warning
     assert theta.tolist() == [np.inf, 1.0, 0.0]
+
+
+MASKED = np.ma.masked_array([5.0, 6.0], [False, True])
+
+
+@pytest.mark.parametrize(
+    ("values", "where"),
+    [
+        (MASKED, "row 1"),
+        ([MASKED, MASKED.data], "row 0, column 1"),
+        ([MASKED.data, MASKED], "row 1, column 1"),
+        (([1.0, 2.0], MASKED), "row 1, column 1"),
+        ([*[[1.0, 2.0]] * 9, MASKED], "row 9, column 1"),
+        ([0, 1, np.ma.masked], "row 2"),
+        (["a", "b", np.ma.masked], "row 2"),
+    ],
+)
+def test_a_masked_entry_is_found_wherever_it_is_in_a_list(values, where):
+    with pytest.raises(ValueError, match=f"^x is masked at {where}; remove or impute it$"):
+        as_array("x", values)
+    unmasked = [np.ma.masked_array([1.0]), np.array([2.0])]
+    assert as_array("x", unmasked).tolist() == [[1.0], [2.0]]

@@ -4,8 +4,11 @@ import numpy as np
 import pytest
 import scipy.sparse
 
+from tests.support.doubles import Counted
+from tests.support.odd_input import MALFORMED, frozen, malformed
+from tinyclf import Dense, Network, train
 from tinyclf.estimator.scaling import Scaling
-from tinyclf.nn.batches import as_rows, as_weights
+from tinyclf.nn.batches import as_csr, as_rows, as_weights, not_finite
 
 X = np.array([[1.0, 0.0, 2.0], [0.0, 0.0, 3.0], [4.0, 5.0, 0.0]])
 KINDS = {
@@ -170,3 +173,65 @@ def test_dates_in_an_object_array_are_refused_as_weights():
     for date in (np.datetime64("2020-01-01"), np.timedelta64(3, "D")):
         with pytest.raises(TypeError, match=r"^sample_weight must hold real numbers, got np\.\w+64\("):
             as_weights(np.array([1.0, date], object), 2)
+
+
+@pytest.mark.promise("each call works or raises an error that names the cause")
+@pytest.mark.parametrize("fault", MALFORMED)
+def test_a_malformed_sparse_matrix_is_refused_before_it_is_read(fault):
+    given = malformed(fault, np.eye(6, 4))
+    before = frozen(given)
+    for call in (
+        lambda: as_rows(given, "float32", 4),
+        lambda: Network([Dense(2)], 4).logits(given),
+        lambda: train(Network([Dense(2)], 4), given, np.arange(6) % 2),
+    ):
+        with pytest.raises(ValueError, match=rf"^the input is a malformed {type(given).__name__}: .*again"):
+            call()
+    assert frozen(given) == before
+
+
+@pytest.mark.parametrize(
+    "kind", ["csr_array", "csr_matrix", "csc_array", "bsr_array", "coo_matrix", "lil_array"]
+)
+def test_the_check_of_a_sparse_matrix_changes_neither_it_nor_its_numbers(kind):
+    given = getattr(scipy.sparse, kind)(X)
+    if hasattr(given, "indptr"):
+        given.indices, given.indptr = given.indices.astype(np.int64), given.indptr.astype(np.int64)
+    before = frozen(given)
+    found = as_csr("X", given)
+    assert found.toarray().tolist() == X.tolist()
+    assert frozen(given) == before
+    if found.format == given.format:
+        assert np.shares_memory(found.data, given.data)
+
+
+def test_duplicates_are_summed_in_a_matrix_whose_indices_were_changed():
+    given = scipy.sparse.csr_array(np.array([[3e38, 3e38], [0.0, 1.0]]))
+    assert given.has_canonical_format  # SciPy remembers it
+    given.indices[0] = 1
+    with pytest.raises(ValueError, match=r"6e\+38 at row 0, column 1"):
+        as_rows(given, "float32", 2)
+
+
+def test_the_entry_that_is_not_finite_is_found_by_the_values_that_were_computed():
+    given = np.array([[2e38, 1.0], [-2e38, 1.0]], np.float32)
+    values = np.array([[0.0, 1.0], [np.nan, 1.0]], np.float32)
+    assert "is -1.99" in str(not_finite(given, "float32", values=values))
+    assert "row 1, column 0" in str(not_finite(given, "float32", values=values))
+    # 3.4028235e38 is above the largest float32, but is rounded to it.
+    assert "row 0, column 1" in str(not_finite(np.array([[3.4028235e38, 1e39]]), "float32"))
+    # Other values than those that were not finite: the largest entry is named.
+    assert "row 0, column 0" in str(not_finite(given, "float32", values=np.zeros((2, 2))))
+    sparse = scipy.sparse.csr_array(given)
+    assert "row 1, column 0" in str(not_finite(sparse, "float32", values=values.ravel()))
+
+
+def test_weights_of_a_wrong_shape_are_refused_without_a_look_at_the_entries():
+    weights = np.array([Counted(1.0) for _ in range(3)], object)
+    Counted.uses = 0
+    for wrong in (weights[1:], weights[:, None]):
+        with pytest.raises(ValueError, match=r"sample_weight must have shape \(3,\)"):
+            as_weights(wrong, 3)
+    assert Counted.uses == 0
+    assert as_weights(weights, 3).tolist() == [1.0] * 3
+    assert Counted.uses == 3

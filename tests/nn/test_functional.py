@@ -10,6 +10,7 @@ import pytest
 import scipy.special
 
 from tests.support.ulps import check, ulp_error
+from tinyclf import Dense, Network, train
 from tinyclf.nn import functional as F
 
 HARD = json.loads((Path(__file__).parents[2] / "data" / "hard_logits.json").read_text())
@@ -346,3 +347,20 @@ def test_results_agree_with_the_cases_of_scipys_tests(function, x, expected):
     np.testing.assert_allclose(function(both), np.stack([expected, expected]), rtol=1e-13)
     swapped = function(both.T, axis=0)
     np.testing.assert_allclose(swapped.T, np.stack([expected, expected]), rtol=1e-13)
+
+
+def test_masked_logits_and_targets_are_refused():
+    z, mask = np.zeros((2, 2)), [[False, False], [False, True]]
+    with pytest.raises(ValueError, match="^logits is masked at row 1, column 1"):
+        F.softmax(np.ma.masked_array(z, mask))
+    for targets in (np.ma.masked_array([0, 1], [False, True]), [0, np.ma.masked]):
+        for function in (F.cross_entropy, F.cross_entropy_grad):
+            with pytest.raises(ValueError, match="^targets is masked at row 1"):
+                function(z, targets)
+        with pytest.raises(ValueError, match="^targets is masked at row 1"):
+            train(Network([Dense(2)], 2), z, targets)
+    with pytest.raises(ValueError, match="^targets is masked at row 1, column 1"):
+        F.cross_entropy(z, np.ma.masked_array(np.eye(2), mask))
+    assert F.cross_entropy(z, np.ma.masked_array([0, 1])).tolist() == F.cross_entropy(z, [0, 1]).tolist()
+    with pytest.raises(ValueError, match="^rows is masked at row 1"):
+        train(Network([Dense(2)], 2), z, [0, 1], rows=np.ma.masked_array([0, 1], [False, True]))

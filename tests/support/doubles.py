@@ -1,4 +1,4 @@
-"""Callbacks, losses, schedules and scorers that stand for those of users."""
+"""Callbacks, losses, schedules, scorers and containers that stand for those of users."""
 
 import numpy as np
 
@@ -64,3 +64,77 @@ class Interrupts(SoftmaxCrossEntropy):
         if next(self.batches, False):
             raise KeyboardInterrupt
         return super().rows(z, y, dz, t)
+
+
+class ArrayOnly:
+    """A container with ``__array__`` alone, which may have a dtype of its own library."""
+
+    dtype = "lib.float32"
+
+    def __init__(self, held):
+        self.held = np.asarray(held)
+
+    def __array__(self, dtype=None, copy=None):
+        return np.asarray(self.held, dtype)
+
+
+class WithLength(ArrayOnly):
+    """A container with a length, but neither a shape nor rows."""
+
+    def __len__(self):
+        return len(self.held)
+
+
+class StaticFrame(WithLength):
+    """A data frame of a library that is not known, whose rows cannot be taken by any usual method."""
+
+    columns = ("a", "b", "c")
+
+    @property
+    def shape(self):
+        return self.held.shape
+
+    def take(self, *given, **named):
+        raise AssertionError("rows were taken from what was passed")
+
+    __getitem__ = take
+
+
+class Tensor(ArrayOnly):
+    """A tensor: an array with ``__dlpack__``."""
+
+    @property
+    def shape(self):
+        return self.held.shape
+
+    def __len__(self):
+        return len(self.held)
+
+    def __dlpack__(self, **named):
+        return self.held.__dlpack__(**named)
+
+    def __dlpack_device__(self):
+        return self.held.__dlpack_device__()
+
+
+class Counted:
+    """An entry that counts how often it was used."""
+
+    uses = 0
+
+    def __init__(self, value):
+        self.value = float(value)
+
+    def _use(self, *given):
+        Counted.uses += 1
+        return self.value
+
+    __float__ = __lt__ = __str__ = __repr__ = _use
+
+    def __eq__(self, other):
+        Counted.uses += 1
+        return self is other
+
+    def __hash__(self):
+        Counted.uses += 1
+        return 0

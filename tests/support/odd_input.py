@@ -17,6 +17,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from sklearn.exceptions import ConvergenceWarning, DataConversionWarning, NotFittedError
 
+from tests.support.doubles import ArrayOnly, StaticFrame, WithLength
 from tinyclf import TinyClassifier, TrainingWarning
 from tinyclf.estimator.targets import LabelSets
 
@@ -90,7 +91,7 @@ def frozen(value):
         return type(value), [frozen(one) for one in value]
     if isinstance(value, dict):
         return [(key, frozen(one)) for key, one in value.items()]
-    if isinstance(value, ArrayLike):
+    if isinstance(value, (ArrayLike, ArrayOnly)):
         return frozen(value.held)
     return type(value), repr(value)
 
@@ -231,6 +232,44 @@ def _csr(X, kind=scipy.sparse.csr_array, wide=False, noncanonical=False):
     return S
 
 
+# Faults of compressed rows, columns or blocks: the array, and the function that spoils it.
+_FAULTS = {
+    "a column too large": ("indices", lambda a: np.r_[10**8, a[1:]]),
+    "a negative column": ("indices", lambda a: np.r_[-(10**8), a[1:]]),
+    "a column of 64 bits": ("indices", lambda a: np.r_[np.int64(2**40), a[1:]]),
+    "columns that are fractions": ("indices", lambda a: a + 0.5),
+    "too few columns": ("indices", lambda a: a[:1]),
+    "too few entries": ("data", lambda a: a[:1]),
+    "no start at 0": ("indptr", lambda a: np.r_[1, a[1:]]),
+    "a negative start": ("indptr", lambda a: np.r_[-(10**8), a[1:]]),
+    "an end beyond the entries": ("indptr", lambda a: np.r_[a[:-1], 10**8]),
+    "a pointer that decreases": ("indptr", lambda a: np.r_[0, 10**8, a[2:]]),
+    "a pointer that decreases to 0": ("indptr", lambda a: np.r_[0, 10**8, a[2:-1], 0]),
+    "a pointer that decreases, unsigned": ("indptr", lambda a: np.r_[0, 10**8, a[2:-1], 0].astype("u4")),
+    "too few pointers": ("indptr", lambda a: a[:2]),
+    "too many pointers": ("indptr", lambda a: np.r_[a, 10**8]),
+}
+_OTHER_FAULTS = {
+    "COO: a row too large": lambda S: S.coords[0].__setitem__(0, 10**8),
+    "COO: a negative column": lambda S: S.coords[1].__setitem__(0, -(10**8)),
+    "LIL: more entries than columns": lambda S: S.data[1].extend([1.0] * 10**6),
+    "LIL: a column too large": lambda S: S.rows[1].__setitem__(0, 10**8),
+}
+MALFORMED = [f"{kind}: {fault}" for kind in ("CSR", "CSC", "BSR") for fault in _FAULTS] + [*_OTHER_FAULTS]
+
+
+def malformed(fault, X):
+    """Return X as a sparse matrix with one of the faults: SciPy would use addresses outside of its arrays."""
+    kind, _, name = fault.partition(": ")
+    S = getattr(scipy.sparse, f"{kind.lower()}_array")(X)
+    if fault in _OTHER_FAULTS:
+        _OTHER_FAULTS[fault](S)
+    else:
+        array, spoil = _FAULTS[name]
+        setattr(S, array, spoil(getattr(S, array)))
+    return S
+
+
 def _frame(X, **changes):
     frame = pd.DataFrame(X, columns=[f"c{i}" for i in range(X.shape[1])])
     for name, change in changes.items():
@@ -243,6 +282,9 @@ CONTAINERS = {
     "tuple": lambda X: tuple(map(tuple, X.tolist())),
     "rows": list,
     "array-like": ArrayLike,
+    "array only": ArrayOnly,
+    "array-like with a length": WithLength,
+    "static frame": StaticFrame,
     "masked array, nothing masked": np.ma.masked_array,
     "frame": _frame,
     "frame without names": pd.DataFrame,
@@ -278,6 +320,7 @@ NOT_ARRAYS = {
     "frame with dates": lambda X: _frame(X, c0=lambda c: pd.Timestamp("2020-01-01")),
     "ragged": lambda X: [*X.tolist(), [1.0]],
     "array-like that fails": lambda X: ArrayLike(X, willing=False),
+    "malformed": lambda X: malformed("CSR: a pointer that decreases to 0", np.ones(X.shape)),
     "generator": lambda X: (row for row in X),
     "dict": lambda X: {"a": X},
     "set": lambda X: set(X.ravel().tolist()),
@@ -346,6 +389,10 @@ INVALID_KINDS = {
     "missing": np.array(["a", None, "b"], object),
     "nan": [0.0, np.nan, 1.0],
     "nan among words": np.array(["a", np.nan, "b"], object),
+    "nan among words in a list": ["a", np.nan, "b"],
+    "NA": [pd.NA, "b", "c"],
+    "NaT": np.array(["2020-01-01", "NaT", "2020-01-02"], "M8[D]"),
+    "beyond 64 bits together": [2**63, -1, 0],
     "inf": [0.0, np.inf, 1.0],
     "complex": [1j, 2.0, 3.0],
     "dates": np.array(["2020-01-01", "2021-01-01", "2020-01-02"], "M8[D]"),

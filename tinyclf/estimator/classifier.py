@@ -78,6 +78,19 @@ def _is_stochastic(estimator: Any) -> bool:
     return True
 
 
+class _SetByFit:
+    """An attribute that ``fit`` sets if it can; before ``fit``, reading it is a NotFittedError."""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    def __get__(self, model: Any, owner: type) -> Any:  # only called if the instance has no such attribute
+        if model is None:
+            return self
+        _ = model._fitted
+        raise AttributeError(f"the model has no {self.name}, since not all columns of X had string names")
+
+
 class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     """Neural-network classifier whose loss is exact for any logits.
 
@@ -194,7 +207,8 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         it. None does not clip. Not used by "lbfgs".
     scoring : str, callable or None, default=None
         How epochs are compared on the validation set: "loss", the name of a scorer, or a callable
-        ``scorer(estimator, X, y)``; a higher score is better. None means "accuracy" with
+        ``scorer(estimator, X, y)``; a higher score is better. X is a data frame if one was passed,
+        and an array or CSR otherwise. None means "accuracy" with
         ``early_stopping=True``, as in scikit-learn, and "loss" otherwise.
     soft_targets : bool, default=False
         Whether y holds probabilities (n_samples, n_classes) instead of labels; each row sums to 1.
@@ -432,8 +446,8 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         ----------
         X : array_like or sparse matrix of shape (n_samples, n_features)
         y : array_like of shape (n_samples,), or (n_samples, n_labels)
-            Labels: strings, integers or booleans, not mixed. For several labels per row, columns of
-            0 and 1. With ``soft_targets=True``, probabilities.
+            Labels: strings, integers or booleans, not mixed, and none missing. For several labels
+            per row, columns of 0 and 1. With ``soft_targets=True``, probabilities.
         sample_weight : array_like of shape (n_samples,), optional
             Non-negative weights. A row of weight 0 is left out. The L2 penalty is divided by the
             sum of the weights of a batch, so very small weights make it very strong.
@@ -613,13 +627,12 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         float
         """
         predicted = self.predict(X)
-        y = read_targets(self, y, predicted)
+        y = read_targets(self, y, predicted.shape[0])
         weight = as_weights(sample_weight, predicted.shape[0])
-        if y.dtype == object:
-            y = as_labels(y)  # integers in an array of objects are integers, as in fit
+        y = as_labels(y)
         try:
             return float(accuracy_score(y, predicted, sample_weight=weight))
-        except ValueError as error:  # the labels have another type
+        except (TypeError, ValueError) as error:  # the labels have another type
             raise ValueError(f"y must hold labels as in classes_, {self.classes_}: {error}") from None
 
     def activations(self, X: Any, layer: int = -1) -> Array:
@@ -747,6 +760,9 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         return made
 
     # --- fitted attributes: views of the state ----------------------------------------------------
+
+    n_features_in_ = _SetByFit()
+    feature_names_in_ = _SetByFit()
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "_state")

@@ -3,32 +3,32 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+import sys
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from numbers import Integral
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import DTypeLike
 from scipy.sparse import issparse
-from sklearn.utils import _safe_indexing, check_array, check_consistent_length, column_or_1d
+from sklearn.utils import _safe_indexing, check_array, column_or_1d
 from sklearn.utils.validation import validate_data
 
 from ..nn.arrays import ROW_BLOCK, Array, as_array, check_not_masked
-from ..nn.batches import Rows, UncheckedRows, as_rows, as_weights, check_rows
+from ..nn.batches import Rows, UncheckedRows, as_csr, as_rows, as_weights, check_rows
 from ..nn.losses import Loss
 from .scaling import ScaledRows, Scaling
-from .targets import Labels, as_labels, kind_of_targets, labels_in_part
+from .targets import Labels, as_labels, kind_of_targets, label_array, labels_in_part
 
-# Non-finite numbers are found later, by `as_rows` and `Scaling.rows`, whose errors name row and column.
-_CHECKS: dict[str, Any] = {
-    "accept_sparse": "csr",
-    "dtype": [np.float64, np.float32],
-    "ensure_all_finite": False,
-}
+# Non-finite numbers are found later, by `as_rows`, `Scaling.rows` and `as_labels`, whose errors name the row.
+_CHECKS: dict[str, Any] = {"accept_sparse": "csr", "ensure_all_finite": False}
 
 # NumPy converts dates to numbers without a warning, and a missing date to -9.2e18.
 _DATES = re.compile("date|time|duration", re.IGNORECASE)
+
+_NESTED = re.compile("array|(large_|fixed_size_)?list|map|struct", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -47,9 +47,11 @@ class Dataset:
     class_factor : ndarray of shape (n,) or None
         The factor by which ``class_weight`` multiplies the weight of each row.
     given : array_like
-        X as it was passed, for scorers.
+        X as it was passed.
     validation : Dataset or None
         The validation set that the user passed.
+    taken : ndarray or None
+        The rows of ``given`` that are rows of this data set; all by default.
     """
 
     X: Any
@@ -59,6 +61,7 @@ class Dataset:
     class_factor: Array | None
     given: Any
     validation: Dataset | None = None
+    taken: Array | None = None
 
     @classmethod
     def read(
@@ -82,11 +85,11 @@ class Dataset:
             As in ``fit``.
         """
         continued = estimator._continued
-        checked, checked_y = _read_pair(estimator, X, y, reset=continued is None)
+        checked, checked_y, weight = _read(estimator, X, y, sample_weight, reset=continued is None)
         found = kind_of_targets(y if estimator.soft_targets else checked_y, soft=estimator.soft_targets)
         if continued is not None:
             continued.labels.check_equal(found)
-        data = cls._encoded(found, checked, checked_y, sample_weight, X)
+        data = cls._encoded(found, checked, checked_y, weight, X)
         return data._with_weights_and_validation(estimator, X_val, y_val, sample_weight_val)
 
     @classmethod
@@ -108,15 +111,15 @@ class Dataset:
                 "only some of the rows; pass a dict, see sklearn.utils.class_weight.compute_class_weight"
             )
         earlier = estimator._earlier
-        checked, checked_y = _read_pair(estimator, X, y, reset=earlier is None)
+        checked, checked_y, weight = _read(estimator, X, y, sample_weight, reset=earlier is None)
         known, soft = None if earlier is None else earlier.labels, estimator.soft_targets
         labels = labels_in_part(y if soft else checked_y, classes, known, soft=soft)
-        data = cls._encoded(labels, checked, checked_y, sample_weight, X)
+        data = cls._encoded(labels, checked, checked_y, weight, X)
         return data._with_weights_and_validation(estimator, X_val, y_val, sample_weight_val)
 
     @classmethod
-    def _encoded(cls, labels: Labels, X: Any, y: Any, sample_weight: Any, given: Any) -> Self:
-        return cls(X, labels, labels.encode(y), as_weights(sample_weight, X.shape[0]), None, given)
+    def _encoded(cls, labels: Labels, X: Any, y: Any, weight: Array | None, given: Any) -> Self:
+        return cls(X, labels, labels.encode(y), weight, None, given)
 
     def _with_weights_and_validation(
         self, estimator: Any, X_val: Any, y_val: Any, sample_weight_val: Any
@@ -130,9 +133,9 @@ class Dataset:
             missing = "X_val" if X_val is None else "y_val"
             raise ValueError(f"X_val and y_val must be passed together, got no {missing}")
         with in_validation_set():
-            checked, checked_y = _read_pair(estimator, X_val, y_val, reset=False)
+            checked, checked_y, weight = _read(estimator, X_val, y_val, sample_weight_val, reset=False)
             check_rows(checked)
-            validation = self._encoded(self.labels, checked, checked_y, sample_weight_val, X_val)
+            validation = self._encoded(self.labels, checked, checked_y, weight, X_val)
             validation = validation._weighted(factors)
             if len(validation.rows) == 0:
                 raise ValueError(
@@ -193,17 +196,22 @@ class Dataset:
 
     def take(self, rows: Array) -> Dataset:
         """Return copies of these rows, without the validation set."""
-        X = self.X[rows]
         return replace(
             self,
-            X=X,
+            X=self.X[rows],
             targets=self.targets[rows],
             sample_weight=None if self.sample_weight is None else self.sample_weight[rows],
             class_factor=None if self.class_factor is None else self.class_factor[rows],
-            # A scorer may need the column names of a data frame. Other types of X may not be indexable.
-            given=_safe_indexing(self.given, rows) if hasattr(self.given, "columns") else X,
             validation=None,
+            taken=rows if self.taken is None else self.taken[rows],
         )
+
+    def for_scorer(self) -> Any:
+        """Return X as scorers get it: a data frame if one was passed, whose names they may need, or `X`."""
+        if not _is_frame(self.given):
+            return self.X
+        with _naming("X"):
+            return self.given if self.taken is None else _safe_indexing(self.given, self.taken)
 
 
 def prediction_inputs(
@@ -234,67 +242,141 @@ def read_features(estimator: Any, X: Any, *, reset: bool) -> Any:
     X : array_like or sparse matrix of shape (n_samples, n_features)
     reset : bool
     """
+    return _as_floats(estimator, _as_table(estimator, X, reset))
+
+
+def _as_table(estimator: Any, X: Any, reset: bool) -> Any:
+    """Return X as a matrix whose shape and names are checked, but whose entries may be of any type.
+
+    It is an array, CSR or a pandas data frame. The first parameters are those of `read_features`.
+    """
     check_not_masked("X", X)
+    if _is_frame(X):
+        names, kinds = (X.columns, X.dtypes) if hasattr(X, "dtypes") else (X.column_names, X.schema.types)
+        for name, kind in zip(names, kinds, strict=True):
+            _check_kind(kind, f" in the column {name!r}")
+    with _naming("X"):
+        # Sets or checks the names of the columns.
+        validate_data(estimator, X, reset=reset, skip_check_array=True, ensure_2d=False)
+        width = None if reset else _width(X)
+        if width in (None, getattr(estimator, "n_features_in_", None)):
+            X = _as_matrix(estimator, X)
+            width = X.shape[1]
+        if reset:
+            estimator.n_features_in_ = width
+        if width != estimator.n_features_in_:
+            raise ValueError(
+                f"X has {width} features, but {type(estimator).__name__} is expecting "
+                f"{estimator.n_features_in_} features as input."
+            )
+    return X
+
+
+def _width(X: Any) -> int | None:
+    """Return the number of columns, or None if it is not known before the entries are read."""
     if isinstance(X, (list, tuple)):
-        X = as_array("X", X)
-    elif X is None or not (hasattr(X, "shape") or hasattr(X, "__array__") or hasattr(X, "__dataframe__")):
-        raise TypeError(f"X must be an array of shape (n_samples, n_features), got {X!r}")
-    shape = getattr(X, "shape", None)
-    if not reset and isinstance(shape, tuple) and shape[1:] not in ((), (estimator.n_features_in_,)):
-        # Raises an error before an entry is read or converted.
-        validate_data(estimator, X, reset=False, skip_check_array=True)
+        shape = as_array("X", X[:1]).shape
+        same = len(shape) == 2 and all(hasattr(row, "__len__") and len(row) == shape[1] for row in X)
+        return shape[1] if same else None
+    match getattr(X, "shape", None):
+        case (_, Integral() as width):
+            return int(width)
+    return None
+
+
+def _as_matrix(estimator: Any, X: Any) -> Any:
+    """Return X as an array, CSR or a pandas data frame, with two dimensions, neither of which is 0."""
+    given = X
+    if issparse(X):
+        X = as_csr("X", X)
+    elif not isinstance(X, (np.ndarray, *_loaded("pandas.DataFrame", "pandas.Series"))):
+        X = as_array("X", X) if isinstance(X, (list, tuple)) else np.asarray(X)
+        if X.ndim == 0:
+            raise TypeError(f"X must be an array of shape (n_samples, n_features), got {given!r}")
+    if not _is_frame(X):
+        _check_kind(X.dtype)
+    if X.ndim != 2 or 0 in X.shape:
+        check_array(X, dtype=None, estimator=estimator, **_CHECKS)  # raises an error
+    return X
+
+
+def _as_floats(estimator: Any, table: Any) -> Any:
+    """Return a table as an array, or as CSR without duplicates: float32 if all columns are, else float64."""
+    kinds = {*table.dtypes} if _is_frame(table) else {table.dtype}
+    kinds = {
+        getattr(kind, "numpy_dtype", getattr(kind, "subtype", kind)) for kind in kinds
+    }  # those of pandas
+    numbers = all(isinstance(kind, np.dtype) and kind.kind in "biuf" for kind in kinds)
+    single = numbers and np.result_type(*kinds) == np.float32
     with _naming("X"), np.errstate(over="ignore"):  # a long double may be beyond float64
-        _check_kinds(X)
-        X = validate_data(estimator, X, reset=reset, **_CHECKS)
+        X = check_array(table, dtype=np.float32 if single else np.float64, estimator=estimator, **_CHECKS)
+        if np.dtype(object) in kinds:
+            if _is_frame(table):
+                table = table.loc[:, [kind == np.dtype(object) for kind in table.dtypes]]
+            for kind in {*map(type, np.asarray(table).flat)}:  # after the conversion, which fails early
+                if issubclass(kind, np.generic):
+                    _check_kind(kind.__name__)
     if issparse(X) and not X.has_canonical_format:
         X = X.copy()
         X.sum_duplicates()
     return X
 
 
-def read_targets(estimator: Any, y: Any, X: Any) -> Any:
-    """Return y as an array or as CSR rows, with as many rows as X, which must be an array or CSR."""
+def _check_kind(kind: Any, where: str = "") -> None:
+    """Raise an error if a type, of any library, is that of dates, of records or of several numbers."""
+    if _DATES.match(str(kind)):
+        raise TypeError(f"X must hold real numbers, got dates, dtype {kind}{where}; convert them to days")
+    if _NESTED.match(str(kind)):
+        raise TypeError(
+            f"X must hold one number per entry, got dtype {kind}{where}; make each of its parts a column"
+        )
+    if getattr(kind, "names", None):
+        raise TypeError(f"X must hold real numbers, got records of dtype {kind}; select columns")
+
+
+def _is_frame(X: Any) -> bool:
+    """Return whether X is a data frame from which scikit-learn reads names of columns, and takes rows."""
+    return isinstance(X, _loaded("pandas.DataFrame", "polars.DataFrame", "pyarrow.Table"))
+
+
+def _loaded(*names: str) -> tuple[type, ...]:
+    """Return the classes with these names whose library is loaded; without it, there are no objects."""
+    parts = (name.split(".") for name in names)
+    classes = (getattr(sys.modules.get(library), name, None) for library, name in parts)
+    return tuple(kind for kind in classes if kind is not None)
+
+
+def read_targets(estimator: Any, y: Any, n: int) -> Any:
+    """Return y as an array or as CSR rows, with n rows; `as_labels` then checks the labels."""
     check_not_masked("y", y)
     if y is None:
         raise ValueError(
             f"This {type(estimator).__name__} estimator requires y to be passed, but the target y is None."
         )
-    if isinstance(y, (list, tuple)):
-        y = as_array("y", y)
-    elif not (issparse(y) or hasattr(y, "__array__") or np.isscalar(y)):
-        raise TypeError(f"y must be an array of shape (n_samples,), got {y!r}")
-    if getattr(y, "dtype", None) == np.dtype(object):
-        as_labels(as_array("y", y))  # raises an error for a missing label or mixed types
     with _naming("y"):
-        y = check_array(y, accept_sparse="csr", ensure_2d=False, dtype=None, input_name="y")
-    with _naming("X and y"):
-        check_consistent_length(X, y)
+        given, y = y, as_csr("y", y) if issparse(y) else label_array("y", y)
+        y = y.toarray() if issparse(y) and y.ndim == 1 else y
+        if y.dtype == object and y.ndim == 0:
+            raise TypeError(f"y must be an array of shape (n_samples,), got {given!r}")
+        y = check_array(y, dtype=None, ensure_2d=False, input_name="y", **_CHECKS)
+    if y.shape[0] != n:
+        numbers = [n, y.shape[0]]
+        raise ValueError(f"X and y: Found input variables with inconsistent numbers of samples: {numbers}")
     return y
 
 
-def _read_pair(estimator: Any, X: Any, y: Any, reset: bool) -> tuple[Any, Any]:
-    X = read_features(estimator, X, reset=reset)
-    y = read_targets(estimator, y, X)
+def _read(estimator: Any, X: Any, y: Any, sample_weight: Any, reset: bool) -> tuple[Any, Any, Array | None]:
+    """Return X, y and the weights, checked; y is not encoded yet. All shapes are checked before entries."""
+    table = _as_table(estimator, X, reset)
+    n = table.shape[0]
+    y = read_targets(estimator, y, n)
+    weight = as_weights(sample_weight, n)
+    X = _as_floats(estimator, table)
+    if y.dtype == object or not estimator.soft_targets:
+        y = as_labels(y)
     if y.ndim == 2 and y.shape[1] == 1 and not estimator.soft_targets:
         y = column_or_1d(y.toarray() if hasattr(y, "toarray") else y, warn=True)
-    return X, y
-
-
-def _check_kinds(X: Any) -> None:
-    """Raise an error if X holds dates, which NumPy would convert to numbers, or records."""
-    dtypes = getattr(X, "dtypes", None) if hasattr(X, "__len__") else None  # lazy data frames warn
-    dtypes = getattr(X, "dtype", None) if dtypes is None else dtypes
-    kinds = list(dtypes) if isinstance(dtypes, Iterable) else [dtypes]
-    if any(str(kind) in ("None", "object") for kind in kinds):  # check the entries
-        entries = np.asarray(X)
-        kinds += [entries.dtype]
-        if entries.dtype == object:
-            kinds += [t.__name__ for t in set(map(type, entries.ravel())) if issubclass(t, np.generic)]
-    for kind in kinds:
-        if getattr(kind, "names", None):
-            raise TypeError(f"X must hold real numbers, got records of dtype {kind}; select columns")
-        if _DATES.match(str(kind)):
-            raise TypeError(f"X must hold real numbers, got dates, dtype {kind}; convert them to days")
+    return X, y, weight
 
 
 @contextmanager

@@ -298,14 +298,13 @@ class Scaling:
             if hasattr(X, "tocsr"):
                 values = self.transform_entries(X, kind)
                 if not (all_finite(values) and all_finite(X.data)):
-                    scaled = self.transform_entries(X, np.float64)
-                    raise not_finite(X, kind, first_row, scaled)
+                    raise not_finite(X, kind, first_row, values)
                 return CsrRows(type(X)((values, X.indices, X.indptr), shape=X.shape), stays_sparse)
             out, terms = np.empty(X.shape, kind), self._terms(X.dtype, kind)
             for given, block in entry_blocks(X, out):
                 self._transform(terms, given, block)
                 if not (all_finite(block) and all_finite(given)):  # compression hides infinite entries
-                    raise not_finite(X, kind, first_row, self.transform(X, np.empty(X.shape)))
+                    raise not_finite(X, kind, first_row, self.transform(X, np.empty(X.shape, kind)))
             return DenseRows(out)
 
     def __reduce__(self) -> tuple[Any, ...]:

@@ -18,6 +18,9 @@ from sklearn.utils.multiclass import check_classification_targets, type_of_targe
 from ..nn.arrays import Array, as_array
 from ..nn.losses import Loss
 
+_INTEGERS = (int, np.integer, np.bool_)
+_NUMBERS = (*_INTEGERS, float, np.floating)
+
 ClassWeight = dict[Any, float] | list[dict[int, float]] | str | None
 
 
@@ -55,7 +58,8 @@ class Labels:
         """Raise an error unless the classes are sorted labels."""
         classes = self.classes
         strings = classes.dtype != object or all(isinstance(label, str) for label in classes)
-        if not strings or not (classes[1:] > classes[:-1]).all():
+        # NaN and NaT do not equal themselves.
+        if not strings or not ((classes[1:] > classes[:-1]).all() and (classes == classes).all()):
             raise ValueError(f"classes must be sorted and distinct, got {classes!r}")
 
     @classmethod
@@ -63,7 +67,8 @@ class Labels:
         """Return the labels that occur in y."""
         labels = as_labels(y)
         if labels.dtype.kind not in "biuU" or labels.ndim != 1:
-            check_classification_targets(labels)
+            with np.errstate(invalid="ignore"):  # it casts floats to integers
+                check_classification_targets(labels)
         classes = np.unique(labels)
         if len(classes) > len(labels) / 2:
             check_classification_targets(labels)  # warns that there are too many classes
@@ -173,11 +178,12 @@ class Probabilities(Labels):
                 "with soft_targets=True, y must hold a probability per class, shape (n_samples, n_classes); "
                 f"got shape {np.shape(y)}"
             )
-        names = list(getattr(y, "columns", range(np.shape(y)[1])))
+        columns = getattr(y, "columns", range(np.shape(y)[1]))
+        names = list(getattr(y, "column_names", columns))  # the columns of a pyarrow table are arrays
         return cls(np.asarray(names))
 
     def encode(self, y: Any) -> Array:
-        targets = np.asarray(y)
+        targets = y.toarray() if scipy.sparse.issparse(y) else np.asarray(y)
         if targets.dtype.kind not in "biuf":
             raise ValueError(f"probabilities must be numbers, got dtype {targets.dtype}")
         if targets.ndim != 2 or targets.shape[1] != len(self.classes):
@@ -317,8 +323,11 @@ def kind_of_targets(y: Any, *, soft: bool) -> Labels:
     """Return the kind of targets that y holds, with its classes."""
     if soft:
         return Probabilities.of(y)
-    if scipy.sparse.issparse(y) or np.ndim(y) == 2:
-        kind = type_of_target(y, input_name="y")
+    if scipy.sparse.issparse(y):
+        return LabelSets.of(y)
+    if np.ndim(y) == 2:
+        with np.errstate(invalid="ignore"):  # it casts floats to integers
+            kind = type_of_target(y, input_name="y")
         if kind == "multilabel-indicator":
             return LabelSets.of(y)
         check_classification_targets(y)
@@ -355,31 +364,95 @@ def labels_in_part(y: Any, classes: ArrayLike | None, known: Labels | None, *, s
     return labels
 
 
-def as_labels(y: ArrayLike, name: str = "y") -> Array:
-    """Return labels as an array that can be sorted, or raise an error for missing labels or mixed types."""
-    labels = as_array(name, y)
-    if labels.dtype != object:
-        return labels
-    missing = [row for row, label in enumerate(labels.ravel()) if label is None]
-    if missing:
-        raise ValueError(f"{name} has a missing label, None, at row {missing[0]}; label it or remove the row")
-    nested = [label for label in labels.ravel() if not isinstance(label, Hashable)]
+def label_array(name: str, y: Any) -> Array:
+    """Return labels as an array; errors call them ``name``.
+
+    NumPy converts a list of different types to one type: a missing label beside strings to the
+    string "nan", and integers of which only some exceed 2^63 to rounded floats. Such a list becomes
+    an array of objects instead.
+    """
+    array = as_array(name, y)
+    kind = array.dtype.kind
+    if not isinstance(y, (list, tuple)) or kind not in "fUS":
+        return array
+    types = {*map(type, y if array.ndim == 1 else np.array(y, dtype=object).flat)}
+    rounded = kind == "f" and any(issubclass(t, _INTEGERS) for t in types)
+    quoted = kind != "f" and not all(issubclass(t, str if kind == "U" else bytes) for t in types)
+    return np.array(y, dtype=object) if rounded or quoted else array
+
+
+def as_labels(y: Any, name: str = "y") -> Any:
+    """Return labels as an array, or CSR, that can be sorted and has no missing entry.
+
+    Integers in an array of objects become an array of integers. All passes are made by NumPy, since
+    there may be many labels.
+
+    Raises
+    ------
+    ValueError
+        If a label is missing, or the labels have types that cannot be sorted together.
+    """
+    labels: Any = y if scipy.sparse.issparse(y) else label_array(name, y)
+    if labels.dtype.kind == "T":
+        labels = labels.astype(object)
+    if labels.dtype == object:
+        labels = _of_one_type(labels, name)
+    if labels.dtype.kind in "fcmM":
+        values = labels.data if scipy.sparse.issparse(labels) else labels
+        wrong = np.argwhere(~np.isfinite(values))  # NaN, NaT and inf
+        if len(wrong):
+            label, row = values[tuple(wrong[0])], wrong[0][0]
+            row = labels.tocoo().row[row] if scipy.sparse.issparse(labels) else row
+            if label != label:
+                raise _missing_label(name, label, row)
+            raise ValueError(f"{name} must hold finite labels, got {label} at row {row}")
+    return labels
+
+
+def _of_one_type(labels: Array, name: str) -> Array:
+    """Return an array of objects that can be sorted, as an array of numbers if all of them are numbers."""
+    kinds = {*map(type, labels.flat)}
+    nested = [kind for kind in kinds if not issubclass(kind, Hashable)]
     if nested:
+        label = next(label for label in labels.flat if type(label) in nested)
         raise ValueError(
-            f"y has {nested[0]!r} as a label; if a row may have several labels, pass columns of 0 and 1"
+            f"{name} has {label!r} as a label; if a row may have several labels, pass columns of 0 and 1"
         )
-    kinds = {type(label) for label in labels.ravel()}
+    # NaN and NaT differ from themselves; whether pandas.NA does is pandas.NA.
+    differs = np.not_equal(labels, labels, dtype=object)
+    if type(None) in kinds or {*differs.flat} - {False}:
+        pairs = enumerate(zip(labels.flat, differs.flat, strict=True))
+        at, label = next((i, label) for i, (label, d) in pairs if label is None or {d} - {False})
+        raise _missing_label(name, label, np.unravel_index(at, labels.shape)[0])
+    if all(issubclass(kind, str) for kind in kinds):
+        return labels
     flags = [issubclass(kind, (bool, np.bool_)) for kind in kinds]
-    if all(flags) or (not any(flags) and all(issubclass(kind, (int, np.integer)) for kind in kinds)):
-        return np.array(labels.tolist())  # integers in an array of objects
+    if all(flags) or (not any(flags) and all(issubclass(kind, _NUMBERS) for kind in kinds)):
+        numbers = np.array(labels.tolist())
+        if all(issubclass(kind, _INTEGERS) for kind in kinds):
+            if numbers.dtype.kind == "f" and labels.size and labels.min() >= 0:
+                numbers = labels.astype(np.uint64)  # NumPy chooses float64 for [1, 2**63]
+            exact = numbers.dtype.kind in "biu"
+        else:
+            exact = not (numbers != labels).any()
+        if not exact:
+            raise ValueError(
+                f"{name} has labels from {labels.min()} to {labels.max()}, which no numeric type represents "
+                "exactly; pass strings"
+            )
+        return numbers
     try:
-        np.unique(labels)
+        sorted({*labels.flat})
     except TypeError:
         names = sorted(kind.__name__ for kind in kinds)
         raise ValueError(
             f"{name} has labels of types that do not sort together, {names}; use one type"
         ) from None
     return labels
+
+
+def _missing_label(name: str, label: Any, row: Any) -> ValueError:
+    return ValueError(f"{name} has a missing label, {label}, at row {row}; label it or remove the row")
 
 
 def encode_known(y: ArrayLike, classes: Array) -> Array:
@@ -399,11 +472,11 @@ def encode_known(y: ArrayLike, classes: Array) -> Array:
 def _named_classes(classes: ArrayLike) -> Array:
     """Return the classes that were passed to partial_fit, sorted."""
     labels = as_array("classes", classes)
-    if labels.ndim != 1 or labels.size == 0 or (labels != labels).any():
+    if labels.ndim != 1 or labels.size == 0 or (labels.dtype != object and (labels != labels).any()):
         raise ValueError(
             f"classes must be a list of labels, at least one and none of them NaN, got {classes!r}"
         )
-    return np.unique(as_labels(labels, "classes"))
+    return np.unique(as_labels(classes, "classes"))
 
 
 def _named(class_weight: Any, classes: Array) -> Array:

@@ -46,6 +46,7 @@ class Validation:
         with in_validation_set():
             self.inputs = data.inputs(scaling, plan.dtype, plan.layers[0].reads_sparse)
         self.targets = data.loss_targets(plan.loss, plan.n_outputs)
+        self._scored = None if self._scorer is None else data.for_scorer()
 
     def measure(self, estimator: Any, state: FitState) -> tuple[float, float]:
         """Return the loss and the score of the current network; a higher score is better.
@@ -66,7 +67,7 @@ class Validation:
             score = float(np.average(hits, weights=data.sample_weight)) if np.isfinite(z).all() else np.nan
             return loss, score
         weights = {} if data.sample_weight is None else {"sample_weight": data.sample_weight}
-        found = self._scorer(estimator, data.given, labels.restore(data.targets), **weights)  # type: ignore[misc]
+        found = self._scorer(estimator, self._scored, labels.restore(data.targets), **weights)  # type: ignore[misc]
         try:
             return loss, float(found)
         except (TypeError, ValueError):

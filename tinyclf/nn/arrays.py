@@ -98,9 +98,9 @@ def _as_numbers(name: str, array: Array, value: Any) -> Array:
 
 def check_not_masked(name: str, values: Any) -> None:
     """Raise an error if an entry is masked, which means that its value is missing."""
-    rows = [values]
-    if isinstance(values, (list, tuple)) and values and isinstance(values[0], np.ndarray):
-        rows = list(values)  # np.asarray of a list of masked arrays drops the masks
+    kinds = {*map(type, values)} if isinstance(values, (list, tuple)) else ()
+    masked = any(issubclass(kind, np.ma.MaskedArray) for kind in kinds)
+    rows = list(values) if masked else [values]  # np.asarray of a list of masked arrays drops the masks
     for row, part in enumerate(rows):
         if not (isinstance(part, np.ma.MaskedArray) and np.ma.is_masked(part)):
             continue

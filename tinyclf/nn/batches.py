@@ -89,7 +89,7 @@ class UncheckedRows(Rows):
     """
 
     def __init__(self, X: Any, dtype: DTypeLike, n_in: int, stays_sparse: bool) -> None:
-        self.X = X.tocsr() if hasattr(X, "tocsr") else as_array("the input", X)
+        self.X = canonical(X)
         if self.X.ndim != 2:
             raise ValueError(f"the input must have shape (n, {n_in}), got {self.X.shape}")
         self.dtype, self.n_in, self.stays_sparse = dtype, n_in, stays_sparse
@@ -98,7 +98,7 @@ class UncheckedRows(Rows):
         return int(self.X.shape[0])
 
     def block(self, start: int, stop: int) -> Any:
-        rows = as_rows(self.X[start:stop], self.dtype, self.n_in, start, self.stays_sparse)
+        rows = _finite_rows(self.X[start:stop], self.dtype, self.n_in, start, self.stays_sparse)
         return rows.block(0, len(rows))
 
 
@@ -119,14 +119,16 @@ def as_rows(X: Any, dtype: DTypeLike, n_in: int, first_row: int = 0, stays_spars
     Raises
     ------
     ValueError
-        If the shape does not fit, or an entry is not a finite number of that type. The message
-        names its row and column.
+        If the shape does not fit, a sparse matrix is malformed, or an entry is not a finite number of
+        that type. The message names its row and column.
     TypeError
         If the entries are not real numbers.
     """
-    if isinstance(X, Rows):
-        return X
-    X = canonical(X)
+    return X if isinstance(X, Rows) else _finite_rows(canonical(X), dtype, n_in, first_row, stays_sparse)
+
+
+def _finite_rows(X: Any, dtype: DTypeLike, n_in: int, first_row: int, stays_sparse: bool) -> Rows:
+    """Return an array, or canonical CSR, as Rows; ``first_row`` is the number of its first row in errors."""
     if X.ndim != 2 or X.shape[1] != n_in:
         raise ValueError(f"the input must have shape (n, {n_in}), got {X.shape}")
     kind = np.dtype(dtype)
@@ -145,7 +147,7 @@ def as_rows(X: Any, dtype: DTypeLike, n_in: int, first_row: int = 0, stays_spars
 def canonical(X: Any) -> Any:
     """Return X as an array, or as CSR without duplicate entries; its entries must be real numbers."""
     if hasattr(X, "tocsr"):
-        X = X.tocsr()
+        X = as_csr("the input", X)
         if not X.has_canonical_format:  # the sum of duplicate entries may overflow
             X = X.copy()
             X.sum_duplicates()
@@ -156,6 +158,36 @@ def canonical(X: Any) -> Any:
     return X
 
 
+def as_csr(name: str, X: Any) -> Any:
+    """Return a SciPy sparse matrix as CSR, which shares its memory if possible; errors call it ``name``.
+
+    Raises
+    ------
+    ValueError
+        If an array of X does not fit the shape or another array. SciPy's compiled code does not check
+        them, and would read or write beyond their end.
+    """
+    given = type(X).__name__
+    try:
+        if X.format == "lil" and [*map(len, X.rows)] != [*map(len, X.data)]:
+            raise ValueError("rows and data differ in length")
+        if X.format == "coo":
+            return type(X)((X.data, X.coords), shape=X.shape).tocsr()  # checks the indices
+        if X.format not in ("csr", "csc", "bsr"):
+            X = X.tocsr()
+        if X.indices.dtype.kind not in "iu" or X.indptr.dtype.kind not in "iu":
+            raise ValueError(f"indices must be integers, got {X.indices.dtype} and {X.indptr.dtype}")
+        X = type(X)((X.data, X.indices, X.indptr), shape=X.shape)  # check_format may replace arrays
+        X.check_format(full_check=True)
+        if (np.diff(X.indptr) < 0).any():  # check_format overlooks it if the last pointer is 0
+            raise ValueError("indptr must not decrease")
+        return X.tocsr()
+    except Exception as error:  # SciPy raises many types for arrays that do not fit
+        raise ValueError(
+            f"{name} is a malformed {given}: {error}; create it again, for example from a coo_array"
+        ) from None
+
+
 def as_weights(sample_weight: ArrayLike | None, n: int) -> Array | None:
     """Check the weights of n rows and return them as float64 (n,); a single number is used for all rows."""
     if sample_weight is None:
@@ -163,20 +195,21 @@ def as_weights(sample_weight: ArrayLike | None, n: int) -> Array | None:
     w = as_array("sample_weight", sample_weight)
     if w.dtype.kind not in "biufO":
         raise TypeError(f"sample_weight must hold real numbers, got dtype {w.dtype}")
+    if w.shape not in ((), (n,)):
+        raise ValueError(f"sample_weight must have shape ({n},), one weight per row, got {w.shape}")
     if w.dtype == object:  # astype would convert dates in it to numbers
-        for entry in w.flat:
-            if isinstance(entry, (np.datetime64, np.timedelta64)):
-                raise TypeError(f"sample_weight must hold real numbers, got {entry!r}")
+        dates = [t for t in {*map(type, w.flat)} if issubclass(t, (np.datetime64, np.timedelta64))]
+        if dates:
+            date = next(entry for entry in w.flat if type(entry) in dates)
+            raise TypeError(f"sample_weight must hold real numbers, got {date!r}")
     try:
         w = w.astype(np.float64)
     except (TypeError, ValueError):
-        raise TypeError(f"sample_weight must hold real numbers, got {w.ravel().tolist()[:5]}") from None
+        raise TypeError(f"sample_weight must hold real numbers, got {w.ravel()[:5].tolist()}") from None
     except OverflowError as error:  # a Python int
         raise ValueError(f"sample_weight is beyond the range of float64: {error}") from None
     if w.ndim == 0:
         w = np.full(n, w)
-    if w.shape != (n,):
-        raise ValueError(f"sample_weight must have shape ({n},), one weight per row, got {w.shape}")
     wrong = np.flatnonzero(~((w >= 0) & (w < np.inf)))
     if wrong.size:
         raise ValueError(f"sample_weight must be finite and >= 0, got {w[wrong[0]]} at row {wrong[0]}")
@@ -233,21 +266,20 @@ def not_finite(X: Any, dtype: DTypeLike, first_row: int = 0, values: Any = None)
     first_row : int, default=0
         Number of the first row of X in the message.
     values : ndarray, optional
-        The numbers that must be finite in that type, one for each entry of X, or of
-        ``X.tocoo().data``, such as scaled entries. Default: these entries.
+        The numbers of which one was found not finite, such as scaled entries: one for each entry of
+        X, or of ``X.tocoo().data``. Default: these entries.
     """
     kind = np.dtype(dtype)
     with np.errstate(all="ignore"):
-        if hasattr(X, "tocoo"):
-            entries = X.tocoo()
-            given = entries.data
-        else:
-            entries, given = None, X
-        values = given if values is None else values
-        fits = np.isfinite(given) & (np.abs(values) <= np.finfo(kind).max)  # nan fails each comparison
-        at = tuple(np.argwhere(~fits)[0])
-        value = given[at]
-        row, column = at if entries is None else (entries.row[at], entries.col[at])
+        entries = X.tocoo() if hasattr(X, "tocoo") else None
+        given = X if entries is None else entries.data
+        numbers = (given if values is None else values).astype(kind)
+        wrong = np.flatnonzero(~(np.isfinite(given) & np.isfinite(numbers)))
+        # If these values are finite, since they were computed in another way, the largest entry is the cause.
+        first = wrong[0] if wrong.size else np.abs(given).argmax()
+    at = np.unravel_index(first, given.shape)
+    value = given[at]
+    row, column = at if entries is None else (entries.row[at], entries.col[at])
     fix = "scale the column" if kind == np.float64 else 'scale the column, or train in dtype="float64"'
     if not np.isfinite(value):
         fix = "remove or impute it"

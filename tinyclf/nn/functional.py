@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
-from .arrays import Array
+from .arrays import Array, as_array
 from .errors import check_interval
 from .logsumexp import cross_entropy_rows, exponentials, row_sums, softmax_rows
 
@@ -202,7 +202,7 @@ def log_sigmoid(x: ArrayLike) -> Array:
 
 def as_targets(targets: ArrayLike, n: int, k: int) -> Array:
     """Return targets as codes (n,) or as float64 probabilities (n, k), or raise an error."""
-    y = np.asarray(targets)
+    y = as_array("targets", targets)
     if y.ndim == 1:
         if y.shape[0] != n:
             raise ValueError(f"targets must hold one code per row of logits, {n}, got {y.shape[0]}")
@@ -261,7 +261,7 @@ def _as_pair(logits: ArrayLike, targets: ArrayLike, label_smoothing: float) -> t
 
 def as_logits(x: ArrayLike) -> Array:
     """Return an array of floats of at most 64 bits; integers, whose differences may overflow, as float64."""
-    x = np.asarray(x)
+    x = as_array("logits", x)
     if x.dtype.kind in "iu" or (x.dtype.kind == "f" and x.dtype.itemsize > 8):
         with np.errstate(all="ignore"):
             return x.astype(np.float64)

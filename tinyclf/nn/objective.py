@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from . import kernels
-from .arrays import PARAMETER_BLOCK, Array
+from .arrays import PARAMETER_BLOCK, Array, as_array
 from .batches import as_rows, as_weights
 from .errors import check_interval
 from .losses import Loss
@@ -132,7 +132,7 @@ class Objective:
 def _as_indices(rows: ArrayLike | None, n: int) -> Array:
     if rows is None:
         return np.arange(n)
-    indices = np.asarray(rows)
+    indices = as_array("rows", rows)
     if indices.ndim != 1 or (indices.size and indices.dtype.kind not in "iu"):
         raise TypeError(f"rows must be a list of indices, got an array {indices.dtype}{indices.shape}")
     if indices.size and not 0 <= indices.min() <= indices.max() < n:
