@@ -63,9 +63,11 @@ def check(fitted, X, exported=None):
     """Check that the graph gives the same labels, and probabilities within the documented tolerance."""
     label, probabilities = run(exported or to_onnx(fitted, X), X)
     expected, named = fitted.predict_proba(X), fitted.predict(X)
-    atol = 1e-6
+    atol, classifier = 1e-6, fitted
+    while not isinstance(classifier, TinyClassifier):
+        classifier = classifier[-1]
     named = named.toarray() if scipy.sparse.issparse(named) else named
-    assert probabilities.dtype == expected.dtype
+    assert probabilities.dtype == classifier.network_.dtype
     assert probabilities.shape == expected.shape
     if probabilities.dtype == np.float64 and (X.dtype == np.float64 or fitted.__class__ is TinyClassifier):
         atol = 1e-12  # skl2onnx computes the other steps of a pipeline in the type of the rows

@@ -173,8 +173,8 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         "log_loss" is the logistic loss, with one logit, for two classes; the logistic loss, with
         one logit per label, for several labels per row; and the softmax cross-entropy otherwise.
     dtype : {"float32", "float64"} or None, default="float32"
-        Type of the computation and of the probabilities. None uses the type of X, as scikit-learn
-        does.
+        Type of the weights and of the computation. Probabilities and logits are returned as float64,
+        whatever this type. None uses the type of X for all of them, as scikit-learn does.
     class_weight : dict, list of dict, "balanced" or None, default=None
         Weight of each class, at least 0, by which ``sample_weight`` is multiplied. A class that is
         not in the dict has weight 1. "balanced" gives all classes the same total weight. For
@@ -558,6 +558,8 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         Returns
         -------
         ndarray of shape (n_samples, n_classes)
+            float64, see ``dtype``. If each row has one label, the probabilities of a row sum to 1
+            within 4 units in the last place.
 
         Raises
         ------
@@ -570,7 +572,7 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         """Return the log-probabilities.
 
         They are computed from the logits, so they are finite even if a probability rounds to 0. A
-        value is -inf only if a difference of logits is beyond the range of the computation's type.
+        value is -inf only if a difference of logits is beyond the range of float64.
 
         Parameters
         ----------
@@ -905,11 +907,15 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         def of_finite(z: Array) -> Array:
             if not np.isfinite(z).all():
                 raise self._out_of_range(X, inputs, n_layers)
-            if calibration is not None and n_layers is None:
-                z = calibration.apply(z)
+            if n_layers is None:
+                z = z.astype(np.float64)
+                z = z if calibration is None else calibration.apply(z)
             return function(z)
 
-        return network.outputs(inputs, n_layers, function=of_finite)
+        found = network.outputs(inputs, n_layers, function=of_finite)
+        if self.dtype is None and found.dtype == np.float64:
+            found = found.astype(network.dtype, copy=False)
+        return found
 
     def _out_of_range(self, X: Any, inputs: Any, n_layers: int | None) -> ValueError:
         """Return the error that says why the outputs of a row are not finite."""

@@ -187,7 +187,8 @@ class Network:
             for start in range(0, max(n, 1), ROW_BLOCK):
                 x = rows.block(start, start + ROW_BLOCK)
                 m = x.shape[0]
-                y = np.asarray(function(self.forward(workspace.tapes(m).layers, x, n_layers)))
+                tapes = workspace.tapes(m).layers
+                y = np.asarray(function(self.forward(tapes, x, n_layers)))
                 if y.shape[:1] != (m,):
                     raise ValueError(
                         f"function must return an array with one entry per row, {m}, got shape {y.shape}"
@@ -195,6 +196,8 @@ class Network:
                 if result is None:
                     result = np.empty((n, *y.shape[1:]), y.dtype)
                 result[start : start + ROW_BLOCK] = y
+                tapes[0].bind(x=None)
+                del x  # frees the block before the next one is read
         assert result is not None  # there is at least one block
         return result
 
