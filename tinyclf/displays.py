@@ -1,8 +1,8 @@
 """Plots of the loss curves and the calibration of a classifier, on scikit-learn's Display convention.
 
 A display stores the values. Its method ``plot`` draws them with matplotlib (``pip install
-tinyclf[plot]``), which is imported on first use. ``from_estimator`` and ``from_predictions``
-compute the values and plot them.
+matplotlib``), which is imported on first use. ``from_estimator`` and ``from_predictions`` compute
+the values and plot them.
 """
 
 from __future__ import annotations

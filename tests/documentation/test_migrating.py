@@ -204,7 +204,7 @@ def test_values_that_are_refused_are_refused():
         "tol": [-1.0],
         "batch_size": [0, "all"],
         "solver": ["newton"],
-        "activation": ["swish"],
+        "activation": ["softplus"],
         "n_iter_no_change": [0, 1.5],
         "validation_fraction": [1.0],
         "shuffle": ["yes"],

@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 from sklearn.base import clone
 from sklearn.datasets import load_iris
+from sklearn.metrics import cohen_kappa_score, f1_score, log_loss, make_scorer, roc_auc_score
 from sklearn.model_selection import GridSearchCV
 
 from tests.support.data import shuffled
-from tests.support.estimators import learned
+from tests.support.estimators import learned, quick
 from tests.support.parts import LayerNorm, Swish
 from tinyclf import SGD, Adam, Dropout, SoftmaxCrossEntropy, TinyClassifier
 
@@ -155,3 +156,31 @@ def test_numpy_booleans_have_the_effect_of_booleans(name, value):
     np.testing.assert_array_equal(ours.network_.theta, numpys.network_.theta)
     for attribute in ("n_iter_", "best_loss_", "best_validation_score_"):
         assert getattr(ours, attribute) == getattr(numpys, attribute)
+
+
+@pytest.mark.parametrize("rate", [0.01, 1, np.float32(0.1)])
+def test_a_number_as_learning_rate_is_refused_with_the_parameter_that_takes_it(rate):
+    message = re.escape(f"Got {rate!r} instead. For a number, set learning_rate_init={rate!r}.")
+    with pytest.raises(ValueError, match=f"'learning_rate' parameter .*{message}"):
+        quick(learning_rate=rate).fit(IRIS, SPECIES)
+    with pytest.raises(ValueError, match=message):
+        quick(learning_rate=rate).partial_fit(IRIS, SPECIES, classes=[0, 1, 2])
+    with pytest.raises(ValueError, match="'learning_rate' parameter (?!.*learning_rate_init)"):
+        quick(learning_rate="fast").fit(IRIS, SPECIES)
+
+
+def accuracy(y_true, y_pred, sample_weight=None):
+    return np.average(y_true == y_pred, weights=sample_weight)
+
+
+@pytest.mark.parametrize("metric", [f1_score, roc_auc_score, log_loss, cohen_kappa_score, accuracy])
+@pytest.mark.parametrize("early", ["auto", True, False])
+def test_a_metric_as_scoring_is_refused_with_the_function_that_makes_a_scorer(metric, early):
+    model = quick(scoring=metric, early_stopping=early)
+    with pytest.raises(
+        ValueError, match=rf"scoring\(estimator.*got {metric.__name__}.*make_scorer\({metric.__name__}\)"
+    ):
+        model.fit(IRIS, SPECIES)
+    scorers = {f1_score: make_scorer(f1_score, average="macro"), accuracy: make_scorer(accuracy)}
+    if metric in scorers:
+        quick(scoring=scorers[metric], early_stopping=early).fit(IRIS, SPECIES)

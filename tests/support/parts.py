@@ -30,7 +30,6 @@ from tinyclf.teaching.naive_losses import LOSSES as LESSON_LOSSES
 PLAIN = {
     name: SKLEARN_DEFAULTS[name]
     for name in (
-        "alpha",
         "batch_size",
         "learning_rate",
         "learning_rate_init",

@@ -35,40 +35,26 @@ from .plan import FitPlan, is_for_two_classes
 from .state import FitState
 from .targets import ClassWeight, as_labels
 from .trainer import Trainer, limited_blas
-from .validation import Scorer
+from .validation import Scorer, check_is_scorer
 
 DOCUMENTATION = "https://tinyclf.readthedocs.io/en/stable"
 
 SKLEARN_DEFAULTS: dict[str, Any] = {
-    "hidden_layer_sizes": (100,),
-    "activation": "relu",
-    "solver": "adam",
-    "alpha": 1e-4,
     "batch_size": "auto",
     "learning_rate": "constant",
     "learning_rate_init": 1e-3,
-    "power_t": 0.5,
     "max_iter": 200,
-    "shuffle": True,
-    "random_state": None,
-    "tol": 1e-4,
-    "verbose": False,
-    "warm_start": False,
-    "momentum": 0.9,
-    "nesterovs_momentum": True,
     "early_stopping": False,
     "validation_fraction": 0.1,
-    "beta_1": 0.9,
-    "beta_2": 0.999,
-    "epsilon": 1e-8,
-    "n_iter_no_change": 10,
-    "max_fun": 15000,
     "dtype": None,
     "scale_inputs": False,
     "calibrate": False,
     "refit": False,
 }
-"""``TinyClassifier(**SKLEARN_DEFAULTS)`` behaves like scikit-learn's ``MLPClassifier()``."""
+"""The parameters whose defaults differ from scikit-learn's, with the values of scikit-learn.
+
+``TinyClassifier(**SKLEARN_DEFAULTS, random_state=0)`` behaves like ``MLPClassifier(random_state=0)``.
+"""
 
 
 def _is_stochastic(estimator: Any) -> bool:
@@ -85,7 +71,7 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
     It has all parameters, methods and attributes of scikit-learn's ``MLPClassifier``, with the same
     names and meanings. Its additional parameters come after ``max_fun``. Pass raw features: by
     default the columns are standardized. The defaults are chosen for tabular data, and
-    ``benchmarks/defaults.py`` measures them. `SKLEARN_DEFAULTS` contains scikit-learn's defaults.
+    ``benchmarks/defaults.py`` measures them. `SKLEARN_DEFAULTS` contains scikit-learn's values.
 
     Parameters
     ----------
@@ -858,6 +844,17 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         return tags
 
     # --- parts of a fit ---------------------------------------------------------------------------
+
+    def _validate_params(self) -> None:
+        """Check the parameters, as scikit-learn does; the error of a frequent mistake names the fix."""
+        try:
+            super()._validate_params()
+        except ValueError as error:
+            rate = self.learning_rate
+            if "'learning_rate' parameter" in str(error) and isinstance(rate, Real):
+                raise type(error)(f"{error} For a number, set learning_rate_init={rate!r}.") from None
+            raise
+        check_is_scorer(self.scoring)
 
     def _check_changed_parameters(self) -> None:
         """Check parameters that have changed; scikit-learn checks only in the first call of partial_fit."""

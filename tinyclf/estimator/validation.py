@@ -100,6 +100,25 @@ def as_scorer(scoring: str | Scorer) -> Scorer | None:
     return scorer
 
 
+def check_is_scorer(scoring: Any) -> None:
+    """Raise an error for a function that is not called as a scorer, such as a metric."""
+    try:
+        signature = inspect.signature(scoring)
+    except (TypeError, ValueError):  # a name, or a function whose signature is unknown
+        return
+    try:
+        signature.bind("estimator", "X", "y")
+        is_metric = next(iter(signature.parameters)) in ("y_true", "labels_true")
+    except TypeError:
+        is_metric = True
+    if is_metric:
+        name = getattr(scoring, "__name__", repr(scoring))
+        raise ValueError(
+            f"scoring is called as scoring(estimator, X, y), got {name}{signature}; if it is a metric, pass "
+            f"make_scorer({name}) of sklearn.metrics, or the name of a scorer"
+        )
+
+
 def _takes_weights(scorer: Scorer) -> bool:
     if hasattr(scorer, "_accept_sample_weight"):  # scikit-learn's scorers accept any keyword
         return bool(scorer._accept_sample_weight())

@@ -133,7 +133,7 @@ def load(dtype: np.dtype[Any] | None = None) -> None:
             if _wanted:
                 raise ImportError(
                     f"the compiled loops need numba, which cannot be imported: {error}. Install it by "
-                    "pip install 'tinyclf[fast]', or unset TINYCLF_FAST and do not call use_fast(True)"
+                    "pip install numba, or unset TINYCLF_FAST and do not call use_fast(True)"
                 ) from error
             _wanted = False
         finally:

@@ -83,11 +83,14 @@ class Loss:
 
     def value_and_grad(self, z: Array, y: Array, w: Array | None, dz: Array, t: Any) -> float:
         """Return the weighted mean loss, summed in float64, and write its gradient into dz."""
-        losses = self.rows(z, y, dz, t)
-        if np.shape(losses) != z.shape[:1]:
+        losses: Any = self.rows(z, y, dz, t)
+        if isinstance(losses, tuple) or np.shape(losses) != z.shape[:1]:
+            pair = (
+                f"a tuple of {len(losses)}; write the gradient into dz" if isinstance(losses, tuple) else ""
+            )
             raise ValueError(
                 f"{type(self).__name__}.rows must return one loss per row, shape ({len(z)},), "
-                f"got {np.shape(losses)}"
+                f"got {pair or np.shape(losses)}"
             )
         return kernels.weighted_mean(losses, w, dz)
 

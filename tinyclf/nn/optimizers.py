@@ -33,7 +33,7 @@ import numpy as np
 
 from . import kernels
 from .arrays import PARAMETER_BLOCK, Array, Views
-from .errors import check_interval
+from .errors import check_interval, returns_instead_of_writing
 
 # The smallest normal number of float32. A smaller epsilon could round to 0 in float32, and a gradient
 # of 0 would then give 0 / 0.
@@ -148,7 +148,9 @@ class Optimizer:
                 flush_subnormals(weights)
 
     def _apply(self, theta: Array, g: Array, s: OptimizerState, rate: float) -> None:
-        self.update(g, s, rate)
+        found: Any = self.update(g, s, rate)  # type: ignore[func-returns-value]
+        if not (found is None or found is g):
+            raise returns_instead_of_writing(self, "update", "g[...]")
         np.subtract(theta, g, out=theta)
 
 
