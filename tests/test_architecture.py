@@ -28,7 +28,7 @@ LEVEL = {name: level for level, names in enumerate(ORDER) for name in names}
 
 # Optional packages, imported inside of functions if they are installed.
 OPTIONAL = {
-    "nn.kernels": {"numba"},
+    "nn.kernels": {"numba", "scipy"},  # scipy has the special function of GELU, imported on first use
     "nn.threads": {"threadpoolctl"},
     "nn.lbfgs": {"scipy"},
 }

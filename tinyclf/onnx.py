@@ -26,7 +26,7 @@ from .estimator.dataset import read_features
 from .estimator.state import FitState
 from .estimator.targets import LabelSets
 from .nn.arrays import Array
-from .nn.layers import Dense, Dropout, Identity, Layer, Logistic, ReLU, Tanh
+from .nn.layers import Dense, Dropout, Identity, Layer, Logistic, ReLU, SiLU, Tanh
 from .nn.losses import Loss, SigmoidCrossEntropy, SoftmaxCrossEntropy
 
 if TYPE_CHECKING:
@@ -182,8 +182,10 @@ def _add_network(graph: _Graph, state: FitState, x: str, given: DTypeLike) -> st
             x = graph.add("Gemm", x, p.W, p.b)
         elif type(layer) in ACTIVATIONS:
             x = graph.add(ACTIVATIONS[type(layer)], x)
+        elif type(layer) is SiLU:
+            x = graph.add("Mul", x, graph.add("Sigmoid", x))
         elif type(layer) not in NO_OPERATION:
-            raise _unknown("layers", (Dense, *ACTIVATIONS, *NO_OPERATION), layer)
+            raise _unknown("layers", (Dense, *ACTIVATIONS, SiLU, *NO_OPERATION), layer)
     if state.calibration is not None:
         factor, offset = state.calibration.terms(network.dtype)
         x = graph.add("Add", graph.add("Mul", x, factor), offset)

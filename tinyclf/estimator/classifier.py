@@ -79,8 +79,9 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         Widths of the hidden layers, each at least 1. An int means one layer; ``()`` means no hidden
         layer, as in logistic regression. More and wider layers fit more complex data but train more
         slowly.
-    activation : {"identity", "logistic", "tanh", "relu"}, Layer, Layer class, or list, default="relu"
-        Activation of the hidden layers. A list has one entry per hidden layer; an entry may be a
+    activation : str, Layer, Layer class, or list, default="relu"
+        Activation of the hidden layers: "identity", "logistic", "tanh", "relu", "gelu" or "silu"
+        (also called "swish"), or layers. A list has one entry per hidden layer; an entry may be a
         list of layers, which are applied in order.
     solver : {"adam", "sgd", "lbfgs"} or Optimizer, default="adam"
         "adam" and "sgd" are built from the parameters below. An Optimizer has its own learning rate

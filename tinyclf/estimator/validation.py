@@ -101,22 +101,28 @@ def as_scorer(scoring: str | Scorer) -> Scorer | None:
 
 
 def check_is_scorer(scoring: Any) -> None:
-    """Raise an error for a function that is not called as a scorer, such as a metric."""
+    """Raise an error for a function that cannot be called as a scorer, such as a metric."""
     try:
         signature = inspect.signature(scoring)
     except (TypeError, ValueError):  # a name, or a function whose signature is unknown
         return
-    try:
-        signature.bind("estimator", "X", "y")
-        is_metric = next(iter(signature.parameters)) in ("y_true", "labels_true")
-    except TypeError:
-        is_metric = True
-    if is_metric:
+    if next(iter(signature.parameters), None) in ("y_true", "labels_true") or not _binds(signature):
         name = getattr(scoring, "__name__", repr(scoring))
         raise ValueError(
             f"scoring is called as scoring(estimator, X, y), got {name}{signature}; if it is a metric, pass "
             f"make_scorer({name}) of sklearn.metrics, or the name of a scorer"
         )
+
+
+def _binds(signature: inspect.Signature) -> bool:
+    """Return whether a function can be called as a scorer, with or without sample_weight."""
+    for weight in ({}, {"sample_weight": None}):
+        try:
+            signature.bind("estimator", "X", "y", **weight)
+            return True
+        except TypeError:
+            pass
+    return False
 
 
 def _takes_weights(scorer: Scorer) -> bool:
