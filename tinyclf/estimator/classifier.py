@@ -6,6 +6,7 @@ import operator
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import fields
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -397,6 +398,61 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         self.scale_inputs = scale_inputs
         self.calibrate = calibrate
         self.refit = refit
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Return the parameters by name.
+
+        Parameters
+        ----------
+        deep : bool, default=True
+            If the solver is an Optimizer, whether to add its parameters, such as
+            ``solver__learning_rate``.
+
+        Returns
+        -------
+        dict
+        """
+        found: dict[str, Any] = super().get_params(deep)
+        if deep and isinstance(self.solver, Optimizer):
+            names = (field.name for field in fields(self.solver))
+            found.update({f"solver__{name}": getattr(self.solver, name) for name in names})
+        return found
+
+    def _get_params_html(self, deep: bool = True, doc_link: str = "") -> Any:
+        return super()._get_params_html(False, doc_link)  # the solver shows its own parameters
+
+    def set_params(self, **params: Any) -> Self:
+        """Set parameters by name.
+
+        Parameters
+        ----------
+        **params
+            ``solver__learning_rate`` and the like replace the solver, which must be an Optimizer, by a
+            copy with this parameter.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            If there is no such parameter, or the parameter of an optimizer is invalid.
+        """
+        prefix = "solver__"
+        nested = {
+            name.removeprefix(prefix): params.pop(name) for name in [*params] if name.startswith(prefix)
+        }
+        if nested:
+            solver = params.get("solver", self.solver)
+            if not isinstance(solver, Optimizer):
+                raise ValueError(
+                    f"{prefix}{next(iter(nested))} is a parameter of an Optimizer, such as Adam(), got "
+                    f"solver={solver!r}; pass an Optimizer as solver, or set learning_rate_init and the like"
+                )
+            params["solver"] = solver.replace(**nested)
+        super().set_params(**params)
+        return self
 
     @_fit_context(prefer_skip_nested_validation=True)  # type: ignore[untyped-decorator]
     def fit(

@@ -26,8 +26,9 @@ A user-defined optimizer creates its state in ``init`` and computes the step in 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, ClassVar
+import copy
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
@@ -110,6 +111,23 @@ class Optimizer:
                 "the learning rate times weight_decay must be at most 1, got "
                 f"{self.learning_rate} * {self.weight_decay}; lower one of them"
             )
+
+    def replace(self, **parameters: Any) -> Self:
+        """Return a copy with other hyperparameters.
+
+        Raises
+        ------
+        ValueError
+            If there is no such hyperparameter, or its value is invalid.
+        """
+        names = [field.name for field in fields(self)]
+        if unknown := parameters.keys() - names:
+            raise ValueError(f"{type(self).__name__} has the parameters {names}, got {sorted(unknown)}")
+        made = copy.copy(self)
+        for name, value in parameters.items():
+            object.__setattr__(made, name, value)  # the class is frozen
+        made.__post_init__()
+        return made
 
     def init(self, theta: Array) -> OptimizerState:
         """Return the state before the first step."""
