@@ -520,3 +520,13 @@ def test_the_error_for_a_missing_package_names_it_and_the_fix(package, monkeypat
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(ImportError, match=rf"needs {package}, .*pip install 'tinyclf\[onnx\]'"):
         to_onnx(fitted)
+
+
+def test_several_labels_with_names_are_a_matrix_of_numbers_and_the_names_are_in_the_metadata():
+    names = ["sport", "news", "art", "food"]
+    fitted = quick().fit(X, pd.DataFrame(MANY, columns=names))
+    pipeline = make_pipeline(StandardScaler(), quick()).fit(X, pd.DataFrame(MANY, columns=names))
+    for model in (fitted, pipeline):
+        exported = to_onnx(model, X)
+        check(model, X, exported)
+        assert json.loads({p.key: p.value for p in exported.metadata_props}["classes"]) == names

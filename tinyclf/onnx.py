@@ -208,7 +208,7 @@ def _alone(model: TinyClassifier, X: Any) -> Any:
             "TinyClassifier",
             [value("X", _onnx_type(given), ["rows", model.n_features_in_])],
             [
-                value("label", _onnx_type(_as_held(model.classes_).dtype), label),
+                value("label", _onnx_type(_label_dtype(model)), label),
                 value("probabilities", _onnx_type(dtype), probabilities),
             ],
             [_required("onnx").numpy_helper.from_array(a, name) for name, a in graph.constants.items()],
@@ -252,7 +252,7 @@ def _without_gaps(model: Pipeline) -> Pipeline:
 def _declare(operator: Any) -> None:
     """Set the types and shapes of the outputs for skl2onnx."""
     model, types = operator.raw_operator, _required("skl2onnx").common.data_types
-    whole, double = _as_held(model.classes_).dtype == np.int64, model.network_.dtype == np.float64
+    whole, double = _label_dtype(model) == np.int64, model.network_.dtype == np.float64
     label, probabilities = _shapes(model, operator.inputs[0].get_first_dimension())
     operator.outputs[0].set_type((types.Int64TensorType if whole else types.StringTensorType)(label))
     operator.outputs[1].set_type((types.DoubleTensorType if double else types.FloatTensorType)(probabilities))
@@ -283,6 +283,11 @@ def _shapes(model: TinyClassifier, rows: Any) -> tuple[list[Any], list[Any]]:
     """Return the shapes of labels and probabilities."""
     table = [rows, len(model.classes_)]
     return table if isinstance(model._fitted.labels, LabelSets) else [rows], table
+
+
+def _label_dtype(model: TinyClassifier) -> DTypeLike:
+    """Return the type of the output ``label``; several labels per row are numbers, whatever their names."""
+    return np.int64 if isinstance(model._fitted.labels, LabelSets) else _as_held(model.classes_).dtype
 
 
 def _as_held(classes: Array) -> Array:

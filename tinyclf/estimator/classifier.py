@@ -215,8 +215,8 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         The parameters that the last fit used, with every "auto" resolved. ``print(model.plan_)``
         shows them.
     classes_ : ndarray of shape (n_classes,)
-        The labels, sorted; for several labels per row, the column numbers. With
-        ``soft_targets=True``, the classes in the order of the columns of y.
+        The labels, sorted. For several labels per row, and with ``soft_targets=True``, the names of
+        the columns if y is a data frame, and 0, 1, ... otherwise.
     network_ : Network
         The trained network, without scaling and calibration.
     coefs_ : list of ndarray
@@ -476,7 +476,8 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         X : array_like or sparse matrix of shape (n_samples, n_features)
         y : array_like of shape (n_samples,), or (n_samples, n_labels)
             Labels: strings, integers or booleans, not mixed. For several labels per row, columns of
-            0 and 1. With ``soft_targets=True``, probabilities.
+            0 and 1. With ``soft_targets=True``, probabilities. If a later y is a data frame, too, its
+            columns must have the same names in the same order.
         sample_weight : array_like of shape (n_samples,), optional
             Non-negative weights. A row of weight 0 is left out. The L2 penalty is divided by the
             sum of the weights of a batch, so very small weights make it very strong.
@@ -656,6 +657,7 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         float
         """
         predicted = self.predict(X)
+        self._fitted.labels.check_names(y)
         y = read_targets(self, y, predicted)
         weight = as_weights(sample_weight, predicted.shape[0])
         if y.dtype == object:
