@@ -414,3 +414,13 @@ def test_the_prior_is_the_log_loss_of_the_frequencies(weight):
     few = examined(Dataset(IRIS, Probabilities.of(soft), soft, weight, None, (IRIS, soft)), 120)
     mean = np.average(soft[:120], axis=0, weights=w)
     assert few.prior == pytest.approx(scipy.stats.entropy(mean), rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    "y", [SPECIES, SPECIES > 0, np.eye(3, dtype=int)[SPECIES]], ids=["3", "2", "columns"]
+)
+@pytest.mark.parametrize("calibrate", [True, False])
+def test_targets_that_smoothing_makes_equal_are_not_reported_as_a_collapse(y, calibrate):
+    model = TinyClassifier(label_smoothing=1.0, calibrate=calibrate, random_state=0)
+    assert warned(model, IRIS, y) == []
+    np.testing.assert_allclose(model.predict_proba(IRIS), 1 / (2 if y.ndim == 2 else y.max() + 1), atol=0.05)

@@ -141,9 +141,10 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         nothing out, and monitors the training loss. If X_val is passed, no rows are held out, and
         every value except False monitors the score of X_val. "lbfgs" holds nothing out.
     validation_fraction : float or "auto", default="auto"
-        Fraction of the rows to hold out, greater than 0 and less than 1. If each row has one label,
-        the fraction is the same in each class. "auto" is 1/5; with fewer than 500 rows it is 100
-        rows, or half of the rows if that is less.
+        Fraction of the rows to hold out, less than 1. If each row has one label, the fraction is the
+        same in each class. "auto" is 1/5; with fewer than 500 rows it is 100 rows, or half of the
+        rows if that is less. 0 holds nothing out with ``early_stopping="auto"``, as
+        ``early_stopping=False`` does, and is an error with ``early_stopping=True``.
     beta_1 : float, default=0.9
         Decay rate of the mean of the gradient in "adam", at least 0 and less than 1. A larger value
         averages over more steps.
@@ -173,7 +174,7 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         supported by "lbfgs".
     label_smoothing : float, default=0.0
         Fraction of each target that is spread evenly over all classes, from 0 to 1. A larger value
-        makes the model less confident.
+        makes the model less confident; with 1 all targets are equal, and nothing can be learned.
     weight_decay : float, default=0.0
         Decoupled weight decay (AdamW), at least 0: each step multiplies the weights by 1 - learning
         rate * weight_decay. Unlike ``alpha``, it is not part of the gradient and does not depend on

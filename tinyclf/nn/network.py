@@ -75,7 +75,7 @@ class Network:
         for layer in self.layers:
             if not isinstance(layer, Layer):
                 raise TypeError(f"layers must be instances of Layer, got {layer!r}")
-            initial.append(layer.parameters(self.widths[-1], rng))
+            initial.append(_parameters(layer, self.widths[-1], rng))
             if not isinstance(layer.regularized, tuple) or not set(layer.regularized) <= set(initial[-1]):
                 raise ValueError(
                     f"regularized must be a tuple of names of parameters, got {layer.regularized!r} in "
@@ -127,7 +127,13 @@ class Network:
     def workspace(self, batch_size: int, **options: Any) -> Workspace:
         """Return new buffers for this network; options are those of `Workspace`."""
         lowest = next((i for i, p in enumerate(self.parameters) if vars(p)), len(self.layers))
-        return Workspace(self.layers, self.widths, self.dtype, batch_size, lowest=lowest, **options)
+        try:
+            return Workspace(self.layers, self.widths, self.dtype, batch_size, lowest=lowest, **options)
+        except MemoryError as error:
+            raise ValueError(
+                f"there is not enough memory for {batch_size} rows of a network of the widths {self.widths} "
+                f"({error}); use fewer units, or smaller batches"
+            ) from None
 
     def forward(self, tapes: list[Views], x: Array, n_layers: int | None = None) -> Array:
         """Run the rows x (B, n_in) through the first ``n_layers`` layers and return the last output.
@@ -226,3 +232,19 @@ class Network:
     def __repr__(self) -> str:
         layers = ", ".join(map(repr, self.layers))
         return f"Network([{layers}], n_in={self.widths[0]}, dtype={self.dtype.name!r})"
+
+
+def _parameters(layer: Layer, n_in: int, rng: np.random.Generator) -> dict[str, Array]:
+    """Return the initial parameters of a layer, or raise a ValueError if they do not fit into memory."""
+    try:
+        return layer.parameters(n_in, rng)
+    except MemoryError as error:
+        reason = str(error)
+    except ValueError as error:  # NumPy's error for a shape beyond the range of its indices
+        reason = str(error)
+        if not ("too big" in reason or "Maximum allowed" in reason):
+            raise
+    raise ValueError(
+        f"there is not enough memory for the parameters of {layer!r} with {n_in} inputs ({reason}); use "
+        "fewer units"
+    )
