@@ -911,7 +911,8 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
             super()._validate_params()
         except ValueError as error:
             rate = self.learning_rate
-            if "'learning_rate' parameter" in str(error) and isinstance(rate, Real):
+            is_number = isinstance(rate, Real) and not isinstance(rate, bool)
+            if is_number and "'learning_rate' parameter" in str(error):
                 raise type(error)(f"{error} For a number, set learning_rate_init={rate!r}.") from None
             raise
         check_is_scorer(self.scoring)
