@@ -1,7 +1,7 @@
 """The lesson as a marimo notebook with losses that students can edit.
 
-Requires `pip install 'tinyclf[lab]'`. `marimo edit examples/lab.py` opens the notebook (then run all cells).
-`marimo run examples/lab.py` shows it without an editor. `python examples/lab.py` prints its tables.
+Requires `pip install marimo matplotlib`. `marimo edit examples/lab.py` opens the notebook; then run all
+cells. `marimo run examples/lab.py` shows it without an editor. `python examples/lab.py` prints its tables.
 """
 
 import marimo

@@ -28,7 +28,7 @@ LEVEL = {name: level for level, names in enumerate(ORDER) for name in names}
 
 # Optional packages, imported inside of functions if they are installed.
 OPTIONAL = {
-    "nn.kernels": {"numba"},
+    "nn.kernels": {"numba", "scipy"},  # scipy has the special function of GELU, imported on first use
     "nn.threads": {"threadpoolctl"},
     "nn.lbfgs": {"scipy"},
 }
@@ -150,8 +150,10 @@ def test_importing_tinyclf_loads_nothing_and_its_core_loads_numpy_only():
     assert done.stdout.splitlines() == ["", "numpy", "numpy", "numpy scipy sklearn"]
 
 
-def test_all_names_exist():
-    assert set(tinyclf.__all__) | {"functional", "gradcheck", "nn"} <= set(dir(tinyclf))
+def test_all_names_exist_and_no_others_are_listed():
+    modules = {"callbacks", "displays", "estimator", "functional", "gradcheck", "nn", "onnx", "persistence"}
+    assert set(dir(tinyclf)) == {*tinyclf.__all__, *modules, "teaching", "__version__"}
+    assert all(getattr(tinyclf, name) is not None for name in dir(tinyclf) if name != "onnx")
     for name in tinyclf.__all__:
         assert getattr(tinyclf, name) is not None
     for name in ("functional", "gradcheck", "callbacks", "displays", "teaching"):

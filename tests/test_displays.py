@@ -423,6 +423,12 @@ def test_an_error_names_what_was_received_and_the_fix(change, message):
         ConfidenceDisplay.from_predictions(**{"y_true": Y_TRUE, "y_proba": PROBA, **change})
 
 
+@pytest.mark.parametrize("n_bins", [2.5, 2.0, "10", None, True])
+def test_the_number_of_bins_must_be_a_whole_number(n_bins):
+    with pytest.raises(TypeError, match=f"n_bins must be a whole number, got {n_bins!r}"):
+        ConfidenceDisplay.from_predictions(Y_TRUE, PROBA, n_bins=n_bins)
+
+
 # --- both -------------------------------------------------------------------------------------------------
 
 

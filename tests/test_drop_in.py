@@ -42,12 +42,9 @@ class MLPClassifier(TinyClassifier):
     """TinyClassifier with scikit-learn's defaults."""
 
     def __init__(self, hidden_layer_sizes=(100,), activation="relu", **parameters):
-        super().__init__(hidden_layer_sizes, activation, **{**PINNED, **parameters})
+        super().__init__(hidden_layer_sizes, activation, **{**SKLEARN_DEFAULTS, **parameters})
 
     __init__.__signature__ = inspect.signature(TinyClassifier.__init__)
-
-
-PINNED = {k: v for k, v in SKLEARN_DEFAULTS.items() if k not in ("hidden_layer_sizes", "activation")}
 
 
 def with_our_class():

@@ -32,4 +32,4 @@ def __getattr__(name: str) -> Any:
 def __dir__() -> list[str]:
     folder = Path(__file__).parent
     modules = {path.stem for path in (*folder.glob("[a-z]*.py"), *folder.glob("[a-z]*/"))}
-    return sorted({*globals(), *__all__, *modules})
+    return sorted({"__version__", *__all__, *modules})

@@ -22,12 +22,14 @@ from .nn.gradcheck import check_loss as check_loss
 from .nn.initializers import glorot_uniform as glorot_uniform
 from .nn.initializers import he_normal as he_normal
 from .nn.kernels import use_fast as use_fast
+from .nn.layers import GELU as GELU
 from .nn.layers import Dense as Dense
 from .nn.layers import Dropout as Dropout
 from .nn.layers import Identity as Identity
 from .nn.layers import Layer as Layer
 from .nn.layers import Logistic as Logistic
 from .nn.layers import ReLU as ReLU
+from .nn.layers import SiLU as SiLU
 from .nn.layers import Tanh as Tanh
 from .nn.losses import Loss as Loss
 from .nn.losses import SigmoidCrossEntropy as SigmoidCrossEntropy

@@ -1,8 +1,8 @@
 """Plots of the loss curves and the calibration of a classifier, on scikit-learn's Display convention.
 
 A display stores the values. Its method ``plot`` draws them with matplotlib (``pip install
-tinyclf[plot]``), which is imported on first use. ``from_estimator`` and ``from_predictions``
-compute the values and plot them.
+matplotlib``), which is imported on first use. ``from_estimator`` and ``from_predictions`` compute
+the values and plot them.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from sklearn.utils.validation import check_is_fitted
 from .estimator.targets import check_sums
 from .nn.arrays import Array
 from .nn.batches import as_weights
+from .nn.errors import whole_number
 
 BLUE, VERMILION = "#0072B2", "#D55E00"  # from the color-blind safe palette of Okabe and Ito
 INK, BAR = "#555555", "#E3E3E3"
@@ -408,12 +409,13 @@ class ConfidenceDisplay:
             If shapes do not match, a label is not in ``classes``, a probability is outside [0, 1],
             the probabilities of a row do not sum to 1, a weight is negative, or ``n_bins`` is less
             than 1.
+        TypeError
+            If ``n_bins`` is not a whole number.
         ImportError
             If matplotlib is not installed.
         """
         check_matplotlib_support(f"{cls.__name__}.from_predictions")
-        if not n_bins >= 1:
-            raise ValueError(f"n_bins must be at least 1, got {n_bins}; the default is 10")
+        n_bins = whole_number("n_bins", n_bins, 1)
         y = y_true.toarray() if hasattr(y_true, "toarray") else np.asarray(y_true)
         proba = _probabilities(y_proba, y)
         given = as_weights(sample_weight, len(y))

@@ -39,7 +39,7 @@ from .estimator.scaling import LINEAR
 from .estimator.state import FitState
 from .estimator.targets import LabelSets
 from .nn.arrays import Array
-from .nn.layers import Dense, Dropout, Identity, Layer, Logistic, ReLU, Tanh
+from .nn.layers import GELU, Dense, Dropout, Identity, Layer, Logistic, ReLU, SiLU, Tanh
 from .nn.losses import Loss, SigmoidCrossEntropy, SoftmaxCrossEntropy
 
 if TYPE_CHECKING:
@@ -62,6 +62,8 @@ ACTIVATIONS: dict[type[Layer], Callable[[_Graph, str, DTypeLike], str]] = {
     ReLU: lambda graph, x, dtype: graph.add("Relu", x),
     Tanh: lambda graph, x, dtype: graph.add("Tanh", x),
     Logistic: lambda graph, x, dtype: graph.add("Sigmoid", x),
+    SiLU: lambda graph, x, dtype: graph.add("Mul", x, graph.add("Sigmoid", x)),
+    GELU: lambda graph, x, dtype: _add_gelu(graph, x, np.dtype(dtype)),
 }
 NO_OPERATION: tuple[type[Layer], ...] = (Identity, Dropout)  # in prediction
 LOSSES: tuple[type[Loss], ...] = (SoftmaxCrossEntropy, SigmoidCrossEntropy)
@@ -274,6 +276,13 @@ def _add_network(graph: _Graph, state: FitState, x: str, given: DTypeLike) -> st
     return x
 
 
+def _add_gelu(graph: _Graph, x: str, dtype: np.dtype[Any]) -> str:
+    """Add x (1 + erf(x / sqrt(2))) / 2; the operator Gelu is newer than most runtimes."""
+    erf = graph.add("Erf", graph.add("Mul", x, np.asarray(np.sqrt(0.5), dtype)))
+    half = graph.add("Mul", x, np.asarray(0.5, dtype))
+    return graph.add("Mul", half, graph.add("Add", erf, np.ones((), dtype)))
+
+
 def _alone(
     model: TinyClassifier, _: TinyClassifier, X: Any, opsets: tuple[dict[str, int], ...]
 ) -> tuple[Any, str]:
@@ -294,7 +303,7 @@ def _alone(
             "TinyClassifier",
             [value("X", _onnx_type(rows.dtype), ["rows", model.n_features_in_])],
             [
-                value("label", _onnx_type(_as_held(model.classes_).dtype), label),
+                value("label", _onnx_type(_label_dtype(model)), label),
                 value("probabilities", _onnx_type(dtype), probabilities),
             ],
             [onnx.numpy_helper.from_array(a, name) for name, a in graph.constants.items()],
@@ -762,7 +771,7 @@ def _declare(operator: Any) -> None:
         kind = kinds[_joined_type(operator).char]
         operator.outputs[0].set_type(kind([rows, len(model.get_feature_names_out())]))
         return
-    whole, double = _as_held(model.classes_).dtype == np.int64, model.network_.dtype == np.float64
+    whole, double = _label_dtype(model) == np.int64, model.network_.dtype == np.float64
     label, probabilities = _shapes(model, rows)
     operator.outputs[0].set_type((types.Int64TensorType if whole else types.StringTensorType)(label))
     operator.outputs[1].set_type((types.DoubleTensorType if double else types.FloatTensorType)(probabilities))
@@ -810,6 +819,11 @@ def _shapes(model: TinyClassifier, rows: Any) -> tuple[list[Any], list[Any]]:
     """Return the shapes of labels and probabilities."""
     table = [rows, len(model.classes_)]
     return table if isinstance(model._fitted.labels, LabelSets) else [rows], table
+
+
+def _label_dtype(model: TinyClassifier) -> DTypeLike:
+    """Return the type of the output ``label``; several labels per row are numbers, whatever their names."""
+    return np.int64 if isinstance(model._fitted.labels, LabelSets) else _as_held(model.classes_).dtype
 
 
 def _as_held(classes: Array) -> Array:

@@ -121,3 +121,12 @@ def test_the_html_shows_the_changed_parameters():
     assert model._get_doc_link() in make_pipeline(StandardScaler(), model)._repr_html_()
     with config_context(display="text"):
         assert not hasattr(model, "_repr_html_")
+
+
+def test_hints_name_packages_to_install_and_no_extra_of_tinyclf(root):
+    # tinyclf is on no package index; in a checkout, `pip install '.[fast]'` installs an extra.
+    pages = [*root.glob("*.md"), *(p for f in ("tinyclf", "docs", "examples") for p in (root / f).rglob("*"))]
+    pages = [page for page in pages if page.suffix in (".py", ".md", ".html") and page.stem != "onnx"]
+    assert len(pages) > 80
+    for page in pages:
+        assert not re.search(r"pip install (-\S+ )*['\"]?tinyclf\b", page.read_text(encoding="utf-8")), page

@@ -468,3 +468,13 @@ def test_only_unscaled_features_are_advised_to_be_scaled(scale_inputs):
     with pytest.warns(ConvergenceWarning) as caught:
         model.fit(IRIS, SPECIES)
     assert ("scale the features" in str(caught[0].message)) == (not scale_inputs)
+
+
+@pytest.mark.parametrize(
+    "y", [SPECIES, SPECIES > 0, np.eye(3, dtype=int)[SPECIES]], ids=["3", "2", "columns"]
+)
+@pytest.mark.parametrize("calibrate", [True, False])
+def test_targets_that_smoothing_makes_equal_are_not_reported_as_a_collapse(y, calibrate):
+    model = TinyClassifier(label_smoothing=1.0, calibrate=calibrate, random_state=0)
+    assert warned(model, IRIS, y) == []
+    np.testing.assert_allclose(model.predict_proba(IRIS), 1 / (2 if y.ndim == 2 else y.max() + 1), atol=0.05)

@@ -1,5 +1,6 @@
 """Parameters by scikit-learn's conventions: kept unchanged, searched, and each has an effect."""
 
+import dataclasses
 import inspect
 import re
 
@@ -7,11 +8,14 @@ import numpy as np
 import pytest
 from sklearn.base import clone
 from sklearn.datasets import load_iris
+from sklearn.metrics import cohen_kappa_score, f1_score, log_loss, make_scorer, roc_auc_score
 from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from tests.support.data import shuffled
-from tests.support.estimators import learned
-from tests.support.parts import LayerNorm, Swish
+from tests.support.estimators import learned, quick
+from tests.support.parts import OPTIMIZERS, LayerNorm, Swish
 from tinyclf import SGD, Adam, Dropout, SoftmaxCrossEntropy, TinyClassifier
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -125,7 +129,7 @@ def test_parameters_are_kept_unchanged(name):
         assert model.get_params()[name] is value
         assert TinyClassifier().set_params(**{name: value}).get_params()[name] is value
         assert text(clone(model).get_params()) == text(model.get_params())
-        others = {k: v for k, v in model.get_params().items() if k != name}
+        others = {k: v for k, v in model.get_params(deep=False).items() if k != name}
         assert others == {k: v for k, v in default.get_params().items() if k != name}
         changed = repr(value) != repr(default.get_params()[name])
         assert (f"{name}=" in repr(model)) == changed
@@ -155,3 +159,91 @@ def test_numpy_booleans_have_the_effect_of_booleans(name, value):
     np.testing.assert_array_equal(ours.network_.theta, numpys.network_.theta)
     for attribute in ("n_iter_", "best_loss_", "best_validation_score_"):
         assert getattr(ours, attribute) == getattr(numpys, attribute)
+
+
+@pytest.mark.parametrize("rate", [0.01, 1, np.float32(0.1)])
+def test_a_number_as_learning_rate_is_refused_with_the_parameter_that_takes_it(rate):
+    message = re.escape(f"Got {rate!r} instead. For a number, set learning_rate_init={rate!r}.")
+    with pytest.raises(ValueError, match=f"'learning_rate' parameter .*{message}"):
+        quick(learning_rate=rate).fit(IRIS, SPECIES)
+    with pytest.raises(ValueError, match=message):
+        quick(learning_rate=rate).partial_fit(IRIS, SPECIES, classes=[0, 1, 2])
+    with pytest.raises(ValueError, match="'learning_rate' parameter (?!.*learning_rate_init)"):
+        quick(learning_rate="fast").fit(IRIS, SPECIES)
+
+
+def accuracy(y_true, y_pred, sample_weight=None):
+    return np.average(y_true == y_pred, weights=sample_weight)
+
+
+@pytest.mark.parametrize("metric", [f1_score, roc_auc_score, log_loss, cohen_kappa_score, accuracy])
+@pytest.mark.parametrize("early", ["auto", True, False])
+def test_a_metric_as_scoring_is_refused_with_the_function_that_makes_a_scorer(metric, early):
+    model = quick(scoring=metric, early_stopping=early)
+    with pytest.raises(
+        ValueError, match=rf"scoring\(estimator.*got {metric.__name__}.*make_scorer\({metric.__name__}\)"
+    ):
+        model.fit(IRIS, SPECIES)
+    scorers = {f1_score: make_scorer(f1_score, average="macro"), accuracy: make_scorer(accuracy)}
+    if metric in scorers:
+        quick(scoring=scorers[metric], early_stopping=early).fit(IRIS, SPECIES)
+
+
+@pytest.mark.parametrize("optimizer", [*OPTIMIZERS, SGD(0.3, weight_decay=0.01)], ids=repr)
+def test_parameters_of_an_optimizer_can_be_read_set_and_cloned(optimizer):
+    before = repr(optimizer)
+    model = quick(solver=optimizer)
+    nested = {name: value for name, value in model.get_params().items() if name.startswith("solver__")}
+    assert nested == {f"solver__{name}": value for name, value in vars(optimizer).items()}
+    assert not any("__" in name for name in model.get_params(deep=False))
+    copied = clone(model)
+    for one in (model, copied):
+        one.set_params(solver__learning_rate=0.25, alpha=0.5)
+        assert one.solver == dataclasses.replace(optimizer, learning_rate=0.25)
+        assert (one.alpha, one.get_params()["solver__learning_rate"]) == (0.5, 0.25)
+    assert repr(optimizer) == before  # optimizers are immutable, and may be shared by models
+    assert clone(model).get_params().keys() == model.get_params().keys()
+    assert model.set_params(**model.get_params()).solver == copied.solver
+
+
+def test_parameters_of_an_optimizer_can_be_searched_in_a_pipeline():
+    pipeline = make_pipeline(StandardScaler(), quick(solver=SGD(0.1), max_iter=20))
+    rates = [1e-6, 0.5]
+    grid = {
+        "tinyclassifier__solver": [SGD(momentum=0.5), Adam()],
+        "tinyclassifier__solver__learning_rate": rates,
+    }
+    search = GridSearchCV(pipeline, grid, cv=3, error_score="raise").fit(IRIS, SPECIES)
+    used = [
+        parameters["tinyclassifier__solver__learning_rate"] for parameters in search.cv_results_["params"]
+    ]
+    scores = dict(zip(used, search.cv_results_["mean_test_score"], strict=False))
+    assert scores[0.5] > scores[1e-6] + 0.2
+    best = search.best_estimator_[-1]
+    assert best.plan_.optimizer.learning_rate == best.solver.learning_rate == 0.5
+    assert pipeline[-1].solver == SGD(0.1)
+
+
+def test_a_fitted_model_keeps_the_optimizer_of_its_fit():
+    model = quick(solver=Adam(0.01)).fit(IRIS, SPECIES)
+    model.set_params(solver__learning_rate=0.5)
+    assert model.plan_.optimizer == Adam(0.01)
+    assert model.partial_fit(IRIS, SPECIES).plan_.optimizer == Adam(0.5)
+
+
+@pytest.mark.parametrize(
+    ("solver", "parameters", "match"),
+    [
+        ("adam", {"solver__learning_rate": 0.1}, "solver__learning_rate .*Optimizer.*got solver='adam'"),
+        (SGD(), {"solver__beta_1": 0.1}, r"SGD has the parameters .*'momentum'.*got \['beta_1'\]"),
+        (SGD(), {"solver__learning_rate": -1.0}, r"learning_rate must be in \(0, inf\), got -1.0"),
+        (SGD(), {"solver__": 1}, r"got \[''\]"),
+        (SGD(), {"solvers__learning_rate": 1}, "Invalid parameter 'solvers'"),
+    ],
+    ids=repr,
+)
+def test_an_invalid_parameter_of_an_optimizer_is_refused_and_changes_nothing(solver, parameters, match):
+    model = quick(solver=solver, alpha=0.1)
+    with pytest.raises(ValueError, match=match):
+        model.set_params(alpha=0.2, **parameters)
+    assert (model.solver, model.alpha) == (solver, 0.1 if "solvers__learning_rate" not in parameters else 0.2)

@@ -371,7 +371,7 @@ def test_losses_other_than_cross_entropy_are_not_calibrated():
 @pytest.mark.parametrize(
     ("parameters", "match"),
     [
-        ({"activation": "swish"}, r"'activation'.*'logistic'.*Got 'swish'"),
+        ({"activation": "mish"}, r"'activation'.*'logistic'.*Got 'mish'"),
         ({"activation": Dense}, "activation=Dense.*'units'"),
         ({"activation": int}, "'activation'.*Got <class 'int'>"),
         ({"activation": ["relu", "tanh"]}, r"activation .* here 1, got 2: \['relu', 'tanh'\]"),

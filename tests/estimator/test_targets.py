@@ -1,6 +1,7 @@
 """Targets: labels of any kind are encoded, and logits are decoded to labels."""
 
 import datetime
+import pickle
 import warnings
 
 import numpy as np
@@ -9,13 +10,14 @@ import polars as pl
 import pytest
 import scipy.sparse
 import scipy.special
+from matplotlib.figure import Figure
 from sklearn.datasets import make_multilabel_classification
 from sklearn.utils.class_weight import compute_class_weight, compute_sample_weight
 
 from tests.support.data import NAMES, SCALED, SPECIES
 from tests.support.doubles import ArrayOnly
 from tests.support.estimators import learned, plain, quick
-from tinyclf import SigmoidCrossEntropy, SoftmaxCrossEntropy
+from tinyclf import ConfidenceDisplay, SigmoidCrossEntropy, SoftmaxCrossEntropy, load
 from tinyclf.estimator.targets import (
     Labels,
     LabelSets,
@@ -500,6 +502,8 @@ def test_labels_are_restored_from_their_dict(labels):
         (Labels, {"classes": np.array(["2020-01-01", "NaT"], "M8[D]")}),
         (Labels, {"classes": np.array(["b", "a"], object)}),
         (Probabilities, {"classes": np.array([])}),
+        (Probabilities, {"classes": np.array(["a", "b", "a"])}),
+        (LabelSets, {"classes": np.array(["a", 1, 1], object), "sparse": False}),
         (LabelSets, {"classes": np.arange(1, 3), "sparse": False}),
         (LabelSets, {"classes": np.arange(2), "sparse": 1}),
     ],
@@ -689,3 +693,89 @@ def test_the_classes_of_soft_targets_in_a_data_frame_are_its_columns():
     first = learned(soft_targets=True).partial_fit(SCALED, frame)
     assert first.classes_.tolist() == frame.columns.tolist()
     first.partial_fit(SCALED, frame, X_val=SCALED, y_val=frame)
+
+
+# --- names of columns --------------------------------------------------------------------------------------
+
+FRAMES = {
+    "strings": ["sport", "news", "music", "art", "food"],
+    "numbers": [7, 3, 0, 12, 1],
+    "mixed": ["sport", 1, None, 2.5, ("a", "b")],
+    "default": None,
+}
+
+
+def set_frame(names, make=pd.DataFrame):
+    return make(FIVE.astype(int), columns=None if names is None else pd.Index(names, tupleize_cols=False))
+
+
+@pytest.mark.parametrize("names", FRAMES)
+def test_several_labels_are_named_after_the_columns_of_a_data_frame(names, tmp_path):
+    frame = set_frame(FRAMES[names])
+    expected = list(frame.columns)
+    model, plain_array = quick().fit(X_SETS, frame), quick().fit(X_SETS, FIVE)
+    assert list(model.classes_) == expected
+    assert model.classes_.shape == (5,)
+    np.testing.assert_array_equal(model.predict_proba(X_SETS), plain_array.predict_proba(X_SETS))
+    np.testing.assert_array_equal(model.predict(X_SETS), plain_array.predict(X_SETS))
+    assert model.score(X_SETS, frame) == model.score(X_SETS, FIVE) == plain_array.score(X_SETS, frame)
+    ConfidenceDisplay.from_estimator(model, X_SETS, frame, ax=Figure().subplots())
+    pickled = pickle.loads(pickle.dumps(model))
+    assert list(map(str, pickled.classes_)) == list(map(str, expected))
+    model.save(tmp_path / "model.npz")
+    loaded = load(tmp_path / "model.npz")
+    assert list(map(str, loaded.classes_)) == list(map(str, expected))
+    assert loaded.score(X_SETS, frame) == model.score(X_SETS, frame)
+
+
+def test_the_names_of_several_labels_are_read_from_frames_of_any_library():
+    frame = pl.DataFrame(FIVE.astype(int), schema=FRAMES["strings"])
+    assert quick().fit(X_SETS, frame).classes_.tolist() == FRAMES["strings"]
+    balanced = quick(class_weight=[{0: 1.0, 1: 2.0}] * 5).fit(X_SETS, set_frame(FRAMES["strings"]))
+    assert balanced.classes_.tolist() == FRAMES["strings"]
+
+
+@pytest.mark.parametrize("parameters", [{}, {"soft_targets": True}], ids=str)
+def test_a_later_data_frame_must_have_the_same_columns_in_the_same_order(parameters):
+    names = FRAMES["strings"]
+    y = FIVE if not parameters else (FIVE + 1) / (FIVE + 1).sum(axis=1, keepdims=True)
+    frame, array = pd.DataFrame(y, columns=names), np.asarray(y)
+    swapped, others = frame[names[::-1]], frame.rename(columns={"art": "arts"})
+    settings = {**parameters, "warm_start": True}
+    for wrong in (swapped, others):
+        model = quick(**settings).fit(X_SETS, frame)
+        calls = [
+            lambda m=model, w=wrong: m.partial_fit(X_SETS, w),
+            lambda m=model, w=wrong: m.fit(X_SETS, frame, X_val=X_SETS, y_val=w),
+            lambda m=model, w=wrong: m.fit(X_SETS, w),
+        ]
+        if not parameters:
+            calls.append(lambda m=model, w=wrong: m.score(X_SETS, w))
+        for call in calls:
+            with pytest.raises(ValueError, match="columns of y .*'sport'|warm_start .*'sport'"):
+                call()
+        assert model.classes_.tolist() == names
+    for given in (frame, array):  # an array has no names
+        model = quick(**settings).fit(X_SETS, frame)
+        model.partial_fit(X_SETS, given).fit(X_SETS, given, X_val=X_SETS, y_val=given)
+        assert model.classes_.tolist() == names
+    numbered = quick(**settings).fit(X_SETS, array)
+    numbered.partial_fit(X_SETS, frame)
+    assert numbered.classes_.tolist() == [0, 1, 2, 3, 4]
+    with pytest.raises(ValueError, match=r"columns of y .*got \['4', '3'"):
+        numbered.partial_fit(X_SETS, pd.DataFrame(array, columns=[4, 3, 2, 1, 0]))
+
+
+@pytest.mark.parametrize("classes", [range(5), FRAMES["strings"], sorted(FRAMES["strings"])], ids=str)
+def test_partial_fit_accepts_the_names_or_the_numbers_of_columns_as_classes(classes):
+    model = quick().partial_fit(X_SETS, set_frame(FRAMES["strings"]), classes=list(classes))
+    assert model.classes_.tolist() == FRAMES["strings"]
+    with pytest.raises(ValueError, match="does not match the columns"):
+        quick().partial_fit(X_SETS, set_frame(FRAMES["strings"]), classes=["a", "b", "c", "d", "e"])
+
+
+@pytest.mark.parametrize("soft", [False, True])
+def test_two_columns_of_the_same_name_are_refused(soft):
+    y = SOFT if soft else (SOFT > 0.5).astype(int)
+    with pytest.raises(ValueError, match="(?s)y: .*unique column names.*'b'"):
+        quick(soft_targets=soft).fit(SCALED, pd.DataFrame(y, columns=["b", "a", "b"]))

@@ -333,3 +333,10 @@ def test_rows_of_any_sparse_format_can_be_held_out(kind, scoring):
 def test_an_impossible_hold_out_is_refused(X, y, fraction, match):
     with pytest.raises(ValueError, match=match):
         plain(early_stopping=True, validation_fraction=fraction).fit(X, y)
+
+
+def test_a_fraction_of_zero_holds_nothing_out_with_auto_and_is_an_error_with_true():
+    plan = quick(validation_fraction=0.0).fit(DIGITS, NUMBERS).plan_
+    assert (plan.validation, plan.n_validation, plan.monitor, plan.refit) == ("none", 0, False, False)
+    with pytest.raises(ValueError, match=r"validation_fraction=0.0 of 600 rows is 0, and must be at least 2"):
+        quick(validation_fraction=0.0, early_stopping=True).fit(DIGITS, NUMBERS)

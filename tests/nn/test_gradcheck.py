@@ -3,7 +3,21 @@
 import numpy as np
 import pytest
 
-from tinyclf import Identity, Layer, Loss, ReLU, SoftmaxCrossEntropy, Tanh, softmax
+from tests.support.estimators import quick
+from tinyclf import (
+    SGD,
+    Buffer,
+    Dense,
+    Identity,
+    Layer,
+    Loss,
+    Network,
+    ReLU,
+    SoftmaxCrossEntropy,
+    Tanh,
+    softmax,
+    train,
+)
 from tinyclf.gradcheck import check_layer, check_loss, gradient_error
 
 
@@ -84,6 +98,132 @@ class AddsUp(Scale):
         g.a += np.sum(t.dy * t.x, axis=0)
         g.c = np.sum(t.dy, axis=0)
         t.dx = t.dy * p.a
+
+
+class BatchNorm(Layer):
+    """The output of a row depends on the mean and the deviation of the batch; the gradient is correct."""
+
+    def buffers(self, n_in):
+        return {"z": Buffer((n_in,)), "std": Buffer((n_in,))}
+
+    def normalize(self, t):
+        t.std = np.broadcast_to(np.sqrt(t.x.var(axis=0) + 1e-5), t.x.shape)
+        t.z = (t.x - t.x.mean(axis=0)) / t.std
+
+    def forward(self, p, t):
+        self.normalize(t)
+        t.y = t.z
+
+    def backward(self, p, g, t):
+        t.dx = (t.dy - t.dy.mean(axis=0) - t.z * np.mean(t.dy * t.z, axis=0)) / t.std
+
+
+class BatchNormInTraining(BatchNorm):
+    def forward(self, p, t):
+        super().forward(p, t)
+        if not t.training:
+            t.y = t.x
+
+
+class BatchNormInPrediction(BatchNorm):
+    def forward(self, p, t):
+        t.std, t.z, t.y = np.ones_like(t.x), t.x, t.x
+        if not t.training:
+            super().forward(p, t)
+
+    def backward(self, p, g, t):
+        t.dx = t.dy
+
+
+class AddsThePreviousRow(Layer):
+    def forward(self, p, t):
+        t.y = t.x
+        t.y[1:] += t.x[:-1]
+
+    def backward(self, p, g, t):
+        t.dx = t.dy
+        t.dx[:-1] += t.dy[1:]
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [BatchNorm(), BatchNormInTraining(), BatchNormInPrediction(), AddsThePreviousRow()],
+    ids=repr,
+)
+def test_a_layer_that_mixes_rows_is_detected(layer):
+    assert check_layer(layer, n_in=4) > 0.01
+
+
+def test_a_layer_whose_output_is_zero_passes():
+    class Zero(Layer):
+        def forward(self, p, t):
+            t.y = 0 * t.x
+
+        def backward(self, p, g, t):
+            t.dx = 0 * t.dy
+
+    assert check_layer(Zero(), n_in=4) < 1e-7
+
+
+class ReturnsY(Scale):
+    def forward(self, p, t):
+        return p.a * t.x + p.c
+
+
+class ReturnsDx(Scale):
+    def backward(self, p, g, t):
+        super().backward(p, g, t)
+        return t.dy * p.a
+
+
+@pytest.mark.parametrize(
+    ("layer", "match"),
+    [
+        (ReturnsY(), r"ReturnsY.forward must write its result into t.y, .*returns.*`t.y = \.\.\.`"),
+        (ReturnsDx(), r"ReturnsDx.backward must write its result into t.dx, .*returns"),
+    ],
+    ids=repr,
+)
+def test_a_layer_that_returns_what_it_must_write_is_refused_with_the_fix(layer, match):
+    X, y = np.eye(4), [0, 1, 0, 1]
+    for use in (
+        lambda: check_layer(layer, n_in=4),
+        lambda: list(train(Network([Dense(3), layer, Dense(2)], 4), X, y)),
+        lambda: quick(activation=layer, max_iter=1).fit(X, y),
+    ):
+        with pytest.raises(TypeError, match=match):
+            use()
+
+
+def test_a_layer_that_writes_its_output_and_returns_it_passes():
+    class Both(Scale):
+        def forward(self, p, t):
+            super().forward(p, t)
+            return t.y
+
+        def backward(self, p, g, t):
+            super().backward(p, g, t)
+            return t.dx
+
+    assert check_layer(Both(), n_in=4) < 1e-9
+
+
+def test_an_optimizer_that_returns_its_step_is_refused_with_the_fix():
+    class Plain(SGD):
+        def update(self, g, s, rate):
+            return rate * g
+
+    with pytest.raises(TypeError, match=r"Plain.update must write its result into g\[\.\.\.\], .*returns"):
+        list(train(Network([Dense(2)], 4), np.eye(4), [0, 1, 0, 1], optimizer=Plain(0.1)))
+
+
+def test_a_loss_that_returns_its_gradient_is_refused_with_the_fix():
+    class Both(SoftmaxCrossEntropy):
+        def rows(self, z, y, dz, t):
+            return super().rows(z, y, dz, t), softmax(z)
+
+    with pytest.raises(ValueError, match="got a tuple of 2; write the gradient into dz"):
+        list(train(Network([Dense(2)], 4), np.eye(4), [0, 1, 0, 1], loss=Both()))
 
 
 def test_a_correct_layer_passes():

@@ -2,12 +2,13 @@
 
 import pickle
 
+import mpmath
 import numpy as np
 import pytest
 import scipy.special
 
 from tests.support.parts import LAYERS, Swish
-from tinyclf import Dense, Dropout, Identity, Layer, Logistic, Network, ReLU, Tanh
+from tinyclf import GELU, Dense, Dropout, Identity, Layer, Logistic, Network, ReLU, SiLU, Tanh
 from tinyclf.gradcheck import check_layer
 from tinyclf.nn.layers import ACTIVATIONS, _fill_with_random_bits
 
@@ -68,6 +69,8 @@ def output(layer, x, *, training=False, rng=None):
         (ReLU(), lambda x: np.where(x > 0, x, 0)),
         (Tanh(), np.tanh),
         (Logistic(), scipy.special.expit),
+        (GELU(), lambda x: x * scipy.special.ndtr(x)),
+        (SiLU(), lambda x: x * scipy.special.expit(x)),
         (Swish(), lambda x: x * scipy.special.expit(x)),
         (Dropout(0.5), lambda x: x),
     ],
@@ -78,6 +81,64 @@ def test_activations_equal_the_functions_of_their_names(layer, function):
     before = x.copy()
     np.testing.assert_allclose(output(layer, x), function(x), rtol=1e-14, atol=1e-300)
     np.testing.assert_array_equal(x, before)
+
+
+def values_and_slopes(layer, x):
+    """y and dy/dx of an activation, for a vector x."""
+    network = Network(
+        [Dense(1), layer], n_in=1, dtype=x.dtype
+    )  # dx is computed above a layer with parameters
+    tapes = network.workspace(len(x)).tapes(len(x)).layers
+    network.parameters[0].W, network.parameters[0].b = [[1.0]], [0.0]
+    with np.errstate(all="ignore"):
+        y = network.forward(tapes, x[:, None]).copy()
+        tapes[-1].dy = np.ones_like(y)
+        network.backward(tapes, network.split(np.empty_like(network.theta)))
+    return y[:, 0], tapes[-1].dx[:, 0]
+
+
+def exact_gelu(x):
+    if abs(x) > 1000:
+        return (x, 1) if x > 0 else (0, 0)
+    P = mpmath.erfc(-x / mpmath.sqrt(2)) / 2
+    return x * P, P + x * mpmath.npdf(x)
+
+
+def exact_silu(x):
+    s = 1 / (1 + mpmath.exp(-x))
+    return x * s, s * (1 + x * (1 - s))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(
+    ("layer", "exact"), [(GELU(), exact_gelu), (SiLU(), exact_silu)], ids=["GELU", "SiLU"]
+)
+@mpmath.workdps(50)
+def test_smooth_activations_are_accurate_for_numbers_of_any_magnitude(layer, exact, dtype):
+    limits = np.finfo(dtype)
+    powers = np.arange(np.log10(limits.smallest_subnormal), np.log10(limits.max))
+    steps = np.linspace(0, 110 if dtype == "float32" else 750, 150)
+    edges = [limits.smallest_subnormal, limits.tiny, limits.max, 37.4, 88.8, 103.9, 709.8, 745.0]
+    size = np.concatenate([10.0**powers, steps, steps / 20, edges]).astype(dtype)
+    x = np.concatenate([size, -size])
+    truth = [exact(mpmath.mpf(float(one))) for one in x]
+    eps, tiny = float(limits.eps), float(limits.smallest_subnormal)
+    for found, expected in zip(values_and_slopes(layer, x), zip(*truth, strict=True), strict=True):
+        assert np.isfinite(found).all()
+        for one, number, t in zip(x, found.tolist(), expected, strict=True):
+            unit = eps * abs(float(t)) + tiny
+            if layer.__class__ is GELU and dtype == "float64":  # as documented
+                unit = 3e-13 / 4 * abs(float(t)) + 1e-305
+            # Near its zero, the slope is a difference of numbers below 0.3.
+            assert abs(mpmath.mpf(number) - t) <= 4 * unit + eps / 4 * (abs(one) < 2), one
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("layer", [GELU(), SiLU()], ids=repr)
+def test_smooth_activations_of_infinite_numbers_are_the_limits(layer, dtype):
+    y, slope = values_and_slopes(layer, np.array([np.inf, -np.inf, np.nan, 0.0], dtype))
+    np.testing.assert_array_equal(y, [np.inf, 0.0, np.nan, 0.0])
+    np.testing.assert_allclose(slope, [1.0, 0.0, np.nan, 0.5], rtol=1e-6 if dtype == "float32" else 1e-15)
 
 
 def test_logistic_saturates_without_a_warning():
@@ -148,8 +209,9 @@ def test_invalid_hyperparameters_are_refused(make, error, match):
         make()
 
 
-def test_activations_have_scikit_learns_names():
-    assert set(ACTIVATIONS) == {"identity", "logistic", "relu", "tanh"}
+def test_activations_have_the_names_of_scikit_learn_and_pytorch():
+    assert set(ACTIVATIONS) == {"identity", "logistic", "relu", "tanh", "gelu", "silu", "swish"}
+    assert type(ACTIVATIONS["swish"]) is type(ACTIVATIONS["silu"]) is SiLU
 
 
 def test_a_layer_without_its_methods_raises_not_implemented_error():

@@ -12,6 +12,7 @@ from tinyclf.nn.layers import Dense
 from tinyclf.nn.network import Network
 
 parametrized = pytest.mark.parametrize("loss", LOSSES, ids=repr)
+EPS = float(np.finfo("float64").eps)
 
 
 def buffers(loss, z):
@@ -64,8 +65,8 @@ def test_value_is_a_float_and_probabilities_sum_to_one(loss):
     assert type(value) is float
     p = loss.probabilities(z)
     assert p.shape == (9, k)
-    assert p.dtype == z.dtype
-    np.testing.assert_allclose(p.sum(axis=1), 1, rtol=1e-6)
+    assert p.dtype == np.float64
+    np.testing.assert_allclose(p.sum(axis=1), 1, rtol=0, atol=4 * EPS)
     with np.errstate(divide="ignore"):
         log_p = np.log(p.astype(float))
     likely = p > 1e-30
@@ -208,8 +209,8 @@ def test_sigmoid_probabilities_of_many_outputs_are_independent(n_outputs, dtype)
     z = np.array([[0.0, -40.0, 800.0]], dtype)[:, -n_outputs:]
     loss = SigmoidCrossEntropy()
     p, log_p = np.array([0.5, np.exp(-40.0), 1.0]), np.array([np.log(0.5), -40.0, 0.0])
-    np.testing.assert_allclose(loss.probabilities(z), [p[-n_outputs:]], rtol=1e-6)
-    np.testing.assert_allclose(loss.log_probabilities(z), [log_p[-n_outputs:]], rtol=1e-6, atol=1e-37)
+    np.testing.assert_allclose(loss.probabilities(z), [p[-n_outputs:]], rtol=1e-14)
+    np.testing.assert_allclose(loss.log_probabilities(z), [log_p[-n_outputs:]], rtol=1e-14, atol=1e-17)
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.2, 1.0])
@@ -234,8 +235,8 @@ def test_probabilities_accept_logits_of_any_kind(loss, kind):
     given = z.tolist() if kind is list else z.astype(kind)
     if kind is not list or loss.inverse_link == "softmax":
         found = loss.probabilities(given)
-        np.testing.assert_allclose(found, expected, rtol=1e-6)
-        assert found.dtype == (np.float32 if kind in (np.float16, np.float32, ">f4") else np.float64)
+        np.testing.assert_allclose(found, expected, rtol=1e-14)
+        assert found.dtype == expected.dtype == np.float64
 
 
 @pytest.mark.parametrize("kind", [SoftmaxCrossEntropy, SigmoidCrossEntropy])

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 import scipy.sparse
 
+from tests.support.estimators import quick
 from tests.support.parts import PReLU
-from tinyclf import Dense, Dropout, Network, ReLU, Tanh
+from tinyclf import Dense, Dropout, Identity, Network, ReLU, Tanh
 
 
 def example(dtype="float32"):
@@ -212,3 +213,25 @@ def test_a_layer_cannot_overwrite_the_callers_rows():
 def test_the_repr_shows_the_layers():
     network = Network([Dense(5), Tanh()], 4)
     assert repr(network) == "Network([Dense(units=5), Tanh()], n_in=4, dtype='float32')"
+
+
+@pytest.mark.parametrize("widths", [(10**15,), (10**18,), (10**19,), (4, 10**16), (2**40, 2**40)], ids=str)
+def test_a_network_that_does_not_fit_into_memory_is_refused_with_the_layer(widths):
+    with pytest.raises(
+        ValueError, match=r"not enough memory .*Dense\(units=\d+\) with \d+ inputs .* fewer units"
+    ):
+        Network([Dense(width) for width in widths], 3)
+    with pytest.raises(ValueError, match="not enough memory"):
+        quick(hidden_layer_sizes=widths).fit(np.eye(3), [0, 1, 1])
+
+
+def test_a_batch_that_does_not_fit_into_memory_is_refused_with_the_widths():
+    class Wide(Identity):
+        def n_out(self, n_in):
+            return 10**12
+
+    network = Network([Dense(2), Wide()], 3)
+    with pytest.raises(
+        ValueError, match=r"not enough memory for 100 rows .*\[3, 2, 1000000000000\].*smaller batches"
+    ):
+        network.workspace(100)

@@ -18,6 +18,7 @@ from tests.support.parts import (
     n_classes,
 )
 from tinyclf import SGD, Adam, AdamW, Dense, Identity, ReLU, Tanh, TinyClassifier, cosine
+from tinyclf.nn.layers import ACTIVATIONS
 
 CUSTOM = {cls.__name__: cls for cls in (Swish, PReLU, LayerNorm, Brier, RMSprop)}
 CUSTOM |= {type(loss).__name__: type(loss) for loss in LOSSES if "tinyclf.teaching" in type(loss).__module__}
@@ -49,7 +50,7 @@ PARAMETERS = [
     {"hidden_layer_sizes": np.int32(4)},
     {"hidden_layer_sizes": ()},
     {"hidden_layer_sizes": np.array([], int), "activation": []},
-    *({"activation": name} for name in ("identity", "logistic", "tanh", "relu")),
+    *({"activation": name} for name in ACTIVATIONS),
     {"activation": Tanh},
     {"activation": Tanh()},
     {"activation": PReLU},

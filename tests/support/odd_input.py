@@ -542,8 +542,8 @@ def check_message(error):
 
 def check_probabilities(model, p, z):
     """Check the type, shape, range and row sums of the probabilities of the logits z."""
-    kind = model.network_.dtype
-    assert p.dtype == kind
+    kind = model.network_.dtype if model.dtype is None else np.float64
+    assert p.dtype == z.dtype == kind
     assert np.isfinite(p).all()
     assert ((p >= 0.0) & (p <= 1.0)).all()
     if isinstance(model._state.labels, LabelSets):
@@ -583,7 +583,7 @@ def check_predictions(model, X):
     if model.plan_.hidden_ends:
         hidden, error = checked_call(model.activations, X)
         assert error is None
-        assert hidden.dtype == p.dtype
+        assert hidden.dtype == model.network_.dtype
         assert np.isfinite(hidden).all()
     return p
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tinyclf import (
+    GELU,
     SGD,
     SKLEARN_DEFAULTS,
     Adam,
@@ -20,6 +21,7 @@ from tinyclf import (
     OptimizerState,
     ReLU,
     SigmoidCrossEntropy,
+    SiLU,
     SoftmaxCrossEntropy,
     Tanh,
     softmax,
@@ -30,7 +32,6 @@ from tinyclf.teaching.naive_losses import LOSSES as LESSON_LOSSES
 PLAIN = {
     name: SKLEARN_DEFAULTS[name]
     for name in (
-        "alpha",
         "batch_size",
         "learning_rate",
         "learning_rate_init",
@@ -122,6 +123,8 @@ LAYERS = [
     ReLU(),
     Tanh(),
     Logistic(),
+    GELU(),
+    SiLU(),
     Dropout(0.0),
     Dropout(0.4),
     Swish(),

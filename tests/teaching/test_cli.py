@@ -5,6 +5,7 @@ import importlib.util
 
 import pytest
 
+import tinyclf
 from tinyclf.teaching import cli as command
 from tinyclf.teaching.experiments import Experiment
 from tinyclf.teaching.lesson import tables
@@ -179,3 +180,24 @@ def test_pictures_without_matplotlib_are_rejected_with_a_hint(tmp_path, monkeypa
     with pytest.raises(SystemExit):
         command.main(["lesson", "--pictures", str(tmp_path)])
     assert "pip install matplotlib" in capsys.readouterr().err
+
+
+def test_without_a_command_the_help_lists_the_commands(capsys):
+    command.main([])
+    text = capsys.readouterr().out
+    assert text.startswith("usage: python -m tinyclf")
+    assert all(line in text for line in ("classify digits", "write the lesson", "--version"))
+
+
+def test_the_version_can_be_asked_for(capsys):
+    with pytest.raises(SystemExit) as end:
+        command.main(["--version"])
+    assert end.value.code == 0
+    assert capsys.readouterr().out == f"tinyclf {tinyclf.__version__}\n"
+
+
+def test_an_unknown_command_is_rejected(capsys):
+    with pytest.raises(SystemExit) as end:
+        command.main(["train"])
+    assert end.value.code == 2
+    assert "invalid choice: 'train'" in capsys.readouterr().err

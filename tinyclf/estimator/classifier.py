@@ -5,6 +5,7 @@ from __future__ import annotations
 import operator
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -34,40 +35,26 @@ from .plan import FitPlan, is_for_two_classes
 from .state import FitState
 from .targets import ClassWeight, as_labels
 from .trainer import Trainer
-from .validation import Scorer
+from .validation import Scorer, check_is_scorer
 
 DOCUMENTATION = "https://tinyclf.readthedocs.io/en/stable"
 
 SKLEARN_DEFAULTS: dict[str, Any] = {
-    "hidden_layer_sizes": (100,),
-    "activation": "relu",
-    "solver": "adam",
-    "alpha": 1e-4,
     "batch_size": "auto",
     "learning_rate": "constant",
     "learning_rate_init": 1e-3,
-    "power_t": 0.5,
     "max_iter": 200,
-    "shuffle": True,
-    "random_state": None,
-    "tol": 1e-4,
-    "verbose": False,
-    "warm_start": False,
-    "momentum": 0.9,
-    "nesterovs_momentum": True,
     "early_stopping": False,
     "validation_fraction": 0.1,
-    "beta_1": 0.9,
-    "beta_2": 0.999,
-    "epsilon": 1e-8,
-    "n_iter_no_change": 10,
-    "max_fun": 15000,
     "dtype": None,
     "scale_inputs": False,
     "calibrate": False,
     "refit": False,
 }
-"""``TinyClassifier(**SKLEARN_DEFAULTS)`` behaves like scikit-learn's ``MLPClassifier()``."""
+"""The parameters whose defaults differ from scikit-learn's, with the values of scikit-learn.
+
+``TinyClassifier(**SKLEARN_DEFAULTS, random_state=0)`` behaves like ``MLPClassifier(random_state=0)``.
+"""
 
 
 def _is_stochastic(estimator: Any) -> bool:
@@ -97,7 +84,7 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
     It has all parameters, methods and attributes of scikit-learn's ``MLPClassifier``, with the same
     names and meanings. Its additional parameters come after ``max_fun``. Pass raw features: by
     default the columns are standardized. The defaults are chosen for tabular data, and
-    ``benchmarks/defaults.py`` measures them. `SKLEARN_DEFAULTS` contains scikit-learn's defaults.
+    ``benchmarks/defaults.py`` measures them. `SKLEARN_DEFAULTS` contains scikit-learn's values.
 
     Parameters
     ----------
@@ -105,8 +92,9 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         Widths of the hidden layers, each at least 1. An int means one layer; ``()`` means no hidden
         layer, as in logistic regression. More and wider layers fit more complex data but train more
         slowly.
-    activation : {"identity", "logistic", "tanh", "relu"}, Layer, Layer class, or list, default="relu"
-        Activation of the hidden layers. A list has one entry per hidden layer; an entry may be a
+    activation : str, Layer, Layer class, or list, default="relu"
+        Activation of the hidden layers: "identity", "logistic", "tanh", "relu", "gelu" or "silu"
+        (also called "swish"), or layers. A list has one entry per hidden layer; an entry may be a
         list of layers, which are applied in order.
     solver : {"adam", "sgd", "lbfgs"} or Optimizer, default="adam"
         "adam" and "sgd" are built from the parameters below. An Optimizer has its own learning rate
@@ -165,9 +153,10 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         nothing out, and monitors the training loss. If X_val is passed, no rows are held out, and
         every value except False monitors the score of X_val. "lbfgs" holds nothing out.
     validation_fraction : float or "auto", default="auto"
-        Fraction of the rows to hold out, greater than 0 and less than 1. If each row has one label,
-        the fraction is the same in each class. "auto" is 1/5; with fewer than 500 rows it is 100
-        rows, or half of the rows if that is less.
+        Fraction of the rows to hold out, less than 1. If each row has one label, the fraction is the
+        same in each class. "auto" is 1/5; with fewer than 500 rows it is 100 rows, or half of the
+        rows if that is less. 0 holds nothing out with ``early_stopping="auto"``, as
+        ``early_stopping=False`` does, and is an error with ``early_stopping=True``.
     beta_1 : float, default=0.9
         Decay rate of the mean of the gradient in "adam", at least 0 and less than 1. A larger value
         averages over more steps.
@@ -185,8 +174,8 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         "log_loss" is the logistic loss, with one logit, for two classes; the logistic loss, with
         one logit per label, for several labels per row; and the softmax cross-entropy otherwise.
     dtype : {"float32", "float64"} or None, default="float32"
-        Type of the computation and of the probabilities. None uses the type of X, as scikit-learn
-        does.
+        Type of the weights and of the computation. Probabilities and logits are returned as float64,
+        whatever this type. None uses the type of X for all of them, as scikit-learn does.
     class_weight : dict, list of dict, "balanced" or None, default=None
         Weight of each class, at least 0, by which ``sample_weight`` is multiplied. A class that is
         not in the dict has weight 1. "balanced" gives all classes the same total weight. For
@@ -197,7 +186,7 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         supported by "lbfgs".
     label_smoothing : float, default=0.0
         Fraction of each target that is spread evenly over all classes, from 0 to 1. A larger value
-        makes the model less confident.
+        makes the model less confident; with 1 all targets are equal, and nothing can be learned.
     weight_decay : float, default=0.0
         Decoupled weight decay (AdamW), at least 0: each step multiplies the weights by 1 - learning
         rate * weight_decay. Unlike ``alpha``, it is not part of the gradient and does not depend on
@@ -241,8 +230,8 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         The parameters that the last fit used, with every "auto" resolved. ``print(model.plan_)``
         shows them.
     classes_ : ndarray of shape (n_classes,)
-        The labels, sorted; for several labels per row, the column numbers. With
-        ``soft_targets=True``, the classes in the order of the columns of y.
+        The labels, sorted. For several labels per row, and with ``soft_targets=True``, the names of
+        the columns if y is a data frame, and 0, 1, ... otherwise.
     network_ : Network
         The trained network, without scaling and calibration.
     coefs_ : list of ndarray
@@ -424,6 +413,61 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         self.calibrate = calibrate
         self.refit = refit
 
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Return the parameters by name.
+
+        Parameters
+        ----------
+        deep : bool, default=True
+            If the solver is an Optimizer, whether to add its parameters, such as
+            ``solver__learning_rate``.
+
+        Returns
+        -------
+        dict
+        """
+        found: dict[str, Any] = super().get_params(deep)
+        if deep and isinstance(self.solver, Optimizer):
+            names = (field.name for field in fields(self.solver))
+            found.update({f"solver__{name}": getattr(self.solver, name) for name in names})
+        return found
+
+    def _get_params_html(self, deep: bool = True, doc_link: str = "") -> Any:
+        return super()._get_params_html(False, doc_link)  # the solver shows its own parameters
+
+    def set_params(self, **params: Any) -> Self:
+        """Set parameters by name.
+
+        Parameters
+        ----------
+        **params
+            ``solver__learning_rate`` and the like replace the solver, which must be an Optimizer, by a
+            copy with this parameter.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            If there is no such parameter, or the parameter of an optimizer is invalid.
+        """
+        prefix = "solver__"
+        nested = {
+            name.removeprefix(prefix): params.pop(name) for name in [*params] if name.startswith(prefix)
+        }
+        if nested:
+            solver = params.get("solver", self.solver)
+            if not isinstance(solver, Optimizer):
+                raise ValueError(
+                    f"{prefix}{next(iter(nested))} is a parameter of an Optimizer, such as Adam(), got "
+                    f"solver={solver!r}; pass an Optimizer as solver, or set learning_rate_init and the like"
+                )
+            params["solver"] = solver.replace(**nested)
+        super().set_params(**params)
+        return self
+
     @_fit_context(prefer_skip_nested_validation=True)  # type: ignore[untyped-decorator]
     def fit(
         self,
@@ -447,7 +491,8 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         X : array_like or sparse matrix of shape (n_samples, n_features)
         y : array_like of shape (n_samples,), or (n_samples, n_labels)
             Labels: strings, integers or booleans, not mixed, and none missing. For several labels
-            per row, columns of 0 and 1. With ``soft_targets=True``, probabilities.
+            per row, columns of 0 and 1. With ``soft_targets=True``, probabilities. If a later y is a
+            data frame, too, its columns must have the same names in the same order.
         sample_weight : array_like of shape (n_samples,), optional
             Non-negative weights. A row of weight 0 is left out. The L2 penalty is divided by the
             sum of the weights of a batch, so very small weights make it very strong.
@@ -574,6 +619,8 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         Returns
         -------
         ndarray of shape (n_samples, n_classes)
+            float64, see ``dtype``. If each row has one label, the probabilities of a row sum to 1
+            within 4 units in the last place.
 
         Raises
         ------
@@ -586,7 +633,7 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         """Return the log-probabilities.
 
         They are computed from the logits, so they are finite even if a probability rounds to 0. A
-        value is -inf only if a difference of logits is beyond the range of the computation's type.
+        value is -inf only if a difference of logits is beyond the range of float64.
 
         Parameters
         ----------
@@ -627,6 +674,7 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         float
         """
         predicted = self.predict(X)
+        self._fitted.labels.check_names(y)
         y = read_targets(self, y, predicted.shape[0])
         weight = as_weights(sample_weight, predicted.shape[0])
         y = as_labels(y)
@@ -898,6 +946,18 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
 
     # --- parts of a fit ---------------------------------------------------------------------------
 
+    def _validate_params(self) -> None:
+        """Check the parameters, as scikit-learn does; the error of a frequent mistake names the fix."""
+        try:
+            super()._validate_params()
+        except ValueError as error:
+            rate = self.learning_rate
+            is_number = isinstance(rate, Real) and not isinstance(rate, bool)
+            if is_number and "'learning_rate' parameter" in str(error):
+                raise type(error)(f"{error} For a number, set learning_rate_init={rate!r}.") from None
+            raise
+        check_is_scorer(self.scoring)
+
     def _check_changed_parameters(self) -> None:
         """Check parameters that have changed; scikit-learn checks only in the first call of partial_fit."""
         parameters = [getattr(self, name) for name in self._parameter_constraints]
@@ -933,11 +993,15 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         def of_finite(z: Array) -> Array:
             if not np.isfinite(z).all():
                 raise self._out_of_range(X, inputs, n_layers)
-            if calibration is not None and n_layers is None:
-                z = calibration.apply(z)
+            if n_layers is None:
+                z = z.astype(np.float64)
+                z = z if calibration is None else calibration.apply(z)
             return function(z)
 
-        return network.outputs(inputs, n_layers, function=of_finite)
+        found = network.outputs(inputs, n_layers, function=of_finite)
+        if self.dtype is None and found.dtype == np.float64:
+            found = found.astype(network.dtype, copy=False)
+        return found
 
     def _out_of_range(self, X: Any, inputs: Any, n_layers: int | None) -> ValueError:
         """Return the error that says why the outputs of a row are not finite."""

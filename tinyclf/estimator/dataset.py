@@ -86,7 +86,7 @@ class Dataset:
         """
         continued = estimator._continued
         checked, checked_y, weight = _read(estimator, X, y, sample_weight, reset=continued is None)
-        found = kind_of_targets(y if estimator.soft_targets else checked_y, soft=estimator.soft_targets)
+        found = kind_of_targets(checked_y, soft=estimator.soft_targets, given=y)
         if continued is not None:
             continued.labels.check_equal(found)
         data = cls._encoded(found, checked, checked_y, weight, X)
@@ -113,7 +113,8 @@ class Dataset:
         earlier = estimator._earlier
         checked, checked_y, weight = _read(estimator, X, y, sample_weight, reset=earlier is None)
         known, soft = None if earlier is None else earlier.labels, estimator.soft_targets
-        labels = labels_in_part(y if soft else checked_y, classes, known, soft=soft)
+        labels = labels_in_part(checked_y, classes, known, soft=soft, given=y)
+        labels.check_names(y)
         data = cls._encoded(labels, checked, checked_y, weight, X)
         return data._with_weights_and_validation(estimator, X_val, y_val, sample_weight_val)
 
@@ -135,6 +136,7 @@ class Dataset:
         with in_validation_set():
             checked, checked_y, weight = _read(estimator, X_val, y_val, sample_weight_val, reset=False)
             check_rows(checked)
+            self.labels.check_names(y_val)
             validation = self._encoded(self.labels, checked, checked_y, weight, X_val)
             validation = validation._weighted(factors)
             if len(validation.rows) == 0:

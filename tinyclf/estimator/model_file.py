@@ -13,7 +13,7 @@ import numpy as np
 from ..nn import initializers, schedules
 from ..nn.arrays import Array
 from ..nn.errors import ArchiveError
-from ..nn.layers import Dense, Dropout, Identity, Logistic, ReLU, Tanh
+from ..nn.layers import GELU, Dense, Dropout, Identity, Logistic, ReLU, SiLU, Tanh
 from ..nn.losses import SigmoidCrossEntropy, SoftmaxCrossEntropy
 from ..nn.optimizers import SGD, Adam, AdamW
 from ..persistence import Registry, decode, encode, read_file, with_head, without_head, write_file
@@ -29,7 +29,7 @@ from .targets import Labels, LabelSets, Probabilities
 FORMAT, VERSION = "tinyclf.TinyClassifier", 3
 
 _OWN: tuple[Any, ...] = (
-    *(Dense, Dropout, Identity, Logistic, ReLU, Tanh),
+    *(Dense, Dropout, GELU, Identity, Logistic, ReLU, SiLU, Tanh),
     *(SoftmaxCrossEntropy, SigmoidCrossEntropy),
     *(SGD, Adam, AdamW),
     *(Labels, LabelSets, Probabilities),

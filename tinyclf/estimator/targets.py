@@ -82,6 +82,13 @@ class Labels:
         if not np.array_equal(others.classes, self.classes):
             raise ValueError(f"{same} Previously got {self.classes}, `y` has {others.classes}")
 
+    def are(self, classes: Array) -> bool:
+        """Return whether these sorted labels, as passed to partial_fit, are the classes."""
+        return np.array_equal(classes, self.classes)
+
+    def check_names(self, y: Any) -> None:
+        """Raise an error if y is a data frame whose columns have other names than the classes."""
+
     def n_outputs(self, loss: Loss) -> int:
         """Return the number of logits with this loss."""
         return loss.n_outputs(len(self.classes))
@@ -161,14 +168,48 @@ class Labels:
         return factors[targets]
 
 
-class Probabilities(Labels):
-    """Soft targets: a probability of each class; the rows sum to 1.
+class Columns(Labels):
+    """Targets with a column for each class: the classes are its names, or 0 to k - 1 if y is an array."""
 
-    The classes are the column names of a data frame, or 0 to k - 1.
-    """
+    stratified = False
+
+    @property
+    def are_numbered(self) -> bool:
+        """Whether the classes are 0 to k - 1."""
+        return np.array_equal(self.classes, np.arange(len(self.classes)))
+
+    def are(self, classes: Array) -> bool:
+        numbers = np.arange(len(self.classes))  # also accepted instead of names
+        return any(set(map(str, classes)) == set(map(str, own)) for own in (self.classes, numbers))
+
+    def check_names(self, y: Any) -> None:
+        names = column_names(y)
+        if names is None or len(names) != len(self.classes):
+            return  # `encode` checks the number of columns
+        given, own = [str(name) for name in names], [str(label) for label in self.classes.tolist()]
+        if given != own and not (self.are_numbered and set(given) != set(own)):
+            raise ValueError(
+                f"the columns of y must have the names and the order of classes_, {_some(own)}, got "
+                f"{_some(given)}; select them by y[list(model.classes_)], or pass an array"
+            )
+
+    def check_equal(self, others: Labels) -> None:
+        if isinstance(others, Columns) and others.are_numbered and len(others.classes) == len(self.classes):
+            others.classes = self.classes  # an array has no names
+        super().check_equal(others)
+
+    def _check(self) -> None:
+        """Raise an error unless the classes are distinct names in any order, or 0 to k - 1."""
+        classes = self.classes
+        names = classes.dtype.kind in "OU" or isinstance(self, Probabilities) or self.are_numbered
+        if not names or len(set(map(str, classes.tolist()))) < len(classes):
+            raise ValueError(f"classes must be distinct names, or 0, 1, ..., got {classes!r}")
+
+
+class Probabilities(Columns):
+    """Soft targets: a probability of each class; the rows sum to 1."""
 
     kind = "probabilities, as with soft_targets=True"
-    stratified = False
 
     @classmethod
     def of(cls, y: Any) -> Probabilities:
@@ -178,9 +219,7 @@ class Probabilities(Labels):
                 "with soft_targets=True, y must hold a probability per class, shape (n_samples, n_classes); "
                 f"got shape {np.shape(y)}"
             )
-        columns = getattr(y, "columns", range(np.shape(y)[1]))
-        names = list(getattr(y, "column_names", columns))  # the columns of a pyarrow table are arrays
-        return cls(np.asarray(names))
+        return cls(classes_of_columns(y))
 
     def encode(self, y: Any) -> Array:
         targets = y.toarray() if scipy.sparse.issparse(y) else np.asarray(y)
@@ -218,18 +257,14 @@ class Probabilities(Labels):
         spread: Array = targets @ factors
         return spread
 
-    def _check(self) -> None:
-        """Do nothing: columns may have any order and any names."""
 
-
-class LabelSets(Labels):
+class LabelSets(Columns):
     """Several labels per row: y has a column of 0 and 1 for each label, (n, k).
 
-    The classes are 0 to k - 1. Predictions are sparse if y was.
+    Predictions are sparse if y was.
     """
 
     kind = "columns of 0 and 1"
-    stratified = False
 
     def __init__(self, classes: Array, sparse: bool = False) -> None:
         super().__init__(classes)
@@ -237,7 +272,9 @@ class LabelSets(Labels):
 
     @classmethod
     def of(cls, y: Any) -> LabelSets:
-        return cls(np.arange(y.shape[1]), scipy.sparse.issparse(y))
+        classes = classes_of_columns(y)
+        named = cls(classes, scipy.sparse.issparse(y))
+        return named if named.are_numbered else cls(classes.astype(object), named.sparse)
 
     def n_outputs(self, loss: Loss) -> int:
         if loss.inverse_link != "logistic":
@@ -281,8 +318,11 @@ class LabelSets(Labels):
         return {"classes": self.classes, "sparse": self.sparse}
 
     def _check(self) -> None:
-        if not np.array_equal(self.classes, np.arange(self.classes.size)) or type(self.sparse) is not bool:
-            raise ValueError(f"classes of several labels must be 0, 1, ..., got {self.classes!r}")
+        super()._check()
+        if type(self.sparse) is not bool:
+            raise ValueError(
+                f"sparse must be True or False, got {self.sparse!r}, for {self.classes!r} as classes"
+            )
 
     def frequencies(self, targets: Array, weight: Array) -> Array:
         yes = weight @ targets / weight.sum()
@@ -308,6 +348,24 @@ class LabelSets(Labels):
         return product
 
 
+def column_names(y: Any) -> list[Any] | None:
+    """Return the names of the columns of a data frame, or None for an array."""
+    names = getattr(y, "column_names", getattr(y, "columns", None))  # the columns of Arrow are no names
+    return None if names is None or np.ndim(y) != 2 else list(names)
+
+
+def classes_of_columns(y: Any) -> Array:
+    """Return the names of the columns of y, if it is a data frame, or 0 to k - 1."""
+    names = column_names(y)
+    if names is None:
+        return np.arange(np.shape(y)[1])
+    if len(set(map(type, names))) == 1 and isinstance(names[0], (str, Real)):
+        return np.asarray(names)
+    classes = np.empty(len(names), object)
+    classes[:] = names  # np.asarray would convert numbers beside strings, and tuples
+    return classes
+
+
 def check_sums(probabilities: Array) -> None:
     """Raise an error unless the rows of an array (n, k) sum to 1, within 1e-3."""
     sums = probabilities.sum(axis=1)
@@ -319,17 +377,18 @@ def check_sums(probabilities: Array) -> None:
         )
 
 
-def kind_of_targets(y: Any, *, soft: bool) -> Labels:
-    """Return the kind of targets that y holds, with its classes."""
+def kind_of_targets(y: Any, *, soft: bool, given: Any = None) -> Labels:
+    """Return the kind of targets that y holds, with its classes; ``given`` is y before it was converted."""
+    given = y if given is None else given
     if soft:
-        return Probabilities.of(y)
+        return Probabilities.of(given)
     if scipy.sparse.issparse(y):
-        return LabelSets.of(y)
+        return LabelSets.of(given)
     if np.ndim(y) == 2:
         with np.errstate(invalid="ignore"):  # it casts floats to integers
             kind = type_of_target(y, input_name="y")
         if kind == "multilabel-indicator":
-            return LabelSets.of(y)
+            return LabelSets.of(given)
         check_classification_targets(y)
         raise ValueError(
             f"y of shape {np.shape(y)} holds {kind} targets, which are not supported; pass one label per "
@@ -338,10 +397,12 @@ def kind_of_targets(y: Any, *, soft: bool) -> Labels:
     return Labels.of(y)
 
 
-def labels_in_part(y: Any, classes: ArrayLike | None, known: Labels | None, *, soft: bool) -> Labels:
+def labels_in_part(
+    y: Any, classes: ArrayLike | None, known: Labels | None, *, soft: bool, given: Any = None
+) -> Labels:
     """Return the labels of all classes: known ones, those in classes, or those of the columns of y.
 
-    y itself may contain only some of the classes.
+    y itself may contain only some of the classes; ``given`` is y before it was converted.
     """
     named = None if classes is None else _named_classes(classes)
     if known is not None:
@@ -353,10 +414,10 @@ def labels_in_part(y: Any, classes: ArrayLike | None, known: Labels | None, *, s
     elif named is None and not soft:
         raise ValueError("classes must be passed on the first call to partial_fit.")
     elif named is None or np.ndim(y) == 2 or scipy.sparse.issparse(y):
-        labels = kind_of_targets(y, soft=soft)
+        labels = kind_of_targets(y, soft=soft, given=given)
     else:
         labels = Labels(named)
-    if named is not None and not np.array_equal(named, labels.classes):
+    if named is not None and not labels.are(named):
         raise ValueError(
             f"`classes={classes!r}` is not the same as on last call to partial_fit, or does not match the "
             f"columns of y; pass {labels.classes!r}"

@@ -101,6 +101,31 @@ def as_scorer(scoring: str | Scorer) -> Scorer | None:
     return scorer
 
 
+def check_is_scorer(scoring: Any) -> None:
+    """Raise an error for a function that cannot be called as a scorer, such as a metric."""
+    try:
+        signature = inspect.signature(scoring)
+    except (TypeError, ValueError):  # a name, or a function whose signature is unknown
+        return
+    if next(iter(signature.parameters), None) in ("y_true", "labels_true") or not _binds(signature):
+        name = getattr(scoring, "__name__", repr(scoring))
+        raise ValueError(
+            f"scoring is called as scoring(estimator, X, y), got {name}{signature}; if it is a metric, pass "
+            f"make_scorer({name}) of sklearn.metrics, or the name of a scorer"
+        )
+
+
+def _binds(signature: inspect.Signature) -> bool:
+    """Return whether a function can be called as a scorer, with or without sample_weight."""
+    for weight in ({}, {"sample_weight": None}):
+        try:
+            signature.bind("estimator", "X", "y", **weight)
+            return True
+        except TypeError:
+            pass
+    return False
+
+
 def _takes_weights(scorer: Scorer) -> bool:
     if hasattr(scorer, "_accept_sample_weight"):  # scikit-learn's scorers accept any keyword
         return bool(scorer._accept_sample_weight())

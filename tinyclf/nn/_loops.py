@@ -37,6 +37,19 @@ def relu_backward(dy: Array, y: Array) -> None:
             dy[i, j] *= one if y[i, j] > zero else zero
 
 
+def silu(b: Array, c: Array, u: Array, slope: Array, y: Array) -> None:
+    """Write y = x s(x) and its slope; the letters are those of `kernels.silu`."""
+    one = y.dtype.type(1)
+    n, k = y.shape
+    for i in range(n):
+        for j in range(k):
+            v = u[i, j]
+            w = one / v
+            r = v + w
+            y[i, j] = c[i, j] / r * w
+            slope[i, j] = (b[i, j] * (v / r) + one) / r * w
+
+
 def dropout(x: Array, bits: Array, dropped: int, scale: Any, m: Array, y: Array) -> None:
     """Write m = scale where bits >= dropped, else 0, and y = x m."""
     zero, limit = m.dtype.type(0), bits.dtype.type(dropped)
@@ -133,7 +146,7 @@ def sigmoid_loss(z: Array, E: Array, y: Array, dz: Array) -> float:
     return float(total / n)
 
 
-EXACT = (add_bias, relu_backward, dropout, shift, softmax_loss, sigmoid_loss)
+EXACT = (add_bias, relu_backward, silu, dropout, shift, softmax_loss, sigmoid_loss)
 """Loops that are compiled without approximations."""
 
 APPROXIMATE = (adam, add_penalty)
@@ -152,6 +165,7 @@ def signatures(number: str) -> dict[str, str]:
         **(softmax if number == "float32" else {}),
         "add_bias": f"({rows}, {vector})",
         "relu_backward": f"({rows}, {rows})",
+        "silu": f"({rows}, {rows}, {rows}, {rows}, {rows})",
         "dropout": f"({rows}, uint16[:,::1], int64, {number}, {rows}, {rows})",
         "adam": f"({vector}, {vector}, {vector}, {vector}, float64, float64, float64, float64)",
         "add_penalty": f"({vector}, {vector}, float64)",

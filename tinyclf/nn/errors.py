@@ -103,3 +103,12 @@ def whole_number(name: str, value: object, low: int) -> int:
     if value < low:
         raise ValueError(f"{name} must be at least {low}, got {value}")
     return int(value)
+
+
+def returns_instead_of_writing(part: object, method: str, array: str) -> TypeError:
+    """Return the error for a user-defined method that returns what it must write into an array."""
+    name = type(part).__name__
+    return TypeError(
+        f"{name}.{method} must write its result into {array}, but it returns another value; "
+        f"replace `return ...` by `{array} = ...`"
+    )

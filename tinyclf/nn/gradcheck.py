@@ -82,8 +82,14 @@ def check_layer(layer: Layer, n_in: int, *, batch_size: int = 7, seed: int = 0) 
 
     The layer is checked after a Dense layer, whose gradient is correct only if dx is. It is also
     checked between two Tanh layers, which read their outputs in backward, to find a layer that
-    overwrites them. Buffers are filled with NaN before each run, to find entries that backward does
-    not write.
+    overwrites them. Buffers are filled with NaN before each run, to find entries that forward or
+    backward do not write.
+
+    The output of a row must not depend on the other rows of its batch: predictions would depend on
+    which rows are predicted together. So forward also runs with other rows in one half of the batch,
+    in training and in prediction, and if the outputs of the other half change, the error is at least
+    their relative change. If forward is right in this respect, a backward that mixes rows has a wrong
+    gradient.
 
     Rarely, a kink of an activation, such as that of ReLU at 0, lies between the points of a finite
     difference. If a check fails, try another seed first.
@@ -95,7 +101,30 @@ def check_layer(layer: Layer, n_in: int, *, batch_size: int = 7, seed: int = 0) 
     True
     """
     alone, between = [Dense(n_in), layer], [Dense(n_in), Tanh(), layer, Tanh(), Dense(3)]
-    return float(np.max([_network_error(layers, n_in, batch_size, seed) for layers in (alone, between)]))
+    errors = [_network_error(layers, n_in, batch_size, seed) for layers in (alone, between)]
+    return float(np.max([*errors, *_mixing_errors(layer, n_in, batch_size, seed)]))
+
+
+def _mixing_errors(layer: Layer, n_in: int, batch_size: int, seed: int) -> list[float]:
+    """Return the relative changes of the outputs of rows if other rows of the batch change."""
+    rng = np.random.default_rng(seed)
+    network = Network([layer], n_in, dtype="float64", seed=rng)
+    X, other = rng.normal(size=(2, batch_size, n_in))
+    changed = np.arange(batch_size) < batch_size // 2
+
+    def outputs(x: Array, training: bool) -> Array:
+        # Every run draws the same random numbers, as in dropout.
+        workspace = network.workspace(batch_size, training=training, rng=np.random.default_rng(seed))
+        return network.forward(workspace.tapes(batch_size).layers, x)
+
+    errors = []
+    for training in (True, False):
+        y = outputs(X, training)
+        for half in (changed, ~changed):
+            mixed = outputs(np.where(half[:, None], other, X), training)
+            change = np.abs(mixed - y)[~half].max(initial=0.0)
+            errors.append(float(change / max(np.abs(y).max(), np.finfo(float).tiny)))
+    return errors
 
 
 def _network_error(layers: list[Layer], n_in: int, batch_size: int, seed: int) -> float:

@@ -23,6 +23,7 @@ never finish there.
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 import time
@@ -134,7 +135,7 @@ def load(dtype: np.dtype[Any] | None = None) -> None:
             if _wanted:
                 raise ImportError(
                     f"the compiled loops need numba, which cannot be imported: {error}. Install it by "
-                    "pip install 'tinyclf[fast]', or unset TINYCLF_FAST and do not call use_fast(True)"
+                    "pip install numba, or unset TINYCLF_FAST and do not call use_fast(True)"
                 ) from error
             _wanted = False
 
@@ -205,6 +206,59 @@ def relu_backward(dy: Array, y: Array, dx: Array, zeros: Array, active: Array) -
     else:
         np.greater(y, zeros, out=active)  # takes half the time of a comparison with the number 0
         np.multiply(dy, active, out=dx)
+
+
+def silu(t: Any) -> None:
+    """Write t.y = x s(x), with the logistic function s, and t.slope = s(x) (1 + x s(-x)); t.x may be t.y.
+
+    s(x) = w / r and s(-x) = u / r with u = exp(-x / 2), w = exp(x / 2) and r = u + w. A product with s(x)
+    is divided by r, then multiplied by w, so that it keeps its digits where s(x) is subnormal. Below
+    -170 in float32 and -1400 in float64, s(x) is 0, and above 40 it is 1: there, x is replaced by the
+    limit, since 0 * inf is nan. t.b, t.c, t.r, t.u and t.w are buffers like x.
+    """
+    b, c, r, u, w = t.b, t.c, t.r, t.u, t.w
+    c[...] = t.x
+    np.maximum(c, -170.0 if c.dtype == np.float32 else -1400.0, out=c)
+    np.minimum(c, 40.0, out=b)
+    np.exp(np.multiply(b, -0.5, out=u), out=u)
+    if loops := _compiled.get(t.y.dtype):
+        loops.silu(b, c, u, t.slope, t.y)
+        return
+    np.reciprocal(u, out=w)
+    np.add(u, w, out=r)
+    c /= r
+    c *= w
+    t.y = c
+    u /= r
+    b *= u
+    b += 1.0
+    b /= r
+    b *= w
+    t.slope = b
+
+
+def gelu(t: Any) -> None:
+    """Write t.y = x P(x), with P as in `layers.GELU`, and t.slope = P(x) + x P'(x); t.x may be t.y.
+
+    Beyond -64 and 64, P(x) is 0 and 1, and P'(x) is 0 in float64: there, x is replaced by the limit,
+    since 0 * inf is nan. t.b, t.c and t.r are buffers in float64.
+    """
+    from scipy.special import ndtr
+
+    b, c, P = t.b, t.c, t.r
+    c[...] = t.x
+    np.maximum(c, -64.0, out=c)
+    ndtr(c, out=P)
+    np.minimum(c, 64.0, out=b)
+    c *= P
+    t.y = c
+    np.square(b, out=c)
+    c *= -0.5
+    np.exp(c, out=c)
+    c *= math.sqrt(0.5 / math.pi)
+    b *= c
+    b += P
+    t.slope = b
 
 
 def dropout(x: Array, bits: Array, dropped: int, scale: Any, m: Array, kept: Array, y: Array) -> None:

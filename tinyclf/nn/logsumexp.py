@@ -173,11 +173,7 @@ def row_sums(terms: Array, dtype: DTypeLike, scratch: Array | None = None) -> Ar
         return total
     s = np.empty_like(terms) if scratch is None else scratch
     s[...] = terms
-    while k > 1:
-        half = (k + 1) // 2
-        s[:, : k - half] += s[:, half:k]
-        k = half
-    return s[:, 0].copy()
+    return _sum_by_halves(s.T).copy()
 
 
 @lru_cache(maxsize=8)
@@ -219,19 +215,54 @@ def probabilities(x: Exponentials) -> Array:
 
 
 def softmax_rows(x: Array) -> Array:
-    """Softmax of the rows of x (n, k), k > 0: float64 for float64, float32 for narrower types.
-
-    A float32 result needs T only, not S. It is computed with the classes along the first axis, (k,
-    n), which takes half the time.
-    """
+    """Softmax of the rows of x (n, k), k > 0: float64 for float64, float32 for narrower types."""
     with np.errstate(all="ignore"):
         if x.dtype == np.float64:
             return probabilities(exponentials(x))
-        E = np.array(x.T, np.float64, order="C")
-        E -= E.max(axis=0)
-        np.exp(E, out=E)
-        E /= E.sum(axis=0)
-        return np.ascontiguousarray(E.T, np.float32)
+        return softmax_of_rounded(x).astype(np.float32)
+
+
+def softmax_of_rounded(x: Array) -> Array:
+    """Softmax of the rows of x (n, k), k > 0, in float64, for logits that have rounding errors themselves.
+
+    The rounding error of d is not corrected (step 6), so the relative error of p_i is up to |d_i|
+    units of float64; an error of one unit in the logits causes a larger one. With the classes along
+    the first axis, (k, n), this takes less than half the time of `softmax_rows` in float64.
+    """
+    E = _differences(x)
+    np.exp(E, out=E)
+    E /= _sum_by_halves(E.copy())
+    return np.ascontiguousarray(E.T)
+
+
+def log_softmax_of_rounded(x: Array) -> Array:
+    """Logarithm of `softmax_of_rounded`, d - log1p(S)."""
+    d = _differences(x)
+    E = np.exp(d)
+    is_top = d == 0.0
+    E[is_top] = 0.0
+    S = _sum_by_halves(E)
+    S += np.add.reduce(is_top, axis=0, dtype=np.intp) - 1  # classes as probable as the top one
+    d -= np.log1p(S, out=S)
+    return np.ascontiguousarray(d.T)
+
+
+def _differences(x: Array) -> Array:
+    """Return d (k, n) in float64, given x (n, k)."""
+    d = np.array(np.asarray(x).T, np.float64, order="C")
+    d -= d.max(axis=0)
+    return d
+
+
+def _sum_by_halves(terms: Array) -> Array:
+    """Sum terms (k, n) over k; they are overwritten."""
+    k = len(terms)
+    while k > 1:
+        half = (k + 1) // 2
+        terms[: k - half] += terms[half:k]
+        k = half
+    total: Array = terms[0]
+    return total
 
 
 def cross_entropy_rows(x: Array, y: Array, gradient: Array | None = None, scratch: Any = None) -> Array:

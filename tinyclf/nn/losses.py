@@ -56,7 +56,7 @@ from numpy.typing import ArrayLike, DTypeLike
 from . import functional, kernels
 from .arrays import ROW_BLOCK, Array, Buffer, Views
 from .errors import check_interval
-from .logsumexp import cross_entropy_rows, scratch_names
+from .logsumexp import cross_entropy_rows, log_softmax_of_rounded, scratch_names, softmax_of_rounded
 
 
 class Loss:
@@ -83,11 +83,14 @@ class Loss:
 
     def value_and_grad(self, z: Array, y: Array, w: Array | None, dz: Array, t: Any) -> float:
         """Return the weighted mean loss, summed in float64, and write its gradient into dz."""
-        losses = self.rows(z, y, dz, t)
-        if np.shape(losses) != z.shape[:1]:
+        losses: Any = self.rows(z, y, dz, t)
+        if isinstance(losses, tuple) or np.shape(losses) != z.shape[:1]:
+            pair = (
+                f"a tuple of {len(losses)}; write the gradient into dz" if isinstance(losses, tuple) else ""
+            )
             raise ValueError(
                 f"{type(self).__name__}.rows must return one loss per row, shape ({len(z)},), "
-                f"got {np.shape(losses)}"
+                f"got {pair or np.shape(losses)}"
             )
         return kernels.weighted_mean(losses, w, dz)
 
@@ -114,12 +117,14 @@ class Loss:
         return total / total_weight
 
     def probabilities(self, z: Array) -> Array:
-        """Return the probabilities of the classes, shape (n, n_classes)."""
-        return functional.softmax(z)
+        """Return the probabilities of the classes, shape (n, n_classes), in float64."""
+        with np.errstate(all="ignore"):
+            return softmax_of_rounded(z)
 
     def log_probabilities(self, z: Array) -> Array:
         """Return the logarithms of the probabilities, which are finite even where a probability is 0."""
-        return functional.log_softmax(z)
+        with np.errstate(all="ignore"):
+            return log_softmax_of_rounded(z)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}()"
@@ -228,23 +233,20 @@ class SigmoidCrossEntropy(_CrossEntropy):
 
     def probabilities(self, z: Array) -> Array:
         """Return the probabilities (n, 2) of both classes for one logit, or (n, c) of y = 1 for c logits."""
-        z = functional.as_logits(z)
-        if z.shape[1] != 1 or z.dtype != np.float32:
-            return functional.sigmoid(_both_sides(z))
-        p = np.empty((len(z), 2), z.dtype)
-        wide = z[:, 0].astype(np.float64)  # exp of float64 overflows only where p rounds to 0 in float32
-        with np.errstate(all="ignore"):
-            p[:, 0] = 1.0 / (1.0 + np.exp(wide))
-            p[:, 1] = 1.0 / (1.0 + np.exp(-wide))
+        z = np.asarray(z, np.float64)
+        if z.shape[1] != 1:
+            return functional.sigmoid(z)
+        p, z = np.empty((len(z), 2)), z[:, 0]
+        e, positive = np.exp(-np.abs(z)), z > 0.0
+        likely = 1.0 / (1.0 + e)
+        e *= likely  # the probability of the other class
+        p[:, 0] = np.where(positive, e, likely)
+        p[:, 1] = np.where(positive, likely, e)
         return p
 
     def log_probabilities(self, z: Array) -> Array:
-        return functional.log_sigmoid(_both_sides(z))
-
-
-def _both_sides(z: Array) -> Array:
-    """Return the logits of both classes, [-z, z], if there is one logit per row, else z."""
-    return np.concatenate([-z, z], axis=1) if z.shape[1] == 1 else z
+        z = np.asarray(z, np.float64)
+        return functional.log_sigmoid(np.concatenate([-z, z], axis=1) if z.shape[1] == 1 else z)
 
 
 def _is_overridden(loss: Loss, kind: type[Loss]) -> bool:

@@ -11,7 +11,7 @@ from numpy.typing import DTypeLike
 
 from .arrays import ROW_BLOCK, Array, Views
 from .batches import Rows, UncheckedRows
-from .errors import whole_number
+from .errors import returns_instead_of_writing, whole_number
 from .layers import Layer
 from .workspace import Workspace
 
@@ -75,7 +75,7 @@ class Network:
         for layer in self.layers:
             if not isinstance(layer, Layer):
                 raise TypeError(f"layers must be instances of Layer, got {layer!r}")
-            initial.append(layer.parameters(self.widths[-1], rng))
+            initial.append(_parameters(layer, self.widths[-1], rng))
             if not isinstance(layer.regularized, tuple) or not set(layer.regularized) <= set(initial[-1]):
                 raise ValueError(
                     f"regularized must be a tuple of names of parameters, got {layer.regularized!r} in "
@@ -127,7 +127,13 @@ class Network:
     def workspace(self, batch_size: int, **options: Any) -> Workspace:
         """Return new buffers for this network; options are those of `Workspace`."""
         lowest = next((i for i, p in enumerate(self.parameters) if vars(p)), len(self.layers))
-        return Workspace(self.layers, self.widths, self.dtype, batch_size, lowest=lowest, **options)
+        try:
+            return Workspace(self.layers, self.widths, self.dtype, batch_size, lowest=lowest, **options)
+        except MemoryError as error:
+            raise ValueError(
+                f"there is not enough memory for {batch_size} rows of a network of the widths {self.widths} "
+                f"({error}); use fewer units, or smaller batches"
+            ) from None
 
     def forward(self, tapes: list[Views], x: Array, n_layers: int | None = None) -> Array:
         """Run the rows x (B, n_in) through the first ``n_layers`` layers and return the last output.
@@ -138,7 +144,10 @@ class Network:
             tapes[0].bind(x=x)
         n_layers = n_layers or len(tapes)
         for i in range(n_layers):
-            self.layers[i].forward(self.parameters[i], tapes[i])
+            layer, t = self.layers[i], tapes[i]
+            found: Any = layer.forward(self.parameters[i], t)  # type: ignore[func-returns-value]
+            if not (found is None or found is t.y):
+                raise returns_instead_of_writing(layer, "forward", "t.y")
         y: Array = tapes[n_layers - 1].y
         return y
 
@@ -147,7 +156,10 @@ class Network:
         for i in range(len(tapes) - 1, -1, -1):
             if tapes[i].dy is None:  # neither this layer nor an earlier one has parameters
                 break
-            self.layers[i].backward(self.parameters[i], gradient[i], tapes[i])
+            layer, p, g, t = self.layers[i], self.parameters[i], gradient[i], tapes[i]
+            found: Any = layer.backward(p, g, t)  # type: ignore[func-returns-value]
+            if not (found is None or found is t.dx):
+                raise returns_instead_of_writing(layer, "backward", "t.dx")
 
     def logits(self, X: Any) -> Array:
         """Return the output of the last layer, shape (n, n_out); see `outputs` for X and the errors."""
@@ -187,7 +199,8 @@ class Network:
             for start in range(0, max(n, 1), ROW_BLOCK):
                 x = rows.block(start, start + ROW_BLOCK)
                 m = x.shape[0]
-                y = np.asarray(function(self.forward(workspace.tapes(m).layers, x, n_layers)))
+                tapes = workspace.tapes(m).layers
+                y = np.asarray(function(self.forward(tapes, x, n_layers)))
                 if y.shape[:1] != (m,):
                     raise ValueError(
                         f"function must return an array with one entry per row, {m}, got shape {y.shape}"
@@ -195,6 +208,8 @@ class Network:
                 if result is None:
                     result = np.empty((n, *y.shape[1:]), y.dtype)
                 result[start : start + ROW_BLOCK] = y
+                tapes[0].bind(x=None)
+                del x  # frees the block before the next one is read
         assert result is not None  # there is at least one block
         return result
 
@@ -217,3 +232,19 @@ class Network:
     def __repr__(self) -> str:
         layers = ", ".join(map(repr, self.layers))
         return f"Network([{layers}], n_in={self.widths[0]}, dtype={self.dtype.name!r})"
+
+
+def _parameters(layer: Layer, n_in: int, rng: np.random.Generator) -> dict[str, Array]:
+    """Return the initial parameters of a layer, or raise a ValueError if they do not fit into memory."""
+    try:
+        return layer.parameters(n_in, rng)
+    except MemoryError as error:
+        reason = str(error)
+    except ValueError as error:  # NumPy's error for a shape beyond the range of its indices
+        reason = str(error)
+        if not ("too big" in reason or "Maximum allowed" in reason):
+            raise
+    raise ValueError(
+        f"there is not enough memory for the parameters of {layer!r} with {n_in} inputs ({reason}); use "
+        "fewer units"
+    )

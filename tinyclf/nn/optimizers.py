@@ -26,14 +26,15 @@ A user-defined optimizer creates its state in ``init`` and computes the step in 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, ClassVar
+import copy
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
 from . import kernels
 from .arrays import PARAMETER_BLOCK, Array, Views
-from .errors import check_interval
+from .errors import check_interval, returns_instead_of_writing
 
 # The smallest normal number of float32. A smaller epsilon could round to 0 in float32, and a gradient
 # of 0 would then give 0 / 0.
@@ -114,6 +115,23 @@ class Optimizer:
                 f"{self.learning_rate} * {self.weight_decay}; lower one of them"
             )
 
+    def replace(self, **parameters: Any) -> Self:
+        """Return a copy with other hyperparameters.
+
+        Raises
+        ------
+        ValueError
+            If there is no such hyperparameter, or its value is invalid.
+        """
+        names = [field.name for field in fields(self)]
+        if unknown := parameters.keys() - names:
+            raise ValueError(f"{type(self).__name__} has the parameters {names}, got {sorted(unknown)}")
+        made = copy.copy(self)
+        for name, value in parameters.items():
+            object.__setattr__(made, name, value)  # the class is frozen
+        made.__post_init__()
+        return made
+
     def init(self, theta: Array) -> OptimizerState:
         """Return the state before the first step."""
         return OptimizerState()
@@ -151,7 +169,9 @@ class Optimizer:
                 flush_subnormals(weights)
 
     def _apply(self, theta: Array, g: Array, s: OptimizerState, rate: float) -> None:
-        self.update(g, s, rate)
+        found: Any = self.update(g, s, rate)  # type: ignore[func-returns-value]
+        if not (found is None or found is g):
+            raise returns_instead_of_writing(self, "update", "g[...]")
         np.subtract(theta, g, out=theta)
 
 

@@ -19,6 +19,7 @@ import numpy as np
 from sklearn.datasets import load_digits
 from sklearn.model_selection import StratifiedKFold
 
+from .._version import __version__
 from ..estimator.classifier import TinyClassifier
 from ..persistence import write_atomically
 from .experiments import UNSCALED, Outcome
@@ -163,7 +164,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         If an argument is invalid, the run is interrupted, or a file cannot be written.
     """
     parser = argparse.ArgumentParser(prog="python -m tinyclf", description=__doc__)
-    commands = parser.add_subparsers(dest="command", required=True)
+    parser.add_argument("--version", action="version", version=f"tinyclf {__version__}")
+    parser.set_defaults(run=lambda _: parser.print_help())
+    commands = parser.add_subparsers(title="commands")
     command = commands.add_parser("demo", help="classify digits, then compare three losses")
     command.add_argument(
         "--picture",

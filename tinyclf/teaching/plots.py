@@ -1,4 +1,4 @@
-"""Figures of the lesson. They require matplotlib (``pip install tinyclf[plot]``), imported on first use."""
+"""Figures of the lesson. They require matplotlib (``pip install matplotlib``), imported on first use."""
 
 from __future__ import annotations
 
