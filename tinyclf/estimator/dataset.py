@@ -305,9 +305,8 @@ def _as_matrix(estimator: Any, X: Any) -> Any:
 def _as_floats(estimator: Any, table: Any) -> Any:
     """Return a table as an array, or as CSR without duplicates: float32 if all columns are, else float64."""
     kinds = {*table.dtypes} if _is_frame(table) else {table.dtype}
-    kinds = {
-        getattr(kind, "numpy_dtype", getattr(kind, "subtype", kind)) for kind in kinds
-    }  # those of pandas
+    # The types of pandas' nullable, pyarrow and sparse columns.
+    kinds = {getattr(kind, "numpy_dtype", getattr(kind, "subtype", kind)) for kind in kinds}
     numbers = all(isinstance(kind, np.dtype) and kind.kind in "biuf" for kind in kinds)
     single = numbers and np.result_type(*kinds) == np.float32
     with _naming("X"), np.errstate(over="ignore"):  # a long double may be beyond float64
