@@ -627,7 +627,7 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         ValueError
             If an entry of X, or a logit, is beyond the range of the computation's type.
         """
-        return self._outputs(X, self._fitted.plan.loss.probabilities)
+        return self._answers(X, self._fitted.plan.loss.probabilities)
 
     def predict_log_proba(self, X: Any) -> Array:
         """Return the log-probabilities.
@@ -643,7 +643,7 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         -------
         ndarray of shape (n_samples, n_classes)
         """
-        return self._outputs(X, self._fitted.plan.loss.log_probabilities)
+        return self._answers(X, self._fitted.plan.loss.log_probabilities)
 
     def decision_function(self, X: Any) -> Array:
         """Return the calibrated logits.
@@ -657,7 +657,8 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         ndarray of shape (n_samples, n_classes), or (n_samples,) for two classes
             For two classes, the log-odds of the second class.
         """
-        return self._outputs(X, self._fitted.labels.scores)
+        labels = self._fitted.labels
+        return self._answers(X, lambda z: labels.scores(z.astype(np.float64)))
 
     def score(self, X: Any, y: Any, sample_weight: ArrayLike | None = None) -> float:
         """Return the accuracy: the fraction of rows whose labels are all predicted correctly.
@@ -993,15 +994,21 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         def of_finite(z: Array) -> Array:
             if not np.isfinite(z).all():
                 raise self._out_of_range(X, inputs, n_layers)
-            if n_layers is None:
-                z = z.astype(np.float64)
-                z = z if calibration is None else calibration.apply(z)
+            if calibration is not None and n_layers is None:
+                z = calibration.apply(z)
             return function(z)
 
-        found = network.outputs(inputs, n_layers, function=of_finite)
-        if self.dtype is None and found.dtype == np.float64:
-            found = found.astype(network.dtype, copy=False)
-        return found
+        return network.outputs(inputs, n_layers, function=of_finite)
+
+    def _answers(self, X: Any, function: Callable[[Array], Array]) -> Array:
+        """Apply a function to the calibrated logits, in float64, or with dtype=None in their own type."""
+
+        def in_float64(z: Array) -> Array:
+            found = np.asarray(function(z))
+            return found if found.dtype == np.float64 else function(z.astype(np.float64))
+
+        found = self._outputs(X, in_float64)
+        return found.astype(self._fitted.network.dtype, copy=False) if self.dtype is None else found
 
     def _out_of_range(self, X: Any, inputs: Any, n_layers: int | None) -> ValueError:
         """Return the error that says why the outputs of a row are not finite."""

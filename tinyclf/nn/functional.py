@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, DTypeLike
 
 from .arrays import Array, as_array
 from .errors import check_interval
-from .logsumexp import cross_entropy_rows, exponentials, row_sums, softmax_rows
+from .logsumexp import cross_entropy_rows, exponentials, log_softmax_rows, row_sums, softmax_rows
 
 
 def logsumexp(x: ArrayLike, axis: int = -1, keepdims: bool = False) -> Any:
@@ -82,10 +82,7 @@ def log_softmax(x: ArrayLike, axis: int = -1) -> Array:
     """
     x = as_logits(x)
     rows, shape = _rows(x, axis, at_least=1)
-    with np.errstate(all="ignore"):
-        parts = exponentials(rows)
-        result = np.subtract(parts.d, np.log1p(parts.S)[:, None], out=parts.d)
-        return np.moveaxis(_rounded(result, x.dtype).reshape(shape), -1, axis)
+    return np.moveaxis(_rounded(log_softmax_rows(rows), x.dtype).reshape(shape), -1, axis)
 
 
 def softmax(x: ArrayLike, axis: int = -1) -> Array:
@@ -113,7 +110,7 @@ def softmax(x: ArrayLike, axis: int = -1) -> Array:
     """
     x = as_logits(x)
     rows, shape = _rows(x, axis, at_least=1)
-    return np.moveaxis(softmax_rows(rows).reshape(shape), -1, axis)
+    return np.moveaxis(_rounded(softmax_rows(rows), x.dtype).reshape(shape), -1, axis)
 
 
 def cross_entropy(logits: ArrayLike, targets: ArrayLike, *, label_smoothing: float = 0.0) -> Array:

@@ -56,7 +56,7 @@ from numpy.typing import ArrayLike, DTypeLike
 from . import functional, kernels
 from .arrays import ROW_BLOCK, Array, Buffer, Views
 from .errors import check_interval
-from .logsumexp import cross_entropy_rows, log_softmax_of_rounded, scratch_names, softmax_of_rounded
+from .logsumexp import cross_entropy_rows, log_softmax_rows, scratch_names, softmax_rows
 
 
 class Loss:
@@ -118,13 +118,11 @@ class Loss:
 
     def probabilities(self, z: Array) -> Array:
         """Return the probabilities of the classes, shape (n, n_classes), in float64."""
-        with np.errstate(all="ignore"):
-            return softmax_of_rounded(z)
+        return softmax_rows(functional.as_logits(z))
 
     def log_probabilities(self, z: Array) -> Array:
         """Return the logarithms of the probabilities, which are finite even where a probability is 0."""
-        with np.errstate(all="ignore"):
-            return log_softmax_of_rounded(z)
+        return log_softmax_rows(functional.as_logits(z))
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}()"
