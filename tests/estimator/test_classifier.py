@@ -17,7 +17,7 @@ from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import train_test_split
 from sklearn.neural_network import MLPClassifier
-from sklearn.utils.estimator_checks import check_methods_subset_invariance, parametrize_with_checks
+from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from tests.support.data import DIGITS, IRIS, NAMES, NUMBERS, SCALED, SPECIES
 from tests.support.estimators import learned, plain, quick
@@ -44,21 +44,9 @@ FLOAT32_WEIGHTS = dict.fromkeys(
 )
 
 
-class RoundedAnswers(TinyClassifier):
-    """Answers in the type of the logits, so that scikit-learn's checks use the tolerances of this type."""
-
-    def predict_proba(self, X):
-        return super().predict_proba(X).astype("float32")
-
-    def decision_function(self, X):
-        return super().decision_function(X).astype("float32")
-
-
 @parametrize_with_checks([TinyClassifier()], expected_failed_checks=lambda _: FLOAT32_WEIGHTS)
 @pytest.mark.filterwarnings("ignore::tinyclf.TrainingWarning")  # the data of the checks are not scaled
 def test_scikit_learns_checks(estimator, check):
-    if check.func is check_methods_subset_invariance:  # one row and many rows round differently in BLAS
-        estimator = RoundedAnswers()
     check(estimator)
 
 
