@@ -381,11 +381,11 @@ class ScaledRows(Rows):
 
 def _compress(z: Array) -> None:
     """Apply f to a vector of scaled entries, in place; f is defined at the top of this module."""
-    size = np.abs(z)
-    far = np.flatnonzero(size > LINEAR)
+    far = np.flatnonzero(np.abs(z) > LINEAR)
     if far.size:
-        size = np.minimum(size[far], np.finfo(z.dtype).max)  # a quotient may overflow
-        z[far] = np.copysign(LINEAR * (1.0 + np.log(size / LINEAR)), z[far])
+        beyond = z[far]
+        size = np.minimum(np.abs(beyond), np.finfo(z.dtype).max)  # a quotient may overflow
+        z[far] = np.copysign(LINEAR * (1.0 + np.log(size / LINEAR)), beyond)
 
 
 def _differ(x: Array, base: Array) -> Array:

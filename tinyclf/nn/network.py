@@ -15,9 +15,10 @@ from .errors import returns_instead_of_writing, whole_number
 from .layers import Layer
 from .workspace import Workspace
 
-# The last of fewer rows is repeated. BLAS computes products with fewer rows in another way, which rounds
-# differently, so the prediction for a row would differ more if it is predicted alone.
-_FEWEST_ROWS = 4
+# The last of fewer rows is repeated, if they are narrow. BLAS computes products with fewer rows in another
+# way, which rounds differently, so the prediction for a row would change more if it is predicted alone. The
+# products of wider rows round differently for any number of rows.
+_FEWEST_ROWS, _NARROW = 4, 32
 
 
 class Network:
@@ -203,7 +204,7 @@ class Network:
             for start in range(0, max(n, 1), ROW_BLOCK):
                 x = rows.block(start, start + ROW_BLOCK)
                 m = x.shape[0]
-                if 0 < m < _FEWEST_ROWS and isinstance(x, np.ndarray):
+                if 0 < m < _FEWEST_ROWS and self.widths[0] <= _NARROW and isinstance(x, np.ndarray):
                     x = x[np.minimum(np.arange(_FEWEST_ROWS), m - 1)]
                 tapes = workspace.tapes(x.shape[0]).layers
                 y = np.asarray(function(self.forward(tapes, x, n_layers)[:m]))
