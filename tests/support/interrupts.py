@@ -69,7 +69,8 @@ def pressed(call, times):
             left[0] -= 1
             raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGALRM, press)
+    before, hook = signal.signal(signal.SIGALRM, press), sys.unraisablehook
+    sys.unraisablehook = lambda *_: None  # pytest's hook would be interrupted, too
     try:
         try:
             call()
@@ -80,4 +81,5 @@ def pressed(call, times):
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
+        sys.unraisablehook = hook
     return None
