@@ -5,6 +5,7 @@ from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import settings
 from threadpoolctl import threadpool_limits
@@ -22,6 +23,13 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if item.name.startswith("tinyclf.onnx.") and find_spec("onnx") is None:
             item.add_marker(pytest.mark.skip(reason="onnx is not installed"))
+
+
+@pytest.fixture(autouse=True)
+def the_same_random_numbers_in_any_order(request):
+    """Reset the generator of a test file, so that no test depends on those that ran before it."""
+    if hasattr(request.module, "RNG"):
+        request.module.RNG.bit_generator.state = np.random.default_rng(0).bit_generator.state
 
 
 @pytest.fixture(scope="session")

@@ -46,7 +46,7 @@ def test_for_several_seeds_each_curve_and_their_mean_are_drawn():
     first, second, mean = (line.get_ydata().tolist() for line in ax.lines)
     assert (first, second) == (STABLE.curve, other.curve)
     assert mean == [15.0, 4.0, 1.0, 0.2]
-    assert ax.texts[0].get_text() == "stable: 96% test accuracy"
+    assert ax.texts[0].get_text() == "stable: 95% to 97% test accuracy"
 
 
 def test_losses_differ_in_marker_or_line_style():

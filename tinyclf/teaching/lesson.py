@@ -128,12 +128,6 @@ class Summary:
         return f"step {steps[0]}" if steps[0] == steps[-1] else f"step {steps[0]} to {steps[-1]}"
 
     @property
-    def spread(self) -> float:
-        """Standard deviation of the accuracies; 0 if there are fewer than two."""
-        finite = [a for a in self.accuracies if np.isfinite(a)]
-        return float(np.std(finite, ddof=1)) if len(finite) > 1 else 0.0
-
-    @property
     def stuck(self) -> float:
         """Mean of `Outcome.stuck` over the forgotten digits; nan if no digit is forgotten."""
         found = np.concatenate([o.stuck[o.recall < FORGOTTEN] for o in self.outcomes])

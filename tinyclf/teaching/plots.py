@@ -147,7 +147,8 @@ def _outcome(name: str, summary: Summary) -> str:
         n = len(summary.outcomes)
         where = "" if summary.broken == n else f", {summary.broken} of {n} seeds"
         return f"{name}: not finite from {summary.first} on{where}"
-    return f"{name}: {summary.accuracy:.0%} test accuracy"
+    low, high = f"{summary.lowest:.0%}", f"{summary.highest:.0%}"
+    return f"{name}: {low if low == high else f'{low} to {high}'} test accuracy"
 
 
 def save_curves(summaries: Mapping[str, Summary], setup: str, path: str | Path) -> Path:
@@ -190,15 +191,15 @@ def save_pictures(lesson: Lesson, folder: str | Path) -> list[Path]:
     unscaled, quiet = ({name: lesson.runs[run][name] for name in THREE} for run in ("unscaled", "quiet"))
     del quiet["naive"]
     setup = {
-        run: f"{experiment}; {dtype}, means of seeds {lesson.seeds[0]} to {lesson.seeds[-1]}"
+        run: f"{experiment}; {dtype}, seeds {lesson.seeds[0]} to {lesson.seeds[-1]}"
         for run, (experiment, dtype, _) in RUNS.items()
     }
     return [
-        save_curves(unscaled, setup["unscaled"], folder / "lesson-curves.png"),
+        save_curves(unscaled, f"{setup['unscaled']}, thick: mean", folder / "lesson-curves.png"),
         _save(folder / "lesson-push.png", "", (11, 4.2), (1, 2), lambda axes: draw_gradient(*axes)),
         _save(
             folder / "lesson-recall.png",
-            setup["quiet"].replace("means of ", ""),
+            setup["quiet"],
             (11, 4.4),
             (1, 2),
             lambda axes: draw_recall(quiet, axes),
