@@ -206,6 +206,7 @@ class Network:
                 m = x.shape[0]
                 if 0 < m < _FEWEST_ROWS and self.widths[0] <= _NARROW and isinstance(x, np.ndarray):
                     x = x[np.minimum(np.arange(_FEWEST_ROWS), m - 1)]
+                    x.flags.writeable = False  # as the rows of any number
                 tapes = workspace.tapes(x.shape[0]).layers
                 y = np.asarray(function(self.forward(tapes, x, n_layers)[:m]))
                 if y.shape[:1] != (m,):
