@@ -20,8 +20,8 @@ from tinyclf.teaching.experiments import QUIET
 TABLE = Path(__file__).parents[2] / "data" / "hard_logits.json"
 
 # Whether the clipped loss forgets a digit depends on the seed and, through rounding, on the processor. Found
-# with [o.seed for o in QUIET.outcomes(["clipped"], range(40)) if o.recall[8] == 0]. With these three seeds, the
-# 8 is forgotten with each of four OpenBLAS kernels (OPENBLAS_CORETYPE), with and without numba.
+# with [o.seed for o in QUIET.outcomes(["clipped"], range(40)) if o.recall[8] == 0]. With these three seeds,
+# the 8 is forgotten with each of four OpenBLAS kernels (OPENBLAS_CORETYPE), with and without numba.
 SEEDS = (5, 7, 16)
 
 ROWS = [  # dtype, logits, true classes, description
