@@ -8,6 +8,7 @@ import pytest
 import scipy.special
 
 from tests.support.parts import LAYERS, Swish
+from tests.support.rounding import assert_same_outputs
 from tinyclf import GELU, Dense, Dropout, Identity, Layer, Logistic, Network, ReLU, SiLU, Tanh
 from tinyclf.gradcheck import check_layer
 from tinyclf.nn.layers import ACTIVATIONS, _fill_with_random_bits
@@ -153,7 +154,7 @@ def test_dense_is_an_affine_map():
     W, b, X = rng.normal(size=(4, 3)), rng.normal(size=3), rng.normal(size=(6, 4))
     network.parameters[0].W = W
     network.parameters[0].b = b
-    np.testing.assert_allclose(network.logits(X), X @ W + b, rtol=1e-14)
+    assert_same_outputs(network.logits(X), X @ W + b, network, X)
 
 
 @pytest.mark.parametrize("bits", [np.random.PCG64, np.random.MT19937, np.random.Philox])

@@ -12,7 +12,7 @@ import scipy.sparse
 
 from tests.support.estimators import quick
 from tests.support.parts import PReLU
-from tests.support.rounding import assert_same_logits
+from tests.support.rounding import assert_same_outputs
 from tinyclf import Dense, Dropout, Identity, Network, ReLU, Tanh
 
 
@@ -106,7 +106,7 @@ def test_logits_do_not_depend_on_blocks_or_kind_of_input():
     X = np.random.default_rng(0).normal(size=(1500, 4)).round(1)
     expected = np.concatenate([network.logits(row[None, :]) for row in X])
     for kind in (X, np.asfortranarray(X), X.tolist(), scipy.sparse.csr_array(X), scipy.sparse.csc_matrix(X)):
-        assert_same_logits(network.logits(kind), expected, network, X)
+        assert_same_outputs(network.logits(kind), expected, network, X)
     assert network.logits(X[:0]).shape == (0, 3)
 
 

@@ -8,6 +8,7 @@ import pytest
 from sklearn.neural_network._stochastic_optimizers import AdamOptimizer, SGDOptimizer
 
 from tests.support.parts import OPTIMIZERS
+from tests.support.rounding import assert_same_sum
 from tinyclf import SGD, Adam, AdamW, Dense, DivergenceError, Network, Optimizer, ReLU, train
 from tinyclf.nn import optimizers
 from tinyclf.nn.optimizers import OptimizerState
@@ -27,7 +28,7 @@ from tinyclf.nn.state import TrainState
 )
 def test_a_hundred_steps_equal_those_of_scikit_learn(ours, theirs):
     rng = np.random.default_rng(0)
-    theta, expected = np.zeros(50), np.zeros(50)
+    theta, expected, added = np.zeros(50), np.zeros(50), np.zeros(50)
     other = theirs([expected])
     s = ours.init(theta)
     for t in range(1, 101):
@@ -36,7 +37,8 @@ def test_a_hundred_steps_equal_those_of_scikit_learn(ours, theirs):
         s.t = t
         ours.update(g, s, ours.learning_rate)
         theta -= g
-    np.testing.assert_allclose(theta, expected, rtol=1e-12)
+        added += np.abs(g)
+    assert_same_sum(theta, expected, added, terms=200)  # steps, and their momentum or second moment
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=repr)
@@ -100,7 +102,8 @@ def test_weight_decay_scales_only_the_regularized_weights_before_each_step(plain
         list(train(one.network, X, y, state=one, **kinds))
         list(train(other.network, X, y, state=other, **kinds))
         other.network.regularized -= 0.5 * plain.learning_rate * 0.3 * before
-        np.testing.assert_allclose(one.network.theta, other.network.theta, rtol=1e-12)
+        largest = np.abs(other.network.theta).max()
+        np.testing.assert_allclose(one.network.theta, other.network.theta, rtol=1e-12, atol=1e-12 * largest)
     assert (AdamW().weight_decay, Adam().weight_decay, SGD().weight_decay) == (0.01, 0.0, 0.0)
 
 

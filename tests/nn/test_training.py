@@ -9,6 +9,7 @@ import scipy.sparse
 from sklearn.datasets import load_digits
 from sklearn.neural_network import MLPClassifier
 
+from tests.support.rounding import assert_same_sum
 from tinyclf import (
     SGD,
     Adam,
@@ -100,11 +101,14 @@ def test_full_batch_gradient_descent_equals_the_formula():
     network = Network([Dense(3)], 3, dtype="float64", seed=0)
     W, b = network.parameters[0].W.copy(), network.parameters[0].b.copy()
     list(train(network, X, y, optimizer=SGD(0.5), epochs=10, batch_size=len(X), seed=0))
+    added_W, added_b = np.abs(W), np.abs(b)
     for _ in range(10):
         d = (softmax(X @ W + b) - np.eye(3)[y]) / len(X)
         W, b = W - 0.5 * X.T @ d, b - 0.5 * d.sum(axis=0)
-    np.testing.assert_allclose(network.parameters[0].W, W, rtol=1e-13)
-    np.testing.assert_allclose(network.parameters[0].b, b, rtol=1e-12)
+        added_W, added_b = added_W + 0.5 * np.abs(X.T) @ np.abs(d), added_b + 0.5 * np.abs(d).sum(axis=0)
+    terms = 10 * (len(X) + 3)
+    assert_same_sum(network.parameters[0].W, W, added_W, terms)
+    assert_same_sum(network.parameters[0].b, b, added_b, terms)
 
 
 def test_a_report_has_the_numbers_of_its_epoch():
@@ -177,7 +181,7 @@ def test_one_hot_targets_train_like_class_codes():
         network = Network([Dense(10)], 64, dtype="float64", seed=0)
         list(train(network, DIGITS[:100] / 16, y, epochs=5, seed=0))
         thetas.append(network.theta)
-    np.testing.assert_allclose(*thetas, rtol=1e-12)
+    np.testing.assert_allclose(*thetas, rtol=1e-12, atol=1e-12 * np.abs(thetas[0]).max())
 
 
 class Reads(Dense):
@@ -542,7 +546,7 @@ def test_only_a_gradient_above_max_grad_norm_is_clipped():
     plain, norm = step(None)
     assert np.linalg.norm(plain) == pytest.approx(norm, rel=1e-12)
     clipped, reported = step(norm / 3)
-    np.testing.assert_allclose(clipped, plain / 3, rtol=1e-9)
+    np.testing.assert_allclose(clipped, plain / 3, rtol=1e-9, atol=1e-15 * np.abs(start.theta).max())
     assert reported == norm  # before clipping
     np.testing.assert_array_equal(step(norm * 1.01)[0], plain)
 
