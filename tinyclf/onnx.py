@@ -1,8 +1,9 @@
 """Export to ONNX: a graph that computes the predictions of a fitted model in other runtimes.
 
-The graph computes the same as `TinyClassifier.predict_proba`, in the same types: scaling as in
-`Scaling.transform`, the network in its own type, and calibration of the logits. Labels are computed
-from the logits, which still differ if probabilities round to the same value.
+The graph computes scaling as in `Scaling.transform`, the network, calibration of the logits, and
+probabilities. The types are those of the estimator, except that the graph computes probabilities in
+the type of the network, and `predict_proba` in float64. Labels are computed from the logits, which
+still differ if probabilities round to the same value.
 
 A graph is checked before it is returned: it is loaded by a runtime, and its predictions are
 compared with those of the model.
@@ -82,8 +83,9 @@ def to_onnx(
 
     The input of the graph is ``X``, with any number of rows. The outputs are ``label`` and
     ``probabilities``: the results of `predict` and `predict_proba`, with labels as int64 or
-    strings. Boolean labels are 0 and 1; several labels per row are a matrix of 0 and 1. The
-    metadata contain the classes as JSON, under the key ``classes``.
+    strings, and probabilities in the type of the network. Boolean labels are 0 and 1; several
+    labels per row are a matrix of 0 and 1. The metadata contain the classes as JSON, under the key
+    ``classes``.
 
     The graph is checked before it is returned: by ``onnx.checker``, and by loading it in
     onnxruntime, or in the reference evaluator of onnx if onnxruntime is not installed. Its

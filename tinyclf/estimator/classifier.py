@@ -66,7 +66,7 @@ def _is_stochastic(estimator: Any) -> bool:
 
 
 class _SetByFit:
-    """An attribute that ``fit`` sets if it can; before ``fit``, reading it is a NotFittedError."""
+    """An attribute that ``fit`` sets if it can; reading it before ``fit`` raises a NotFittedError."""
 
     def __set_name__(self, owner: type, name: str) -> None:
         self.name = name
@@ -203,14 +203,15 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         Whether y holds probabilities (n_samples, n_classes) instead of labels; each row sums to 1.
         The classes are the column names if y is a data frame, and 0, 1, ... otherwise.
     scale_inputs : bool, default=True
-        Whether to scale the columns: subtract a center and divide by a scale, which are the mean
-        and the standard deviation of the rows passed to ``fit``, after outliers were clipped. They
-        are weighted. Scaled values z beyond 3 become 3 + 3 log(z / 3), and those below -3 likewise,
-        so outliers keep their order but do not dominate. A constant column becomes 0. Sparse rows
-        are not centered; they are divided by the root mean square of the nonzero entries of the
-        column. See `scaled_inputs`. ``partial_fit``, and ``fit`` with ``warm_start=True``, change
-        center and scale, and adjust the first layer such that predictions do not change for rows
-        that are within three scales of the center before and after.
+        Whether to scale the columns: subtract a center and divide by a scale. They are about the
+        weighted mean and standard deviation of the rows passed to ``fit``, after outliers were
+        clipped; they are computed from quantiles of the column. Scaled values z beyond 3 become
+        3 + 3 log(z / 3), and those below -3 likewise, so outliers keep their order but do not dominate.
+        A constant column becomes 0. Sparse rows are not centered; they are divided by the root mean
+        square of the nonzero entries of the column. See `scaled_inputs`. ``partial_fit``, and
+        ``fit`` with ``warm_start=True``, change center and scale, and adjust the first layer such
+        that predictions do not change for rows that are within three scales of the center before
+        and after.
     calibrate : bool, default=True
         Whether to calibrate on the validation set, passed or held out: logits z are shrunk toward
         the class-frequency logits c, z <- c + a (z - c), where a, from 0.01 to 1, minimizes the
@@ -719,8 +720,9 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
     def scaled_inputs(self, X: Any) -> Any:
         """Return the rows as the network reads them: scaled, see ``scale_inputs``.
 
-        A scaled entry is z = (x - input_center_) / input_scale_ for |z| <= 3, and
-        sign(z) 3 (1 + log(|z| / 3)) otherwise.
+        An entry x becomes ``z = (x - input_center_) / input_scale_``; z beyond 3 becomes
+        ``3 * (1 + log(z / 3))``, and z below -3 becomes ``-3 * (1 + log(-z / 3))``. With
+        ``scale_inputs=False``, the rows are only converted to the type of the network.
 
         Parameters
         ----------
@@ -729,8 +731,8 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         Returns
         -------
         ndarray or CSR of shape (n_samples, n_features)
-            In the type of the network; sparse if X is sparse and the network was trained on sparse
-            rows.
+            In the type of the network; sparse if X is sparse, unless the columns are centered, as
+            they are if the network was trained on dense rows with ``scale_inputs=True``.
         """
         scaling, dtype = self._fitted.scaling, self.network_.dtype
         X, _ = prediction_inputs(self, X, scaling, dtype, False)
@@ -1032,9 +1034,9 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
 
 
 class _Call:
-    """A call of ``fit`` or ``partial_fit``: if it fails, the model gets back its earlier attributes.
+    """A call of ``fit`` or ``partial_fit``: if it fails, the earlier attributes of the model are restored.
 
-    After Ctrl-C, the model keeps the new state if the trainer wants to keep it. The end of this
+    After Ctrl-C, the model keeps the new state if `Trainer.end_interrupted` returns True. The end of this
     context can be repeated, so the context is entered twice: Ctrl-C may interrupt the first end. It may
     also interrupt the end of an ``np.errstate`` in the call; another one around the call restores it.
     """

@@ -341,7 +341,7 @@ def _is_frame(X: Any) -> bool:
 
 
 def _loaded(*names: str) -> tuple[type, ...]:
-    """Return the classes with these names whose library is loaded; without it, there are no objects."""
+    """Return the classes with these names whose libraries are loaded; otherwise no object has the class."""
     parts = (name.split(".") for name in names)
     classes = (getattr(sys.modules.get(library), name, None) for library, name in parts)
     return tuple(kind for kind in classes if kind is not None)

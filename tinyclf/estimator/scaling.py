@@ -1,10 +1,11 @@
 """Scaling of the features, before the network: robust mean and standard deviation, logarithmic tails.
 
-An entry x of a column becomes f(z) with z = (x - center) / scale. Center and scale are the mean and the
-standard deviation of the column after its entries were clipped to the median plus or minus 3 s, where s
-is the interquartile range in units in which it is 1 for a standard normal distribution. So a few entries
-of any size hardly change center and scale, and columns without outliers are standardized. Large |z| are
-compressed, so that outliers neither dominate the network nor become equal:
+An entry x of a column becomes f(z) with z = (x - center) / scale. Center and scale are about the mean and
+the standard deviation of the column, computed from quantiles, after its entries were clipped to the
+median plus or minus 3 s, where s is the interquartile range in units in which it is 1 for a standard
+normal distribution. So a few entries of any size hardly change center and scale, and columns without
+outliers are standardized. Large |z| are compressed, so that outliers neither dominate the network nor
+become equal:
 
     f(z) = z                                for |z| <= 3
     f(z) = sign(z) 3 (1 + log(|z| / 3))     otherwise

@@ -350,7 +350,7 @@ class LabelSets(Columns):
 
 def column_names(y: Any) -> list[Any] | None:
     """Return the names of the columns of a data frame, or None for an array."""
-    names = getattr(y, "column_names", getattr(y, "columns", None))  # the columns of Arrow are no names
+    names = getattr(y, "column_names", getattr(y, "columns", None))  # `columns` of pyarrow holds the data
     return None if names is None or np.ndim(y) != 2 else list(names)
 
 
@@ -482,7 +482,7 @@ def _of_one_type(labels: Array, name: str) -> Array:
         raise ValueError(
             f"{name} has {label!r} as a label; if a row may have several labels, pass columns of 0 and 1"
         )
-    # NaN and NaT differ from themselves; whether pandas.NA does is pandas.NA.
+    # NaN and NaT differ from themselves. For pandas.NA, the comparison returns pandas.NA.
     differs = np.not_equal(labels, labels, dtype=object)
     if type(None) in kinds or {*differs.flat} - {False}:
         pairs = enumerate(zip(labels.flat, differs.flat, strict=True))

@@ -228,11 +228,11 @@ class _Smooth(Layer):
 
 
 class GELU(_Smooth):
-    """y = x P(x), with the distribution function P of the normal distribution; dy/dx = P(x) + x P'(x).
+    """y = x P(x), with the distribution function P of a standard normal distribution; dy/dx = P(x) + x P'(x).
 
-    P'(x) = exp(-x^2 / 2) / sqrt(2 pi). SciPy computes P in float64. In a float32 network, y is correctly
-    rounded. In float64, its relative error is less than 3e-13, and numbers below 1e-305 in magnitude
-    may be 0.
+    P'(x) = exp(-x^2 / 2) / sqrt(2 pi). P and y are computed in float64; a float32 network rounds y. In
+    float64, the relative error of y is less than 3e-13, but numbers below 1e-305 in magnitude may
+    become 0.
 
     Source: Hendrycks and Gimpel, "Gaussian error linear units (GELUs)" (2016).
     """

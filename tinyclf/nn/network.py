@@ -15,9 +15,9 @@ from .errors import returns_instead_of_writing, whole_number
 from .layers import Layer
 from .workspace import Workspace
 
-# The last of fewer rows is repeated, if they are narrow. BLAS computes products with fewer rows in another
-# way, which rounds differently, so the prediction for a row would change more if it is predicted alone. The
-# products of wider rows round differently for any number of rows.
+# If a block has fewer rows, and they are narrow, its last row is repeated: BLAS computes products of fewer
+# rows in another way, which rounds differently, so the prediction for a row would change more if it were
+# predicted alone. Products of wider rows round differently for each number of rows anyway.
 _FEWEST_ROWS, _NARROW = 4, 32
 
 
@@ -136,8 +136,8 @@ class Network:
             return Workspace(self.layers, self.widths, self.dtype, batch_size, lowest=lowest, **options)
         except MemoryError as error:
             raise ValueError(
-                f"there is not enough memory for {batch_size} rows of a network of the widths {self.widths} "
-                f"({error}); use fewer units, or smaller batches"
+                f"there is not enough memory for {batch_size} rows of a network with the widths "
+                f"{self.widths} ({error}); use fewer units, or smaller batches"
             ) from None
 
     def forward(self, tapes: list[Views], x: Array, n_layers: int | None = None) -> Array:
@@ -206,7 +206,7 @@ class Network:
                 m = x.shape[0]
                 if 0 < m < _FEWEST_ROWS and self.widths[0] <= _NARROW and isinstance(x, np.ndarray):
                     x = x[np.minimum(np.arange(_FEWEST_ROWS), m - 1)]
-                    x.flags.writeable = False  # as the rows of any number
+                    x.flags.writeable = False  # like blocks that are not copied
                 tapes = workspace.tapes(x.shape[0]).layers
                 y = np.asarray(function(self.forward(tapes, x, n_layers)[:m]))
                 if y.shape[:1] != (m,):
