@@ -1,7 +1,7 @@
 """Kernels of OpenBLAS: each adds the terms of a product in another order, as other machines do.
 
-``python -m tests.support.openblas`` prints those that this machine can use. The environment variable
-OPENBLAS_CORETYPE chooses one before Python starts.
+``python -m tests.support.openblas`` prints those that this machine can use but does not choose by itself. The
+environment variable OPENBLAS_CORETYPE chooses one before Python starts.
 """
 
 import os
@@ -34,17 +34,15 @@ def kernel_in_use(**environment):
     return run.stdout.strip().replace("Katmai", "Prescott")  # both names have the same kernel
 
 
-def usable_kernels():
-    """The kernels that the processor has the instructions for, and that OpenBLAS uses if asked to."""
+def other_kernels():
+    """The kernels that the processor has the instructions for and that OpenBLAS uses only if asked to."""
     cpu = Path("/proc/cpuinfo")
     flags = re.search(r"^flags\s*:(.*)$", cpu.read_text() if cpu.exists() else "", re.MULTILINE)
     has = set(flags[1].split()) if flags else set()  # other processors have no line of this name
-    return [
-        kernel
-        for kernel, needs in KERNELS.items()
-        if needs <= has and kernel_in_use(OPENBLAS_CORETYPE=kernel) == kernel
-    ]
+    now = kernel_in_use()
+    supported = [kernel for kernel, needs in KERNELS.items() if needs <= has and kernel != now]
+    return [kernel for kernel in supported if kernel_in_use(OPENBLAS_CORETYPE=kernel) == kernel]
 
 
 if __name__ == "__main__":
-    print(*usable_kernels())
+    print(*other_kernels())
