@@ -291,7 +291,7 @@ def _as_matrix(estimator: Any, X: Any) -> Any:
     given = X
     if issparse(X):
         X = as_csr("X", X)
-    elif not isinstance(X, (np.ndarray, *_loaded("pandas.DataFrame", "pandas.Series"))):
+    elif not isinstance(X, (np.ndarray, *loaded("pandas.DataFrame", "pandas.Series"))):
         X = as_array("X", X) if isinstance(X, (list, tuple)) else np.asarray(X)
         if X.ndim == 0:
             raise TypeError(f"X must be an array of shape (n_samples, n_features), got {given!r}")
@@ -337,10 +337,10 @@ def _check_kind(kind: Any, where: str = "") -> None:
 
 def _is_frame(X: Any) -> bool:
     """Return whether X is a data frame from which scikit-learn reads names of columns, and takes rows."""
-    return isinstance(X, _loaded("pandas.DataFrame", "polars.DataFrame", "pyarrow.Table"))
+    return isinstance(X, loaded("pandas.DataFrame", "polars.DataFrame", "pyarrow.Table"))
 
 
-def _loaded(*names: str) -> tuple[type, ...]:
+def loaded(*names: str) -> tuple[type, ...]:
     """Return the classes with these names whose library is loaded; without it, there are no objects."""
     parts = (name.split(".") for name in names)
     classes = (getattr(sys.modules.get(library), name, None) for library, name in parts)
