@@ -35,6 +35,7 @@ from sklearn.preprocessing import (
     StandardScaler,
 )
 
+from tests.support.doubles import ArrayOnly
 from tests.support.estimators import quick
 from tests.support.parts import LAYERS, LOSSES, LayerNorm, PReLU, RMSprop, Swish, n_classes
 from tinyclf import (
@@ -179,6 +180,12 @@ def test_gelu_in_float64_is_exported_or_refused_with_the_fix():
         check(fitted, X)
     except ValueError as error:  # onnxruntime has no Erf for float64
         assert 'fit with dtype="float32"' in str(error)  # noqa: PT017  # whichever version is installed
+    pytest.importorskip("skl2onnx")
+    fitted = make_pipeline(StandardScaler(), fitted).fit(X, CODES)
+    try:
+        check(fitted, X)
+    except ValueError as error:
+        assert 'To fix it, fit with dtype="float32"' in str(error)  # noqa: PT017
 
 
 @pytest.mark.parametrize(("offset", "dtype", "given"), [*product([30, 900, 1e4, 1e6], FLOATS, FLOATS)])
@@ -630,6 +637,28 @@ def test_rows_may_be_a_polars_frame_a_list_or_sparse():
     fitted = make_pipeline(MaxAbsScaler(), quick()).fit(scipy.sparse.csr_array(X), CODES)
     check(fitted, X, to_onnx(fitted, scipy.sparse.csr_array(X)))
     check(fitted, X, to_onnx(fitted, X.tolist()))
+
+
+def dask_array(X):
+    return pytest.importorskip("dask.array").from_array(X, chunks=(500, 2))
+
+
+def dask_frame(X):
+    columns = [f"x{i}" for i in range(N_IN)]
+    return pytest.importorskip("dask.dataframe").from_pandas(pd.DataFrame(X, columns=columns), npartitions=2)
+
+
+def narwhals_frame(X):
+    return pytest.importorskip("narwhals").from_native(pl.DataFrame(X))
+
+
+@pytest.mark.parametrize("kind", [ArrayOnly, dask_array, dask_frame, narwhals_frame])
+def test_rows_in_another_container_are_read_as_an_array(kind):
+    pytest.importorskip("skl2onnx")
+    fitted = make_pipeline(StandardScaler(), quick()).fit(X, CODES)
+    rows = np.tile(X, (11, 1))
+    assert len(rows) > export.ROWS
+    check(fitted, X, to_onnx(fitted, kind(rows)))
 
 
 # --- versions of the operators ------------------------------------------------------------------------

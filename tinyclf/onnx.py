@@ -34,7 +34,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from ._version import __version__
 from .estimator.classifier import TinyClassifier
-from .estimator.dataset import read_features
+from .estimator.dataset import loaded, read_features
 from .estimator.model_file import additions
 from .estimator.scaling import LINEAR
 from .estimator.state import FitState
@@ -104,8 +104,8 @@ def to_onnx(
     X : array_like or data frame of shape (n_samples, n_features), optional
         Rows to compare the predictions on. Their type is the type of the graph's input: with
         float64 rows it is float64, which keeps small differences between large numbers. By default
-        it is the type of the network, usually float32. For a pipeline, a data frame gives one input
-        per column, with its name and type.
+        it is the type of the network, usually float32. For a pipeline, a pandas or polars data
+        frame gives one input per column, with its name and type.
     target_opset : int or dict of str to int, optional
         The version of the ONNX operators, at least 13 and at most the newest version of the
         installed onnx, and for a pipeline of the installed skl2onnx. A dict also sets the version
@@ -343,8 +343,11 @@ def _in_pipeline(
     _required("skl2onnx")
     model, compared = _without_gaps(model), X is not None
     if compared:
-        if not (hasattr(X, "shape") or isinstance(X, (list, tuple))):
-            raise TypeError(f"X must be rows as in fit, an array, a list or a data frame, got {X!r}")
+        if not (issparse(X) or isinstance(X, (list, tuple, *loaded("pandas.DataFrame", "polars.DataFrame")))):
+            rows = np.asarray(X)
+            if rows.ndim == 0:
+                raise TypeError(f"X must be rows as in fit, an array, a list or a data frame, got {X!r}")
+            X = rows
         X = _some(X)
         _inputs(X)  # raises an error for rows that ONNX cannot hold
         model.predict_proba(X)  # raises an error for rows that the model rejects
@@ -391,8 +394,13 @@ def _in_pipeline(
             return None
         return None
 
-    name, reason = _failing_step(model, X, failure_of) or (f"the {type(classifier).__name__}", whole.reason)
+    found = _failing_step(model, X, failure_of)
+    name, reason = found or (f"the {type(classifier).__name__}", whole.reason)
     advice = "use another step that skl2onnx supports, or apply the step before the pipeline"
+    if found is None:
+        advice = "set another target_opset, or install another version of onnxruntime"
+        if classifier.network_.dtype == np.float64:
+            advice = f'fit with dtype="float32", {advice}'
     for fix, rows, versions in _fixes(X, opsets):
         try:
             attempts(rows, versions)

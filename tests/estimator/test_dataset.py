@@ -1,6 +1,7 @@
 """X, y and weights of any kind: how they are read, what a weight means, and errors that name the argument."""
 
 import itertools
+import tracemalloc
 import warnings
 
 import numpy as np
@@ -496,6 +497,24 @@ def test_errors_about_shapes_and_types_use_no_entry():
     rows[-1, -1] = Counted(0.0)
     quick().fit(rows, labels)
     assert Counted.uses == 2 * rows.size - 1
+
+
+@pytest.mark.parametrize("kind", [pd.DataFrame, pl.DataFrame])
+@pytest.mark.parametrize("text", [["b"], ["1", "b"], ["1", "1", "1", "b"]])
+def test_a_text_in_a_column_is_named_before_all_columns_become_objects(kind, text):
+    n = 5000
+    table = kind({**{str(i): np.zeros(n) for i in range(40)}, "city": text * (n // len(text))})
+    labels = np.arange(n) % 2
+    tracemalloc.start()
+    try:
+        with pytest.raises(
+            ValueError, match="X: could not convert string to float: 'b' in the column 'city'"
+        ):
+            quick().fit(table, labels)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 8 * n * 40  # the pointers of objects
 
 
 @pytest.mark.parametrize("kind", [np.asarray, scipy.sparse.csr_array])

@@ -89,6 +89,14 @@ def with_label(labels, label):
     return [*labels[:3], label, *labels[4:]]
 
 
+def in_objects(labels):
+    """An array of objects; `np.array` would convert a masked label."""
+    array = np.empty(len(labels), object)
+    for i, label in enumerate(labels):
+        array[i] = label
+    return array
+
+
 MISSING = {
     "words, nan": with_label(WORDS, np.nan),
     "words, None": with_label(WORDS, None),
@@ -97,6 +105,7 @@ MISSING = {
     "tuple of words": tuple(with_label(WORDS, np.nan)),
     "column of words": [[label] for label in with_label(WORDS, np.nan)],
     "words in objects": np.array(with_label(WORDS, np.nan), object),
+    "masked in objects": in_objects(with_label(ONES, np.ma.masked)),
     "NA in objects": np.array(with_label(WORDS, pd.NA), object),
     "variable-width words": np.array(with_label(WORDS, np.nan), np.dtypes.StringDType(na_object=np.nan)),
     "numbers": with_label(ONES, np.nan),
@@ -132,7 +141,7 @@ def test_a_missing_label_is_never_a_class_and_its_row_is_named(kind):
     usual = np.array(usual) if kind not in ("dates", "durations") else np.delete(y, 3)[ONES]
     model = quick()
     refused = pytest.raises(
-        ValueError, match=r"y has a missing label, (nan|None|<NA>|NaT), at row 3; label it"
+        ValueError, match=r"y has a missing label, (nan|None|<NA>|NaT|masked), at row 3; label it"
     )
     with refused:
         model.fit(X, y)

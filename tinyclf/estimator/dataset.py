@@ -29,6 +29,7 @@ _CHECKS: dict[str, Any] = {"accept_sparse": "csr", "ensure_all_finite": False}
 _DATES = re.compile("date|time|duration", re.IGNORECASE)
 
 _NESTED = re.compile("array|(large_|fixed_size_)?list|map|struct", re.IGNORECASE)
+_TEXTS = re.compile("object|Object|str|String|large_string|category|Categorical|Enum|dictionary")
 
 
 @dataclass(frozen=True)
@@ -254,8 +255,7 @@ def _as_table(estimator: Any, X: Any, reset: bool) -> Any:
     """
     check_not_masked("X", X)
     if _is_frame(X):
-        names, kinds = (X.columns, X.dtypes) if hasattr(X, "dtypes") else (X.column_names, X.schema.types)
-        for name, kind in zip(names, kinds, strict=True):
+        for name, kind in _columns(X):
             _check_kind(kind, f" in the column {name!r}")
     with _naming("X"):
         # Sets or checks the names of the columns.
@@ -291,7 +291,9 @@ def _as_matrix(estimator: Any, X: Any) -> Any:
     given = X
     if issparse(X):
         X = as_csr("X", X)
-    elif not isinstance(X, (np.ndarray, *_loaded("pandas.DataFrame", "pandas.Series"))):
+    elif not isinstance(X, (np.ndarray, *loaded("pandas.DataFrame", "pandas.Series"))):
+        if _is_frame(X):
+            _check_texts(X)
         X = as_array("X", X) if isinstance(X, (list, tuple)) else np.asarray(X)
         if X.ndim == 0:
             raise TypeError(f"X must be an array of shape (n_samples, n_features), got {given!r}")
@@ -310,6 +312,8 @@ def _as_floats(estimator: Any, table: Any) -> Any:
     numbers = all(isinstance(kind, np.dtype) and kind.kind in "biuf" for kind in kinds)
     single = numbers and np.result_type(*kinds) == np.float32
     with _naming("X"), np.errstate(over="ignore"):  # a long double may be beyond float64
+        if _is_frame(table):
+            _check_texts(table)
         X = check_array(table, dtype=np.float32 if single else np.float64, estimator=estimator, **_CHECKS)
         if np.dtype(object) in kinds:
             if _is_frame(table):
@@ -321,6 +325,26 @@ def _as_floats(estimator: Any, table: Any) -> Any:
         X = X.copy()
         X.sum_duplicates()
     return X
+
+
+def _columns(X: Any) -> Iterator[tuple[Any, Any]]:
+    """Yield name and type of each column of a data frame."""
+    names, kinds = (X.columns, X.dtypes) if hasattr(X, "dtypes") else (X.column_names, X.schema.types)
+    return zip(names, kinds, strict=True)
+
+
+def _check_texts(X: Any) -> None:
+    """Raise an error if a column of texts or objects holds other than numbers.
+
+    Each column is converted on its own, since together all of them would become objects first.
+    """
+    for i, (name, kind) in enumerate(_columns(X)):
+        if _TEXTS.match(str(kind)):
+            column = X.iloc[:, i] if hasattr(X, "iloc") else X[name]
+            try:
+                np.asarray(column, np.float64)
+            except (TypeError, ValueError) as error:
+                raise type(error)(f"{error} in the column {name!r}") from None
 
 
 def _check_kind(kind: Any, where: str = "") -> None:
@@ -337,10 +361,10 @@ def _check_kind(kind: Any, where: str = "") -> None:
 
 def _is_frame(X: Any) -> bool:
     """Return whether X is a data frame from which scikit-learn reads names of columns, and takes rows."""
-    return isinstance(X, _loaded("pandas.DataFrame", "polars.DataFrame", "pyarrow.Table"))
+    return isinstance(X, loaded("pandas.DataFrame", "polars.DataFrame", "pyarrow.Table"))
 
 
-def _loaded(*names: str) -> tuple[type, ...]:
+def loaded(*names: str) -> tuple[type, ...]:
     """Return the classes with these names whose libraries are loaded; otherwise no object has the class."""
     parts = (name.split(".") for name in names)
     classes = (getattr(sys.modules.get(library), name, None) for library, name in parts)

@@ -478,7 +478,9 @@ def _of_one_type(labels: Array, name: str) -> Array:
     kinds = {*map(type, labels.flat)}
     nested = [kind for kind in kinds if not issubclass(kind, Hashable)]
     if nested:
-        label = next(label for label in labels.flat if type(label) in nested)
+        at, label = next((i, label) for i, label in enumerate(labels.flat) if type(label) in nested)
+        if label is np.ma.masked:
+            raise _missing_label(name, "masked", np.unravel_index(at, labels.shape)[0])
         raise ValueError(
             f"{name} has {label!r} as a label; if a row may have several labels, pass columns of 0 and 1"
         )
