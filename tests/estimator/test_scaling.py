@@ -114,6 +114,15 @@ def test_center_and_scale_are_mean_and_deviation_of_clipped_entries(draw):
         assert scaling.center[0] == pytest.approx(mean, abs=0.08 * deviation)
 
 
+@pytest.mark.parametrize("weight", [None, W[:501] + 0.1], ids=["equal", "weighted"])
+def test_a_reflected_column_has_the_reflected_center_and_the_same_scale(weight):
+    x = np.random.default_rng(0).standard_cauchy((501, 3)) + 0.2 * np.arange(3)
+    x[:250, 2] = 0.0
+    one, other = Scaling.of(x, weight), Scaling.of(-x, weight)
+    assert_allclose(other.center, -one.center, rtol=1e-9, atol=1e-9)
+    assert_allclose(other.scale, one.scale, rtol=1e-9)
+
+
 @pytest.mark.parametrize("size", [1e4, 1e8, 1e30, 1e300, -1e300])
 @pytest.mark.parametrize("fraction", [0.0005, 0.05, 0.15])
 @KINDS
@@ -615,10 +624,56 @@ def test_a_warm_start_updates_the_statistics_without_changing_predictions_near_t
     before, old = model.decision_function(IRIS), model._state.scaling
     model.fit(x, SPECIES)
     new = model._state.scaling
-    assert_array_equal(new.points, Scaling.of(x).points)
+    assert new.total_weight == 160.0
+    assert_array_equal(new.points, old.with_rows(x, remembered=10.0).points)
     same = near(old, IRIS) & near(new, IRIS)
     assert same.sum() > 100
     assert_allclose(model.decision_function(IRIS)[same], before[same], rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("n", [1, 2, 5, 50])
+@KINDS
+def test_a_warm_start_on_a_few_rows_keeps_what_was_learned(kind, n):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(1000, 4))
+    y = (x @ rng.normal(size=(4, 3)) > 0).astype(int)  # several labels, so that one row is enough
+    model = TinyClassifier(warm_start=True, dtype="float64", max_iter=20, random_state=0).fit(kind(x), y)
+    before, theta = model.predict(kind(x)), model.network_.theta.copy()
+    model.set_params(solver="sgd", learning_rate_init=1e-300, max_iter=1, tol=0.0)
+    for start in range(0, 4 * n, n):
+        model.fit(kind(x[start : start + n]), y[start : start + n])
+    assert (model.network_.theta != theta).any()  # the first layer was adjusted
+    assert (model.predict(kind(x)) == before).mean() > 0.97
+
+
+def test_a_warm_start_on_rows_in_which_a_column_is_constant_keeps_its_weights():
+    rng = np.random.default_rng(0)
+    x = np.column_stack([rng.integers(0, 2, 1000), rng.normal(size=1000)])
+    y = (3 * x[:, 0] + x[:, 1] > 1.5).astype(int)
+    model = learned(warm_start=True).fit(x, y)
+    zero = x[:, 0] == 0.0
+    model.set_params(solver="sgd", learning_rate_init=1e-300, max_iter=1).fit(x[zero], y[zero])
+    assert model.score(x, y) > 0.85  # 0.52 without these weights
+
+
+def test_many_rows_of_a_warm_start_replace_the_statistics():
+    x = RNG.normal(size=(5000, 3))
+    old, far = Scaling.of(x), 1e3 * x[:500] + 1e5
+    found, alone = old.with_rows(far, remembered=10.0), Scaling.of(far)
+    assert_allclose(found.scale, alone.scale, rtol=0.2)
+    assert (np.abs(found.center - alone.center) < 0.2 * alone.scale).all()
+
+
+@pytest.mark.parametrize("unit", [1e-300, 1.0, 1e300])
+def test_remembered_rows_count_in_the_unit_of_the_new_weights(unit):
+    old, w = Scaling.of(X, W), np.where(np.arange(100) < 40, 0.0, unit)
+    found = old.with_rows(X[:100], w, remembered=10.0)
+    known = min(W.sum(), 10.0 * unit)
+    assert found.total_weight == pytest.approx(known + 60.0 * unit, rel=1e-12)
+    assert_array_equal(
+        old.with_rows(X[:100], W[:100] + 1.0, remembered=1e9).points,
+        old.with_rows(X[:100], W[:100] + 1.0).points,
+    )
 
 
 @pytest.mark.parametrize("first", [True, False])

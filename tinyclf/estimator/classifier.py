@@ -211,7 +211,7 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         square of the nonzero entries of the column. See `scaled_inputs`. ``partial_fit``, and
         ``fit`` with ``warm_start=True``, change center and scale, and adjust the first layer such
         that predictions do not change for rows that are within three scales of the center before
-        and after.
+        and after. In a warm start, all earlier rows together count as at most ten of the new rows.
     calibrate : bool, default=True
         Whether to calibrate on the validation set, passed or held out: logits z are shrunk toward
         the class-frequency logits c, z <- c + a (z - c), where a, from 0.01 to 1, minimizes the

@@ -141,14 +141,22 @@ class Scaling:
             found = _quantiles_of_dense(X.toarray() if hasattr(X, "tocsr") else X, w, centered)
         return cls(float(w.sum()), *found, 1, centered)
 
-    def with_rows(self, X: Any, weight: Array | None = None) -> Scaling:
-        """Return the scaling of all earlier rows and these rows together; for errors, see `of`."""
+    def with_rows(self, X: Any, weight: Array | None = None, remembered: float = np.inf) -> Scaling:
+        """Return the scaling of all earlier rows and these rows together; for errors, see `of`.
+
+        The earlier rows count as at most ``remembered`` of these rows.
+        """
         new = Scaling._of(X, weight, self.centered)
-        parts = [(s.total_weight, s.base, s.weight, s.points) for s in (self, new)]
+        n = X.shape[0] if weight is None else int(np.count_nonzero(weight))
+        old = min(self.total_weight, remembered * (new.total_weight / n))
+        parts = [
+            (old, self.base, self.weight * (old / self.total_weight), self.points),
+            (new.total_weight, new.base, new.weight, new.points),
+        ]
         # The levels vary, as in systematic sampling: otherwise a few rows would never change the
         # quantiles of many.
         levels = _levels(len(self.points), self.n_updates * _GOLDEN % 1.0)
-        total = self.total_weight + new.total_weight
+        total = old + new.total_weight
         found = _combined(parts, levels, self.centered)
         return Scaling(total, *found, self.n_updates + 1, self.centered)._checked(X)
 

@@ -21,6 +21,10 @@ from .plan import FitPlan
 from .scaling import Scaling, carry_over
 from .targets import Labels
 
+# In a warm start, all earlier rows together count as at most this number of the new rows in the statistics of
+# the features: many new rows replace them, and a few, in which a column may be constant, do not.
+_REMEMBERED = 10.0
+
 
 @dataclass
 class FitState:
@@ -101,8 +105,7 @@ class FitState:
         if saved is not None and saved.finished:
             return saved
         seed = seed if saved is None else saved.seed
-        scaling = Scaling.of(data.X, data.loss_weight) if plan.scale_inputs else None
-        state = cls._with_scaling(plan, data, seed, previous, scaling)
+        state = cls._with_statistics(plan, data, seed, previous, _REMEMBERED)
         if previous is not None:
             state.training.use(plan.optimizer, reset=True)
         state.history.begin(validates=plan.monitor, continues=False)
@@ -118,14 +121,7 @@ class FitState:
     @classmethod
     def start_partial(cls, plan: FitPlan, data: Dataset, seed: Array, previous: Self | None = None) -> Self:
         """Return the state before an epoch of ``partial_fit``, with updated statistics of the features."""
-        scaling = None
-        if plan.scale_inputs:
-            known = None if previous is None else previous.scaling
-            if known is None:
-                scaling = Scaling.of(data.X, data.loss_weight)
-            else:
-                scaling = known.with_rows(data.X, data.loss_weight)
-        state = cls._with_scaling(plan, data, seed, previous, scaling)
+        state = cls._with_statistics(plan, data, seed, previous, math.inf)
         if previous is not None:
             state.training.use(plan.optimizer)
         state.history.begin(validates=plan.monitor, continues=True)
@@ -138,9 +134,13 @@ class FitState:
         return state
 
     @classmethod
-    def _with_scaling(
-        cls, plan: FitPlan, data: Dataset, seed: Array, previous: Self | None, scaling: Scaling | None
+    def _with_statistics(
+        cls, plan: FitPlan, data: Dataset, seed: Array, previous: Self | None, remembered: float
     ) -> Self:
+        scaling, known = None, None if previous is None else previous.scaling
+        if plan.scale_inputs:
+            X, w = data.X, data.loss_weight
+            scaling = Scaling.of(X, w) if known is None else known.with_rows(X, w, remembered)
         if previous is None:
             streams = random_streams(seed)
             network = Network(plan.layers, data.X.shape[1], dtype=plan.dtype, seed=streams["init"])
