@@ -453,6 +453,15 @@ def test_rows_scaled_at_once_equal_rows_scaled_block_by_block(kind, dtype):
         assert_array_equal(network.logits(at_once), network.logits(scaled(scaling, DENSE, dtype)))
 
 
+@KINDS
+def test_a_value_that_is_not_finite_is_named_by_its_row_among_all_rows(kind):
+    x = DENSE.copy()
+    x[700, 2] = np.inf
+    lazily = ScaledRows(kind(x), Scaling.of(kind(DENSE)), "float32", stays_sparse=False)
+    with pytest.raises(ValueError, match="row 700, column 2"):
+        lazily.block(512, 1024)
+
+
 def test_an_estimator_trains_on_the_scaled_rows():
     parameters = {"dtype": "float64", "early_stopping": False, "calibrate": False}
     y = np.arange(3000) % 2

@@ -262,3 +262,24 @@ def test_training_flushes_regularized_weights_every_hundred_steps(kinds, regular
     monkeypatch.setattr(optimizers, "flush_subnormals", flushes)
     list(train(network, [[1.0]], [0], epochs=250, **kinds))
     assert calls == ([True, True] if regularized else [])
+
+
+@pytest.mark.parametrize("kind", [np.float64, np.longdouble])
+@pytest.mark.parametrize(
+    ("solver", "parameters"),
+    [
+        (SGD, {"learning_rate": 0.013, "momentum": 0.83, "weight_decay": 0.013}),
+        (Adam, {"learning_rate": 0.013, "beta_1": 0.83, "beta_2": 0.93, "weight_decay": 0.013}),
+    ],
+)
+def test_scalars_of_numpy_give_the_same_bits_as_floats(solver, parameters, kind):
+    rng = np.random.default_rng(0)
+    theta, g = rng.normal(size=(2, 50)).astype(np.float32)
+    results = []
+    for convert in (float, kind):
+        optimizer = solver(**{name: convert(value) for name, value in parameters.items()})
+        moved, state = theta.copy(), optimizer.init(theta)
+        for _ in range(3):
+            optimizer.step(moved, g.copy(), state, optimizer.learning_rate)
+        results.append(moved)
+    np.testing.assert_array_equal(*results, strict=True)

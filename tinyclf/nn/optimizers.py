@@ -107,6 +107,10 @@ class Optimizer:
     """Names of the state's arrays whose entries are never negative; checked when a state is restored."""
 
     def __post_init__(self) -> None:
+        for field in fields(self):
+            if isinstance(value := getattr(self, field.name), np.floating):
+                # A product of an array of float32 and a scalar of float64 would be in float64.
+                object.__setattr__(self, field.name, float(value))
         check_interval("learning_rate", self.learning_rate, 0.0, np.inf, open_low=True, open_high=True)
         check_interval("weight_decay", self.weight_decay, 0.0, np.inf, open_high=True)
         if self.learning_rate * self.weight_decay > 1.0:
