@@ -436,7 +436,7 @@ def test_outliers_that_the_scaling_tolerates_raise_no_warning(fraction, value):
 def test_the_warning_names_the_column_whose_values_become_indistinct(value):
     rng = np.random.default_rng(0)
     X = rng.normal(size=(2000, 4))
-    X[rng.random(2000) < 0.35, 2] = value
+    X[:, 2] = np.where(rng.random(2000) < 0.35, value * rng.uniform(1.0, 2.0, 2000), X[:, 2])
     model = TinyClassifier(max_iter=2, random_state=0)
     (warning,) = warned(model, X, X[:, 0] > 0)
     assert isinstance(warning, FeatureScaleWarning)

@@ -138,6 +138,34 @@ def test_outliers_of_any_size_hardly_change_center_and_scale(kind, fraction, siz
     assert (np.abs(found.center - clean.center) < (0.3 if fraction < 0.1 else 1.0) * clean.scale).all()
 
 
+@pytest.mark.parametrize("value", [-99.0, -999.0, 1e8, 1e30])
+@pytest.mark.parametrize("fraction", [0.1, 0.3, 0.45])
+def test_a_value_that_stands_for_missing_entries_hardly_changes_center_and_scale(fraction, value):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(2000, 3)) * [1.0, 1e-3, 0.1] + [0.0, 5.0, 0.0]
+    clean, missing = Scaling.of(x), rng.random(x.shape) < fraction
+    found = Scaling.of(np.where(missing, value, x))
+    assert (found.scale < 3.0 * clean.scale).all()
+    assert (found.scale > 0.9 * clean.scale).all()
+    z = scaled(found, x)
+    assert (z.std(axis=0) > 0.3).all()
+    if fraction < 0.4:
+        parts = in_parts(np.where(missing, value, x), [100] * 20)
+        assert (parts.scale < 4.0 * clean.scale).all()
+
+
+@pytest.mark.parametrize(
+    ("fraction", "value", "least"), [(0.05, -999.0, 0.84), (0.3, -99.0, 0.74), (0.3, -1e8, 0.7)]
+)
+def test_rows_with_a_value_for_missing_entries_are_learned(fraction, value, least):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(4000, 8))
+    y = x @ rng.normal(size=8) + 0.5 * rng.normal(size=4000) > 0
+    x[rng.random(x.shape) < fraction] = value
+    model = TinyClassifier(random_state=0).fit(x[:2500], y[:2500])
+    assert model.score(x[2500:], y[2500:]) > least
+
+
 @pytest.mark.parametrize("n_ones", [1, 3, 500, 900])
 @pytest.mark.parametrize("weight", [None, W[:1000]], ids=["equal", "weighted"])
 def test_columns_with_two_values_are_standardized_however_rare_one_is(n_ones, weight):

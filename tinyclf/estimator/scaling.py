@@ -3,7 +3,8 @@
 An entry x of a column becomes f(z) with z = (x - center) / scale. Center and scale are about the mean and
 the standard deviation of the column, computed from quantiles, after its entries were clipped to the
 median plus or minus 3 s, where s is the interquartile range in units in which it is 1 for a standard
-normal distribution. So a few entries of any size hardly change center and scale, and columns without
+normal distribution. Values that are repeated often, such as -999 for missing entries, are left out of
+median and range. So a few entries of any size hardly change center and scale, and columns without
 outliers are standardized. Large |z| are compressed, so that outliers neither dominate the network nor
 become equal:
 
@@ -48,6 +49,9 @@ _IQR = 1.3489795003921634
 _POINTS, _SPARSE_POINTS = 32, 8
 
 _MEDIAN = np.array([0.5])
+
+# If at least this fraction of the entries of a column are not repeated, only these define its quartiles.
+_SINGLE = 3 / 8
 
 # Dense rows and columns that are sorted at once.
 _ROWS, _COLUMNS = 512, 2048
@@ -180,13 +184,13 @@ class Scaling:
         fraction = self.weight / self.total_weight
         with np.errstate(all="ignore"):
             distance = np.sort(np.abs(self.points - self.base), axis=0)
-            reach = LINEAR * distance[3 * len(distance) // 4 - 1]
+            middle, reach = self.base, LINEAR * distance[3 * len(distance) // 4 - 1]
             if self.centered:
-                low, high = self._quantile(0.25), self._quantile(0.75)
+                low, middle, high = self._quartiles()
                 spread = high / _IQR - low / _IQR
                 differ = spread > _NOISE * np.maximum(np.abs(low), np.abs(high))
-                reach = np.where(differ, LINEAR * spread, reach)
-            d = np.clip(self.points, self.base - reach, self.base + reach) - self.base
+                middle, reach = np.where(differ, middle, self.base), np.where(differ, LINEAR * spread, reach)
+            d = np.clip(self.points, middle - reach, middle + reach) - self.base
             unit = _or_one(np.abs(d).max(axis=0))  # squares overflow
             d /= unit
             if not self.centered:
@@ -195,6 +199,26 @@ class Scaling:
             mean = fraction * d.mean(axis=0)
             deviation = np.hypot(np.sqrt(fraction) * _rms(d - mean), np.sqrt(1.0 - fraction) * mean)
             return self.base + unit * mean, unit * deviation
+
+    def _quartiles(self) -> tuple[Array, Array, Array]:
+        """Return three quartiles of each column, (n_in,), without repeated values if there are enough others.
+
+        A repeated value, such as -999 for missing entries, says nothing about the scale of the others.
+        """
+        equal = np.zeros((len(self.points) + 1, len(self.base)), bool)
+        np.equal(self.points[1:], self.points[:-1], out=equal[1:-1])
+        repeated = equal[1:] | equal[:-1]
+        count = len(self.points) - repeated.sum(axis=0)
+        single = np.sort(np.where(repeated, np.inf, self.points), axis=0)
+        some = count * (self.weight / self.total_weight) > _SINGLE * _POINTS
+        at = np.maximum(count - 1, 0) * np.array([[0.25], [0.5], [0.75]])
+        below, above = (
+            np.take_along_axis(single, rounded(at).astype(np.intp), axis=0) for rounded in (np.floor, np.ceil)
+        )
+        quartiles = below / 2.0 + above / 2.0
+        rest = (self._quantile(0.25), self.base, self._quantile(0.75))
+        low, middle, high = (np.where(some, q, r) for q, r in zip(quartiles, rest, strict=True))
+        return low, middle, high
 
     def _quantile(self, p: float) -> Array:
         """Return the quantile of level p of each column, (n_in,), the entries at the base included."""
