@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import sklearn
 from hypothesis import settings
 from threadpoolctl import threadpool_limits
 
@@ -23,6 +24,13 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if item.name.startswith("tinyclf.onnx.") and find_spec("onnx") is None:
             item.add_marker(pytest.mark.skip(reason="onnx is not installed"))
+
+
+@pytest.fixture(autouse=True)
+def the_settings_of_libraries_are_restored():
+    """Undo changes of NumPy's and scikit-learn's settings: Ctrl-C inside of these libraries can leave some."""
+    with np.errstate(), sklearn.config_context():
+        yield
 
 
 @pytest.fixture(autouse=True)
