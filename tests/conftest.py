@@ -28,7 +28,7 @@ def pytest_collection_modifyitems(items):
 
 @pytest.fixture(autouse=True)
 def the_settings_of_libraries_are_restored():
-    """Undo changes of NumPy's and scikit-learn's settings: Ctrl-C inside of these libraries can leave some."""
+    """Undo changes of NumPy's and scikit-learn's settings: Ctrl-C inside these libraries can leave some."""
     with np.errstate(), sklearn.config_context():
         yield
 
