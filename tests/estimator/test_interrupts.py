@@ -14,7 +14,7 @@ from tests.support.doubles import Ends
 from tests.support.estimators import quick
 from tests.support.interrupts import moments, pressed, traced
 from tests.support.threads import blas
-from tinyclf import use_fast
+from tinyclf.nn import kernels
 
 pytestmark = [
     pytest.mark.promise("nothing is lost"),
@@ -31,11 +31,10 @@ AGAIN = [(), (1,), (2,), (3,), (7, 40)]
 
 
 @pytest.fixture(autouse=True)
-def without_numba():
-    """The same lines in each fit."""
-    use_fast(False)
-    yield
-    use_fast(None)
+def without_numba(monkeypatch):
+    """The same lines in each fit; the setting, which may come from the environment, is restored."""
+    monkeypatch.setattr(kernels, "_wanted", False)
+    monkeypatch.setattr(kernels, "_compiled", {})
 
 
 class Counts(Ends):
