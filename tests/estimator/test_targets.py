@@ -101,7 +101,7 @@ MISSING = {
     "words, nan": with_label(WORDS, np.nan),
     "words, None": with_label(WORDS, None),
     "words, NA": with_label(WORDS, pd.NA),
-    "words, NaT": with_label(WORDS, np.datetime64("NaT")),
+    "words, NaT": with_label(WORDS, np.datetime64("NaT", "ns")),
     "tuple of words": tuple(with_label(WORDS, np.nan)),
     "column of words": [[label] for label in with_label(WORDS, np.nan)],
     "words in objects": np.array(with_label(WORDS, np.nan), object),
