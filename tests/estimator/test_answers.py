@@ -14,7 +14,8 @@ from sklearn.metrics import brier_score_loss, log_loss, roc_auc_score
 
 from tests.support.data import DIGITS, IRIS, NUMBERS, SPECIES, TWO
 from tests.support.estimators import quick
-from tinyclf import Loss, SoftmaxCrossEntropy, softmax
+from tests.support.parts import Hinge
+from tinyclf import SoftmaxCrossEntropy, softmax
 
 EPS = float(np.finfo("float64").eps)
 X_SETS, SETS = make_multilabel_classification(200, 6, n_classes=3, random_state=0)
@@ -27,23 +28,6 @@ class Sharper(SoftmaxCrossEntropy):
 
     def probabilities(self, z):
         return softmax(2 * z)
-
-
-class Hinge(Loss):
-    def n_outputs(self, n_classes):
-        return 1
-
-    def targets(self, y, n, n_outputs):
-        return 2.0 * np.asarray(y) - 1.0
-
-    def rows(self, z, y, dz, t):
-        margin = 1.0 - y * z[:, 0]
-        dz[:, 0] = np.where(margin > 0, -y, 0.0)
-        return np.maximum(margin, 0.0)
-
-    def probabilities(self, z):
-        p = 1.0 / (1.0 + np.exp(-z))
-        return np.concatenate([1.0 - p, p], axis=1)
 
 
 CASES = {
@@ -103,7 +87,7 @@ def test_answers_are_float64_and_the_probabilities_of_a_row_sum_to_one(case, row
 @mpmath.workdps(30)
 def test_probabilities_are_as_accurate_as_the_logits(case):
     model, X, _ = case
-    if type(model.plan_.loss).__module__ == __name__:
+    if not type(model.plan_.loss).__module__.startswith("tinyclf."):
         pytest.skip("the loss is user-defined")
     rows = np.concatenate([X[:3], 1e3 * X[:3]])
     z = model.decision_function(rows)
@@ -173,3 +157,12 @@ def test_isotonic_calibration_gives_no_negative_probabilities(seed):
     p = model.predict_proba(np.random.default_rng(seed).normal(scale=3.0, size=(2000, 6)))
     assert p.min() >= 0.0
     assert np.isfinite(log_loss(y, model.predict_proba(X)))
+
+
+def test_the_type_of_the_answers_is_that_of_the_fit():
+    X = IRIS.astype("float32")
+    for before, after, expected in ((None, "float32", "float32"), ("float32", None, "float64")):
+        model = quick(dtype=before).fit(X, SPECIES).set_params(dtype=after)
+        assert model.plan_.output_dtype == expected
+        for answer in (model.predict_proba, model.predict_log_proba, model.decision_function):
+            assert answer(X).dtype == expected

@@ -9,7 +9,7 @@ from sklearn.base import clone
 
 from tests.support.data import DIGITS, IRIS, NAMES, NUMBERS, SCALED, SPECIES, VALIDATION, X, Y
 from tests.support.estimators import learned, plain, quick
-from tests.support.parts import PLAIN, LayerNorm, PReLU, Swish
+from tests.support.parts import PLAIN, Hinge, LayerNorm, PReLU, Swish
 from tinyclf import (
     SGD,
     Adam,
@@ -19,7 +19,6 @@ from tinyclf import (
     Identity,
     Layer,
     Logistic,
-    Loss,
     Network,
     ReLU,
     SigmoidCrossEntropy,
@@ -344,24 +343,6 @@ def test_the_optimizer_has_the_parameters_of_the_solver(parameters, optimizer):
 
 
 def test_losses_other_than_cross_entropy_are_not_calibrated():
-    class Hinge(Loss):
-        """Its targets are -1 and 1, not class codes."""
-
-        def n_outputs(self, n_classes):
-            return 1
-
-        def targets(self, y, n, n_outputs):
-            return 2.0 * np.asarray(y) - 1.0
-
-        def rows(self, z, y, dz, t):
-            margin = 1.0 - y * z[:, 0]
-            dz[:, 0] = np.where(margin > 0, -y, 0.0)
-            return np.maximum(margin, 0.0)
-
-        def probabilities(self, z):
-            p = 1.0 / (1.0 + np.exp(-z[:, 0]))
-            return np.stack([1.0 - p, p], axis=1)
-
     model = learned(loss=Hinge()).fit(DIGITS, NUMBERS > 4)
     assert model.calibration_ == 1.0
     assert model.score(DIGITS, NUMBERS > 4) > 0.9

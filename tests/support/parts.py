@@ -101,6 +101,25 @@ class Brier(Loss):
         return np.sum(r * r, axis=1)
 
 
+class Hinge(Loss):
+    """A student's loss with one logit, whose targets are -1 and 1 instead of class codes."""
+
+    def n_outputs(self, n_classes):
+        return 1
+
+    def targets(self, y, n, n_outputs):
+        return 2.0 * np.asarray(y) - 1.0
+
+    def rows(self, z, y, dz, t):
+        margin = 1.0 - y * z[:, 0]
+        dz[:, 0] = np.where(margin > 0, -y, 0.0)
+        return np.maximum(margin, 0.0)
+
+    def probabilities(self, z):
+        p = 1.0 / (1.0 + np.exp(-z))
+        return np.concatenate([1.0 - p, p], axis=1)
+
+
 @dataclass(frozen=True)
 class RMSprop(Optimizer):
     """A student's optimizer."""

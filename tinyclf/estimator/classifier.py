@@ -1003,14 +1003,13 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         return network.outputs(inputs, n_layers, function=of_finite)
 
     def _answers(self, X: Any, function: Callable[[Array], Array]) -> Array:
-        """Apply a function to the calibrated logits, in float64, or with dtype=None in their own type."""
+        """Apply a function to the calibrated logits, in float64, and return the type of the plan."""
 
         def in_float64(z: Array) -> Array:
             found = np.asarray(function(z))
             return found if found.dtype == np.float64 else function(z.astype(np.float64))
 
-        found = self._outputs(X, in_float64)
-        return found.astype(self._fitted.network.dtype, copy=False) if self.dtype is None else found
+        return self._outputs(X, in_float64).astype(self._fitted.plan.output_dtype, copy=False)
 
     def _out_of_range(self, X: Any, inputs: Any, n_layers: int | None) -> ValueError:
         """Return the error that says why the outputs of a row are not finite."""

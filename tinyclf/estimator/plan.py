@@ -54,6 +54,8 @@ class FitPlan:
         Number of logits.
     dtype : dtype
         The type of the network.
+    output_dtype : dtype
+        The type in which probabilities and logits are returned.
     alpha : float
         Strength of the L2 penalty.
     optimizer : Optimizer
@@ -112,6 +114,7 @@ class FitPlan:
     loss: Loss
     n_outputs: int
     dtype: np.dtype[Any]
+    output_dtype: np.dtype[Any]
     alpha: float
     optimizer: Optimizer
     schedule: Schedule | str
@@ -264,8 +267,10 @@ class FitPlan:
                 raise ValueError(f"{name} must be a function or a name, got {value!r}")
         if not isinstance(self.batch_size_warning, (str, type(None))):
             raise ValueError(f"batch_size_warning must be a string or None, got {self.batch_size_warning!r}")
-        if not isinstance(self.dtype, np.dtype) or self.dtype not in (np.float32, np.float64):
-            raise ValueError(f"dtype must be float32 or float64, got {self.dtype!r}")
+        for name in ("dtype", "output_dtype"):
+            dtype = getattr(self, name)
+            if not isinstance(dtype, np.dtype) or dtype not in (np.float32, np.float64):
+                raise ValueError(f"{name} must be float32 or float64, got {dtype!r}")
         self._check_layers()
 
     def _check_layers(self) -> None:
@@ -317,7 +322,7 @@ def _parts_of(estimator: Any, data: Dataset, network: Network | None) -> dict[st
     ]
     if network is not None:
         _check_continues(network, layers, estimator.dtype)
-    dtype = data.X.dtype if network is None else network.dtype
+    dtype = computation_dtype(estimator.dtype, data.X.dtype if network is None else network.dtype)
     schedule = rate if callable(rate) else None if rate == "constant" else SCHEDULES.get(rate)
     by_rule = rate in ("invscaling", "adaptive") if isinstance(rate, str) else False
     return {
@@ -326,7 +331,8 @@ def _parts_of(estimator: Any, data: Dataset, network: Network | None) -> dict[st
         "hidden_ends": list(accumulate(len(group) for group in hidden)),
         "loss": loss,
         "n_outputs": n_outputs,
-        "dtype": computation_dtype(estimator.dtype, dtype),
+        "dtype": dtype,
+        "output_dtype": dtype if estimator.dtype is None else np.dtype(np.float64),
         "alpha": float(estimator.alpha),
         "optimizer": optimizer,
         "schedule": schedule or constant,
