@@ -100,6 +100,23 @@ def test_a_loss_above_that_of_the_prior_raises_a_divergence_warning_with_numbers
     assert re.search(rf"900 .* {re.escape(f'{loss:.4g}')},.*class frequencies.* {prior:.4g}\b", message)
 
 
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("seed", range(6))
+def test_a_loss_above_that_of_the_prior_is_warned_of_even_if_it_still_decreases(seed):
+    X, y = DIGITS[:900] / 16, LABELS[:900]
+    model = plain(activation="tanh", solver="sgd", learning_rate_init=10.0, early_stopping=False, max_iter=30)
+    model.set_params(random_state=seed, n_iter_no_change=np.inf)
+    only(warned(model, X, y), DivergenceWarning)
+    assert model.score(X, y) < 0.5
+
+
+def test_one_prediction_for_all_rows_is_no_collapse_before_training_has_settled():
+    few = examined(Dataset(IRIS, Labels.of(SPECIES), SPECIES, None, None, IRIS), 120)
+    few.state.network.theta[:] = 0.0
+    assert list(map(type, nothing_learned(few, settled=True))) == [CollapseWarning]
+    assert nothing_learned(few, settled=False) == []
+
+
 def test_the_warning_names_a_layer_of_dead_relus():
     X = np.abs(np.random.default_rng(0).normal(size=(200, 3))) + 1.0
     y = (X[:, 0] > 1.7).astype(int)
@@ -361,9 +378,9 @@ def test_the_warning_depends_on_the_loss_and_the_predictions(frequency, low, hig
     logit = scipy.special.logit
     network.parameters[0].W, network.parameters[0].b = [[logit(high) - logit(low)]], [logit(low)]
     few = examined(Dataset(X, labels, y, None, None, X), 2000, network)
-    assert list(map(type, nothing_learned(few))) == expected
+    assert list(map(type, nothing_learned(few, settled=True))) == expected
     few.state.calibration = Calibration(0.0, np.array([logit(frequency)]))  # predicts the frequencies
-    assert list(map(type, nothing_learned(few))) == [CollapseWarning] * (frequency == 0.2)
+    assert list(map(type, nothing_learned(few, settled=True))) == [CollapseWarning] * (frequency == 0.2)
 
 
 def test_the_loss_in_the_warning_is_weighted():
@@ -373,7 +390,7 @@ def test_the_loss_in_the_warning_is_weighted():
     labels = Labels.of(y)
     network = Network([Dense(1)], 1, dtype="float64")
     network.parameters[0].W, network.parameters[0].b = [[-9.0]], [2.0]
-    (found,) = nothing_learned(examined(Dataset(X, labels, y, w, None, X), 400, network))
+    (found,) = nothing_learned(examined(Dataset(X, labels, y, w, None, X), 400, network), settled=True)
     loss = np.average(np.logaddexp(0, np.where(y, -1, 1) * network.logits(X)[:, 0]), weights=w)
     assert f"log-loss is {loss:.4g}," in str(found)
 
@@ -454,6 +471,15 @@ def test_the_warning_names_the_column_whose_values_become_indistinct(value):
     inside = (X[:, 2] >= low) & (X[:, 2] <= high)
     assert inside.sum() > 200
     assert np.ptp(z[inside]) < 1e-4
+
+
+@pytest.mark.parametrize(("fraction", "warns"), [(0.45, False), (0.7, True)])
+def test_one_value_for_missing_entries_is_warned_of_if_it_is_more_than_half_of_a_column(fraction, warns):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(2000, 4))
+    X[rng.random(2000) < fraction, 2] = -1e9
+    found = warned(TinyClassifier(max_iter=2, random_state=0), X, X[:, 0] > 0)
+    assert [str(one).startswith("column 2 has values from") for one in found] == [True] * warns
 
 
 def test_few_distinct_values_and_sparse_rows_are_not_indistinct():

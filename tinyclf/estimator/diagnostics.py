@@ -58,8 +58,9 @@ def diagnose(plan: FitPlan, data: Dataset, state: FitState, outcome: Outcome) ->
     state : FitState
         After the fit.
     outcome : Outcome
-        If training did not converge and the loss was still decreasing, only dead layers and feature
-        scales are examined.
+        If training did not converge and the loss was still decreasing, it is not a collapse if all
+        predictions are the same. With less than ten epochs, only dead layers and feature scales are
+        examined then.
     """
     rows = outcome.rows
     if len(rows) == 0:  # the fit was finished and examined before
@@ -69,8 +70,10 @@ def diagnose(plan: FitPlan, data: Dataset, state: FitState, outcome: Outcome) ->
     found: list[Warning] = []
     if few.prior > 0.0 and few.vary():
         found += dead_layer(few)
-        if not found and has_settled(state.history.loss_curve, state.history.n_iter, outcome.converged):
-            found += nothing_learned(few)
+        curve, n_iter = state.history.loss_curve, state.history.n_iter
+        settled = has_settled(curve, n_iter, outcome.converged)
+        if not found and (settled or n_iter >= _EPOCHS):
+            found += nothing_learned(few, settled)
     if state.scaling is not None:
         return found + indistinct_values(state.scaling)
     return found + different_scales(few.data.X, data.X, rows)
@@ -183,8 +186,12 @@ def _constant(y: Array) -> bool:
     return bool((y == y[0]).all())
 
 
-def nothing_learned(few: TrainingRows) -> list[Warning]:
-    """Return a warning if the log-loss is much higher than the prior's, or all predictions are the same."""
+def nothing_learned(few: TrainingRows, settled: bool) -> list[Warning]:
+    """Return a warning if the log-loss is much higher than the prior's, or all predictions are the same.
+
+    If training has not settled, all predictions may still be the same, but after ten epochs the loss
+    should not be much higher than the prior's.
+    """
     plan, labels, state = few.plan, few.data.labels, few.state
     z = state.network.logits(few.inputs)
     if state.calibration is not None:
@@ -207,7 +214,7 @@ def nothing_learned(few: TrainingRows) -> list[Warning]:
             )
         ]
     codes = labels.codes(z)
-    one_prediction = (codes == codes[0]).all() and loss > 0.99 * few.prior
+    one_prediction = settled and (codes == codes[0]).all() and loss > 0.99 * few.prior
     if one_prediction and few.prior > _ONE_SIDED and few.informative():
         return [
             CollapseWarning(
@@ -238,8 +245,8 @@ def different_scales(examined: Any, X: Any, rows: Array) -> list[Warning]:
 def indistinct_values(scaling: Scaling) -> list[Warning]:
     """Return a warning about the first column in which different values become nearly the same number.
 
-    This happens if a quarter of the entries or more are outliers, such as -1e9 for missing entries,
-    since these outliers determine the scale.
+    This happens if a quarter of the entries or more are different outliers, or if more than half of
+    them are one value, such as -1e9 for missing entries, since these entries determine the scale.
     """
     if not scaling.centered:
         return []
