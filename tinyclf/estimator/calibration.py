@@ -10,6 +10,9 @@ logits do not change; with a near 0 the model predicts the class frequencies. Bo
 are convex in a, so there is one minimum. Then a is lowered, down to 0, if this decreases the loss
 of the training rows: on them, the model is never worse than the class frequencies.
 
+A fit that continues an earlier one may have few rows, unlike the earlier ones. There, c is 0 and a is at
+least 0.01, so that calibration does not change the predicted labels.
+
 Calibration does not change the weights, so later training continues from the trained weights.
 """
 
@@ -50,7 +53,7 @@ class Calibration:
     shrinkage : float
         From 0 to 1.
     prior : ndarray of shape (n_outputs,)
-        Logits of the class frequencies.
+        Logits of the class frequencies, or 0 if the fit continued an earlier one.
     """
 
     shrinkage: float
@@ -120,7 +123,7 @@ def best_shrinkage(
         out.
     loss : Loss
     prior : ndarray of shape (n_outputs,)
-        See `prior_logits`.
+        See `prior_logits`; 0 if the fit continues an earlier one.
     least, most : float
     cost : float, default=0.0
         Penalty on a shrinkage of 1, in units of the summed loss of the rows. It applies if the best

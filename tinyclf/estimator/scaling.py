@@ -436,7 +436,7 @@ def _levels(n: int, offset: float = 0.5) -> Array:
 def _quantiles_of_dense(X: Array, w: Array, centered: bool) -> tuple[Array, Array, Array]:
     """Return base, weight and points of dense rows with positive weights w.
 
-    Blocks of rows are sorted, and their quantiles combined: to sort all rows takes five times as long.
+    Blocks of rows are sorted, and their quantiles combined: to sort all rows takes more than twice as long.
     """
     levels, found = _levels(_POINTS if centered else _SPARSE_POINTS), []
     for columns in range(0, X.shape[1], _COLUMNS):

@@ -359,9 +359,9 @@ def classes_of_columns(y: Any) -> Array:
     names = column_names(y)
     if names is None:
         return np.arange(np.shape(y)[1])
-    twice = [name for name in names if names.count(name) > 1]
-    if twice:
-        raise ValueError(f"y: the columns must have unique column names, got {twice[0]!r} twice; rename one")
+    if len({*names}) < len(names):
+        twice = next(name for i, name in enumerate(names) if name in names[:i])
+        raise ValueError(f"y: the columns must have unique column names, got {twice!r} twice; rename one")
     if len(set(map(type, names))) == 1 and isinstance(names[0], (str, Real)):
         return np.asarray(names)
     classes = np.empty(len(names), object)

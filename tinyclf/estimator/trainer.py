@@ -68,9 +68,9 @@ class Trainer:
     limit : limit_blas
         Limits BLAS to one thread if all matrix products of the fit are small. Validation, scorers and
         callbacks run in this context, too.
-    kept_from : float
-        Number of epochs from which an interrupted training is kept; inf if it is kept only when it is
-        finished.
+    epochs_needed : float
+        Number of epochs after which an interrupted training is kept; inf in ``partial_fit``, which is
+        kept only when it is finished.
     """
 
     def __init__(self, plan: FitPlan, data: Dataset, state: FitState, estimator: Any) -> None:
@@ -78,7 +78,7 @@ class Trainer:
         self.loss_targets = data.loss_targets(plan.loss, plan.n_outputs)
         products = min(ROW_BLOCK, plan.n_train) if plan.solver == "lbfgs" else plan.refit_batch_size
         self.limit = limit_blas(products * state.network.largest_product)
-        self.kept_from = math.inf
+        self.epochs_needed = math.inf
         self.prior: Array | None = None
         if plan.calibrate and plan.continues:
             self.prior = np.zeros(plan.n_outputs)
@@ -107,7 +107,7 @@ class Trainer:
             If True, Ctrl-C before the end of the first epoch stops the training. If False,
             KeyboardInterrupt is raised in this case, so that the earlier fit can be kept.
         """
-        self.kept_from = 0 if first_fit else 1
+        self.epochs_needed = 0 if first_fit else 1
         try:
             with self.limit, self.limit:
                 return self._run(callbacks)
@@ -131,7 +131,7 @@ class Trainer:
         try:
             converged, found = self._search(callbacks)
         except KeyboardInterrupt:
-            if state.history.n_iter < self.kept_from:
+            if state.history.n_iter < self.epochs_needed:
                 raise
             complete, converged, found = False, False, [self._interrupted()]
         self._keep_best_weights()
@@ -153,7 +153,7 @@ class Trainer:
         This can be repeated, since Ctrl-C may interrupt it, too.
         """
         state = self.state
-        if state.finished or state.history.n_iter < self.kept_from:
+        if state.finished or state.history.n_iter < self.epochs_needed:
             return state.finished
         self._keep_best_weights()
         state.finish(complete=False)
@@ -163,7 +163,7 @@ class Trainer:
         """Train for one epoch."""
         with self.limit, self.limit:
             for epoch in self._epochs(self.state.training, self.search_rows, self.plan.batch_size):
-                self._after_epoch(epoch)
+                self._after_epoch(epoch, records_best=False)
         self.state.finished = True
         return Outcome(self.search_rows, False, self._clipped())
 
@@ -303,12 +303,12 @@ class Trainer:
             return None
         return self.validation.measure(self.estimator, self.state)
 
-    def _after_epoch(self, epoch: Epoch) -> None:
+    def _after_epoch(self, epoch: Epoch, *, records_best: bool = True) -> None:
         """Record an epoch or iteration, and stop or lower the learning rate if training does not improve."""
         state, plan, measured = self.state, self.plan, self._measure()
         history, best = state.history.copy(), copy.copy(state.best)
         history.record(epoch, measured, state.training.scale)
-        if measured is not None and self.kept_from < math.inf:  # not in partial_fit
+        if measured is not None and records_best:
             best.record(measured[1], state.network.theta, len(history.loss_curve))
         vars(state).update(history=history, best=best)  # at once, so that Ctrl-C leaves both or none
         self._print(f"Iteration {history.n_iter}, loss = {epoch.loss:.8f}")

@@ -32,7 +32,7 @@ class Validation:
     scaling : Scaling or None
         Scaling of the features.
     prior : ndarray of shape (n_outputs,) or None
-        Logits of the class frequencies; None without calibration.
+        The logits toward which calibration shrinks, see `Calibration`; None without calibration.
     """
 
     def __init__(self, data: Dataset, plan: FitPlan, scaling: Scaling | None, prior: Array | None) -> None:
