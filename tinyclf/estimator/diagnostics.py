@@ -30,8 +30,8 @@ _EPOCHS = 10
 _SCALES, _NOISE = 1000.0, 1e-7
 
 # A loss is too high if it exceeds the prior's by this factor and by this difference. A single bad step at
-# the end increases it by less.
-_TIMES, _MORE = 1.25, 0.1
+# the end increases it by less. While it still decreases, only the last factor counts.
+_TIMES, _MORE, _TIMES_UNSETTLED = 1.25, 0.1, 10.0
 
 # A feature is informative if it predicts better than the most frequent class by this number of standard
 # errors.
@@ -58,9 +58,8 @@ def diagnose(plan: FitPlan, data: Dataset, state: FitState, outcome: Outcome) ->
     state : FitState
         After the fit.
     outcome : Outcome
-        If training did not converge and the loss was still decreasing, it is not a collapse if all
-        predictions are the same. With less than ten epochs, only dead layers and feature scales are
-        examined then.
+        If training did not converge and the loss was still decreasing, only dead layers, feature scales
+        and, after ten epochs, a very high loss that the scales do not explain are examined.
     """
     rows = outcome.rows
     if len(rows) == 0:  # the fit was finished and examined before
@@ -68,15 +67,17 @@ def diagnose(plan: FitPlan, data: Dataset, state: FitState, outcome: Outcome) ->
     n = max(2, min(_ROWS, _ENTRIES // data.X.shape[1]))
     few = TrainingRows(plan, data.take(rows[:: -(-len(rows) // n)]), state)
     found: list[Warning] = []
+    if state.scaling is not None:
+        scales = indistinct_values(state.scaling)
+    else:
+        scales = different_scales(few.data.X, data.X, rows)
     if few.prior > 0.0 and few.vary():
         found += dead_layer(few)
         curve, n_iter = state.history.loss_curve, state.history.n_iter
         settled = has_settled(curve, n_iter, outcome.converged)
-        if not found and (settled or n_iter >= _EPOCHS):
+        if not found and (settled or (n_iter >= _EPOCHS and not scales)):
             found += nothing_learned(few, settled)
-    if state.scaling is not None:
-        return found + indistinct_values(state.scaling)
-    return found + different_scales(few.data.X, data.X, rows)
+    return found + scales
 
 
 def has_settled(curve: list[float], n: int, converged: bool) -> bool:
@@ -189,8 +190,8 @@ def _constant(y: Array) -> bool:
 def nothing_learned(few: TrainingRows, settled: bool) -> list[Warning]:
     """Return a warning if the log-loss is much higher than the prior's, or all predictions are the same.
 
-    If training has not settled, all predictions may still be the same, but after ten epochs the loss
-    should not be much higher than the prior's.
+    If training has not settled, all predictions may still be the same, and only a loss that is ten
+    times the prior's is too high.
     """
     plan, labels, state = few.plan, few.data.labels, few.state
     z = state.network.logits(few.inputs)
@@ -205,7 +206,8 @@ def nothing_learned(few: TrainingRows, settled: bool) -> list[Warning]:
     numbers = f"the log-loss is {loss:.4g}, where the class frequencies alone give {few.prior:.4g}"
     # If the score is not the loss, the weights with the best score may have a high loss although training
     # went well.
-    if min(loss, state.history.loss) > max(_TIMES * few.prior, few.prior + _MORE):
+    times = _TIMES if settled else _TIMES_UNSETTLED
+    if min(loss, state.history.loss) > max(times * few.prior, few.prior + _MORE):
         clip = "" if plan.solver == "lbfgs" else ", or set max_grad_norm"
         return [
             DivergenceWarning(
