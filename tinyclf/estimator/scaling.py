@@ -295,7 +295,7 @@ class Scaling:
 
     @cached_property
     def _wide(self) -> tuple[Array, Array]:
-        """The terms, repeated for each row of a block: 256 x 64 entries take 21 instead of 26 microseconds."""
+        """The terms, repeated for each row of a block: 256 x 64 entries take 21 microseconds, not 26."""
         varies = self.scale > 0.0
         factor = np.zeros_like(self.scale)
         with np.errstate(over="ignore"):
