@@ -27,6 +27,7 @@ import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from timing import pin_to_one_core
 
@@ -82,16 +83,20 @@ def data_sets(folder: Path | None, only: list[str]) -> dict[str, tuple[np.ndarra
     return {name: found[name] for name in found if not only or any(part in name for part in only)}
 
 
-def measure(make: Contender, X: np.ndarray, y: np.ndarray, splits: list, first: int) -> dict[str, list]:
-    """Return log-loss, accuracy, Brier score, fit time and warnings of a classifier on each split."""
+def measure(make: Contender, X: Any, y: np.ndarray, splits: list, first: int) -> dict[str, list]:
+    """Return log-loss, accuracy, Brier score, fit time and warnings of a classifier on each split.
+
+    X is an array or a data frame of pandas.
+    """
+    rows = getattr(X, "iloc", X)
     values: dict[str, list] = {"log_loss": [], "accuracy": [], "brier": [], "seconds": [], "warned": []}
     for seed, (train, test) in enumerate(splits, first):
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             start = time.perf_counter()
-            model = make(seed).fit(X[train], y[train])
+            model = make(seed).fit(rows[train], y[train])
             seconds = time.perf_counter() - start
-        p = model.predict_proba(X[test]).astype(np.float64)
+        p = model.predict_proba(rows[test]).astype(np.float64)
         p /= p.sum(axis=1, keepdims=True)
         right = model.classes_ == y[test][:, None]
         values["log_loss"].append(float(-np.log(np.maximum(p[right], np.finfo(float).eps)).mean()))
@@ -100,6 +105,22 @@ def measure(make: Contender, X: np.ndarray, y: np.ndarray, splits: list, first: 
         values["seconds"].append(seconds)
         values["warned"].append(bool(caught))
     return values
+
+
+def compare(contenders: dict[str, Contender], data: dict[str, tuple[Any, np.ndarray]], n_splits: int) -> dict:
+    """Return what `measure` finds for each data set and contender; print the mean log-losses."""
+    results: dict = {}
+    for name, (X, y) in data.items():
+        splits = list(StratifiedShuffleSplit(n_splits, test_size=0.25, random_state=0).split(X, y))
+        rows: dict = {contender: {} for contender in contenders}
+        for seed, split in enumerate(splits):  # in turn, so that noise affects all
+            for contender, make in contenders.items():
+                for what, value in measure(make, X, y, [split], seed).items():
+                    rows[contender].setdefault(what, []).extend(value)
+        results[name] = rows
+        losses = ", ".join(f"{key} {np.mean(row['log_loss']):.4f}" for key, row in rows.items())
+        print(f"{name} ({len(X)} x {X.shape[1]}, {len(np.unique(y))} classes): {losses}", flush=True)
+    return results
 
 
 def means(results: dict, name: str, what: str) -> np.ndarray:
@@ -113,7 +134,8 @@ def interval(values: np.ndarray) -> tuple[float, float, float]:
     return values.mean(), values.mean() - half, values.mean() + half
 
 
-def table(results: dict, names: list[str], base: str) -> None:
+def table(results: dict, names: list[str], base: str, added: float = 0.0) -> None:
+    """Print a row for each name; ``added`` is added to the log-losses before they are divided."""
     losses = np.array([means(results, name, "log_loss") for name in names])
     ranks = scipy.stats.rankdata(losses, axis=0).mean(axis=1)
     reference = {what: means(results, base, what) for what in ("log_loss", "accuracy", "brier", "seconds")}
@@ -121,7 +143,7 @@ def table(results: dict, names: list[str], base: str) -> None:
     print(f"{'':34}{'log-loss ratio':>24}{'accuracy':>20}{'Brier':>7}{'time':>7}", end="")
     print(f"{'win tie loss':>14}{'rank':>6}{'warned':>8}")
     for name, rank in zip(names, ranks, strict=True):
-        logs = np.log(means(results, name, "log_loss") / reference["log_loss"])
+        logs = np.log((means(results, name, "log_loss") + added) / (reference["log_loss"] + added))
         ratio = "{:.3f} ({:.3f} to {:.3f})".format(*np.exp(interval(logs)))
         points = 100 * (means(results, name, "accuracy") - reference["accuracy"])
         accuracy = "{:+.2f} ({:+.2f}, {:+.2f})".format(*interval(points))
@@ -181,17 +203,7 @@ def main() -> None:
     use_fast(False)
     contenders = ablations() if options.ablation else CONTENDERS
     base = OURS if options.ablation else BASE
-    results: dict = {}
-    for name, (X, y) in data_sets(options.folder, options.only).items():
-        splits = list(StratifiedShuffleSplit(options.splits, test_size=0.25, random_state=0).split(X, y))
-        rows: dict = {contender: {} for contender in contenders}
-        for seed, split in enumerate(splits):  # in turn, so that noise affects all
-            for contender, make in contenders.items():
-                for what, value in measure(make, X, y, [split], seed).items():
-                    rows[contender].setdefault(what, []).extend(value)
-        results[name] = rows
-        losses = ", ".join(f"{key} {np.mean(row['log_loss']):.4f}" for key, row in rows.items())
-        print(f"{name} ({len(X)} x {X.shape[1]}, {len(np.unique(y))} classes): {losses}", flush=True)
+    results = compare(contenders, data_sets(options.folder, options.only), options.splits)
     for reference in (base,) if options.ablation else (base, BOOSTING):
         table(results, list(contenders), reference)
     if options.splits > 1:

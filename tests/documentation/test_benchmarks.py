@@ -105,6 +105,44 @@ def test_the_benchmark_of_defaults_reads_a_folder_and_prints_a_summary(root, tmp
 
 
 @pytest.mark.slow
+def test_the_benchmark_of_tables_reads_strings_and_missing_values_from_a_folder(root, tmp_path):
+    pandas = pytest.importorskip("pandas")
+    rng = np.random.default_rng(0)
+    city = rng.choice(["Lima", "Oslo", "Rome"], 80)
+    age = np.where(rng.random(80) < 0.2, np.nan, rng.normal(40, 10, 80))
+    target = np.where(city == "Lima", "yes", "no").astype(object)
+    target[:3] = "unsure", np.nan, np.nan  # a class with one row, and two rows without a class
+    frame = pandas.DataFrame({"city": city, "age": age, "target": target})
+    frame.loc[5:9, "city"] = None
+    frame.to_csv(tmp_path / "own.csv", index=False)
+    frame.to_csv(tmp_path / "packed.csv.gz", index=False)
+    results = tmp_path / "results.json"
+    text = run(root, "tables.py", tmp_path, "--splits", "2", "--json", results)
+    found = json.loads(results.read_text())
+    assert set(found) == {"own", "packed"}
+    assert "own (77 x 2, 2 classes)" in text
+    for row in found.values():
+        assert len(row) == (4 if "catboost is not installed" in text else 5)
+        assert all(len(column) == 2 for values in row.values() for column in values.values())
+        assert all(np.mean(values["accuracy"]) > 0.7 for values in row.values())
+    lines = [line for line in text.splitlines() if re.match("TinyClassifier {3}", line)]
+    for line, base in zip(lines, ("TinyClassifier, ColumnTransformer", "HistGradientBoosting"), strict=True):
+        ratios = [
+            (np.mean(row["TinyClassifier"]["log_loss"]) + 0.01) / (np.mean(row[base]["log_loss"]) + 0.01)
+            for row in found.values()
+        ]
+        assert float(line.split()[1]) == pytest.approx(np.exp(np.mean(np.log(ratios))), abs=6e-4)
+
+
+@pytest.mark.slow
+def test_the_benchmark_of_tables_brings_tables_along(root):
+    pytest.importorskip("pandas")
+    text = run(root, "tables.py", "--splits", "1", "--only", "diabetes", "modechoice")
+    assert "diabetes (442 x 10, 2 classes)" in text
+    assert ("modechoice (840 x 7, 2 classes)" in text) != ("statsmodels is not installed" in text)
+
+
+@pytest.mark.slow
 def test_the_ablation_turns_off_one_default_after_the_other(root):
     text = run(root, "defaults.py", "--splits", "1", "--only", "iris", "--ablation")
     for name in ("scale_inputs", "batch_size", "learning_rate", "max_iter", "calibrate", "refit"):
