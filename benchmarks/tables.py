@@ -1,11 +1,11 @@
 """Compare classifiers on mixed tables: ``python benchmarks/tables.py [FOLDER] [--splits N] [--only PART]``.
 
-The tables have columns of numbers, strings, categories and booleans, and missing values. Those in a folder are
-files ``NAME.csv`` or ``NAME.csv.gz`` with a column ``target``, read by ``pandas.read_csv``. Without a folder,
-they are data sets that are installed with scikit-learn and statsmodels; columns that their documentation
-describes as codes are converted to categories. Rows without a target, and classes with a single row, are left
-out. Each table is split several times, stratified, with a quarter of the rows as test set. The process uses
-one pinned core.
+The tables have columns of numbers, strings, categories and booleans, and missing values. Those in a folder
+are files ``NAME.csv`` or ``NAME.csv.gz`` with a column ``target``, read by ``pandas.read_csv``. Without a
+folder, they are data sets that are installed with scikit-learn and statsmodels; columns that their
+documentation describes as codes are converted to categories. Rows without a target, and classes with a single
+row, are left out. Each table is split several times, stratified, with a quarter of the rows as test set. The
+process uses one pinned core.
 
 The classifiers have their default parameters:
 
