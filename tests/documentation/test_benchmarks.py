@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 FOLDER = Path(__file__).parents[2] / "benchmarks"
@@ -106,13 +107,12 @@ def test_the_benchmark_of_defaults_reads_a_folder_and_prints_a_summary(root, tmp
 
 @pytest.mark.slow
 def test_the_benchmark_of_tables_reads_strings_and_missing_values_from_a_folder(root, tmp_path):
-    pandas = pytest.importorskip("pandas")
     rng = np.random.default_rng(0)
     city = rng.choice(["Lima", "Oslo", "Rome"], 80)
     age = np.where(rng.random(80) < 0.2, np.nan, rng.normal(40, 10, 80))
     target = np.where(city == "Lima", "yes", "no").astype(object)
     target[:3] = "unsure", np.nan, np.nan  # a class with one row, and two rows without a class
-    frame = pandas.DataFrame({"city": city, "age": age, "target": target})
+    frame = pd.DataFrame({"city": city, "age": age, "target": target})
     frame.loc[5:9, "city"] = None
     frame.to_csv(tmp_path / "own.csv", index=False)
     frame.to_csv(tmp_path / "packed.csv.gz", index=False)
@@ -136,7 +136,6 @@ def test_the_benchmark_of_tables_reads_strings_and_missing_values_from_a_folder(
 
 @pytest.mark.slow
 def test_the_benchmark_of_tables_brings_tables_along(root):
-    pytest.importorskip("pandas")
     text = run(root, "tables.py", "--splits", "1", "--only", "diabetes", "modechoice")
     assert "diabetes (442 x 10, 2 classes)" in text
     assert ("modechoice (840 x 7, 2 classes)" in text) != ("statsmodels is not installed" in text)
