@@ -109,6 +109,8 @@ def measure(make: Contender, X: Any, y: np.ndarray, splits: list, first: int) ->
 
 def compare(contenders: dict[str, Contender], data: dict[str, tuple[Any, np.ndarray]], n_splits: int) -> dict:
     """Return what `measure` finds for each data set and contender; print the mean log-losses."""
+    if not data:
+        raise SystemExit("--only must be part of the name of a data set, got no such name")
     results: dict = {}
     for name, (X, y) in data.items():
         splits = list(StratifiedShuffleSplit(n_splits, test_size=0.25, random_state=0).split(X, y))

@@ -73,15 +73,21 @@ def columns(*after_imputing: object) -> object:
 
 
 class ToCategory(TransformerMixin, BaseEstimator):
-    """Convert the columns that are not numbers to their 255 most frequent categories; others are missing."""
+    """Convert the columns that are not numbers to their 255 most frequent categories; others are missing.
+
+    Columns without any value are left out: HistGradientBoostingClassifier fails on them.
+    """
 
     def fit(self, X: pd.DataFrame, y: object = None) -> "ToCategory":
-        self.kept_ = {name: X[name].value_counts().index[:255].astype(str) for name in not_numbers(X)}
+        self.columns_ = X.columns[X.notna().any()]
+        names = not_numbers(X[self.columns_])
+        self.kept_ = {name: X[name].value_counts().index[:255].astype(str) for name in names}
         return self
 
     def transform(self, X: pd.DataFrame) -> pd.DataFrame:
         codes = {name: kept.get_indexer(X[name].astype(str)) for name, kept in self.kept_.items()}
-        return X.assign(**{name: pd.Categorical.from_codes(codes[name], self.kept_[name]) for name in codes})
+        made = {name: pd.Categorical.from_codes(codes[name], self.kept_[name]) for name in codes}
+        return X[self.columns_].assign(**made)
 
 
 class CatBoost:
