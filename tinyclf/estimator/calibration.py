@@ -28,7 +28,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 from scipy.optimize import brentq
 
-from ..nn.arrays import ROW_BLOCK, Array, Views
+from ..nn.arrays import PARAMETER_BLOCK, ROW_BLOCK, Array, Views
 from ..nn.losses import Loss
 
 # The smallest shrinkage chosen on a validation set: greater than 0, so that predictions keep their order.
@@ -143,8 +143,9 @@ def best_shrinkage(
     """
     if w is not None:
         z, y, w = z[w > 0.0], y[w > 0.0], w[w > 0.0]
-    most_rows = max(1, MAX_LOGITS // z.shape[1])
+    block, most_rows = ROW_BLOCK, max(1, MAX_LOGITS // z.shape[1])
     if len(z) > most_rows:
+        block = max(1, PARAMETER_BLOCK // z.shape[1])  # with many classes, ROW_BLOCK rows exceed the cache
         sample = np.random.default_rng(0).choice(len(z), most_rows, replace=False)
         z, y, w = z[sample], y[sample], None if w is None else w[sample]
     total_weight, squares = (len(z), len(z)) if w is None else (float(w.sum()), float(w @ w))
@@ -154,8 +155,8 @@ def best_shrinkage(
     def at(a: float) -> tuple[float, float]:
         """Return the mean loss and its slope."""
         total, slope = 0.0, 0.0
-        for start in range(0, len(z), ROW_BLOCK):
-            rows = slice(start, start + ROW_BLOCK)
+        for start in range(0, len(z), block):
+            rows = slice(start, start + block)
             d = z[rows] - prior  # in float64, as the prior is
             dz, (n, k) = np.empty_like(d), d.shape
             t = Views(**{name: b.array(n, d.dtype) for name, b in loss.buffers(k, d.dtype).items()})
