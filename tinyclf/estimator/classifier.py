@@ -383,7 +383,7 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         calibrate: bool = True,
         refit: bool = True,
         categorical_features: str | ArrayLike | None = "from_dtype",
-        max_categories: int | None = 50,
+        max_categories: int | None = 100,
     ) -> None:
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
