@@ -101,7 +101,6 @@ def _as_matrix(estimator: Any, X: Any) -> Any:
     return X
 
 
-
 def read(
     estimator: Any, table: Any, encoding: Encoding | None = None, weight: Array | None = None
 ) -> tuple[Any, Encoding]:
