@@ -134,11 +134,11 @@ def read(
         else:
             categorical = _categorical_columns(estimator, table)
             reason = "is not among categorical_features; add it, or convert it to numbers"
-        numbers = np.setdiff1d(np.arange(table.shape[1]), categorical)
         if not len(categorical):
             X = _as_floats(estimator, table, reason)
         else:
             X = np.full(table.shape, np.nan)
+            numbers = np.setdiff1d(np.arange(table.shape[1]), categorical)
             if len(numbers):
                 part = _as_floats(estimator, _selected(table, numbers), reason)
                 X = X.astype(part.dtype)
