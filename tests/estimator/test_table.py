@@ -151,26 +151,23 @@ ENTRIES = {
 def test_a_column_gives_the_same_model_in_every_type(entries, kind):
     values, kinds = ENTRIES[entries]
     size, labels = np.linspace(-1, 1, 30), np.arange(30) % 3
+    known = [i for i, value in enumerate(values) if value is not None]
 
-    def framed(values, kind):
-        column = kinds[kind](values)
+    def table_of(kind, rows=range(30)):
+        column = kinds[kind]([values[i] for i in rows])
         library = pl if isinstance(column, pl.Series) else pd
-        return library.DataFrame({"size": size[: len(values)], "kind": column})
+        return library.DataFrame({"size": size[[*rows]], "kind": column})
 
-    tables = {name: framed(values, name) for name in ("object", kind)}
+    tables = {name: table_of(name) for name in ("object", kind)}
     models = {name: quick().fit(table, labels) for name, table in tables.items()}
     same_bits(models["object"], models[kind], tables["object"], tables[kind])
-    for name, model in models.items():  # the kind may change between fit and predict
-        other = tables["object" if name == kind else kind]
-        assert model.predict_proba(other).tobytes() == model.predict_proba(tables[name]).tobytes()
-    known = [value for value in values[:9] if value is not None]  # without missing entries, too
-    expected = models[kind].predict_proba(tables[kind])[[v is not None for v in values[:9]] + [False] * 21]
-    found = models[kind].set_params().predict_proba(framed(known, kind).with_columns(
-        size=pl.Series(size[[i for i, v in enumerate(values[:9]) if v is not None]])
-    )) if isinstance(tables[kind], pl.DataFrame) else models[kind].predict_proba(
-        framed(known, kind).assign(size=size[[i for i, v in enumerate(values[:9]) if v is not None]])
-    )
-    np.testing.assert_allclose(found, expected, rtol=1e-5)
+    for model in models.values():  # the type may change between fit and predict
+        for name, table in tables.items():
+            expected = model.predict_proba(table)
+            np.testing.assert_array_equal(expected, models["object"].predict_proba(tables["object"]))
+            # A column without missing entries may have another type.
+            found = model.predict_proba(table_of(name, known))
+            np.testing.assert_allclose(found, expected[known], rtol=1e-5)
 
 
 def test_a_text_that_reads_like_a_missing_entry_or_a_number_is_a_category():
@@ -190,8 +187,12 @@ def test_all_columns_of_an_empty_type_work(library):
     """Columns without any known entry are allowed in fit and in prediction."""
     size, labels = np.linspace(-1, 1, 30), np.arange(30) % 3
     empty = {
-        "numbers": library.Series([np.nan] * 30) if library is pd else pl.Series([None] * 30, dtype=pl.Float64),
-        "texts": pd.Series([None] * 30, dtype="str") if library is pd else pl.Series([None] * 30, dtype=pl.String),
+        "numbers": library.Series([np.nan] * 30)
+        if library is pd
+        else pl.Series([None] * 30, dtype=pl.Float64),
+        "texts": pd.Series([None] * 30, dtype="str")
+        if library is pd
+        else pl.Series([None] * 30, dtype=pl.String),
         "objects": pd.Series([None] * 30, dtype=object) if library is pd else pl.Series([None] * 30),
     }
     alone = quick().fit(library.DataFrame({"size": size}), labels)
@@ -200,7 +201,9 @@ def test_all_columns_of_an_empty_type_work(library):
         model = quick().fit(table, labels)
         assert np.isfinite(model.predict_proba(table)).all()
         scaled = model.scaled_inputs(table)
-        np.testing.assert_array_equal(scaled[:, 0], alone.scaled_inputs(library.DataFrame({"size": size}))[:, 0])
+        np.testing.assert_array_equal(
+            scaled[:, 0], alone.scaled_inputs(library.DataFrame({"size": size}))[:, 0]
+        )
         assert (scaled[:, 1:] == scaled[:1, 1:]).all()  # nothing is known about this column
         later = library.DataFrame({"size": size, name: [1.5] * 30 if name == "numbers" else ["a"] * 30})
         assert np.isfinite(model.predict_proba(later)).all()
@@ -304,15 +307,11 @@ def test_large_numbers_that_differ_are_different_categories():
         ([None], "None"),
         (3.0, "3.0"),
         ({"city": 1}, "city"),
-        ([0, 0], "categorical_features"),
     ],
     ids=str,
 )
 def test_an_invalid_choice_of_categories_is_refused(choice, match):
     frame = pd.DataFrame({"city": ["a", "b"] * 5, "size": range(10), "zone": range(10)})
-    if choice == [0, 0]:
-        quick(categorical_features=choice).fit(frame, np.arange(10) % 2)  # twice is as good as once
-        return
     with pytest.raises(REFUSALS, match=rf"(?s)(?=.*categorical_features)(?=.*({match}))"):
         quick(categorical_features=choice).fit(frame, np.arange(10) % 2)
 
@@ -411,7 +410,10 @@ def test_a_column_of_another_kind_than_in_fit_is_refused_by_name(library):
     model = quick().fit(known, labels)
     before = model.predict_proba(known)
     changes = {
-        "size": [["a"] * 30, ["1.5"] * 30],  # a text in a column of numbers, even one that reads like a number
+        "size": [
+            ["a"] * 30,
+            ["1.5"] * 30,
+        ],  # a text in a column of numbers, even one that reads like a number
         "kind": [list(range(30)), [0.5] * 30, [True] * 30],
         "truth": [["True"] * 30, ["a", "b", "c"] * 10, [0.5] * 30],
     }
@@ -432,14 +434,10 @@ def test_a_column_of_another_kind_than_in_fit_is_refused_by_name(library):
 @names_the_cause
 def test_a_column_without_a_name_is_named_by_its_number():
     rows = np.array([["a", 1.0], ["b", 2.0], ["c", 3.0]] * 10, dtype=object)
-    for given in (rows, rows.tolist(), pd.DataFrame(rows).astype({0: object, 1: float}).set_axis([5, 7], axis=1)):
-        with pytest.raises(REFUSALS, match="column 1") as error:
-            mixed = [[*row] for row in np.asarray(given, dtype=object)]
-            mixed[3][1] = [1, 2]
-            quick(categorical_features=[0]).fit(
-                pd.DataFrame(mixed) if isinstance(given, pd.DataFrame) else mixed, np.arange(30) % 3
-            )
-        assert "X" in str(error.value)
+    rows[3, 1] = "many"
+    for given in (rows, rows.tolist(), pd.DataFrame(rows.tolist())):
+        with pytest.raises(REFUSALS, match=r"(?s)(?=.*\bX\b)(?=.*column 1)(?=.*many)"):
+            quick(categorical_features=[0]).fit(given, np.arange(30) % 3)
 
 
 @names_the_cause

@@ -94,7 +94,9 @@ def of_scikit_learn(fitted, new, categories, max_categories=None):
     """
     fitted, new = (frame.astype(object).where(frame.notna(), MISSING) for frame in (fitted, new))
     used = [name for name in fitted if fitted[name].notna().any()]
-    missing = MissingIndicator(missing_values=MISSING, features="missing-only", error_on_new=False).fit(fitted[used])
+    missing = MissingIndicator(missing_values=MISSING, features="missing-only", error_on_new=False).fit(
+        fitted[used]
+    )
     names = missing.get_feature_names_out().tolist()
     values = [missing.transform(new[used]).astype(float)]
     for name in categories:
@@ -103,5 +105,7 @@ def of_scikit_learn(fitted, new, categories, max_categories=None):
             max_categories=max_categories, handle_unknown="infrequent_if_exist", sparse_output=False
         ).fit(known)
         names += encoder.get_feature_names_out().tolist()
-        values.append(np.where(is_known, encoder.transform(new[[name]].where(is_known, known.iloc[0, 0])), 0.0))
+        values.append(
+            np.where(is_known, encoder.transform(new[[name]].where(is_known, known.iloc[0, 0])), 0.0)
+        )
     return names, np.concatenate(values, axis=1)
