@@ -173,7 +173,7 @@ class Checkpoint:
         columns = getattr(estimator, "feature_names_in_", None)
         for suffix, part in (("", data), ("_val", data.validation)):
             if part is not None:
-                parts[f"X{suffix}"] = _values(part.X), columns
+                parts[f"X{suffix}"] = _values(part.X), part.encoding, columns
                 parts[f"y{suffix}"] = _values(part.targets), part.labels
                 parts[f"sample_weight{suffix}"] = _values(part.sample_weight)
         return {name: str(joblib.hash(value)) for name, value in parts.items()}

@@ -34,10 +34,11 @@ from sklearn.utils.validation import check_is_fitted
 
 from ._version import __version__
 from .estimator.classifier import TinyClassifier
-from .estimator.dataset import loaded, read_features
+from .estimator.dataset import read_features
 from .estimator.model_file import additions
 from .estimator.scaling import LINEAR
 from .estimator.state import FitState
+from .estimator.table import loaded
 from .estimator.targets import LabelSets
 from .nn.arrays import Array
 from .nn.layers import GELU, Dense, Dropout, Identity, Layer, Logistic, ReLU, SiLU, Tanh
@@ -291,7 +292,7 @@ def _alone(
     """Return the ONNX model of a classifier that is not in a pipeline, and a warning or ""."""
     onnx, graph = _required("onnx"), _Graph()
     helper, dtype = onnx.helper, model.network_.dtype
-    rows: Any = _typical_rows(model) if X is None else _some(read_features(model, X, reset=False))
+    rows: Any = _typical_rows(model) if X is None else _some(read_features(model, X))
     rows = rows.toarray() if issparse(rows) else rows
     _add_classifier(graph, model, "X", rows.dtype, "label", "probabilities")
     value, (label, probabilities) = helper.make_tensor_value_info, _shapes(model, "rows")

@@ -21,7 +21,7 @@ from sklearn.utils._param_validation import Interval, Options, StrOptions
 from sklearn.utils.metaestimators import available_if
 
 from ..nn.arrays import Array, ViewList
-from ..nn.batches import as_rows, as_weights
+from ..nn.batches import as_weights
 from ..nn.layers import ACTIVATIONS, Layer
 from ..nn.losses import LOSSES, Loss
 from ..nn.network import Network
@@ -29,7 +29,7 @@ from ..nn.optimizers import OPTIMIZERS, Optimizer
 from ..nn.schedules import SCHEDULES, Schedule
 from . import model_file
 from .callback_context import TEARDOWN_ATTRIBUTES, CallbackContext
-from .dataset import Dataset, prediction_inputs, read_targets
+from .dataset import Dataset, prediction_inputs, read_features, read_targets
 from .diagnostics import diagnose
 from .plan import FitPlan, is_for_two_classes
 from .state import FitState
@@ -48,6 +48,8 @@ SKLEARN_DEFAULTS: dict[str, Any] = {
     "validation_fraction": 0.1,
     "dtype": None,
     "scale_inputs": False,
+    "categorical_features": None,
+    "max_categories": None,
     "calibrate": False,
     "refit": False,
 }
@@ -334,6 +336,8 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         "scale_inputs": ["boolean"],
         "calibrate": ["boolean"],
         "refit": ["boolean"],
+        "categorical_features": [StrOptions({"from_dtype"}), "array-like", None],
+        "max_categories": [Interval(Integral, 2, None, closed="left"), None],
     }
 
     _doc_link_module = "tinyclf"
@@ -377,6 +381,8 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         scale_inputs: bool = True,
         calibrate: bool = True,
         refit: bool = True,
+        categorical_features: str | ArrayLike | None = "from_dtype",
+        max_categories: int | None = 50,
     ) -> None:
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
@@ -413,6 +419,8 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         self.scale_inputs = scale_inputs
         self.calibrate = calibrate
         self.refit = refit
+        self.categorical_features = categorical_features
+        self.max_categories = max_categories
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Return the parameters by name.
@@ -535,7 +543,7 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
             call.trainer = Trainer(plan, data, self._state, self)
             outcome = call.trainer.run(callbacks, first_fit=first)
             with call.trainer.limit:
-                found = diagnose(plan, data, self._state, outcome)
+                found = diagnose(plan, data, self._state, outcome, getattr(self, "feature_names_in_", None))
         _warn([*outcome.warnings, *found])
         return self
 
@@ -734,9 +742,9 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
             In the type of the network; sparse if X is sparse, unless the columns are centered, as
             they are if the network was trained on dense rows with ``scale_inputs=True``.
         """
-        scaling, dtype = self._fitted.scaling, self.network_.dtype
-        X, _ = prediction_inputs(self, X, scaling, dtype, False)
-        rows: Any = as_rows(X, dtype, X.shape[1]) if scaling is None else scaling.rows(X, dtype)
+        state = self._fitted
+        X = read_features(self, X)
+        rows: Any = state.encoding.rows(X, state.scaling, state.network.dtype)
         return rows.X.copy()
 
     def save(self, path: str | Path, custom: Mapping[str, Any] | None = None) -> None:
@@ -904,16 +912,21 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         return 1.0 if calibration is None else calibration.shrinkage
 
     @property
+    def input_names_(self) -> Array:
+        """The names of the inputs of the network."""
+        return self._fitted.encoding.names(getattr(self, "feature_names_in_", None))
+
+    @property
     def input_center_(self) -> Array | None:
-        """The value that is subtracted from each column."""
-        scaling = self._fitted.scaling
-        return None if scaling is None else scaling.center
+        """The value that is subtracted from each input."""
+        state = self._fitted
+        return None if state.scaling is None else state.encoding.with_indicators(state.scaling.center, 0.0)
 
     @property
     def input_scale_(self) -> Array | None:
-        """The value that each column is divided by."""
-        scaling = self._fitted.scaling
-        return None if scaling is None else scaling.scale
+        """The value that each input is divided by."""
+        state = self._fitted
+        return None if state.scaling is None else state.encoding.with_indicators(state.scaling.scale, 1.0)
 
     @property
     def n_iter_(self) -> int:
@@ -943,6 +956,7 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
+        tags.input_tags.allow_nan = bool(self.scale_inputs)
         tags.classifier_tags.multi_class = not is_for_two_classes(self.loss)
         tags.classifier_tags.multi_label = True
         return tags
@@ -988,10 +1002,8 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
 
     def _outputs(self, X: Any, function: Callable[[Array], Array], n_layers: int | None = None) -> Array:
         """Apply a function to the calibrated logits, or to the outputs after n_layers layers."""
-        state = self._fitted
-        network, calibration = state.network, state.calibration
-        sparse = network.layers[0].reads_sparse
-        X, inputs = prediction_inputs(self, X, state.scaling, network.dtype, sparse)
+        network, calibration = self._fitted.network, self._fitted.calibration
+        X, inputs = prediction_inputs(self, X)
 
         def of_finite(z: Array) -> Array:
             if not np.isfinite(z).all():
@@ -1020,7 +1032,7 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
             )
         outputs = network.outputs(inputs, n_layers)
         row = int(np.flatnonzero(~np.isfinite(outputs).all(axis=1))[0])
-        x = abs(X[[row]].toarray() if hasattr(X, "toarray") else X[[row]])[0]
+        x = np.nan_to_num(abs(X[[row]].toarray() if hasattr(X, "toarray") else X[[row]])[0])
         fixes = [] if state.scaling else ["scale the features (scale_inputs=True)"]
         fixes += ['fit with dtype="float64"'] if network.dtype == np.float32 else []
         fixes += ["make the weights smaller"]

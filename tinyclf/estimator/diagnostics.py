@@ -48,7 +48,9 @@ _CLOSE, _INDISTINCT = 8, 1e-4
 _ONE_SIDED = 0.05
 
 
-def diagnose(plan: FitPlan, data: Dataset, state: FitState, outcome: Outcome) -> list[Warning]:
+def diagnose(
+    plan: FitPlan, data: Dataset, state: FitState, outcome: Outcome, names: Array | None = None
+) -> list[Warning]:
     """Examine up to a thousand of the training rows and return warnings, with numbers and the fix.
 
     Parameters
@@ -60,17 +62,21 @@ def diagnose(plan: FitPlan, data: Dataset, state: FitState, outcome: Outcome) ->
     outcome : Outcome
         If training did not converge and the loss was still decreasing, only dead layers, feature scales
         and, after ten epochs, a very high loss that the scales do not explain are examined.
+    names : ndarray of str, optional
+        Names of the columns of X.
     """
     rows = outcome.rows
     if len(rows) == 0:  # the fit was finished and examined before
         return []
-    n = max(2, min(_ROWS, _ENTRIES // data.X.shape[1]))
+    n = max(2, min(_ROWS, _ENTRIES // state.encoding.n_inputs))
     few = TrainingRows(plan, data.take(rows[:: -(-len(rows) // n)]), state)
     found: list[Warning] = []
+    labels = [j if names is None else repr(names[j]) for j in state.encoding.numbers]
     if state.scaling is not None:
-        scales = indistinct_values(state.scaling)
+        scales = indistinct_values(state.scaling, labels)
     else:
-        scales = different_scales(few.data.X, data.X, rows)
+        numbers = state.encoding.select_numbers
+        scales = different_scales(numbers(few.data.X), numbers(data.X), rows, labels)
     if few.prior > 0.0 and few.vary():
         found += dead_layer(few)
         curve, n_iter = state.history.loss_curve, state.history.n_iter
@@ -120,7 +126,7 @@ class TrainingRows:
 
     def vary(self) -> bool:
         """Return whether both the features and the targets vary."""
-        X, targets = self.data.X, self.data.targets
+        X, targets = self.inputs.block(0, len(self.inputs)), self.data.targets
         if getattr(self.plan.loss, "label_smoothing", 0.0) == 1.0:  # makes all targets equal
             return False
         differ = (X[[0] * X.shape[0]] != X).nnz if hasattr(X, "tocsr") else (X[:1] != X).any()
@@ -134,7 +140,8 @@ class TrainingRows:
         other half, the prediction of the most frequent class in each bin is compared with that of
         the most frequent class overall.
         """
-        X = self.data.X.toarray() if hasattr(self.data.X, "toarray") else self.data.X
+        X = self.inputs.block(0, len(self.inputs))
+        X = X.toarray() if hasattr(X, "toarray") else X
         order = np.random.default_rng(0).permutation(len(X))  # adjacent rows may be similar
         first, second = np.array_split(order, 2)
         X = X / np.maximum(np.abs(X).max(axis=0), np.finfo(X.dtype).tiny)  # squares do not overflow
@@ -227,7 +234,7 @@ def nothing_learned(few: TrainingRows, settled: bool) -> list[Warning]:
     return []
 
 
-def different_scales(examined: Any, X: Any, rows: Array) -> list[Warning]:
+def different_scales(examined: Any, X: Any, rows: Array, labels: list[Any]) -> list[Warning]:
     """Return a warning if the largest magnitudes of two columns differ by more than a factor of 1000."""
     if _span(examined) is None:
         return []
@@ -238,13 +245,13 @@ def different_scales(examined: Any, X: Any, rows: Array) -> list[Warning]:
     high, low, largest = span
     return [
         FeatureScaleWarning(
-            f"the features differ in scale: column {high} reaches {largest[high]:.4g} in magnitude, column "
-            f"{low} only {largest[low]:.4g}. Scale them, by scale_inputs=True or in a pipeline."
+            f"the features differ in scale: column {labels[high]} reaches {largest[high]:.4g} in magnitude, "
+            f"column {labels[low]} only {largest[low]:.4g}. Scale them, by scale_inputs=True or in a pipeline."
         )
     ]
 
 
-def indistinct_values(scaling: Scaling) -> list[Warning]:
+def indistinct_values(scaling: Scaling, labels: list[Any]) -> list[Warning]:
     """Return a warning about the first column in which different values become nearly the same number.
 
     This happens if a quarter of the entries or more are different outliers, or if more than half of
@@ -263,7 +270,7 @@ def indistinct_values(scaling: Scaling) -> list[Warning]:
     i = int(close[:, j].argmax())
     return [
         FeatureScaleWarning(
-            f"column {j} has values from {low[i, j]:.4g} to {high[i, j]:.4g} that the network cannot "
+            f"column {labels[j]} has values from {low[i, j]:.4g} to {high[i, j]:.4g} that the network cannot "
             f"distinguish, since the scale of the column is {scaling.scale[j]:.4g}. If it has outliers, such "
             "as a number for missing entries, replace them; otherwise use the logarithm of the column."
         )
@@ -276,6 +283,8 @@ def _span(X: Any) -> tuple[int, int, Array] | None:
     A constant column cannot be the one of the smallest magnitude, but it can be the one of the largest: it
     disturbs the others.
     """
+    if not X.shape[1]:
+        return None
     top, bottom = _dense(X.max(axis=0)), _dense(X.min(axis=0))
     largest = np.maximum(top, -bottom)
     high = int(largest.argmax())

@@ -19,6 +19,7 @@ from ..nn.optimizers import SGD, Adam, AdamW
 from ..persistence import Registry, decode, encode, read_file, with_head, without_head, write_file
 from .calibration import Calibration
 from .early_stopping import BestWeights, Patience
+from .encoding import Encoding
 from .history import History
 from .plan import FitPlan, shown
 from .plan import check_parameters as check_fits_labels
@@ -26,14 +27,14 @@ from .scaling import Scaling
 from .state import FitState
 from .targets import Labels, LabelSets, Probabilities
 
-FORMAT, VERSION = "tinyclf.TinyClassifier", 3
+FORMAT, VERSION = "tinyclf.TinyClassifier", 4
 
 _OWN: tuple[Any, ...] = (
     *(Dense, Dropout, GELU, Identity, Logistic, ReLU, SiLU, Tanh),
     *(SoftmaxCrossEntropy, SigmoidCrossEntropy),
     *(SGD, Adam, AdamW),
     *(Labels, LabelSets, Probabilities),
-    *(FitPlan, FitState, History, Patience, BestWeights, Scaling, Calibration),
+    *(FitPlan, FitState, History, Patience, BestWeights, Encoding, Scaling, Calibration),
     *(float, np.float32, np.float64),
     *schedules.SCHEDULES.values(),
     *(initializers.glorot_uniform, initializers.glorot_uniform_logistic, initializers.he_normal),
@@ -182,7 +183,7 @@ def _model_and_fit(cls: type[Any], content: Any) -> tuple[Any, dict[str, str] | 
     model = cls(**parameters)
     model._validate_params()
     check_fits_labels(model, state.labels, state.network.dtype)
-    n_features = state.network.widths[0]
+    n_features = state.encoding.n_features
     if names is not None:
         fits = isinstance(names, np.ndarray) and names.dtype == object and names.shape == (n_features,)
         if not (fits and all(isinstance(name, str) for name in names)):

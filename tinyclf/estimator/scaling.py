@@ -11,7 +11,8 @@ become equal:
     f(z) = z                                for |z| <= 3
     f(z) = sign(z) 3 (1 + log(|z| / 3))     otherwise
 
-f and its first derivative are continuous. The scaling is not part of the network's weights: with a
+f and its first derivative are continuous. Missing entries (NaN) are not part of the statistics, and are
+scaled to NaN. The scaling is not part of the network's weights: with a
 column offset of 1e6, float32 weights would lose five of their seven digits.
 """
 
@@ -25,15 +26,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from ..nn.arrays import Array, all_finite
-from ..nn.batches import (
-    ENTRY_BLOCK,
-    CsrRows,
-    DenseRows,
-    Rows,
-    check_rows,
-    entry_blocks,
-    not_finite,
-)
+from ..nn.batches import ENTRY_BLOCK, check_not_infinite
 
 # A smaller scale, relative to the entries, is a rounding error.
 _NOISE = 4.0 * np.finfo(np.float64).eps
@@ -77,8 +70,8 @@ class Scaling:
 
     Attributes
     ----------
-    total_weight : float
-        Sum of the weights of the rows.
+    total_weight : ndarray of shape (n_in,)
+        Sum of the weights of the rows in which the column is not missing.
     base : ndarray of shape (n_in,)
         For dense rows the median, for sparse rows 0.
     weight : ndarray of shape (n_in,)
@@ -92,7 +85,7 @@ class Scaling:
         Whether the rows are dense.
     """
 
-    total_weight: float
+    total_weight: Array
     base: Array
     weight: Array
     points: Array
@@ -104,12 +97,9 @@ class Scaling:
             raise ValueError(f"centered must be a bool, got {self.centered!r}")
         if type(self.n_updates) is not int or self.n_updates < 0:
             raise ValueError(f"the number of updates must be an integer >= 0, got {self.n_updates!r}")
-        if type(self.total_weight) is not float or not 0.0 < self.total_weight < np.inf:
-            raise ValueError(
-                f"the total weight of the rows must be finite and > 0, got {self.total_weight!r}"
-            )
         n_in, n_points = np.shape(self.base)[:1], _POINTS if self.centered else _SPARSE_POINTS
-        for values, shape in ((self.base, n_in), (self.weight, n_in), (self.points, (n_points, *n_in))):
+        vectors = [(values, n_in) for values in (self.base, self.weight, self.total_weight)]
+        for values, shape in (*vectors, (self.points, (n_points, *n_in))):
             if not isinstance(values, np.ndarray) or values.dtype != np.float64 or values.shape != shape:
                 raise ValueError(
                     f"the statistics of the columns must be arrays of float64 of shape {shape}, got "
@@ -119,7 +109,7 @@ class Scaling:
                 raise ValueError("the statistics of the columns must be finite")
             values.flags.writeable = False  # cached properties depend on them
         if not ((self.weight >= 0.0) & (self.weight <= 1.000001 * self.total_weight)).all():
-            raise ValueError(f"the weights of the columns must be from 0 to {self.total_weight}")
+            raise ValueError("the weights of the columns must be from 0 to their total weights")
         if not (self.points[:-1] <= self.points[1:]).all():
             raise ValueError("the quantiles of the columns must be ascending")
 
@@ -130,20 +120,21 @@ class Scaling:
         Raises
         ------
         ValueError
-            If an entry, or a difference within a column, is not finite.
+            If an entry is infinite, or a difference within a column is not finite.
         """
         return cls._of(X, weight, not hasattr(X, "tocsr"))._checked(X)
 
     @classmethod
     def _of(cls, X: Any, weight: Array | None, centered: bool) -> Scaling:
-        check_rows(X)
+        check_not_infinite(X)
         w = np.ones(X.shape[0]) if weight is None else weight
         X, w = (X, w) if w.all() else (X[w > 0.0], w[w > 0.0])
         if hasattr(X, "tocsr") and not centered:
-            found = _quantiles_of_sparse(X, w)
+            total, *found = _quantiles_of_sparse(X, w)
         else:
-            found = _quantiles_of_dense(X.toarray() if hasattr(X, "tocsr") else X, w, centered)
-        return cls(float(w.sum()), *found, 1, centered)
+            total, *found = _quantiles_of_dense(X.toarray() if hasattr(X, "tocsr") else X, w, centered)
+            total = np.where(total < 0.999999999 * w.sum(), total, w.sum())  # not the rounded sum of blocks
+        return cls(total, *found, 1, centered)
 
     def with_rows(self, X: Any, weight: Array | None = None, remembered: float = np.inf) -> Scaling:
         """Return the scaling of all earlier rows and these rows together; for errors, see `of`.
@@ -151,18 +142,17 @@ class Scaling:
         The earlier rows count as at most ``remembered`` of these rows.
         """
         new = Scaling._of(X, weight, self.centered)
-        n = X.shape[0] if weight is None else int(np.count_nonzero(weight))
-        old = min(self.total_weight, remembered * (new.total_weight / n))
+        unit = 1.0 if weight is None else float(weight.sum()) / int(np.count_nonzero(weight))
+        old = np.minimum(self.total_weight, remembered * unit)
         parts = [
-            (old, self.base, self.weight * (old / self.total_weight), self.points),
+            (old, self.base, self.weight * (old / _or_one(self.total_weight)), self.points),
             (new.total_weight, new.base, new.weight, new.points),
         ]
         # The levels vary, as in systematic sampling: otherwise a few rows would never change the
         # quantiles of many.
         levels = _levels(len(self.points), self.n_updates * _GOLDEN % 1.0)
-        total = old + new.total_weight
         found = _combined(parts, levels, self.centered)
-        return Scaling(total, *found, self.n_updates + 1, self.centered)._checked(X)
+        return Scaling(*found, self.n_updates + 1, self.centered)._checked(X)
 
     def _checked(self, X: Any) -> Scaling:
         """Return the scaling, or raise an error if a difference within a column is not finite."""
@@ -170,7 +160,7 @@ class Scaling:
         if wide.size:
             column = X[:, [wide[0]]]
             column = np.ravel(column.toarray() if hasattr(column, "toarray") else column)
-            row = int(np.abs(column).argmax())
+            row = int(np.nanargmax(np.abs(column)))
             raise ValueError(
                 f"the input is {column[row]} at row {row}, column {wide[0]}, whose difference from the "
                 "others is beyond the range of float64; divide the column by a large number"
@@ -179,9 +169,14 @@ class Scaling:
 
     # --- center and scale -------------------------------------------------------------------------
 
+    @property
+    def _fraction(self) -> Array:
+        """The weighted fraction of the entries of each column that differ from the base, (n_in,)."""
+        return self.weight / _or_one(self.total_weight)
+
     @cached_property
     def _center_and_scale(self) -> tuple[Array, Array]:
-        fraction = self.weight / self.total_weight
+        fraction = self._fraction
         with np.errstate(all="ignore"):
             distance = np.sort(np.abs(self.points - self.base), axis=0)
             middle, reach = self.base, LINEAR * distance[3 * len(distance) // 4 - 1]
@@ -210,7 +205,7 @@ class Scaling:
         repeated = equal[1:] | equal[:-1]
         count = len(self.points) - repeated.sum(axis=0)
         single = np.sort(np.where(repeated, np.inf, self.points), axis=0)
-        some = count * (self.weight / self.total_weight) > _SINGLE * _POINTS
+        some = count * self._fraction > _SINGLE * _POINTS
         at = np.maximum(count - 1, 0) * np.array([[0.25], [0.5], [0.75]])
         below, above = (
             np.take_along_axis(single, rounded(at).astype(np.intp), axis=0) for rounded in (np.floor, np.ceil)
@@ -222,7 +217,7 @@ class Scaling:
 
     def _quantile(self, p: float) -> Array:
         """Return the quantile of level p of each column, (n_in,), the entries at the base included."""
-        fraction = self.weight / self.total_weight
+        fraction = self._fraction
         below = fraction * (self.points < self.base).mean(axis=0)
         after = below + (1.0 - fraction)
         level = np.where(p < below, p, p - (1.0 - fraction)) / _or_one(fraction)
@@ -251,7 +246,7 @@ class Scaling:
         Parameters
         ----------
         X : ndarray of shape (n, n_in), float32 or float64
-        out : C-ordered ndarray of shape (n, n_in), float32 or float64
+        out : ndarray of shape (n, n_in), float32 or float64
             The arithmetic is float32 if both arrays are float32 and no precision is lost, and
             float64 otherwise.
         """
@@ -261,7 +256,8 @@ class Scaling:
     def _transform(self, terms: tuple[Array, Array], X: Array, out: Array) -> Array:
         center, factor = terms
         n = len(X) if len(X) <= len(center) else 1
-        x = out if center.dtype == out.dtype else np.empty(X.shape, center.dtype)
+        in_place = center.dtype == out.dtype and out.flags.c_contiguous
+        x = out if in_place else np.empty(X.shape, center.dtype)
         if self.centered:
             np.subtract(X, center[:n], out=x)
             x *= factor[:n]
@@ -315,36 +311,11 @@ class Scaling:
         center, factor = self._wide
         return center.astype(np.float32), factor.astype(np.float32)
 
-    def rows(self, X: Any, dtype: DTypeLike, first_row: int = 0, stays_sparse: bool = False) -> Rows:
-        """Return the rows X, scaled in one pass, in the form that the first layer reads.
-
-        Raises
-        ------
-        ValueError
-            If an entry of X, or its scaled value, is not a finite number of the type ``dtype``; the
-            message names row and column.
-        """
-        kind = np.dtype(dtype)
-        if hasattr(X, "tocsr") and self.centered:
-            X = X.toarray()  # zeros do not stay zeros
-        with np.errstate(all="ignore"):
-            if hasattr(X, "tocsr"):
-                values = self.transform_entries(X, kind)
-                if not (all_finite(values) and all_finite(X.data)):
-                    raise not_finite(X, kind, first_row, values)
-                return CsrRows(type(X)((values, X.indices, X.indptr), shape=X.shape), stays_sparse)
-            out, terms = np.empty(X.shape, kind), self._terms(X.dtype, kind)
-            for given, block in entry_blocks(X, out):
-                self._transform(terms, given, block)
-                if not (all_finite(block) and all_finite(given)):  # compression hides infinite entries
-                    raise not_finite(X, kind, first_row, self.transform(X, np.empty(X.shape, kind)))
-            return DenseRows(out)
-
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), tuple(getattr(self, field.name) for field in fields(self))  # without the cache
 
 
-def carry_over(W: Array, b: Array, old: Scaling | None, new: Scaling | None) -> None:
+def carry_over(W: Array, b: Array, old: Scaling | None, new: Scaling | None) -> Array:
     """Rewrite the first layer x W + b for a new scaling, so that its output changes as little as possible.
 
     The old scaled entry z as a function of the new one, y, is replaced by the line through its values
@@ -360,11 +331,16 @@ def carry_over(W: Array, b: Array, old: Scaling | None, new: Scaling | None) -> 
     b : ndarray of shape (n_out,)
     old, new : Scaling or None
         None is the identity.
+
+    Returns
+    -------
+    ndarray of shape (n_in,)
+        The values m.
     """
     with np.errstate(all="ignore"):
         if new is None:
             if old is None:
-                return
+                return np.zeros(len(W))
             growth = np.where(old.scale > 0.0, 1.0 / old.scale, 0.0)
             shift = -old.center * growth
         elif old is not None and not old.scale.any():  # all earlier rows were equal
@@ -382,34 +358,11 @@ def carry_over(W: Array, b: Array, old: Scaling | None, new: Scaling | None) -> 
                 f"column {worst} of X has changed too much, from a center of {' to '.join(centers)}; scale "
                 "it, or call fit again"
             )
+    return shift
 
 
 def _scaled_row(scaling: Scaling | None, x: Array) -> Array:
     return x if scaling is None else scaling.transform(x[None], np.empty((1, len(x))))[0]
-
-
-class ScaledRows(Rows):
-    """Rows that are scaled block by block, so that memory does not grow with their number.
-
-    Parameters
-    ----------
-    X : ndarray or CSR of shape (n, n_in), float32 or float64
-    scaling : Scaling
-    dtype : float32 or float64
-        The type that the network computes in.
-    stays_sparse : bool
-        See `CsrRows`.
-    """
-
-    def __init__(self, X: Any, scaling: Scaling, dtype: DTypeLike, stays_sparse: bool) -> None:
-        self.X, self.scaling, self.dtype, self.stays_sparse = X, scaling, dtype, stays_sparse
-
-    def __len__(self) -> int:
-        return int(self.X.shape[0])
-
-    def block(self, start: int, stop: int) -> Any:
-        rows = self.scaling.rows(self.X[start:stop], self.dtype, start, self.stays_sparse)
-        return rows.block(0, len(rows))
 
 
 def _compress(z: Array) -> None:
@@ -433,30 +386,31 @@ def _levels(n: int, offset: float = 0.5) -> Array:
     return (np.arange(n) + offset) / n
 
 
-def _quantiles_of_dense(X: Array, w: Array, centered: bool) -> tuple[Array, Array, Array]:
-    """Return base, weight and points of dense rows with positive weights w.
+def _quantiles_of_dense(X: Array, w: Array, centered: bool) -> tuple[Array, Array, Array, Array]:
+    """Return total weight, base, weight and points of dense rows with positive weights w.
 
     Blocks of rows are sorted, and their quantiles combined: to sort all rows takes more than twice as long.
     """
     levels, found = _levels(_POINTS if centered else _SPARSE_POINTS), []
-    for columns in range(0, X.shape[1], _COLUMNS):
+    for columns in range(0, max(1, X.shape[1]), _COLUMNS):
         part = X[:, columns : columns + _COLUMNS]
         blocks = [
             _quantiles_of_block(part[start : start + _ROWS], w[start : start + _ROWS], levels, centered)
             for start in range(0, len(X), _ROWS)
         ]
-        found.append(blocks[0][1:] if len(blocks) == 1 else _combined(blocks, levels, centered))
-    base, weight, points = zip(*found, strict=True)
-    return np.concatenate(base), np.concatenate(weight), np.concatenate(points, axis=1)
+        found.append(blocks[0] if len(blocks) == 1 else _combined(blocks, levels, centered))
+    total, base, weight, points = zip(*found, strict=True)
+    return (*map(np.concatenate, (total, base, weight)), np.concatenate(points, axis=1))  # type: ignore[return-value]
 
 
 def _quantiles_of_block(
     X: Array, w: Array, levels: Array, centered: bool
-) -> tuple[float, Array, Array, Array]:
+) -> tuple[Array, Array, Array, Array]:
     """Return total weight, base, weight and points of dense rows."""
     n, x = len(X), np.array(X.T, order="C")
-    base = np.zeros(len(x))
-    if (w == w[0]).all():
+    missing = np.isnan(x)
+    base, total = np.zeros(len(x)), np.full(len(x), w.sum())
+    if (w == w[0]).all() and not missing.any():
         x.sort(axis=1)
         if centered:
             base = x[:, (n - 1) // 2].astype(np.float64)
@@ -469,16 +423,20 @@ def _quantiles_of_block(
     else:
         order = np.argsort(x, axis=1)
         x, v = np.take_along_axis(x, order, 1), w[order]
+        if missing.any():  # they are last
+            missing.sort(axis=1)
+            x[missing] = v[missing] = 0.0
+            total = v.sum(axis=1)
         if centered:
             base = _weighted_quantiles(x, v, _MEDIAN)[1][0]
         weight, points = _weighted_quantiles(x, v * _differ(x, base[:, None]), levels)
-    return float(w.sum()), base, weight, np.where(weight > 0.0, points, base)
+    return total, base, weight, np.where(weight > 0.0, points, base)
 
 
 def _combined(
-    parts: list[tuple[float, Array, Array, Array]], levels: Array, centered: bool
-) -> tuple[Array, Array, Array]:
-    """Return base, weight and points of parts, given total weight, base, weight and points of each."""
+    parts: list[tuple[Array, Array, Array, Array]], levels: Array, centered: bool
+) -> tuple[Array, Array, Array, Array]:
+    """Return total weight, base, weight and points of parts, given those of each part."""
     values, weights = [], []
     for total, base, weight, points in parts:
         values += [points, base[None]]
@@ -488,18 +446,22 @@ def _combined(
     x, v = np.take_along_axis(x, order, 1), np.take_along_axis(v, order, 1)
     base = _weighted_quantiles(x, v, _MEDIAN)[1][0] if centered else np.zeros(len(x))
     weight, points = _weighted_quantiles(x, v * _differ(x, base[:, None]), levels)
-    return base, weight, np.where(weight > 0.0, points, base)
+    total = np.sum([part[0] for part in parts], axis=0)
+    return total, base, weight, np.where(weight > 0.0, points, base)
 
 
-def _quantiles_of_sparse(X: Any, w: Array) -> tuple[Array, Array, Array]:
-    """Return base, weight and points of CSR rows with positive weights w."""
+def _quantiles_of_sparse(X: Any, w: Array) -> tuple[Array, Array, Array, Array]:
+    """Return total weight, base, weight and points of CSR rows with positive weights w."""
     n_in = X.shape[1]
-    used = X.data != 0.0
-    x, v, column = X.data[used], np.repeat(w, np.diff(X.indptr))[used], X.indices[used]
+    entry_weight, missing = np.repeat(w, np.diff(X.indptr)), np.isnan(X.data)
+    total = w.sum() - np.bincount(X.indices[missing], entry_weight[missing], n_in)
+    used = (X.data != 0.0) & ~missing
+    x, v, column = X.data[used], entry_weight[used], X.indices[used]
     order = np.lexsort((x, column))
     stops = np.bincount(column, minlength=n_in).cumsum()
     weight, points = _quantiles_of_parts(x[order], v[order], stops, _levels(_SPARSE_POINTS))
-    return np.zeros(n_in), weight, np.where(weight > 0.0, points, 0.0)
+    total = np.where(total < w.sum(), np.maximum(total, weight), total)  # the difference is rounded
+    return total, np.zeros(n_in), weight, np.where(weight > 0.0, points, 0.0)
 
 
 def _weighted_quantiles(x: Array, v: Array, levels: Array) -> tuple[Array, Array]:

@@ -16,9 +16,10 @@ from ..nn.state import TrainState
 from .calibration import Calibration
 from .dataset import Dataset
 from .early_stopping import BestWeights, Patience
+from .encoding import Encoding
 from .history import History
 from .plan import FitPlan
-from .scaling import Scaling, carry_over
+from .scaling import Scaling
 from .targets import Labels
 
 # In a warm start, all earlier rows together count as at most this number of the new rows in the statistics of
@@ -36,10 +37,12 @@ class FitState:
     ----------
     plan : FitPlan
     labels : Labels
+    encoding : Encoding
+        Which columns of X are categories, and the inputs of the network.
     training : TrainState
         Network, optimizer state, random streams and learning-rate scale.
     scaling : Scaling or None
-        Scaling of the features, before the network.
+        Scaling of the number columns, before the network.
     calibration : Calibration or None
         Calibration of the logits, after the network; None before the end of a fit, or without
         calibration.
@@ -59,6 +62,7 @@ class FitState:
 
     plan: FitPlan
     labels: Labels
+    encoding: Encoding
     training: TrainState
     scaling: Scaling | None
     seed: Array
@@ -137,21 +141,22 @@ class FitState:
     def _with_statistics(
         cls, plan: FitPlan, data: Dataset, seed: Array, previous: Self | None, remembered: float
     ) -> Self:
+        encoding = data.encoding
         scaling, known = None, None if previous is None else previous.scaling
         if plan.scale_inputs:
-            X, w = data.X, data.loss_weight
+            X, w = encoding.select_numbers(data.X), data.loss_weight
             scaling = Scaling.of(X, w) if known is None else known.with_rows(X, w, remembered)
         if previous is None:
             streams = random_streams(seed)
-            network = Network(plan.layers, data.X.shape[1], dtype=plan.dtype, seed=streams["init"])
+            network = Network(plan.layers, encoding.n_inputs, dtype=plan.dtype, seed=streams["init"])
             training = TrainState(network, plan.optimizer, streams["train"])
-            return cls(plan, data.labels, training, scaling, seed)
+            return cls(plan, data.labels, encoding, training, scaling, seed)
         training = previous.training.copy()
         first = training.network.parameters[0]
-        carry_over(first.W, first.b, previous.scaling, scaling)
+        encoding.carry_over(first.W, first.b, previous.scaling, scaling)
         if plan.learning_rate_rule == "constant":
             training.scale = 1.0  # an earlier call may have had another rule
-        return cls(plan, data.labels, training, scaling, seed, previous.history.copy())
+        return cls(plan, data.labels, encoding, training, scaling, seed, previous.history.copy())
 
     def finish(self, *, complete: bool) -> None:
         """Discard what only the search for the best epoch needs, and set ``finished``."""
@@ -172,7 +177,6 @@ class FitState:
         """Return the state as plain values, arrays, and objects that can be saved."""
         held = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "initial"}
         held["training"] = self.training.to_dict()
-        held["n_features"] = self.network.widths[0]
         held["theta"] = self.network.theta
         return held
 
@@ -185,14 +189,15 @@ class FitState:
         ValueError, TypeError
             If its parts have wrong types or contradict each other.
         """
-        expected = {f.name for f in fields(cls)} - {"initial"} | {"n_features", "theta"}
+        expected = {f.name for f in fields(cls)} - {"initial"} | {"theta"}
         if held.keys() != expected:
             raise ValueError(f"the state of the fit has the parts {sorted(held)}, not {sorted(expected)}")
         held = dict(held)
-        plan, labels, n_in, theta = held["plan"], held["labels"], held.pop("n_features"), held.pop("theta")
+        plan, labels, theta = held["plan"], held["labels"], held.pop("theta")
         for name, kinds in (
             ("plan", FitPlan),
             ("labels", Labels),
+            ("encoding", Encoding),
             ("scaling", (Scaling, type(None))),
             ("history", History),
             ("calibration", (Calibration, type(None))),
@@ -203,8 +208,8 @@ class FitState:
         ):
             if not isinstance(held[name], kinds):
                 raise ValueError(f"{name} has the wrong type, {type(held[name]).__name__}")
-        if type(n_in) is not int or n_in < 1:
-            raise ValueError(f"the number of features must be a whole number >= 1, got {n_in!r}")
+        encoding = held["encoding"]
+        n_in = encoding.n_inputs
         _check_array("the vector of weights", theta, None, plan.dtype)
         _check_array("the seed", held["seed"], 4, np.uint32)
         _check_size(plan, n_in, theta.size)
@@ -216,7 +221,7 @@ class FitState:
                 f"{labels.n_outputs(plan.loss)}"
             )
         if held["scaling"] is not None:
-            _check_array("the centers of the features", held["scaling"].base, n_in, np.float64)
+            _check_array("the medians", held["scaling"].base, len(encoding.numbers), np.float64)
         if held["calibration"] is not None:
             _check_array(
                 "the logits of the class frequencies", held["calibration"].prior, plan.n_outputs, float

@@ -12,9 +12,9 @@ from .arrays import Array, all_finite, as_array
 # Entries per block of a conversion: 128 KB of float64, which fit into the cache.
 ENTRY_BLOCK = 16384
 
-# The largest fraction of nonzero entries at which sparse products are faster than dense ones, measured
-# with 1,000 to 20,000 columns and 10 to 512 units.
-_SPARSE_PAYS = 0.05
+SPARSE_PAYS = 0.05
+"""The largest fraction of nonzero entries at which sparse products are faster than dense ones, measured
+with 1,000 to 20,000 columns and 10 to 512 units."""
 
 
 class Rows:
@@ -63,7 +63,7 @@ class CsrRows(Rows):
 
     def __init__(self, X: Any, stays_sparse: bool) -> None:
         self.X = X
-        self.stays_sparse = stays_sparse and X.nnz <= _SPARSE_PAYS * X.shape[0] * X.shape[1]
+        self.stays_sparse = stays_sparse and X.nnz <= SPARSE_PAYS * X.shape[0] * X.shape[1]
 
     def __len__(self) -> int:
         return int(self.X.shape[0])
@@ -222,11 +222,11 @@ def as_weights(sample_weight: ArrayLike | None, n: int) -> Array | None:
     return w
 
 
-def check_rows(X: Any) -> None:
-    """Raise an error that names row and column if an entry of a float array or CSR is not finite."""
+def check_not_infinite(X: Any) -> None:
+    """Raise an error that names row and column if an entry of a float array or CSR is infinite."""
     values = X.data if hasattr(X, "tocsr") else X
-    if not all(all_finite(part) for part in entry_blocks(values)):
-        raise not_finite(X, X.dtype)
+    if any(not all_finite(part) and np.isinf(part).any() for part in entry_blocks(values)):
+        raise not_finite(X, X.dtype, allow_nan=True)
 
 
 def entry_blocks(X: Array, *more: Array) -> Any:
@@ -255,7 +255,9 @@ def converted(X: Array, dtype: np.dtype[Any]) -> Array | None:
     return out
 
 
-def not_finite(X: Any, dtype: DTypeLike, first_row: int = 0, values: Any = None) -> ValueError:
+def not_finite(
+    X: Any, dtype: DTypeLike, first_row: int = 0, values: Any = None, allow_nan: bool = False
+) -> ValueError:
     """Return an error that names the first entry that is not finite in a type.
 
     Parameters
@@ -268,15 +270,18 @@ def not_finite(X: Any, dtype: DTypeLike, first_row: int = 0, values: Any = None)
     values : ndarray, optional
         The numbers of which one was found not finite, such as scaled entries: one for each entry of
         X, or of ``X.tocoo().data``. Default: these entries.
+    allow_nan : bool, default=False
+        Whether NaN is a missing entry, not an error.
     """
     kind = np.dtype(dtype)
     with np.errstate(all="ignore"):
         entries = X.tocoo() if hasattr(X, "tocoo") else None
         given = X if entries is None else entries.data
         numbers = (given if values is None else values).astype(kind)
-        wrong = np.flatnonzero(~(np.isfinite(given) & np.isfinite(numbers)))
+        right = np.isfinite(given) & np.isfinite(numbers)
+        wrong = np.flatnonzero(~(right | np.isnan(given) if allow_nan else right))
         # If these values are finite, since they were computed in another way, the largest entry is the cause.
-        first = wrong[0] if wrong.size else np.abs(given).argmax()
+        first = wrong[0] if wrong.size else np.nanargmax(np.abs(given))
     at = np.unravel_index(first, given.shape)
     value = given[at]
     row, column = at if entries is None else (entries.row[at], entries.col[at])

@@ -1,0 +1,316 @@
+"""Encoding of the columns of X: the inputs of the network are numbers and indicators.
+
+The inputs are, in this order,
+
+- the number columns, scaled; a missing number (NaN) is read as the center of its column, 0;
+- for each column in which the fit saw missing entries, an indicator of these: 1 if the entry is
+  missing, otherwise 0;
+- for each category column, an indicator of each category; rare categories share one.
+
+`table` reads X as a matrix of numbers (n, n_features), in which the entries of category columns are codes,
+and missing entries are NaN. This module makes the inputs of the network from it, scaled.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike
+from sklearn.preprocessing import OrdinalEncoder
+
+from ..nn.arrays import Array, all_finite
+from ..nn.batches import SPARSE_PAYS, CsrRows, DenseRows, Rows, as_rows, entry_blocks, not_finite
+from .scaling import Scaling, carry_over
+
+
+@dataclass(frozen=True, eq=False)
+class Encoding:
+    """Which columns of X are categories, and which inputs of the network the columns have.
+
+    Attributes
+    ----------
+    n_features : int
+        Number of columns of X.
+    categorical : ndarray of int64, shape (c,)
+        Indices of the category columns, ascending.
+    categories : list of c ndarrays
+        The categories of each of them that have an indicator, sorted: strings in an array of objects,
+        booleans or numbers. The code of a category is its index; that of any other one is their number.
+    rare : ndarray of bool, shape (c,)
+        Whether the other categories of the column have an indicator.
+    missing : ndarray of int64, shape (m,)
+        Indices of the columns with an indicator of missing entries, ascending.
+    """
+
+    n_features: int
+    categorical: Array
+    categories: list[Array]
+    rare: Array
+    missing: Array
+
+    def __post_init__(self) -> None:
+        if type(self.n_features) is not int or self.n_features < 1:
+            raise ValueError(f"the number of features must be an integer >= 1, got {self.n_features!r}")
+        for name, columns in (("categorical", self.categorical), ("missing", self.missing)):
+            if not isinstance(columns, np.ndarray) or columns.dtype != np.int64 or columns.ndim != 1:
+                raise ValueError(f"{name} must be a vector of int64, got {columns!r}")
+            inside = columns.size == 0 or 0 <= columns[0] <= columns[-1] < self.n_features
+            if not inside or not (columns[1:] > columns[:-1]).all():
+                raise ValueError(
+                    f"{name} must be ascending column numbers below {self.n_features}, got {columns}"
+                )
+        shape, rare = self.categorical.shape, self.rare
+        if not isinstance(rare, np.ndarray) or rare.dtype != np.bool_ or rare.shape != shape:
+            raise ValueError(f"rare must have one boolean for each of {shape[0]} columns, got {rare!r}")
+        if not isinstance(self.categories, list) or len(self.categories) != len(self.categorical):
+            raise ValueError(f"categories must be a list of {len(self.categorical)} arrays")
+        for values in self.categories:
+            if not isinstance(values, np.ndarray) or values.ndim != 1 or kind_of(values) is None:
+                raise ValueError(f"categories must be strings, booleans or numbers, got {values!r}")
+            if not (values[1:] > values[:-1]).all():
+                raise ValueError(f"categories must be sorted and distinct, got {values!r}")
+
+    # --- the inputs of the network ----------------------------------------------------------------
+
+    @cached_property
+    def numbers(self) -> Array:
+        """Indices of the number columns, ascending."""
+        return np.setdiff1d(np.arange(self.n_features), self.categorical)
+
+    @cached_property
+    def n_inputs(self) -> int:
+        """Number of inputs of the network."""
+        return len(self.numbers) + len(self.missing) + int(self._widths.sum())
+
+    @cached_property
+    def _widths(self) -> Array:
+        """Number of indicators of each category column, (c,)."""
+        return np.array([*map(len, self.categories)], np.intp) + self.rare
+
+    @cached_property
+    def _starts(self) -> Array:
+        """The input of the first indicator of each category column, (c,)."""
+        return len(self.numbers) + len(self.missing) + self._widths.cumsum() - self._widths
+
+    def select_numbers(self, X: Any) -> Any:
+        """Return the number columns of X (n, n_features)."""
+        return X[:, self.numbers] if self.categorical.size else X
+
+    def carry_over(self, W: Array, b: Array, old: Scaling | None, new: Scaling | None) -> None:
+        """Rewrite the first layer for a new scaling, so that its output changes as little as possible.
+
+        The parameters are those of `scaling.carry_over`. The shift m W of a number column, which is added
+        to the biases, is subtracted from the weights of its indicator of missing entries, since these
+        are at the center before and after.
+        """
+        n = len(self.numbers)
+        before = W[:n].copy() if self.missing.size else W
+        shift = carry_over(W[:n], b, old, new)
+        at = np.searchsorted(self.numbers, self.missing)
+        for row, (j, i) in enumerate(zip(self.missing, at, strict=True), n):
+            if i < n and self.numbers[i] == j:
+                W[row] -= shift[i] * before[i]
+
+    def with_indicators(self, values: Array, value: float) -> Array:
+        """Return values of the number columns, and this value for each indicator, (n_inputs,)."""
+        more = np.full(self.n_inputs - len(values), value)
+        return np.concatenate([values, more]) if more.size else values
+
+    def names(self, features: Array | None) -> Array:
+        """Return the names of the inputs, given those of the columns; by default x0, x1, ...
+
+        The names of indicators are those of scikit-learn's ``SimpleImputer`` and ``OneHotEncoder``.
+        """
+        columns = [f"x{i}" for i in range(self.n_features)] if features is None else features.tolist()
+        found = [columns[i] for i in self.numbers]
+        found += [f"missingindicator_{columns[i]}" for i in self.missing]
+        for i, values, rare in zip(self.categorical, self.categories, self.rare, strict=True):
+            found += [f"{columns[i]}_{value}" for value in values]
+            found += [f"{columns[i]}_infrequent_sklearn"] if rare else []
+        return np.array(found, object)
+
+    def rows(
+        self,
+        X: Any,
+        scaling: Scaling | None,
+        dtype: DTypeLike,
+        first_row: int = 0,
+        stays_sparse: bool = False,
+    ) -> Rows:
+        """Return the inputs of the network for rows X, in the form that the first layer reads.
+
+        Parameters
+        ----------
+        X : ndarray or CSR of shape (n, n_features), float32 or float64
+            With codes in the category columns, and NaN for missing entries.
+        scaling : Scaling or None
+            Scaling of the number columns.
+        dtype : float32 or float64
+            The type of the inputs.
+        first_row : int, default=0
+            Number of the first row of X in error messages.
+        stays_sparse : bool, default=False
+            Whether the first layer reads CSR, see `CsrRows`.
+
+        Raises
+        ------
+        ValueError
+            If a number, or its scaled value, is infinite in this type, or a number is missing and not
+            scaled; the message names row and column.
+        """
+        kind = np.dtype(dtype)
+        if scaling is None and self.n_inputs == self.n_features and not self.categorical.size:
+            return as_rows(X, kind, self.n_features, first_row, stays_sparse)
+        with np.errstate(all="ignore"):
+            if hasattr(X, "tocsr") and scaling is not None and scaling.centered:
+                X = X.toarray()  # zeros do not stay zeros
+            if hasattr(X, "tocsr"):
+                return CsrRows(self._sparse_rows(X, scaling, kind, first_row), stays_sparse)
+            n_entries = len(self.numbers) + len(self.missing) + len(self.categorical)
+            if stays_sparse and self.categorical.size and n_entries <= SPARSE_PAYS * self.n_inputs:
+                return CsrRows(self._with_sparse_indicators(X, scaling, kind, first_row), True)
+            out = np.empty((len(X), self.n_inputs), kind)
+            for given, block in entry_blocks(X, out):
+                if not self._write_numbers(given, scaling, block):
+                    raise self._not_finite(X, scaling, kind, first_row)
+                if self.categorical.size:
+                    block[:, self._starts[0] :] = 0.0
+                    at, known = self._positions(given)
+                    block[np.nonzero(known)[0], at[known]] = 1.0
+            return DenseRows(out)
+
+    def _write_numbers(self, X: Array, scaling: Scaling | None, out: Array) -> bool:
+        """Write scaled numbers and indicators of missing entries; return False if a number is not finite."""
+        numbers = self.select_numbers(X)
+        n = numbers.shape[1]
+        z = out if out.shape[1] == n else out[:, :n]
+        if scaling is None:
+            z[...] = numbers
+        else:
+            scaling.transform(numbers, z)
+        if not (all_finite(z) and all_finite(numbers)):  # compression hides infinite entries
+            if scaling is None or np.isinf(numbers).any():
+                return False
+            z[np.isnan(numbers)] = 0.0
+            if not all_finite(z):
+                return False
+        if self.missing.size:
+            out[:, n : n + len(self.missing)] = np.isnan(X[:, self.missing])
+        return True
+
+    def _positions(self, X: Array) -> tuple[Array, Array]:
+        """Return the input that is 1 for each entry of the category columns, (n, c), and whether there is one."""
+        codes = X[:, self.categorical]
+        known = codes < self._widths  # False for NaN
+        return self._starts + np.where(known, codes, 0.0).astype(np.intp), known
+
+    def _with_sparse_indicators(
+        self, X: Array, scaling: Scaling | None, dtype: np.dtype[Any], first_row: int
+    ) -> Any:
+        """Return the inputs for dense rows as CSR, with one stored entry for each category column."""
+        from scipy.sparse import csr_array
+
+        n, dense = len(X), len(self.numbers) + len(self.missing)
+        n_entries = dense + len(self.categorical)
+        values, indices = np.empty((n, n_entries), dtype), np.empty((n, n_entries), np.int32)
+        indices[:, :dense] = np.arange(dense)
+        for given, block, at in entry_blocks(X, values, indices):
+            if not self._write_numbers(given, scaling, block):
+                raise self._not_finite(X, scaling, dtype, first_row)
+            at[:, dense:], block[:, dense:] = self._positions(given)
+        starts = np.arange(0, n * n_entries + 1, n_entries)
+        return csr_array((values.ravel(), indices.ravel(), starts), shape=(n, self.n_inputs))
+
+    def _sparse_rows(self, X: Any, scaling: Scaling | None, dtype: np.dtype[Any], first_row: int) -> Any:
+        """Return the inputs for CSR rows, which have no category columns, as CSR."""
+        values = X.data.astype(dtype) if scaling is None else scaling.transform_entries(X, dtype)
+        missing = np.isnan(X.data)
+        values[missing] = 0.0
+        if not all_finite(values) or np.isinf(X.data).any() or (scaling is None and missing.any()):
+            raise not_finite(X, dtype, first_row, values, allow_nan=scaling is not None)
+        if not self.missing.size:
+            return type(X)((values, X.indices, X.indptr), shape=X.shape)
+        indicator = np.full(self.n_features, -1)
+        indicator[self.missing] = self.n_features + np.arange(len(self.missing))
+        indices = X.indices.copy()
+        at = np.flatnonzero(missing & (indicator[X.indices] >= 0))
+        indices[at], values[at] = indicator[X.indices[at]], 1.0
+        made = type(X)((values, indices, X.indptr.copy()), shape=(X.shape[0], self.n_inputs))
+        made.sort_indices()
+        return made
+
+    def _not_finite(self, X: Array, scaling: Scaling | None, dtype: np.dtype[Any], first_row: int) -> Any:
+        """Return the error that names the first number that is not finite, for dense rows."""
+        values = np.zeros(X.shape, dtype)
+        numbers = X[:, self.numbers]
+        values[:, self.numbers] = (
+            numbers if scaling is None else scaling.transform(numbers, np.empty(numbers.shape, dtype))
+        )
+        given = np.zeros_like(X)
+        given[:, self.numbers] = numbers
+        return not_finite(given, dtype, first_row, values, allow_nan=scaling is not None)
+
+    # --- the codes of categories ------------------------------------------------------------------
+
+    def codes(self, index: int, entries: Array) -> Array:
+        """Return the codes of entries that are not missing, of the category column with this index.
+
+        Parameters
+        ----------
+        index : int
+            Index of an item of ``categorical``.
+        entries : ndarray of shape (n,)
+            Of the same kind as the categories, see `kind_of`.
+        """
+        encoder, categories = self._encoders[index], self.categories[index]
+        if not len(entries) or not len(categories):
+            return np.full(len(entries), float(len(categories)))
+        codes: Array = encoder.transform(entries[:, None])[:, 0]
+        return codes
+
+    @cached_property
+    def _encoders(self) -> list[OrdinalEncoder]:
+        """An encoder for each category column."""
+        return [
+            OrdinalEncoder(
+                categories=[values], handle_unknown="use_encoded_value", unknown_value=len(values)
+            ).fit(values[:, None])
+            if len(values)
+            else None
+            for values in self.categories
+        ]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        held = (self.n_features, self.categorical, self.categories, self.rare, self.missing)
+        return type(self), held  # without the cache
+
+
+def kind_of(values: Array) -> str | None:
+    """Return the kind of entries that are not missing: "strings", "booleans", "numbers" or None."""
+    if values.dtype == object:
+        return "strings" if all(isinstance(value, str) for value in values) else None
+    return {"b": "booleans", "i": "numbers", "u": "numbers", "f": "numbers"}.get(values.dtype.kind)
+
+
+class EncodedRows(Rows):
+    """Inputs of the network that are made block by block, so memory does not grow with their number.
+
+    These rows are for prediction; `gather` is not implemented. The parameters are those of
+    `Encoding.rows`.
+    """
+
+    def __init__(
+        self, X: Any, encoding: Encoding, scaling: Scaling | None, dtype: DTypeLike, stays_sparse: bool
+    ) -> None:
+        self.X, self.encoding, self.scaling = X, encoding, scaling
+        self.dtype, self.stays_sparse = dtype, stays_sparse
+
+    def __len__(self) -> int:
+        return int(self.X.shape[0])
+
+    def block(self, start: int, stop: int) -> Any:
+        rows = self.encoding.rows(self.X[start:stop], self.scaling, self.dtype, start, self.stays_sparse)
+        return rows.block(0, len(rows))

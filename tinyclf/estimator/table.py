@@ -1,0 +1,413 @@
+"""X of any kind as a matrix of numbers: arrays, sparse matrices and data frames.
+
+Each column of X is a column of the matrix. Entries of category columns are codes: indices into the sorted
+categories, see `Encoding`. Missing entries are NaN.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+from scipy.sparse import issparse
+from sklearn.preprocessing import OrdinalEncoder
+from sklearn.utils import check_array
+from sklearn.utils.validation import validate_data
+
+from ..nn.arrays import Array, as_array, check_not_masked
+from ..nn.batches import as_csr, entry_blocks
+from .encoding import Encoding, kind_of
+
+# Non-finite numbers are found later, by `Encoding.rows` and `Scaling.of`, whose errors name the row.
+CHECKS: dict[str, Any] = {"accept_sparse": "csr", "ensure_all_finite": False}
+
+# NumPy converts dates to numbers without a warning, and a missing date to -9.2e18.
+_DATES = re.compile("date|time|duration|period", re.IGNORECASE)
+
+_NESTED = re.compile("array|(large_|fixed_size_)?list|map|struct|interval", re.IGNORECASE)
+_TEXTS = re.compile("str|large_string|category|dictionary|enum", re.IGNORECASE)
+_OBJECTS = re.compile("object|null", re.IGNORECASE)
+_BOOLEANS = re.compile(r"(Sparse\[)?bool", re.IGNORECASE)
+
+
+def as_table(estimator: Any, X: Any, *, reset: bool) -> Any:
+    """Return X as a table whose shape and names are checked, but whose entries may be of any type.
+
+    Parameters
+    ----------
+    estimator : estimator
+        With ``reset``, the number of features and their names are set as its attributes; otherwise
+        X is checked against them.
+    X : array_like, data frame or sparse matrix of shape (n_samples, n_features)
+    reset : bool
+
+    Returns
+    -------
+    ndarray, CSR or data frame
+    """
+    check_not_masked("X", X)
+    if is_frame(X):
+        for name, kind in _columns(X):
+            _check_kind(kind, f" in the column {name!r}")
+    with naming("X"):
+        # Sets or checks the names of the columns.
+        validate_data(estimator, X, reset=reset, skip_check_array=True, ensure_2d=False)
+        width = None if reset else _width(X)
+        if width in (None, getattr(estimator, "n_features_in_", None)):
+            X = _as_matrix(estimator, X)
+            width = X.shape[1]
+        if reset:
+            estimator.n_features_in_ = width
+        if width != estimator.n_features_in_:
+            raise ValueError(
+                f"X has {width} features, but {type(estimator).__name__} is expecting "
+                f"{estimator.n_features_in_} features as input."
+            )
+    return X
+
+
+def _width(X: Any) -> int | None:
+    """Return the number of columns, or None if it is not known before the entries are read."""
+    if isinstance(X, (list, tuple)):
+        shape = as_array("X", X[:1]).shape
+        same = len(shape) == 2 and all(hasattr(row, "__len__") and len(row) == shape[1] for row in X)
+        return shape[1] if same else None
+    match getattr(X, "shape", None):
+        case (_, Integral() as width):
+            return int(width)
+    return None
+
+
+def _as_matrix(estimator: Any, X: Any) -> Any:
+    """Return X as an array, CSR or a data frame, with two dimensions, neither of which is 0."""
+    given = X
+    if issparse(X):
+        X = as_csr("X", X)
+    elif not (is_frame(X) or isinstance(X, (np.ndarray, *loaded("pandas.Series")))):
+        X = as_array("X", X) if isinstance(X, (list, tuple)) else np.asarray(X)
+        if X.ndim == 0:
+            raise TypeError(f"X must be an array of shape (n_samples, n_features), got {given!r}")
+    if not is_frame(X):
+        _check_kind(X.dtype)
+    if len(X.shape) != 2 or 0 in X.shape:
+        shape = np.empty(X.shape) if is_frame(X) else X
+        check_array(shape, dtype=None, estimator=estimator, **CHECKS)  # raises an error
+    return X
+
+
+
+def read(
+    estimator: Any, table: Any, encoding: Encoding | None = None, weight: Array | None = None
+) -> tuple[Any, Encoding]:
+    """Return a table as a matrix of numbers, and its encoding.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Its parameters ``categorical_features`` and ``max_categories`` are used.
+    table : as `as_table` returns it, of shape (n, n_features)
+    encoding : Encoding, optional
+        The encoding of an earlier table. Other categories are coded as rare ones.
+    weight : ndarray of shape (n,), optional
+        The weights of the rows, by which a new encoding counts categories and missing entries.
+
+    Returns
+    -------
+    X : ndarray or CSR of shape (n, n_features)
+        float32 if all number columns are, otherwise float64. It may share memory with the table.
+    encoding : Encoding
+
+    Raises
+    ------
+    ValueError, TypeError
+        If an entry is neither a number nor a category, or a column is of another kind than in the
+        earlier table; the message names the column.
+    """
+    with naming("X"):
+        if encoding is not None:
+            return _coded(estimator, table, encoding, "held numbers in fit"), encoding
+        rows = slice(None) if weight is None or weight.all() else np.flatnonzero(weight)
+        w = None if weight is None else weight[rows]
+        categorical = _categorical_columns(estimator, table)
+        found = [_frequent(_known_entries(table, j), rows, w, estimator.max_categories) for j in categorical]
+        categories, rare = [item[0] for item in found], np.array([item[1] for item in found], bool)
+        n, none = int(table.shape[1]), np.array([], np.int64)
+        encoding = Encoding(n, np.array(categorical, np.int64), categories, rare, none)
+        X = _coded(estimator, table, encoding, "is not among categorical_features; add it, or convert it")
+        return X, replace(encoding, missing=_partly_missing(X, rows))
+
+
+def _coded(estimator: Any, table: Any, encoding: Encoding, reason: str) -> Any:
+    """Return a table as numbers, with codes in the category columns."""
+    if not encoding.categorical.size:
+        return _as_floats(estimator, table, reason)
+    part = None
+    if encoding.numbers.size:
+        part = _as_floats(estimator, _selected(table, encoding.numbers), reason)
+    dtype = np.float64 if part is None else part.dtype
+    X = np.full(table.shape, np.nan, dtype)
+    if part is not None:
+        X[:, encoding.numbers] = part
+    for i, j in enumerate(encoding.categorical):
+        entries, known = _known_entries(table, j)
+        expected, kind = kind_of(encoding.categories[i]), kind_of(entries)
+        if len(entries) and len(encoding.categories[i]) and kind != expected:
+            raise TypeError(
+                f"{_place(table, j)} held {expected} in fit, but has {kind}, such as {entries[0]!r}; convert it"
+            )
+        X[known, j] = encoding.codes(i, entries)
+    return X
+
+
+# --- categories -------------------------------------------------------------------------------------
+
+
+def _categorical_columns(estimator: Any, table: Any) -> list[int]:
+    """Return the indices of the category columns of a new table, ascending."""
+    setting, width = estimator.categorical_features, int(table.shape[1])
+    if setting is None:
+        return []
+    if isinstance(setting, str):  # "from_dtype"
+        if not is_frame(table):
+            return []
+        return [j for j, (_, kind) in enumerate(_columns(table)) if _is_category(table, j, str(kind))]
+    given = np.asarray(setting)
+    if given.size == 0:
+        return []
+    fix = f"pass a mask of {width} booleans, column numbers from 0 to {width - 1}, or names of columns"
+    if given.ndim != 1 or given.dtype.kind not in "biuUO":
+        raise ValueError(f"categorical_features={setting!r} is neither; {fix}")
+    if issparse(table):
+        raise TypeError("a sparse X cannot have categorical_features; pass an array or a data frame")
+    if given.dtype.kind == "b":
+        if len(given) != width:
+            raise ValueError(
+                f"categorical_features is a mask of {len(given)} columns, but X has {width} features; {fix}"
+            )
+        return [int(j) for j in np.flatnonzero(given)]
+    if given.dtype.kind in "UO":
+        names = getattr(estimator, "feature_names_in_", None)
+        names = [] if names is None else names.tolist()
+        unknown = [name for name in given.tolist() if name not in names]
+        if unknown:
+            has = f"the names {names}" if names else "no names of columns"
+            raise ValueError(f"categorical_features has {unknown[0]!r}, but X has {has}; {fix}")
+        return sorted({names.index(name) for name in given.tolist()})
+    outside = given[(given < 0) | (given >= width)]
+    if outside.size:
+        raise ValueError(f"categorical_features has {outside[0]}, but X has {width} features; {fix}")
+    return sorted({int(j) for j in given})
+
+
+def _is_category(table: Any, j: int, kind: str) -> bool:
+    """Return whether a column of a data frame is read as categories, given its type."""
+    if _OBJECTS.match(kind):
+        return kind_of(_known_entries(table, j)[0]) != "numbers"
+    return bool(_TEXTS.match(kind) or _BOOLEANS.match(kind))
+
+
+def _known_entries(table: Any, j: int) -> tuple[Array, Array]:
+    """Return the entries of a column that are not missing, in one type, and where they are, (n,).
+
+    Strings are in an array of objects.
+    """
+    values = _entries(table, j)
+    kinds = {*map(type, values)} if values.dtype == object else set()
+    if values.dtype.kind == "f":
+        known = ~np.isnan(values)
+    elif kinds - {str, type(None)}:
+        known = np.array([not _is_missing(value) for value in values.tolist()], bool)
+    else:
+        known = values != None if kinds else np.ones(len(values), bool)  # noqa: E711
+    values = values[known]
+    if values.dtype.kind in "UT":
+        return values.astype(object), known
+    if values.dtype == object and kinds - {str, type(None)}:
+        kinds = {*map(type, values)}
+        flags = [issubclass(kind, (bool, np.bool_)) for kind in kinds]
+        numbers = not any(flags) and all(issubclass(kind, Real) for kind in kinds)
+        if kinds and (all(flags) or numbers):
+            values = np.array(values.tolist())
+            values = values.astype(np.float64) if values.dtype == object else values
+    if kind_of(values) is None:
+        names = " and ".join(sorted({type(value).__name__ for value in values.tolist()}))
+        raise TypeError(
+            f"X must hold numbers and categories, but {_place(table, j)} has entries of the type {names}, such "
+            f"as {values[0]!r}; convert the column to numbers, or to strings by astype(str)"
+        )
+    return values, known
+
+
+def _entries(table: Any, j: int) -> Array:
+    """Return a column as an array; in an array of objects, None, NaN and pandas.NA are missing entries."""
+    if hasattr(table, "iloc"):
+        column = table.iloc[:, j]
+        numeric = isinstance(column.dtype, np.dtype) and column.dtype.kind in "biuf"
+        values = column.to_numpy() if numeric else column.to_numpy(dtype=object, na_value=None)
+    elif hasattr(table, "to_series"):
+        values = table.to_series(int(j)).to_numpy()
+    elif is_frame(table):
+        values = np.array(table.column(int(j)).to_pylist(), dtype=object)
+    else:
+        values = table[:, j]
+    return np.asarray(values)
+
+
+def _is_missing(value: Any) -> bool:
+    return value is None or type(value).__name__ == "NAType" or (isinstance(value, float) and value != value)
+
+
+def _frequent(
+    column: tuple[Array, Array], rows: Any, weight: Array | None, most: int | None
+) -> tuple[Array, bool]:
+    """Return the categories of a column that have an indicator, and whether there are others.
+
+    Parameters
+    ----------
+    column : entries that are not missing, and where they are, (n,)
+    rows : slice, or ndarray of int
+        The rows that are counted.
+    weight : ndarray or None
+        The weights of these rows.
+    most : int or None
+        The largest number of indicators. If there are more categories, the most frequent ones are
+        chosen as in scikit-learn's OneHotEncoder.
+    """
+    entries, known = column
+    counted = np.zeros(len(known), bool)
+    counted[rows] = True
+    entries = entries[counted[known]]
+    if not len(entries):
+        return np.array([], object), False
+    encoder = OrdinalEncoder(dtype=np.intp)
+    codes = encoder.fit_transform(entries[:, None])[:, 0]
+    categories: Array = encoder.categories_[0]
+    if most is None or len(categories) <= most:
+        return categories, False
+    totals = np.bincount(codes, None if weight is None else weight[known[rows]])
+    chosen = np.sort(np.argsort(totals, kind="stable")[len(totals) - (most - 1) :])
+    return categories[chosen], True
+
+
+def _partly_missing(X: Any, rows: Any) -> Array:
+    """Return the indices of the columns of which some of these rows, but not all, are missing (NaN)."""
+    X = X[rows] if not isinstance(rows, slice) else X
+    if issparse(X):
+        n_missing = np.bincount(X.indices[np.isnan(X.data)], minlength=X.shape[1])
+    else:
+        n_missing = sum(np.isnan(block).sum(axis=0) for block in entry_blocks(X))
+    return np.flatnonzero((n_missing > 0) & (n_missing < X.shape[0])).astype(np.int64)
+
+
+# --- numbers ----------------------------------------------------------------------------------------
+
+
+def _selected(table: Any, columns: Array) -> Any:
+    """Return these columns of a table."""
+    if hasattr(table, "iloc"):
+        return table.iloc[:, columns]
+    return table.select(columns.tolist()) if hasattr(table, "to_pylist") else table[:, columns.tolist()]
+
+
+def _as_floats(estimator: Any, table: Any, reason: str) -> Any:
+    """Return a table as an array, or as CSR without duplicates: float32 if all columns are, else float64.
+
+    ``reason`` says why a column that has strings must hold numbers.
+    """
+    if is_frame(table):
+        kinds = [str(kind) for _, kind in _columns(table)]
+        objects = [j for j, kind in enumerate(kinds) if _TEXTS.match(kind) or _OBJECTS.match(kind)]
+        numbers = {j: _as_numbers(table, j, reason) for j in objects}
+        if hasattr(table, "isetitem"):
+            table = table.copy(deep=False) if numbers else table
+            for j, column in numbers.items():
+                table.isetitem(j, column)
+        elif numbers:
+            rest = [numbers[j] if j in numbers else _entries(table, j) for j in range(len(kinds))]
+            table = np.stack(rest, axis=1, dtype=np.float64)
+        else:
+            table = np.asarray(table)
+    elif table.dtype.kind in "OUT":
+        columns = [_as_numbers(table, j, reason) for j in range(table.shape[1])]
+        table = np.stack(columns, axis=1)
+    dtypes = {*table.dtypes} if is_frame(table) else {table.dtype}
+    # The types of pandas' nullable, pyarrow and sparse columns.
+    dtypes = {getattr(dtype, "numpy_dtype", getattr(dtype, "subtype", dtype)) for dtype in dtypes}
+    plain = all(isinstance(dtype, np.dtype) and dtype.kind in "biuf" for dtype in dtypes)
+    single = plain and np.result_type(*dtypes) == np.float32
+    with np.errstate(over="ignore"):  # a long double may be beyond float64
+        X = check_array(table, dtype=np.float32 if single else np.float64, estimator=estimator, **CHECKS)
+    if issparse(X) and not X.has_canonical_format:
+        X = X.copy()
+        X.sum_duplicates()
+    return X
+
+
+def _as_numbers(table: Any, j: int, reason: str) -> Array:
+    """Return a column of texts or objects as float64; other columns are not read, so errors are fast."""
+    values = _entries(table, j)
+    for kind in {*map(type, values)} if values.dtype == object else ():
+        if issubclass(kind, np.generic):
+            _check_kind(kind.__name__, f" in {_place(table, j)}")
+        if kind.__name__ == "NAType":
+            values = np.array([None if _is_missing(value) else value for value in values], object)
+    try:
+        return values.astype(np.float64)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"{error} in {_place(table, j)}, which {reason}") from None
+
+
+def _columns(X: Any) -> Iterator[tuple[Any, Any]]:
+    """Yield name and type of each column of a data frame."""
+    names, kinds = (X.columns, X.dtypes) if hasattr(X, "dtypes") else (X.column_names, X.schema.types)
+    return zip(names, kinds, strict=True)
+
+
+def _place(table: Any, j: int) -> str:
+    """Return the text by which errors name a column."""
+    return f"the column {[*_columns(table)][j][0]!r}" if is_frame(table) else f"column {j}"
+
+
+def _check_kind(kind: Any, where: str = "") -> None:
+    """Raise an error if a type, of any library, is that of dates, of records or of several numbers."""
+    if _DATES.match(str(kind)):
+        raise TypeError(f"X must hold real numbers, got dates, dtype {kind}{where}; convert them to days")
+    if _NESTED.match(str(kind)):
+        raise TypeError(
+            f"X must hold one number per entry, got dtype {kind}{where}; make each of its parts a column"
+        )
+    if getattr(kind, "names", None):
+        raise TypeError(f"X must hold real numbers, got records of dtype {kind}; select columns")
+
+
+def is_frame(X: Any) -> bool:
+    """Return whether X is a data frame from which scikit-learn reads names of columns, and takes rows."""
+    return isinstance(X, loaded("pandas.DataFrame", "polars.DataFrame", "pyarrow.Table"))
+
+
+def loaded(*names: str) -> tuple[type, ...]:
+    """Return the classes with these names whose libraries are loaded; otherwise no object has the class."""
+    parts = (name.split(".") for name in names)
+    classes = (getattr(sys.modules.get(library), name, None) for library, name in parts)
+    return tuple(kind for kind in classes if kind is not None)
+
+
+@contextmanager
+def naming(name: str) -> Iterator[None]:
+    """Add the name of the argument to an error in the block, whichever library raises it."""
+    try:
+        yield
+    except Warning:
+        raise
+    except Exception as error:
+        if isinstance(error, (TypeError, ValueError)) and re.search(rf"\b{name}\b", str(error)):
+            raise
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        nested = "array element with a sequence" in str(error)
+        raise kind(f"{name}: {'an entry is a sequence, not a number' if nested else error}") from None
