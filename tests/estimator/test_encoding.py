@@ -15,6 +15,7 @@ from sklearn.impute import SimpleImputer
 from sklearn.pipeline import make_pipeline
 
 from tests.support.estimators import learned, quick
+from tests.support.odd_input import REFUSALS
 from tests.support.parts import PLAIN
 from tests.support.tables import CATEGORIES, COLUMNS, LABELS, N, objects, of_scikit_learn
 from tinyclf import TinyClassifier
@@ -23,6 +24,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
     pytest.mark.filterwarnings("ignore::tinyclf.nn.errors.TrainingWarning"),
     pytest.mark.filterwarnings("ignore:Found unknown categories"),
+    pytest.mark.filterwarnings("ignore:batch_size=500 is larger"),
 ]
 
 names_the_cause = pytest.mark.promise("each call works or raises an error that names the cause")
@@ -97,7 +99,8 @@ def test_the_default_keeps_the_most_frequent_of_very_many_categories():
 def test_a_model_of_a_table_is_the_model_of_its_inputs_bit_for_bit(dtype, missing):
     rng = np.random.default_rng(0)
     frame = TABLE.mask(rng.random(TABLE.shape) < missing, None)
-    for parameters in ({}, {"early_stopping": True}, {"solver": "lbfgs"}, {"class_weight": "balanced"}):
+    others = [{"solver": "lbfgs"}] if dtype == "float64" else []  # lbfgs does not round the inputs to float32
+    for parameters in ({}, {"early_stopping": True}, {"class_weight": "balanced"}, *others):
         model = quick(dtype=dtype, **parameters).fit(frame, LABELS)
         inputs = model.scaled_inputs(frame)
         expected = quick(dtype=dtype, scale_inputs=False, **parameters).fit(inputs, LABELS)
@@ -213,7 +216,7 @@ def test_a_column_without_known_numbers_has_no_effect(scale):
 @names_the_cause
 def test_without_scaling_a_missing_number_is_refused_with_the_fix_and_a_missing_category_is_not():
     fitted = quick(scale_inputs=False).fit(X, Y)
-    message = r"(?s)(?=.*NaN at row \d+, column 1)(?=.*(scale_inputs=True|impute))"
+    message = r"(?s)(?=.*NaN at row \d+, column [12])(?=.*scale_inputs=True)"
     for rows in (GAPS, GAPS.astype(np.float32), scipy.sparse.csr_array(GAPS), pd.DataFrame(GAPS)):
         for call in (
             lambda rows: quick(scale_inputs=False).fit(rows, Y),
@@ -277,7 +280,7 @@ def test_missing_entries_of_sparse_rows_are_zeros_with_an_indicator():
         assert (given != kind(gaps)).nnz == np.isnan(gaps).sum()  # the caller's matrix is not changed
         assert np.isfinite(model.predict_proba(given)).all()
         assert_allclose(model.predict_proba(given), model.predict_proba(given[:]), rtol=1e-6)
-    with pytest.raises(ValueError, match=r"(?s)(?=.*sparse)(?=.*categorical_features)"):
+    with pytest.raises(REFUSALS, match=r"(?s)(?=.*sparse)(?=.*categorical_features)"):
         quick(categorical_features=[0]).fit(scipy.sparse.csr_array(rows), np.arange(80) % 2)
 
 
@@ -368,7 +371,7 @@ def test_statistics_of_later_parts_change_no_earlier_prediction_and_ignore_missi
     y = np.arange(n) % 3
     model = still().partial_fit(frame[:200], y[:200], classes=[0, 1, 2])
     for start in (200, 400):
-        part = frame[start : start + 200].assign(a=lambda f: f["a"] * 1.5 + 0.5)
+        part = frame[start : start + 200].assign(a=lambda f: f["a"] * 1.5 + 2.0)
         known = frame[["a", "b"]].notna().all(axis=1) & (frame[["a", "b"]].abs() < 1.5).all(axis=1)
         before, center = model.decision_function(frame[known]), model.input_center_.copy()
         model.partial_fit(part, y[start : start + 200])
@@ -378,7 +381,7 @@ def test_statistics_of_later_parts_change_no_earlier_prediction_and_ignore_missi
     for j, name in enumerate("ab"):
         parts = [
             frame[name][:200],
-            *(frame[name][s : s + 200] * [1.5, 1.0][j] + [0.5, 0][j] for s in (200, 400)),
+            *(frame[name][s : s + 200] * [1.5, 1.0][j] + [2.0, 0.0][j] for s in (200, 400)),
         ]
         alone = still()
         for start, part in zip((0, 200, 400), parts, strict=True):

@@ -101,8 +101,10 @@ def of_scikit_learn(fitted, new, categories, max_categories=None):
     values = [missing.transform(new[used]).astype(float)]
     for name in categories:
         known, is_known = fitted.loc[fitted[name].notna(), [name]], new[[name]].notna()
+        # OneHotEncoder groups one category alone if there are exactly max_categories.
+        limit = None if known[name].nunique() == max_categories else max_categories
         encoder = OneHotEncoder(
-            max_categories=max_categories, handle_unknown="infrequent_if_exist", sparse_output=False
+            max_categories=limit, handle_unknown="infrequent_if_exist", sparse_output=False
         ).fit(known)
         names += encoder.get_feature_names_out().tolist()
         values.append(
