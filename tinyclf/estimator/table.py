@@ -31,7 +31,8 @@ CHECKS: dict[str, Any] = {"accept_sparse": "csr", "ensure_all_finite": False}
 _DATES = re.compile("date|time|duration|period", re.IGNORECASE)
 
 _NESTED = re.compile("array|(large_|fixed_size_)?list|map|struct|interval", re.IGNORECASE)
-_TEXTS = re.compile("str|large_string|category|dictionary|enum", re.IGNORECASE)
+_TEXTS = re.compile("str|large_string|categor|dictionary|enum", re.IGNORECASE)
+_OTHERS = re.compile("complex|(large_|fixed_size_)?binary", re.IGNORECASE)
 _OBJECTS = re.compile("object|null", re.IGNORECASE)
 _BOOLEANS = re.compile(r"(Sparse\[)?bool", re.IGNORECASE)
 
@@ -101,7 +102,6 @@ def _as_matrix(estimator: Any, X: Any) -> Any:
     return X
 
 
-
 def read(
     estimator: Any, table: Any, encoding: Encoding | None = None, weight: Array | None = None
 ) -> tuple[Any, Encoding]:
@@ -146,10 +146,10 @@ def read(
 def _coded(estimator: Any, table: Any, encoding: Encoding, reason: str) -> Any:
     """Return a table as numbers, with codes in the category columns."""
     if not encoding.categorical.size:
-        return _as_floats(estimator, table, reason)
+        return _as_floats(estimator, table, reason, encoding.numbers)
     part = None
     if encoding.numbers.size:
-        part = _as_floats(estimator, _selected(table, encoding.numbers), reason)
+        part = _as_floats(estimator, table, reason, encoding.numbers)
     dtype = np.float64 if part is None else part.dtype
     X = np.full(table.shape, np.nan, dtype)
     if part is not None:
@@ -208,7 +208,8 @@ def _categorical_columns(estimator: Any, table: Any) -> list[int]:
 def _is_category(table: Any, j: int, kind: str) -> bool:
     """Return whether a column of a data frame is read as categories, given its type."""
     if _OBJECTS.match(kind):
-        return kind_of(_known_entries(table, j)[0]) != "numbers"
+        entries, _ = _known_entries(table, j)
+        return not len(entries) or kind_of(entries) != "numbers"
     return bool(_TEXTS.match(kind) or _BOOLEANS.match(kind))
 
 
@@ -315,11 +316,12 @@ def _selected(table: Any, columns: Array) -> Any:
     return table.select(columns.tolist()) if hasattr(table, "to_pylist") else table[:, columns.tolist()]
 
 
-def _as_floats(estimator: Any, table: Any, reason: str) -> Any:
-    """Return a table as an array, or as CSR without duplicates: float32 if all columns are, else float64.
+def _as_floats(estimator: Any, given: Any, reason: str, columns: Array) -> Any:
+    """Return columns of a table as an array, or as CSR without duplicates: float32 if all are, else float64.
 
     ``reason`` says why a column that has strings must hold numbers.
     """
+    table = given if len(columns) == given.shape[1] else _selected(given, columns)
     if is_frame(table):
         kinds = [str(kind) for _, kind in _columns(table)]
         objects = [j for j, kind in enumerate(kinds) if _TEXTS.match(kind) or _OBJECTS.match(kind)]
@@ -330,12 +332,11 @@ def _as_floats(estimator: Any, table: Any, reason: str) -> Any:
                 table.isetitem(j, column)
         elif numbers:
             rest = [numbers[j] if j in numbers else _entries(table, j) for j in range(len(kinds))]
-            table = np.stack(rest, axis=1, dtype=np.float64)
+            table = np.stack(rest, axis=1, dtype=np.float64, casting="unsafe")  # objects are numbers or None
         else:
             table = np.asarray(table)
     elif table.dtype.kind in "OUT":
-        columns = [_as_numbers(table, j, reason) for j in range(table.shape[1])]
-        table = np.stack(columns, axis=1)
+        table = np.stack([_as_numbers(given, j, reason) for j in columns], axis=1)
     dtypes = {*table.dtypes} if is_frame(table) else {table.dtype}
     # The types of pandas' nullable, pyarrow and sparse columns.
     dtypes = {getattr(dtype, "numpy_dtype", getattr(dtype, "subtype", dtype)) for dtype in dtypes}
@@ -381,6 +382,11 @@ def _check_kind(kind: Any, where: str = "") -> None:
     if _NESTED.match(str(kind)):
         raise TypeError(
             f"X must hold one number per entry, got dtype {kind}{where}; make each of its parts a column"
+        )
+    if where and _OTHERS.match(str(kind)):
+        raise TypeError(
+            f"X must hold numbers and categories, got dtype {kind}{where}; convert the column to numbers or "
+            "strings"
         )
     if getattr(kind, "names", None):
         raise TypeError(f"X must hold real numbers, got records of dtype {kind}; select columns")
