@@ -118,7 +118,9 @@ FITS = {
     "one class": lambda: quick().fit(X_IRIS, 0 * IRIS[::5]),
     "probabilities": lambda: quick(soft_targets=True).fit(X_IRIS, np.eye(3)[IRIS[::5]]),
     "table": lambda: quick().fit(table(X_IRIS), IRIS[::5]),
-    "table, in polars": lambda: quick(max_categories=2).fit(pl.DataFrame(table(X_IRIS)), IRIS[::5]),
+    "table, in polars": lambda: quick(max_categories=2).fit(
+        pl.DataFrame(table(X_IRIS).to_dict("list")), IRIS[::5]
+    ),
     "missing numbers": lambda: quick().fit(np.where(X_IRIS > 4.9, np.nan, X_IRIS), IRIS[::5]),
     "categories of numbers": lambda: quick(categorical_features=[0]).fit(X_IRIS.round(), IRIS[::5]),
     "in parts": lambda: quick().partial_fit(X_IRIS, IRIS[::5], classes=[2, 0, 1]),

@@ -324,11 +324,11 @@ def test_a_file_of_another_fit_is_kept_and_the_error_names_the_differences(other
 @pytest.mark.parametrize(
     ("others", "parameters", "change"),
     [
-        ("X", {}, lambda table: table.assign(city=table["city"].replace("Quito", "Zamora"))),
+        ("X", {}, lambda table: table.assign(city=table["city"].replace("Lima", "Lame"))),
         ("X", {}, lambda table: table.assign(city=table["city"].where(table.index != 7, "Oruro"))),
         ("X", {}, lambda table: table.assign(city=table["city"].where(table.index != 7, None))),
         ("X", {}, lambda table: table.assign(member=table["member"].astype(float))),
-        ("max_categories", {"max_categories": 4}, lambda table: table),
+        ("max_categories, X", {"max_categories": 4}, lambda table: table),
         ("categorical_features", {"categorical_features": ["city", "member"]}, lambda table: table),
     ],
     ids=["renamed category", "one other category", "one missing", "numbers", "limit", "columns"],
@@ -348,7 +348,12 @@ def test_the_same_table_may_come_from_another_library(path):
     crashed("table", path)
     chosen, (table, labels), _ = FITS["table"]
     model = TinyClassifier(**{"hidden_layer_sizes": 10, "max_iter": 12, "random_state": 7, **chosen})
-    other = polars.DataFrame({name: table[name].where(table[name].notna(), None).tolist() for name in table})
+    columns = {name: table[name].to_numpy() for name in table}
+    other = polars.DataFrame(
+        {name: values.tolist() if values.dtype == object else values for name, values in columns.items()}
+    )
+    assert other.schema["city"] == polars.String
+    assert other["member"].null_count() > 0
     model.set_callbacks(checkpoint(path)).fit(other, labels)
     assert shown(model.set_callbacks()) == shown(fitted("table"))
 

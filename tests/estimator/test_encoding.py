@@ -12,7 +12,6 @@ import pytest
 import scipy.sparse
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.impute import SimpleImputer
-from sklearn.pipeline import make_pipeline
 
 from tests.support.estimators import learned, quick
 from tests.support.odd_input import REFUSALS
@@ -499,13 +498,3 @@ def test_predictions_need_memory_for_a_block_of_rows_only():
     model = quick(max_categories=None, max_iter=1).fit(table(2000), np.arange(2000) % 2)
     rows = table(40_000)
     assert peak_of(lambda: model.predict_proba(rows)) < 40_000 * (8 * 2 * 4 + 8 * 2) + 2e6  # encoded: 32 MB
-
-
-def test_pipelines_of_scikit_learn_before_the_model_change_nothing():
-    """A transformer of data frames that passes columns on gives the same model."""
-    from sklearn.preprocessing import FunctionTransformer
-
-    chain = make_pipeline(FunctionTransformer(feature_names_out="one-to-one"), quick())
-    for output in ("default", "pandas", "polars"):
-        chain.set_output(transform=output).fit(TABLE, LABELS)
-        assert_array_equal(chain.predict_proba(TABLE), quick().fit(TABLE, LABELS).predict_proba(TABLE))

@@ -140,13 +140,15 @@ def test_a_mixed_table_is_learned_as_it_is_by_the_tools_of_scikit_learn(frames):
     search = GridSearchCV(learned(), grid, cv=2, error_score="raise").fit(table, labels)
     assert search.best_score_ > 0.75
     assert search.best_estimator_.feature_names_in_.tolist() == ["width", "color", "wide", "length"]
-    found = permutation_importance(learned().fit(table, labels), table, labels, n_repeats=2, random_state=0)
-    assert found.importances_mean.max() > 0.05
+    if frames is pd:  # scikit-learn makes other frames arrays
+        model = learned().fit(table, labels)
+        found = permutation_importance(model, table, labels, n_repeats=2, random_state=0)
+        assert found.importances_mean.argmax() in (0, 1)
 
 
 @pytest.mark.parametrize("output", ["pandas", "polars"])
 def test_a_pipeline_may_pass_on_frames_of_another_library(frames, output):
-    pytest.importorskip(output)
+    pytest.importorskip("pyarrow" if output == "polars" and frames is pd else output)  # for the conversion
     table = mixed(frames)
     numbers = make_column_transformer(
         (StandardScaler(), ["length"]), remainder="passthrough", verbose_feature_names_out=False
@@ -176,12 +178,12 @@ def test_scorers_get_the_rows_of_a_mixed_table_as_they_were_passed(frames):
         assert list(X.columns) == list(table.columns)
         assert list(X.dtypes) == list(table.dtypes)
         assert {"white", "red"} < {*X["color"]}
-    assert len(seen[0]) == 15
+    assert len(seen[0]) == 75  # half of few rows
     values, seen = table.to_numpy(), []
     model = learned(early_stopping=True, scoring=scorer, max_iter=2, categorical_features=[1, 2])
     model.fit(values, SPECIES)
     assert {type(X) for X in seen} == {np.ndarray}
-    assert {len(X) for X in seen} == {15}
+    assert {len(X) for X in seen} == {75}
 
 
 def test_rows_are_held_out_of_a_mixed_table_whatever_its_index():
