@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from decimal import Decimal
 from numbers import Integral, Real
 from typing import Any
 
@@ -28,12 +29,13 @@ from .encoding import Encoding, kind_of
 CHECKS: dict[str, Any] = {"accept_sparse": "csr", "ensure_all_finite": False}
 
 # NumPy converts dates to numbers without a warning, and a missing date to -9.2e18.
-_DATES = re.compile("date|time|duration|period", re.IGNORECASE)
+_DATES = re.compile("date|time|duration|period|month_day", re.IGNORECASE)
 
 _NESTED = re.compile("array|(large_|fixed_size_)?list|map|struct|interval", re.IGNORECASE)
-_TEXTS = re.compile("str|large_string|categor|dictionary|enum", re.IGNORECASE)
+_NUMBERS = re.compile(r"(Sparse\[)?(u?int|float|double|half|bool)", re.IGNORECASE)
+_TEXTS = re.compile(r"(Sparse\[)?(str|large_string|categor|dictionary|enum)", re.IGNORECASE)
 _OTHERS = re.compile("complex|(large_|fixed_size_)?binary", re.IGNORECASE)
-_OBJECTS = re.compile("object|null", re.IGNORECASE)
+_OBJECTS = re.compile(r"(Sparse\[)?(object|null)", re.IGNORECASE)
 _BOOLEANS = re.compile(r"(Sparse\[)?bool", re.IGNORECASE)
 
 
@@ -92,6 +94,8 @@ def _as_matrix(estimator: Any, X: Any) -> Any:
         X = as_csr("X", X)
     elif not (is_frame(X) or isinstance(X, (np.ndarray, *loaded("pandas.Series")))):
         X = as_array("X", X) if isinstance(X, (list, tuple)) else np.asarray(X)
+        if X.dtype.kind in "US" and isinstance(given, (list, tuple)):
+            X = np.array(given, dtype=object)  # NumPy has turned numbers and missing entries into strings
         if X.ndim == 0:
             raise TypeError(f"X must be an array of shape (n_samples, n_features), got {given!r}")
     if not is_frame(X):
@@ -227,15 +231,19 @@ def _known_entries(table: Any, j: int) -> tuple[Array, Array]:
     else:
         known = values != None if kinds else np.ones(len(values), bool)  # noqa: E711
     values = values[known]
-    if values.dtype.kind in "UT":
+    if values.dtype.kind == "U":
         return values.astype(object), known
     if values.dtype == object and kinds - {str, type(None)}:
         kinds = {*map(type, values)}
         flags = [issubclass(kind, (bool, np.bool_)) for kind in kinds]
-        numbers = not any(flags) and all(issubclass(kind, Real) for kind in kinds)
+        numbers = not any(flags) and all(issubclass(kind, (Real, Decimal)) for kind in kinds)
         if kinds and (all(flags) or numbers):
             values = np.array(values.tolist())
-            values = values.astype(np.float64) if values.dtype == object else values
+            values = _as_float64(values, _place(table, j)) if values.dtype == object else values
+    if values.dtype.kind == "f" and np.isinf(values).any():
+        raise ValueError(
+            f"X must hold finite numbers and categories, got inf in {_place(table, j)}; replace it"
+        )
     if kind_of(values) is None:
         names = " and ".join(sorted({type(value).__name__ for value in values.tolist()}))
         raise TypeError(
@@ -245,10 +253,21 @@ def _known_entries(table: Any, j: int) -> tuple[Array, Array]:
     return values, known
 
 
+def _as_float64(values: Array, place: str) -> Array:
+    """Return the entries as float64; errors name the column by ``place``."""
+    try:
+        return values.astype(np.float64)
+    except (TypeError, ValueError, OverflowError) as error:
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise kind(f"{error} in {place}") from None
+
+
 def _entries(table: Any, j: int) -> Array:
     """Return a column as an array; in an array of objects, None, NaN and pandas.NA are missing entries."""
     if hasattr(table, "iloc"):
         column = table.iloc[:, j]
+        if hasattr(column, "cat"):  # its own conversion makes integers floats if entries are missing
+            return np.append(column.cat.categories.to_numpy(dtype=object), None)[column.cat.codes]
         numeric = isinstance(column.dtype, np.dtype) and column.dtype.kind in "biuf"
         values = column.to_numpy() if numeric else column.to_numpy(dtype=object, na_value=None)
     elif hasattr(table, "to_series"):
@@ -257,7 +276,8 @@ def _entries(table: Any, j: int) -> Array:
         values = np.array(table.column(int(j)).to_pylist(), dtype=object)
     else:
         values = table[:, j]
-    return np.asarray(values)
+    values = np.asarray(values)
+    return values.astype(object) if values.dtype.kind == "T" else values  # these may be missing
 
 
 def _is_missing(value: Any) -> bool:
@@ -324,7 +344,7 @@ def _as_floats(estimator: Any, given: Any, reason: str, columns: Array) -> Any:
     table = given if len(columns) == given.shape[1] else _selected(given, columns)
     if is_frame(table):
         kinds = [str(kind) for _, kind in _columns(table)]
-        objects = [j for j, kind in enumerate(kinds) if _TEXTS.match(kind) or _OBJECTS.match(kind)]
+        objects = [j for j, kind in enumerate(kinds) if not _NUMBERS.match(kind)]
         numbers = {j: _as_numbers(table, j, reason) for j in objects}
         if hasattr(table, "isetitem"):
             table = table.copy(deep=False) if numbers else table
@@ -358,10 +378,7 @@ def _as_numbers(table: Any, j: int, reason: str) -> Array:
             _check_kind(kind.__name__, f" in {_place(table, j)}")
         if kind.__name__ == "NAType":
             values = np.array([None if _is_missing(value) else value for value in values], object)
-    try:
-        return values.astype(np.float64)
-    except (TypeError, ValueError) as error:
-        raise type(error)(f"{error} in {_place(table, j)}, which {reason}") from None
+    return _as_float64(values, f"{_place(table, j)}, which {reason}")
 
 
 def _columns(X: Any) -> Iterator[tuple[Any, Any]]:
