@@ -1,5 +1,6 @@
 """Columns of every kind and library: the same table gives the same model, and an error names its column."""
 
+from decimal import Decimal
 from importlib.util import find_spec
 
 import numpy as np
@@ -75,13 +76,38 @@ def test_later_parts_and_validation_sets_may_come_from_any_library(library, refe
 def test_rows_of_a_list_or_an_array_of_objects_are_read_like_columns(reference):
     values = TABLE.to_numpy()
     chosen = [list(COLUMNS).index(name) for name in CATEGORIES]
-    for rows in (values, values.tolist(), list(map(tuple, values)), pd.DataFrame(values)):
+    nan = TABLE.where(TABLE.notna(), np.nan).to_numpy().tolist()  # an array of these would be of strings
+    for rows in (values, values.tolist(), list(map(tuple, values)), nan, pd.DataFrame(values)):
         model = quick(categorical_features=chosen).fit(rows, LABELS)
         assert model.network_.theta.tobytes() == reference.network_.theta.tobytes()
         assert model.predict_proba(rows).tobytes() == reference.predict_proba(TABLE).tobytes()
         assert model.input_names_[:3].tolist() == ["x0", "x2", "missingindicator_x0"]
         assert model.input_names_[-1] == "x5_True"
         assert not hasattr(model, "feature_names_in_")
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        lambda rows: rows.astype(str),
+        lambda rows: rows.astype(np.dtypes.StringDType()),
+        lambda rows: rows.astype(np.dtypes.StringDType(na_object=np.nan)),
+        lambda rows: list(rows.astype(str)),
+    ],
+    ids=["str", "StringDType", "StringDType with nan", "list"],
+)
+def test_arrays_of_texts_are_categories_where_they_are_chosen(kind):
+    rows = np.array([["a", "1.5"], ["b", "2"], ["c", "-3e1"], ["a", "2"]] * 6, dtype=object)
+    labels = np.arange(24) % 3
+    numbers = rows.copy()
+    numbers[:, 1] = rows[:, 1].astype(float)
+    expected = quick(categorical_features=[0]).fit(numbers, labels)
+    model = quick(categorical_features=[0]).fit(kind(rows), labels)
+    same_bits(model, expected, kind(rows), numbers)
+    both = quick(categorical_features=[0, 1]).fit(kind(rows), labels)
+    names = ["x0_a", "x0_b", "x0_c", "x1_-3e1", "x1_1.5", "x1_2"]
+    assert both.input_names_.tolist() == names
+    assert both.predict_proba(kind(rows)).tobytes() == both.predict_proba(rows).tobytes()
 
 
 # --- the same column in every type -------------------------------------------------------------------------
@@ -111,6 +137,7 @@ NUMBERS = {
     "object": lambda c: pd.Series(c, dtype=object),
     "object, NA": lambda c: pd.Series([pd.NA if x is None else x for x in c], dtype=object),
     "object, nan": lambda c: pd.Series([np.nan if x is None else x for x in c], dtype=object),
+    "decimals": lambda c: pd.Series([x if x is None else Decimal(x) for x in c], dtype=object),
     "float64": lambda c: pd.Series(c, dtype="float64"),
     "big-endian": lambda c: pd.Series(np.array(c, ">f8")),
     "Float64": lambda c: pd.Series(c, dtype="Float64"),
@@ -124,6 +151,9 @@ NUMBERS = {
     "polars, decimal": lambda c: pl.Series(c, dtype=pl.Float64).cast(pl.Decimal(10, 2)),
     "int64[pyarrow]": lambda c: pd.Series(c, dtype="int64[pyarrow]"),
     "double[pyarrow]": lambda c: pd.Series(c, dtype="double[pyarrow]"),
+    "pyarrow's decimal": lambda c: pd.Series([x if x is None else Decimal(x) for x in c]).convert_dtypes(
+        dtype_backend="pyarrow"
+    ),
 }
 BOOLEANS = {
     "object": lambda c: pd.Series(c, dtype=object),
@@ -286,11 +316,17 @@ def test_numbers_are_the_same_category_in_any_type_of_array():
 
 
 def test_large_numbers_that_differ_are_different_categories():
-    ids = np.array([2**53, 2**53 + 1, 2**62, 2**62 + 1] * 5)
-    frame = pd.DataFrame({"id": ids, "size": np.linspace(0, 1, 20)})
-    model = quick(categorical_features=["id"]).fit(frame, np.arange(20) % 4)
-    assert model.input_names_[1:].tolist() == [f"id_{i}" for i in sorted({*ids.tolist()})]
-    assert len(np.unique(model.scaled_inputs(frame)[:4, 1:], axis=0)) == 4
+    ids = [2**53, 2**53 + 1, 2**62, 2**62 + 1] * 5
+    gaps = [2**53, 2**53 + 1, 2**62, None] * 5
+    columns = [ids, gaps, pd.Series(gaps, dtype="Int64"), pd.Categorical(pd.Series(gaps, dtype=object))]
+    for column in (*columns, pl.Series(ids), pl.Series(ids).cast(pl.UInt64)):
+        library = pl if isinstance(column, pl.Series) else pd
+        frame = library.DataFrame({"id": column, "size": np.linspace(0, 1, 20)})
+        if column is gaps:
+            frame["id"] = pd.Series(gaps, dtype=object)
+        model = quick(categorical_features=["id"]).fit(frame, np.arange(20) % 4)
+        assert {f"id_{2**53}", f"id_{2**53 + 1}", f"id_{2**62}"} < {*model.input_names_}
+        assert len(np.unique(model.scaled_inputs(frame)[:4, 1:], axis=0)) == 4
 
 
 @names_the_cause
@@ -450,6 +486,15 @@ def test_texts_in_a_column_that_is_no_category_are_refused_with_the_fix():
             quick().fit(given, np.arange(30) % 3)
     with pytest.raises(ValueError, match=r"(?s)(?=.*'city')(?=.*categorical_features)"):
         quick(categorical_features=None).fit(TABLE, LABELS)
+
+
+@names_the_cause
+def test_a_number_without_bounds_is_refused_by_the_name_of_its_column():
+    for entries in ([1.0, np.inf] * 15, [10**400, 1] * 15):
+        table = pd.DataFrame({"size": BUILT["size"], "kind": pd.Series(entries, dtype=object)})
+        for chosen in (["kind"], *(["from_dtype"] if entries[0] == 10**400 else [])):
+            with pytest.raises(ValueError, match=r"(?s)(?=.*\bX\b)(?=.*'kind')"):
+                quick(categorical_features=chosen).fit(table, np.arange(30) % 3)
 
 
 @names_the_cause
