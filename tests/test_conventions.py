@@ -507,8 +507,9 @@ def test_mixtures_of_probabilities_can_be_scored_without_a_warning(meta):
 # --- tags and state --------------------------------------------------------------------------------------
 
 
-def test_tags_are_those_of_mlp_classifier():
-    assert get_tags(TinyClassifier()) == get_tags(MLPClassifier())
+def test_tags_are_those_of_mlp_classifier_but_for_missing_entries():
+    assert get_tags(TinyClassifier(scale_inputs=False)) == get_tags(MLPClassifier())
+    assert get_tags(TinyClassifier()).input_tags.allow_nan
     assert is_classifier(TinyClassifier())
     tags = get_tags(TinyClassifier())
     assert tags.input_tags.sparse

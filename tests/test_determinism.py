@@ -160,7 +160,7 @@ def by_hand(model, layers, X, y, epochs=None, **options):
     init, training, _ = np.random.default_rng(seed).spawn(3)
     network = Network(layers, X.shape[1], dtype=model.dtype, seed=init)
     scaling = model._state.scaling
-    X = X if scaling is None else scaling.rows(X, model.dtype)
+    X = X if scaling is None else model._state.encoding.rows(X, scaling, model.dtype)
     reports = train(network, X, y, seed=training, epochs=model.max_iter, alpha=model.alpha, **options)
     losses = [report.loss for report, _ in zip(reports, range(epochs or model.max_iter), strict=False)]
     return losses, network.theta

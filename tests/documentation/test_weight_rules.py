@@ -10,7 +10,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.class_weight import compute_class_weight, compute_sample_weight
 
-from tests.support.estimators import quick
+from tests.support.estimators import number_columns, quick
 from tests.support.pages import table
 from tinyclf import SKLEARN_DEFAULTS, FeatureScaleWarning
 from tinyclf.estimator.dataset import Dataset
@@ -171,7 +171,7 @@ def test_inputs_are_scaled_by_weights_inside_and_in_the_pipeline():
 
 @place("diagnostics")
 def test_the_diagnosis_weighs_classes_but_not_magnitudes():
-    sample = Dataset(X, Labels.of(Y), Y, W, BY_CLASS, (X, Y))
+    sample = Dataset(X, number_columns(X), Labels.of(Y), Y, W, BY_CLASS, (X, Y))
     p = np.bincount(Y, W * BY_CLASS) / np.sum(W * BY_CLASS)
     state = ours().fit(X, Y)._state
     assert TrainingRows(state.plan, sample, state).prior == pytest.approx(-np.sum(p * np.log(p)))

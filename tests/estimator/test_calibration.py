@@ -9,6 +9,7 @@ from sklearn.metrics import log_loss
 
 from tests.support.parts import PLAIN, Brier
 from tinyclf import CollapseWarning, SigmoidCrossEntropy, SoftmaxCrossEntropy, TinyClassifier
+from tinyclf.estimator import calibration, validation
 from tinyclf.estimator.calibration import Calibration, best_shrinkage, prior_logits
 
 RNG = np.random.default_rng(0)
@@ -78,20 +79,60 @@ def test_the_shrinkage_minimizes_the_loss(name, weighted):
     assert value <= truth.fun + 1e-3
 
 
-def test_correct_logits_are_not_shrunk_and_are_evaluated_once():
-    y = RNG.integers(0, 3, 500)
+@pytest.fixture
+def evaluated(monkeypatch):
+    """A list of (entries, their dtype) that softmax cross-entropy evaluates with its gradient, by call."""
+    calls, original = [], SoftmaxCrossEntropy.value_and_grad
 
-    class Counts(SoftmaxCrossEntropy):
-        def value_and_grad(self, z, y, w, dz, t):
-            passes.append(len(z))
-            return super().value_and_grad(z, y, w, dz, t)
+    def counts(self, z, y, w, dz, t):
+        calls.append((z.size, z.dtype))
+        return original(self, z, y, w, dz, t)
 
-    loss, passes = Counts(), []
+    monkeypatch.setattr(SoftmaxCrossEntropy, "value_and_grad", counts)
+    return calls
+
+
+def test_correct_logits_are_not_shrunk_and_are_evaluated_once(evaluated):
+    y, loss = RNG.integers(0, 3, 500), SoftmaxCrossEntropy()
     shrinkage, _ = best_shrinkage(
         (4.0 * np.eye(3))[y], y, None, loss, prior_logits(loss, y, None, 3), least=0.01, most=1.0
     )
     assert shrinkage == 1.0
-    assert passes == [500]
+    assert evaluated == [(3 * 500, np.float64)]
+
+
+def test_an_evaluation_examines_at_most_four_million_logits(evaluated):
+    n, k = 1640, 5000  # twice this number; before, calibration took more time than the training
+    y, loss = np.arange(n), SoftmaxCrossEntropy()
+    z = np.zeros((n, k), np.float32)
+    z[np.arange(n), y] = 1.0
+    assert best_shrinkage(z, y, None, loss, np.zeros(k), least=0.01, most=1.0)[0] == 1.0  # in one evaluation
+    assert sum(size for size, _ in evaluated) == 4_000_000
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("name", [name for name in CASES if name != "custom"])
+def test_a_sample_of_the_rows_gives_about_the_same_shrinkage(name, weighted, monkeypatch):
+    loss, z, y, w = case(name)
+    w[5::2] = 0.0  # is not drawn
+    z[5::2] = np.inf if weighted else z[5::2]
+    w = w if weighted else None
+    prior = prior_logits(loss, y, w, z.shape[1])
+    whole, _ = best_shrinkage(z, y, w, loss, prior, least=0.0, most=1.0)
+    monkeypatch.setattr(calibration, "MAX_LOGITS", 1000 * z.shape[1])
+    few, value = best_shrinkage(z, y, w, loss, prior, least=0.0, most=1.0)
+    assert few == pytest.approx(whole, abs=0.05)
+    assert few != whole
+    assert best_shrinkage(z, y, w, loss, prior, least=0.0, most=1.0) == (few, value)
+
+
+@pytest.mark.parametrize("least", [1, 2])
+def test_rows_with_more_logits_than_a_sample_are_examined_one_at_a_time(least, monkeypatch):
+    loss, z, y, _ = case("softmax")
+    monkeypatch.setattr(calibration, "MAX_LOGITS", least)
+    monkeypatch.setattr(calibration, "PARAMETER_BLOCK", least)
+    _, value = best_shrinkage(z, y, None, loss, np.zeros(4), least=1.0, most=1.0)
+    assert np.isclose(value, [mean_loss(loss, z[i : i + 1], y[i : i + 1], None) for i in range(N)]).any()
 
 
 def test_wrong_logits_and_few_rows_with_a_cost_get_the_smallest_shrinkage_factor():
@@ -189,6 +230,20 @@ def test_the_model_shrinks_the_logits_of_its_network_toward_the_prior():
     losses = [log_loss(y_val, model.predict_proba(x_val)) for model in (raw, calibrated, by_loss)]
     assert losses[1] < losses[0]
     assert by_loss.best_validation_score_ == pytest.approx(-losses[2], rel=1e-6)
+
+
+def test_the_score_of_an_epoch_is_the_loss_of_all_rows_though_a_sample_is_calibrated(evaluated, monkeypatch):
+    most = 150
+    monkeypatch.setattr(calibration, "MAX_LOGITS", most)
+    monkeypatch.setattr(validation, "MAX_LOGITS", most)
+    noisy = IRIS + 3 * RNG.normal(size=IRIS.shape)
+    model = TinyClassifier(random_state=0, max_iter=20, refit=False)
+    model.fit(noisy[::2], SPECIES[::2], X_val=noisy[1::2], y_val=SPECIES[1::2])
+    assert model.calibration_ < 1.0
+    loss = log_loss(SPECIES[1::2], model.predict_proba(noisy[1::2]))
+    assert model.best_validation_score_ == pytest.approx(-loss, rel=1e-6)
+    calibrated = [size for size, dtype in evaluated if dtype == np.float64]
+    assert set(calibrated) == {most}  # of the training rows, too
 
 
 def test_for_noise_hardly_more_than_the_order_of_predictions_is_kept():

@@ -24,6 +24,7 @@ from sklearn.metrics import log_loss
 from sklearn.preprocessing import StandardScaler
 
 from tests.support.doubles import Interrupts
+from tests.support.estimators import number_columns
 from tests.support.parts import PLAIN
 from tinyclf import (
     SGD,
@@ -111,7 +112,7 @@ def test_a_loss_above_that_of_the_prior_is_warned_of_even_if_it_still_decreases(
 
 
 def test_one_prediction_for_all_rows_is_no_collapse_before_training_has_settled():
-    few = examined(Dataset(IRIS, Labels.of(SPECIES), SPECIES, None, None, IRIS), 120)
+    few = examined(Dataset(IRIS, number_columns(IRIS), Labels.of(SPECIES), SPECIES, None, None, IRIS), 120)
     few.state.network.theta[:] = 0.0
     assert list(map(type, nothing_learned(few, settled=True))) == [CollapseWarning]
     assert nothing_learned(few, settled=False) == []
@@ -377,7 +378,7 @@ def test_the_warning_depends_on_the_loss_and_the_predictions(frequency, low, hig
     network = Network([Dense(1)], 1, dtype="float64")
     logit = scipy.special.logit
     network.parameters[0].W, network.parameters[0].b = [[logit(high) - logit(low)]], [logit(low)]
-    few = examined(Dataset(X, labels, y, None, None, X), 2000, network)
+    few = examined(Dataset(X, number_columns(X), labels, y, None, None, X), 2000, network)
     assert list(map(type, nothing_learned(few, settled=True))) == expected
     few.state.calibration = Calibration(0.0, np.array([logit(frequency)]))  # predicts the frequencies
     assert list(map(type, nothing_learned(few, settled=True))) == [CollapseWarning] * (frequency == 0.2)
@@ -390,7 +391,9 @@ def test_the_loss_in_the_warning_is_weighted():
     labels = Labels.of(y)
     network = Network([Dense(1)], 1, dtype="float64")
     network.parameters[0].W, network.parameters[0].b = [[-9.0]], [2.0]
-    (found,) = nothing_learned(examined(Dataset(X, labels, y, w, None, X), 400, network), settled=True)
+    (found,) = nothing_learned(
+        examined(Dataset(X, number_columns(X), labels, y, w, None, X), 400, network), settled=True
+    )
     loss = np.average(np.logaddexp(0, np.where(y, -1, 1) * network.logits(X)[:, 0]), weights=w)
     assert f"log-loss is {loss:.4g}," in str(found)
 
@@ -417,20 +420,26 @@ def test_a_fit_that_has_not_settled_is_not_diagnosed():
     "weight", [None, np.random.default_rng(0).uniform(0, 2, 150)], ids=["none", "weighted"]
 )
 def test_the_prior_is_the_log_loss_of_the_frequencies(weight):
-    few = examined(Dataset(IRIS, Labels.of(SPECIES), SPECIES, weight, None, (IRIS, SPECIES)), 120)
+    few = examined(
+        Dataset(IRIS, number_columns(IRIS), Labels.of(SPECIES), SPECIES, weight, None, (IRIS, SPECIES)), 120
+    )
     w = np.ones(120) if weight is None else weight[:120]
     frequencies = np.bincount(SPECIES[:120], w) / w.sum()
     expected = log_loss(SPECIES[:120], np.tile(frequencies, (120, 1)), sample_weight=w)
     assert few.prior == pytest.approx(expected, rel=1e-12)
     sets = np.stack([SPECIES > 0, IRIS[:, 0] > 6], axis=1).astype(float)
-    few = examined(Dataset(IRIS, LabelSets.of(sets), sets, weight, None, (IRIS, sets)), 120)
+    few = examined(
+        Dataset(IRIS, number_columns(IRIS), LabelSets.of(sets), sets, weight, None, (IRIS, sets)), 120
+    )
     expected = 0.0
     for column in sets[:120].T:
         p = np.average(column, weights=w)
         expected += log_loss(column, np.full(120, p), sample_weight=w)
     assert few.prior == pytest.approx(expected, rel=1e-12)
     soft = np.eye(3)[SPECIES] * 0.7 + 0.1
-    few = examined(Dataset(IRIS, Probabilities.of(soft), soft, weight, None, (IRIS, soft)), 120)
+    few = examined(
+        Dataset(IRIS, number_columns(IRIS), Probabilities.of(soft), soft, weight, None, (IRIS, soft)), 120
+    )
     mean = np.average(soft[:120], axis=0, weights=w)
     assert few.prior == pytest.approx(scipy.stats.entropy(mean), rel=1e-12)
 

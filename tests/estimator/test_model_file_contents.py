@@ -38,11 +38,11 @@ def saved(tmp_path_factory):
 
 
 P, S = ("content", "parameters"), ("content", "state")
-PLAN, HISTORY, BEST, PATIENCE, TRAINING, SCALING = (
-    (*S, part) for part in ("plan", "history", "best", "patience", "training", "scaling")
+PLAN, HISTORY, BEST, PATIENCE, TRAINING, ENCODING, SCALING = (
+    (*S, part) for part in ("plan", "history", "best", "patience", "training", "encoding", "scaling")
 )
 LAYERS, CLASSES = (*PLAN, "layers"), (*S, "labels", "classes")
-NUMBER, SOME = {"$": "scalar", "at": 12}, {"$": "array", "at": 12}
+NUMBER, SOME = {"$": "scalar", "at": 16}, {"$": "array", "at": 16}
 PLAIN_SGD = {
     "$": "object",
     "class": "SGD",
@@ -73,12 +73,12 @@ WRONG = [
     ((*S, "theta"), ..., None, "the state of the fit has the parts"),
     ((*S, "more"), 1, None, "the state of the fit has the parts"),
     *(
-        ((*S, "n_features"), n, None, "the number of features must be a whole number >= 1")
+        ((*ENCODING, "n_features"), n, None, "the number of features must be an integer >= 1")
         for n in (0, -1, True, 4.0, "4", None)
     ),
-    ((*S, "n_features"), 5, None, "the layers need at least"),
-    ((*S, "n_features"), 3, None, "weights|shape"),
-    ((*S, "n_features"), 10**9, None, "the layers need at least"),
+    ((*ENCODING, "n_features"), 5, None, "the layers need at least"),
+    ((*ENCODING, "n_features"), 3, None, "weights|shape"),
+    ((*ENCODING, "n_features"), 10**9, None, "the layers need at least"),
     (
         ("content", "feature_names"),
         {"$": "objects", "shape": [4], "items": [1, 2, 3, 4]},
@@ -183,8 +183,8 @@ WRONG = [
     ((*PLAN, "batch_size_warning"), 1, None, "batch_size_warning must be a string or None"),
     ((*PLAN, "dtype"), "float32", None, "dtype must be float32 or float64"),
     ((*PLAN, "dtype"), {"$": "name", "name": "float32"}, None, "dtype must be float32 or float64"),
-    ((*PLAN, "dtype"), {"$": "dtype", "at": 12}, np.zeros(0, np.float16), "dtype must be float32 or float64"),
-    ((*PLAN, "dtype"), {"$": "dtype", "at": 12}, np.zeros(0, ">f4"), "dtype must be float32 or float64"),
+    ((*PLAN, "dtype"), {"$": "dtype", "at": 16}, np.zeros(0, np.float16), "dtype must be float32 or float64"),
+    ((*PLAN, "dtype"), {"$": "dtype", "at": 16}, np.zeros(0, ">f4"), "dtype must be float32 or float64"),
     (PLAN, None, None, "plan has the wrong type"),
     ((*S, "theta"), SOME, np.zeros(46, np.float32), "the layers need at least 47 weights, but there are 46"),
     ((*S, "theta"), SOME, np.zeros(48, np.float32), "shape"),
@@ -201,21 +201,36 @@ WRONG = [
     ((*S, "theta"), [0.0] * 47, None, "the vector of weights must be a vector of float32"),
     *(
         ((*SCALING, name), SOME, values, "statistics of the columns must be arrays of float64 of shape")
-        for name in ("base", "weight", "points")
+        for name in ("total_weight", "base", "weight", "points")
         for values in (np.zeros(3), np.zeros(4, np.float32), np.zeros((4, 1)), np.zeros(()))
     ),
     *(
         ((*SCALING, name), value, None, "statistics of the columns must be arrays of float64 of shape")
-        for name in ("base", "points")
-        for value in ([0.0] * 4, None)
+        for name in ("total_weight", "base", "points")
+        for value in ([0.0] * 4, None, 1.0)
     ),
     ((*SCALING, "weight"), SOME, np.full(4, -1.0), "the weights of the columns must be from 0 to"),
     ((*SCALING, "points"), SOME, -np.arange(128.0).reshape(32, 4), "quantiles .* must be ascending"),
     ((*SCALING, "n_updates"), 1.5, None, "the number of updates must be an integer"),
     *(
-        ((*SCALING, "total_weight"), total, None, "the total weight of the rows must be finite")
-        for total in (0.0, -1.0, NAN, {"$": "float", "value": "inf"}, 1, None)
+        ((*SCALING, "total_weight"), SOME, np.array([150.0, total, 150.0, 150.0]), reason)
+        for total, reason in ((np.inf, "must be finite"), (np.nan, "must be finite"), (-1.0, "from 0 to"))
     ),
+    *(
+        ((*ENCODING, name), value, array, f"{name} must be")
+        for name in ("categorical", "missing")
+        for value, array in (
+            *((SOME, np.array(columns)) for columns in ([4], [-1], [1, 0], [1, 1], [1.0], [[1]])),
+            ([1], None),
+            (None, None),
+        )
+    ),
+    ((*ENCODING, "categorical"), SOME, np.array([2]), "rare must have one boolean for each of 1 columns"),
+    ((*ENCODING, "rare"), SOME, np.array([True]), "rare must have one boolean for each of 0 columns"),
+    ((*ENCODING, "categories"), [SOME], np.array([1.0]), "categories must be a list of 0 arrays"),
+    ((*ENCODING, "categories"), SOME, np.array([]), "categories must be a list of 0 arrays"),
+    ((*ENCODING, "missing"), SOME, np.array([2]), "weights|shape"),
+    (ENCODING, {"$": "name", "name": "Encoding"}, None, "encoding has the wrong type"),
     ((*SCALING, "centered"), 1, None, "centered must be a bool"),
     (SCALING, {"$": "name", "name": "Scaling"}, None, "scaling has the wrong type"),
     ((*TRAINING, "optimizer"), "adam", None, "optimizer must be an instance of Optimizer"),

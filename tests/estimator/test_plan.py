@@ -8,7 +8,7 @@ import scipy.sparse
 from sklearn.base import clone
 
 from tests.support.data import DIGITS, IRIS, NAMES, NUMBERS, SCALED, SPECIES, VALIDATION, X, Y
-from tests.support.estimators import learned, plain, quick
+from tests.support.estimators import learned, number_columns, plain, quick
 from tests.support.parts import PLAIN, Hinge, LayerNorm, PReLU, Swish
 from tinyclf import (
     SGD,
@@ -168,7 +168,7 @@ def test_a_toy_has_one_class_or_fewer_than_ten_distinct_rows(make):
     two, one = np.arange(50) % 2, np.zeros(50, dtype=int)
 
     def of(X, y, weight=None):
-        return Dataset(make(X), Labels.of(y), Labels.of(y).encode(y), weight, None, None)
+        return Dataset(make(X), number_columns(X), Labels.of(y), Labels.of(y).encode(y), weight, None, None)
 
     assert not is_a_toy(of(rows, two))
     assert is_a_toy(of(rows % 9, two))

@@ -8,7 +8,7 @@ from sklearn.metrics import accuracy_score, get_scorer, log_loss
 from sklearn.utils.class_weight import compute_sample_weight
 
 from tests.support.data import DIGITS, IRIS, NAMES, NUMBERS, SCALED, VALIDATION, X_VAL, Y_VAL, X, Y
-from tests.support.estimators import plain, quick
+from tests.support.estimators import number_columns, plain, quick
 from tinyclf import TinyClassifier
 from tinyclf.estimator import validation
 from tinyclf.estimator.dataset import Dataset
@@ -188,7 +188,7 @@ def test_a_validation_set_of_total_weight_zero_is_refused():
 
 def dataset_of(y, X=None):
     X = np.arange(float(len(y)))[:, None] if X is None else X
-    return Dataset(X, Labels.of(y), Labels.of(y).encode(y), None, None, X)
+    return Dataset(X, number_columns(X), Labels.of(y), Labels.of(y).encode(y), None, None, X)
 
 
 def hold_out(data, fraction, rng, early_stopping=True):

@@ -18,6 +18,7 @@ from tests.support.parts import (
     n_classes,
 )
 from tinyclf import SGD, Adam, AdamW, Dense, Identity, ReLU, Tanh, TinyClassifier, cosine
+from tinyclf.estimator.encoding import Encoding
 from tinyclf.nn.layers import ACTIVATIONS
 
 CUSTOM = {cls.__name__: cls for cls in (Swish, PReLU, LayerNorm, Brier, RMSprop)}
@@ -29,6 +30,12 @@ def quick(**parameters):
     """A classifier that is fitted in milliseconds."""
     settings = {"hidden_layer_sizes": 5, "max_iter": 3, "random_state": 0}
     return TinyClassifier(**{**settings, **parameters})
+
+
+def number_columns(X):
+    """The encoding of rows without categories and missing entries."""
+    none = np.array([], np.int64)
+    return Encoding(X.shape[1], none, [], none.astype(bool), none)
 
 
 def learned(**parameters):

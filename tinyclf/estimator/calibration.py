@@ -10,6 +10,9 @@ logits do not change; with a near 0 the model predicts the class frequencies. Bo
 are convex in a, so there is one minimum. Then a is lowered, down to 0, if this decreases the loss
 of the training rows: on them, the model is never worse than the class frequencies.
 
+One number needs few rows: of many logits, a sample of the rows determines a. With thousands of classes,
+calibration would otherwise take longer than the training.
+
 A fit that continues an earlier one may have few rows, unlike the earlier ones. There, c is 0 and a is at
 least 0.01, so that calibration does not change the predicted labels.
 
@@ -25,7 +28,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 from scipy.optimize import brentq
 
-from ..nn.arrays import ROW_BLOCK, Array, Views
+from ..nn.arrays import PARAMETER_BLOCK, ROW_BLOCK, Array, Views
 from ..nn.losses import Loss
 
 # The smallest shrinkage chosen on a validation set: greater than 0, so that predictions keep their order.
@@ -36,6 +39,9 @@ LEAST = 0.01
 # nothing often has a lower loss than the prior by chance. With 4, the noise of ten rows or more increases
 # the loss by less than 5 % of the prior's; without a penalty, by up to 26 %.
 COST = 4.0
+
+# The largest number of logits, rows times classes, that determine a shrinkage; of more, a sample of the rows.
+MAX_LOGITS = 4_000_000
 
 # The tolerance of the shrinkage, relative to its upper limit.
 _TOLERANCE = 0.01
@@ -112,7 +118,8 @@ def best_shrinkage(
 ) -> tuple[float, float]:
     """Return the shrinkage from ``least`` to ``most`` that minimizes the mean loss, and that loss.
 
-    If logits or the slope of the loss are not finite, the shrinkage is ``most``.
+    If logits or the slope of the loss are not finite, the shrinkage is ``most``. With more than
+    MAX_LOGITS logits, a random sample of the rows, always the same, determines both numbers.
 
     Parameters
     ----------
@@ -136,6 +143,11 @@ def best_shrinkage(
     """
     if w is not None:
         z, y, w = z[w > 0.0], y[w > 0.0], w[w > 0.0]
+    block, most_rows = ROW_BLOCK, max(1, MAX_LOGITS // z.shape[1])
+    if len(z) > most_rows:
+        block = max(1, PARAMETER_BLOCK // z.shape[1])  # with many classes, ROW_BLOCK rows exceed the cache
+        sample = np.random.default_rng(0).choice(len(z), most_rows, replace=False)
+        z, y, w = z[sample], y[sample], None if w is None else w[sample]
     total_weight, squares = (len(z), len(z)) if w is None else (float(w.sum()), float(w @ w))
     n_effective = total_weight**2 / squares  # rows of equal weight with the same information
 
@@ -143,8 +155,8 @@ def best_shrinkage(
     def at(a: float) -> tuple[float, float]:
         """Return the mean loss and its slope."""
         total, slope = 0.0, 0.0
-        for start in range(0, len(z), ROW_BLOCK):
-            rows = slice(start, start + ROW_BLOCK)
+        for start in range(0, len(z), block):
+            rows = slice(start, start + block)
             d = z[rows] - prior  # in float64, as the prior is
             dz, (n, k) = np.empty_like(d), d.shape
             t = Views(**{name: b.array(n, d.dtype) for name, b in loss.buffers(k, d.dtype).items()})

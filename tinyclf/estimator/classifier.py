@@ -220,7 +220,8 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         validation loss (with a small penalty on a if the model is hardly better than the class
         frequencies). Then a is lowered, down to 0, if this decreases the loss of the training rows;
         without a validation set, this is the only step. If the fit continues an earlier one, c is 0
-        and a is at least 0.01, so that the predicted labels do not change.
+        and a is at least 0.01, so that the predicted labels do not change. If there are more than
+        four million logits (rows times classes), a is chosen on a random sample of these rows.
         The weights do not change. ``partial_fit``, "lbfgs" and user-defined losses do not use
         calibration. See ``calibration_``.
     refit : bool, default=True
@@ -382,7 +383,7 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         calibrate: bool = True,
         refit: bool = True,
         categorical_features: str | ArrayLike | None = "from_dtype",
-        max_categories: int | None = 50,
+        max_categories: int | None = 100,
     ) -> None:
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation

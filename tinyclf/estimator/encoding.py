@@ -80,10 +80,15 @@ class Encoding:
         """Indices of the number columns, ascending."""
         return np.setdiff1d(np.arange(self.n_features), self.categorical)
 
+    @property
+    def n_numbers(self) -> int:
+        """Number of number columns."""
+        return self.n_features - len(self.categorical)
+
     @cached_property
     def n_inputs(self) -> int:
         """Number of inputs of the network."""
-        return len(self.numbers) + len(self.missing) + int(self._widths.sum())
+        return self.n_numbers + len(self.missing) + int(self._widths.sum())
 
     @cached_property
     def _widths(self) -> Array:
@@ -93,7 +98,7 @@ class Encoding:
     @cached_property
     def _starts(self) -> Array:
         """The input of the first indicator of each category column, (c,)."""
-        return len(self.numbers) + len(self.missing) + self._widths.cumsum() - self._widths
+        return self.n_numbers + len(self.missing) + self._widths.cumsum() - self._widths
 
     def select_numbers(self, X: Any) -> Any:
         """Return the number columns of X (n, n_features)."""
@@ -106,7 +111,7 @@ class Encoding:
         to the biases, is subtracted from the weights of its indicator of missing entries, since these
         are at the center before and after.
         """
-        n = len(self.numbers)
+        n = self.n_numbers
         before = W[:n].copy() if self.missing.size else W
         shift = carry_over(W[:n], b, old, new)
         at = np.searchsorted(self.numbers, self.missing)
@@ -169,7 +174,7 @@ class Encoding:
                 X = X.toarray()  # zeros do not stay zeros
             if hasattr(X, "tocsr"):
                 return CsrRows(self._sparse_rows(X, scaling, kind, first_row), stays_sparse)
-            n_entries = len(self.numbers) + len(self.missing) + len(self.categorical)
+            n_entries = self.n_features + len(self.missing)
             if stays_sparse and self.categorical.size and n_entries <= SPARSE_PAYS * self.n_inputs:
                 return CsrRows(self._with_sparse_indicators(X, scaling, kind, first_row), True)
             out = np.empty((len(X), self.n_inputs), kind)
@@ -213,7 +218,7 @@ class Encoding:
         """Return the inputs for dense rows as CSR, with one stored entry for each category column."""
         from scipy.sparse import csr_array
 
-        n, dense = len(X), len(self.numbers) + len(self.missing)
+        n, dense = len(X), self.n_numbers + len(self.missing)
         n_entries = dense + len(self.categorical)
         values, indices = np.empty((n, n_entries), dtype), np.empty((n, n_entries), np.int32)
         indices[:, :dense] = np.arange(dense)

@@ -221,7 +221,7 @@ class FitState:
                 f"{labels.n_outputs(plan.loss)}"
             )
         if held["scaling"] is not None:
-            _check_array("the medians", held["scaling"].base, len(encoding.numbers), np.float64)
+            _check_array("the medians", held["scaling"].base, encoding.n_numbers, np.float64)
         if held["calibration"] is not None:
             _check_array(
                 "the logits of the class frequencies", held["calibration"].prior, plan.n_outputs, float

@@ -12,7 +12,7 @@ from sklearn.metrics import get_scorer
 from sklearn.model_selection import train_test_split
 
 from ..nn.arrays import Array
-from .calibration import COST, LEAST, best_shrinkage
+from .calibration import COST, LEAST, MAX_LOGITS, Calibration, best_shrinkage
 from .dataset import Dataset, in_validation_set
 from .plan import FitPlan, held_per_class
 from .scaling import Scaling
@@ -61,7 +61,7 @@ class Validation:
         z = state.network.logits(self.inputs)
         loss = self.plan.loss.mean(z, self.targets, data.loss_weight)
         if scoring == "loss":
-            return loss, -loss if self.prior is None else -self._best_shrinkage(z)[1]
+            return loss, -loss if self.prior is None else -self._calibrated_loss(z)
         if scoring == "accuracy":
             hits = labels.hits(z, data.targets)
             score = float(np.average(hits, weights=data.sample_weight)) if np.isfinite(z).all() else np.nan
@@ -76,6 +76,15 @@ class Validation:
     def shrinkage(self, state: FitState) -> float:
         """Return the shrinkage toward the prior that minimizes the loss; 1 without a prior."""
         return 1.0 if self.prior is None else self._best_shrinkage(state.network.logits(self.inputs))[0]
+
+    def _calibrated_loss(self, z: Array) -> float:
+        """Return the loss of all rows with the best shrinkage; this may overwrite z."""
+        assert self.prior is not None
+        shrinkage, loss = self._best_shrinkage(z)
+        if z.size <= MAX_LOGITS:
+            return loss
+        z = Calibration(shrinkage, self.prior).apply(z)  # the loss above is that of a sample
+        return self.plan.loss.mean(z, self.targets, self.data.relative_weight)
 
     def _best_shrinkage(self, z: Array) -> tuple[float, float]:
         assert self.prior is not None
