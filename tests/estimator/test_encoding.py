@@ -116,7 +116,7 @@ def test_a_frame_of_categories_alone_can_be_fitted():
     assert model.input_names_.tolist() == names
     assert_array_equal(model.scaled_inputs(frame), values)
     model = learned(max_iter=60).fit(pattern, np.arange(30) % 2)
-    assert model.input_names_.tolist() == ["bit_0", "bit_1", "one_same"]
+    assert model.input_names_.tolist() == ["bit_0", "bit_1"]
     assert model.score(pattern, np.arange(30) % 2) == 1.0
 
 

@@ -90,7 +90,8 @@ def of_scikit_learn(fitted, new, categories, max_categories=None):
     """Names and values of indicators and categories for rows ``new``, by scikit-learn's transformers.
 
     They are fitted to the rows ``fitted``: MissingIndicator to all columns with missing and known entries,
-    and OneHotEncoder to the known entries of each column of ``categories``. Both are data frames of pandas.
+    and OneHotEncoder to the known entries of each column of ``categories`` that is not constant. Both
+    arguments are data frames of pandas.
     """
     fitted, new = (frame.astype(object).where(frame.notna(), MISSING) for frame in (fitted, new))
     used = [name for name in fitted if fitted[name].notna().any()]
@@ -101,6 +102,8 @@ def of_scikit_learn(fitted, new, categories, max_categories=None):
     values = [missing.transform(new[used]).astype(float)]
     for name in categories:
         known, is_known = fitted.loc[fitted[name].notna(), [name]], new[[name]].notna()
+        if len(known) == len(fitted) and known[name].nunique() == 1:
+            continue  # a constant, from which nothing can be learned
         # OneHotEncoder groups one category alone if there are exactly max_categories.
         limit = None if known[name].nunique() == max_categories else max_categories
         encoder = OneHotEncoder(
