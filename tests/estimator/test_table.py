@@ -319,7 +319,7 @@ def test_large_numbers_that_differ_are_different_categories():
     ids = [2**53, 2**53 + 1, 2**62, 2**62 + 1] * 5
     gaps = [2**53, 2**53 + 1, 2**62, None] * 5
     columns = [ids, gaps, pd.Series(gaps, dtype="Int64"), pd.Categorical(pd.Series(gaps, dtype=object))]
-    for column in (*columns, pl.Series(ids), pl.Series(ids).cast(pl.UInt64)):
+    for column in (*columns, pl.Series(ids), pl.Series(ids).cast(pl.UInt64), pl.Series(gaps)):
         library = pl if isinstance(column, pl.Series) else pd
         frame = library.DataFrame({"id": column, "size": np.linspace(0, 1, 20)})
         if column is gaps:

@@ -275,11 +275,14 @@ def _entries(table: Any, j: int) -> Array:
         else:
             values = column.to_numpy(dtype=object, na_value=None)
     elif hasattr(table, "to_series"):
-        values = table.to_series(int(j)).to_numpy()
+        column = table.to_series(int(j))
+        integers = column.dtype.is_integer() and column.null_count() > 0  # as an array, these are floats
+        values = np.array(column.to_list(), object) if integers else column.to_numpy()
     elif is_frame(table):
         column = table.column(int(j))
-        # As an array, a dictionary column would have other entries instead of null.
-        values = np.array(column.to_pylist(), object) if hasattr(column.type, "value_type") else column
+        # As an array, a dictionary column would have other entries instead of null, and integers are floats.
+        listed = hasattr(column.type, "value_type") or ("int" in str(column.type) and column.null_count > 0)
+        values = np.array(column.to_pylist(), object) if listed else column
     else:
         values = table[:, j]
     values = np.asarray(values)
