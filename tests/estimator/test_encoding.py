@@ -120,6 +120,19 @@ def test_a_frame_of_categories_alone_can_be_fitted():
     assert model.score(pattern, np.arange(30) % 2) == 1.0
 
 
+def test_a_category_that_all_rows_share_has_no_input():
+    frame = pd.DataFrame({"one": ["same"] * 30, "gone": pd.Series([None] * 30, dtype="str")})
+    other = frame.assign(one="other", gone="known")
+    model = quick().fit(frame.assign(size=np.linspace(-1, 1, 30)), np.arange(30) % 3)
+    assert model.input_names_.tolist() == ["size"]
+    expected = quick().fit(np.linspace(-1, 1, 30)[:, None], np.arange(30) % 3)
+    assert model.network_.theta.tobytes() == expected.network_.theta.tobytes()
+    alone = quick().fit(frame, np.arange(30) % 3)  # a network needs an input
+    assert (alone.scaled_inputs(frame) == 0.0).all()
+    assert_array_equal(alone.predict_proba(frame), alone.predict_proba(other))
+    assert_allclose(alone.predict_proba(frame), 1 / 3, atol=0.1)
+
+
 def test_what_depends_on_a_category_or_on_a_missing_entry_is_learned():
     rng = np.random.default_rng(0)
     n = 600
