@@ -27,10 +27,11 @@ from .encoding import Encoding, kind_of, ordinal_encoder
 CHECKS: dict[str, Any] = {"accept_sparse": "csr", "ensure_all_finite": False}
 
 # NumPy converts dates to numbers without a warning, and a missing date to -9.2e18.
-_DATES = re.compile("date|time|duration|period", re.IGNORECASE)
+_DATES = re.compile("date|time|duration|period|month_day", re.IGNORECASE)
 
 _NESTED = re.compile("array|(large_|fixed_size_)?list|map|struct|interval", re.IGNORECASE)
 _TEXTS = re.compile("str|large_string|categor|dictionary|enum", re.IGNORECASE)
+_OTHERS = re.compile("complex|(large_|fixed_size_)?binary", re.IGNORECASE)
 _OBJECTS = re.compile("object|null|decimal", re.IGNORECASE)
 _BOOLEANS = re.compile(r"(Sparse\[)?bool", re.IGNORECASE)
 
@@ -90,6 +91,8 @@ def _as_matrix(estimator: Any, X: Any) -> Any:
         X = as_csr("X", X)
     elif not (is_frame(X) or isinstance(X, (np.ndarray, *loaded("pandas.Series")))):
         X = as_array("X", X) if isinstance(X, (list, tuple)) else np.asarray(X)
+        if X.dtype.kind in "US" and isinstance(given, (list, tuple)):
+            X = np.array(given, dtype=object)  # NumPy has turned numbers and missing entries into strings
         if X.ndim == 0:
             raise TypeError(f"X must be an array of shape (n_samples, n_features), got {given!r}")
     if not is_frame(X):
@@ -135,12 +138,12 @@ def read(
             categorical = _categorical_columns(estimator, table)
             reason = "is not among categorical_features; add it, or convert it to numbers"
         if not len(categorical):
-            X = _as_floats(estimator, table, reason)
+            X = _as_floats(estimator, table, numbers, reason)
         else:
             X = np.full(table.shape, np.nan)
             numbers = np.setdiff1d(np.arange(table.shape[1]), categorical)
             if len(numbers):
-                part = _as_floats(estimator, _selected(table, numbers), reason)
+                part = _as_floats(estimator, table, numbers, reason)
                 X = X.astype(part.dtype)
                 X[:, numbers] = part.toarray() if issparse(part) else part
         categories, rare = [], []
@@ -231,7 +234,7 @@ def _known_entries(table: Any, j: int) -> tuple[Array, Array]:
     else:
         known = values != None if kinds else np.ones(len(values), bool)  # noqa: E711
     values = values[known]
-    if values.dtype.kind in "UT":
+    if values.dtype.kind == "U":
         return values.astype(object), known
     if values.dtype == object and kinds - {str, type(None)}:
         kinds = {*map(type, values)}
@@ -239,7 +242,7 @@ def _known_entries(table: Any, j: int) -> tuple[Array, Array]:
         numbers = not any(flags) and all(issubclass(kind, (Real, Decimal)) for kind in kinds)
         if kinds and (all(flags) or numbers):
             values = np.array(values.tolist())
-            values = values.astype(np.float64) if values.dtype == object else values
+            values = _as_float64(values, _place(table, j)) if values.dtype == object else values
     if kind_of(values) is None:
         names = " and ".join(sorted({type(value).__name__ for value in values.tolist()}))
         raise TypeError(
@@ -251,21 +254,38 @@ def _known_entries(table: Any, j: int) -> tuple[Array, Array]:
     return values, known
 
 
+def _as_float64(values: Array, place: str) -> Array:
+    """Return the entries as float64; errors name the column by ``place``."""
+    try:
+        return values.astype(np.float64)
+    except (TypeError, ValueError, OverflowError) as error:
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise kind(f"{error} in {place}") from None
+
+
 def _entries(table: Any, j: int) -> Array:
     """Return a column as an array; in an array of objects, None, NaN and pandas.NA are missing entries."""
     if hasattr(table, "iloc"):
         column = table.iloc[:, j]
-        numeric = isinstance(column.dtype, np.dtype) and column.dtype.kind in "biuf"
-        values = column.to_numpy() if numeric else column.to_numpy(dtype=object, na_value=None)
+        if hasattr(column, "cat"):  # its own conversion makes integers floats if entries are missing
+            values = np.append(column.cat.categories.to_numpy(dtype=object), [None])[column.cat.codes]
+        elif isinstance(column.dtype, np.dtype) and column.dtype.kind in "biuf":
+            values = column.to_numpy()
+        else:
+            values = column.to_numpy(dtype=object, na_value=None)
     elif hasattr(table, "to_series"):
-        values = table.to_series(int(j)).to_numpy()
+        column = table.to_series(int(j))
+        integers = column.dtype.is_integer() and column.null_count() > 0  # as an array, these are floats
+        values = np.array(column.to_list(), object) if integers else column.to_numpy()
     elif is_frame(table):
         column = table.column(int(j))
-        # As an array, a dictionary column would have other entries instead of null.
-        values = np.array(column.to_pylist(), object) if hasattr(column.type, "value_type") else column
+        # As an array, a dictionary column would have other entries instead of null, and integers are floats.
+        listed = hasattr(column.type, "value_type") or ("int" in str(column.type) and column.null_count > 0)
+        values = np.array(column.to_pylist(), object) if listed else column
     else:
         values = table[:, j]
-    return np.asarray(values)
+    values = np.asarray(values)
+    return values.astype(object) if values.dtype.kind == "T" else values  # these may be missing
 
 
 def _is_missing(value: Any) -> bool:
@@ -335,11 +355,12 @@ def _selected(table: Any, columns: Array) -> Any:
     return table.select(columns.tolist()) if hasattr(table, "to_pylist") else table[:, columns.tolist()]
 
 
-def _as_floats(estimator: Any, table: Any, reason: str) -> Any:
-    """Return a table as an array, or as CSR without duplicates: float32 if all columns are, else float64.
+def _as_floats(estimator: Any, given: Any, numbers: Array, reason: str) -> Any:
+    """Return columns of a table as an array, or as CSR without duplicates: float32 if all are, else float64.
 
     ``reason`` says why a column that has strings must hold numbers.
     """
+    table = given if len(numbers) == given.shape[1] else _selected(given, numbers)
     if is_frame(table):
         kinds = [kind for _, kind in _columns(table)]
         objects = [
@@ -347,19 +368,18 @@ def _as_floats(estimator: Any, table: Any, reason: str) -> Any:
             for j, kind in enumerate(kinds)
             if _TEXTS.match(str(kind)) or _OBJECTS.match(str(kind)) or getattr(kind, "fill_value", 0) != 0
         ]
-        numbers = {j: _as_numbers(table, j, reason) for j in objects}
+        made = {j: _as_numbers(table, j, reason) for j in objects}
         if hasattr(table, "isetitem"):
-            table = table.copy(deep=False) if numbers else table
-            for j, column in numbers.items():
+            table = table.copy(deep=False) if made else table
+            for j, column in made.items():
                 table.isetitem(j, column)
-        elif numbers:
-            columns = [numbers[j] if j in numbers else _entries(table, j) for j in range(len(kinds))]
+        elif made:
+            columns = [made[j] if j in made else _entries(table, j) for j in range(len(kinds))]
             table = np.stack([column.astype(np.float64) for column in columns], axis=1)
         else:
             table = np.asarray(table)
     elif table.dtype.kind in "OUT":
-        columns = [_as_numbers(table, j, reason) for j in range(table.shape[1])]
-        table = np.stack(columns, axis=1)
+        table = np.stack([_as_numbers(given, j, reason) for j in numbers], axis=1)
     dtypes = {*table.dtypes} if is_frame(table) else {table.dtype}
     # The types of pandas' nullable, pyarrow and sparse columns.
     dtypes = {getattr(dtype, "numpy_dtype", getattr(dtype, "subtype", dtype)) for dtype in dtypes}
@@ -381,10 +401,7 @@ def _as_numbers(table: Any, j: int, reason: str) -> Array:
             _check_kind(kind.__name__, f" in {_place(table, j)}")
         if kind.__name__ == "NAType":
             values = np.array([None if _is_missing(value) else value for value in values], object)
-    try:
-        return values.astype(np.float64)
-    except (TypeError, ValueError) as error:
-        raise type(error)(f"{error} in {_place(table, j)}, which {reason}") from None
+    return _as_float64(values, f"{_place(table, j)}, which {reason}")
 
 
 def _columns(X: Any) -> Iterator[tuple[Any, Any]]:
@@ -405,6 +422,11 @@ def _check_kind(kind: Any, where: str = "") -> None:
     if _NESTED.match(str(kind)):
         raise TypeError(
             f"X must hold one number per entry, got dtype {kind}{where}; make each of its parts a column"
+        )
+    if where and _OTHERS.match(str(kind)):
+        raise TypeError(
+            f"X must hold numbers and categories, got dtype {kind}{where}; convert the column to numbers or "
+            "strings"
         )
     if getattr(kind, "names", None):
         raise TypeError(f"X must hold real numbers, got records of dtype {kind}; select columns")
