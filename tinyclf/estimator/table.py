@@ -10,6 +10,7 @@ import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from decimal import Decimal
 from numbers import Integral, Real
 from typing import Any
@@ -130,52 +131,78 @@ def read(
         If an entry is neither a number nor a category, or a column is of another kind than in the
         earlier table; the message names the column.
     """
-    counted = np.ones(table.shape[0], bool) if weight is None else weight > 0.0
     with naming("X"):
         if encoding is not None:
-            categorical, reason = encoding.categorical, "held numbers in fit"
-        else:
-            categorical = _categorical_columns(estimator, table)
-            reason = "is not among categorical_features; add it, or convert it to numbers"
-        if not len(categorical):
-            X = _as_floats(estimator, table, numbers, reason)
-        else:
-            X = np.full(table.shape, np.nan)
-            numbers = np.setdiff1d(np.arange(table.shape[1]), categorical)
-            if len(numbers):
-                part = _as_floats(estimator, table, numbers, reason)
-                X = X.astype(part.dtype)
-                X[:, numbers] = part.toarray() if issparse(part) else part
-        categories, rare = [], []
-        for i, j in enumerate(categorical):
-            entries, known = _known_entries(table, j)
-            if encoding is not None:
-                _check_same_kind(entries, encoding.categories[i], table, j)
-                X[known, j] = encoding.codes(i, entries)
-                continue
-            w = None if weight is None else weight[known]
-            frequent, others, X[known, j] = _learned(entries, counted[known], w, estimator.max_categories)
-            varies = len(frequent) > 1 or others or not known[counted].all()
-            categories.append(frequent if varies else frequent[:0])
-            rare.append(others)
-    if encoding is None:
-        missing = _partly_missing(X, counted)
-        encoding = Encoding(table.shape[1], categorical, categories, np.array(rare, bool), missing)
-    return X, encoding
+            return _coded(estimator, table, encoding, "held numbers in fit"), encoding
+        counted = np.ones(table.shape[0], bool) if weight is None else weight > 0.0
+        encoding = _learned(estimator, table, counted, weight)
+        reason = "is not among categorical_features; add it, or convert it to numbers"
+        X = _coded(estimator, table, encoding, reason)
+        return X, replace(encoding, missing=_partly_missing(X, counted))
 
 
-def _check_same_kind(entries: Array, categories: Array, table: Any, j: int) -> None:
-    """Raise an error if entries of a column are not of the same kind as its categories in fit."""
-    expected, kind = kind_of(categories), kind_of(entries)
-    if len(entries) and len(categories) and kind != expected:
-        raise TypeError(
-            f"{_place(table, j)} held {expected} in fit, but now has {kind}, such as "
-            f"{entries.tolist()[0]!r}; "
-            "convert it to the type that it had in fit"
-        )
+def _coded(estimator: Any, table: Any, encoding: Encoding, reason: str) -> Any:
+    """Return a table as numbers, with codes in the category columns.
+
+    ``reason`` says in an error why a column that has strings must hold numbers.
+    """
+    numbers = encoding.numbers
+    if not encoding.categorical.size:
+        return _as_floats(estimator, table, numbers, reason)
+    X = np.full(table.shape, np.nan)
+    if numbers.size:
+        part = _as_floats(estimator, table, numbers, reason)
+        X = X.astype(part.dtype)
+        X[:, numbers] = part.toarray() if issparse(part) else part
+    for i, j in enumerate(encoding.categorical):
+        (entries, known), categories = _known_entries(table, j), encoding.categories[i]
+        expected, kind = kind_of(categories), kind_of(entries)
+        if len(entries) and len(categories) and kind != expected:
+            raise TypeError(
+                f"{_place(table, j)} held {expected} in fit, but now has {kind}, such as "
+                f"{entries.tolist()[0]!r}; convert it to the type that it had in fit"
+            )
+        X[known, j] = encoding.codes(i, entries)
+    return X
 
 
 # --- categories -------------------------------------------------------------------------------------
+
+
+def _learned(estimator: Any, table: Any, counted: Array, weight: Array | None) -> Encoding:
+    """Return the encoding of a new table, of which missing entries are not known yet.
+
+    Categories are learned from the rows for which ``counted`` (n,) is true. A column in which all of
+    these are equal gets no indicator, since it says nothing about y.
+    """
+    categorical, most = _categorical_columns(estimator, table), estimator.max_categories
+    categories, rare = [], []
+    for j in categorical:
+        entries, known = _known_entries(table, j)
+        rows = counted[known]
+        kept, others = _frequent(entries[rows], None if weight is None else weight[known][rows], most)
+        varies = len(kept) > 1 or others or not known[counted].all()
+        categories.append(kept if varies else kept[:0])
+        rare.append(others)
+    none = np.array([], np.int64)
+    return Encoding(int(table.shape[1]), categorical, categories, np.array(rare, bool), none)
+
+
+def _frequent(entries: Array, weight: Array | None, most: int | None) -> tuple[Array, bool]:
+    """Return the categories that get an indicator, sorted, and whether others share one.
+
+    If there are more than ``most`` categories, those with the largest total weight are kept, as in
+    scikit-learn's OneHotEncoder.
+    """
+    if not len(entries):
+        return np.array([], object), False
+    encoder = ordinal_encoder("auto", -1, entries)
+    categories: Array = encoder.categories_[0]
+    if most is None or len(categories) <= most:
+        return categories, False
+    codes = encoder.transform(entries[:, None])[:, 0].astype(np.intp)
+    total = np.bincount(codes, weight)
+    return categories[np.sort(np.argsort(total, kind="stable")[1 - most :])], True
 
 
 def _categorical_columns(estimator: Any, table: Any) -> Array:
@@ -290,46 +317,6 @@ def _entries(table: Any, j: int) -> Array:
 
 def _is_missing(value: Any) -> bool:
     return value is None or type(value).__name__ == "NAType" or (isinstance(value, float) and value != value)
-
-
-def _learned(
-    entries: Array, counted: Array, weight: Array | None, most: int | None
-) -> tuple[Array, bool, Array]:
-    """Learn the categories of a column.
-
-    Parameters
-    ----------
-    entries : ndarray of shape (n,)
-        The entries that are not missing.
-    counted : ndarray of bool, shape (n,)
-        Which of them are counted.
-    weight : ndarray of shape (n,) or None
-        Their weights.
-    most : int or None
-        The largest number of indicators. If there are more categories, the most frequent ones are
-        kept, as in scikit-learn's OneHotEncoder, and the others share an indicator.
-
-    Returns
-    -------
-    categories : ndarray
-        Those that are kept, sorted.
-    rare : bool
-        Whether there are others.
-    codes : ndarray of shape (n,)
-        The codes of all entries, see `Encoding`.
-    """
-    if not counted.any():
-        return np.array([], object), False, np.zeros(len(entries))
-    encoder = ordinal_encoder("auto", -1, entries[counted])
-    codes = encoder.transform(entries[:, None])[:, 0].astype(np.intp)
-    categories: Array = encoder.categories_[0]
-    kept, rare = np.arange(len(categories)), most is not None and len(categories) > most
-    if rare:
-        total = np.bincount(codes[counted], None if weight is None else weight[counted])
-        kept = np.sort(np.argsort(total, kind="stable")[1 - most :])  # type: ignore[operator]
-    new_codes = np.full(len(categories) + 1, len(kept))  # the last one is for those that are unknown, -1
-    new_codes[kept] = np.arange(len(kept))
-    return categories[kept], rare, new_codes[codes]
 
 
 def _partly_missing(X: Any, counted: Array) -> Array:
