@@ -17,8 +17,10 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from importlib import import_module
+from itertools import count
 from numbers import Real
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -38,7 +40,7 @@ from .estimator.dataset import read_features
 from .estimator.model_file import additions
 from .estimator.scaling import LINEAR
 from .estimator.state import FitState
-from .estimator.table import loaded
+from .estimator.table import _entries, _is_missing, as_table, loaded
 from .estimator.targets import LabelSets
 from .nn.arrays import Array
 from .nn.layers import GELU, Dense, Dropout, Identity, Layer, Logistic, ReLU, SiLU, Tanh
@@ -51,6 +53,8 @@ if TYPE_CHECKING:
 # runtimes support them. The second are tried if a step of a pipeline needs newer operators.
 ML = "ai.onnx.ml"
 OPSETS: tuple[dict[str, int], ...] = ({"": 13, ML: 2}, {"": 18, ML: 3})
+
+ML_OPERATORS = {"LabelEncoder"}
 
 # A graph is compared with the model on at most this number of rows.
 ROWS = 1000
@@ -166,7 +170,9 @@ def to_onnx(
     opsets = _opsets(target_opset, pipeline=model is not classifier)
     _add_classifier(_Graph(), classifier, "X", np.float32, "label", "probabilities")  # or raise an error
     export = _alone if model is classifier else _in_pipeline
-    exported, warning = export(model, classifier, X, opsets)
+    with warnings.catch_warnings():  # the rows to compare on may be arrays
+        warnings.filterwarnings("ignore", "X does not have valid feature names")
+        exported, warning = export(model, classifier, X, opsets)
     if warning:
         warnings.warn(warning, stacklevel=2)
     classes = _as_held(classifier.classes_).tolist()
@@ -211,10 +217,10 @@ class _Graph:
 
     def __init__(self, unique: Callable[[str], str] = str) -> None:
         self.unique = unique
-        self.operations: list[tuple[str, list[str], str, dict[str, int]]] = []
+        self.operations: list[tuple[str, list[str], str, dict[str, Any]]] = []
         self.constants: dict[str, Array] = {}
 
-    def add(self, operator: str, *inputs: str | Array, output: str | None = None, **attributes: int) -> str:
+    def add(self, operator: str, *inputs: str | Array, output: str | None = None, **attributes: Any) -> str:
         """Add an operator on values, given by name, and constants, and return the name of its output."""
         name = f"{operator}{len(self.operations)}"
         names = [x if isinstance(x, str) else self._constant(f"{name}_{i}", x) for i, x in enumerate(inputs)]
@@ -232,6 +238,14 @@ class _Graph:
         return name
 
 
+class _Column(NamedTuple):
+    """A value of a graph: one or several columns of X."""
+
+    name: str
+    dtype: np.dtype[Any]
+    """float32, float64, int32, int64, bool, or object for strings."""
+
+
 def _add_classifier(
     graph: _Graph, model: TinyClassifier, x: str, given: DTypeLike, label: str, probabilities: str
 ) -> None:
@@ -240,7 +254,7 @@ def _add_classifier(
     loss, classes = state.plan.loss, _as_held(model.classes_)
     if type(loss) not in LOSSES:
         raise _unknown("losses", LOSSES, loss)
-    z = _add_network(graph, state, x, given)
+    z = _add_network(graph, state, _add_inputs(graph, state, x, given))
     if isinstance(model._fitted.labels, LabelSets):
         one, zero = np.ones((), model.network_.dtype), np.zeros((), model.network_.dtype)
         e = graph.add("Exp", graph.add("Neg", z))  # onnxruntime's Sigmoid is never below about 1e-8
@@ -253,19 +267,106 @@ def _add_classifier(
     graph.add("Gather", classes, graph.add("ArgMax", z, axis=1, keepdims=0), axis=0, output=label)
 
 
-def _add_network(graph: _Graph, state: FitState, x: str, given: DTypeLike) -> str:
-    """Add operations that compute the calibrated logits: scaling, the network, calibration."""
+def _add_table(graph: _Graph, model: TinyClassifier, columns: list[_Column]) -> _Column:
+    """Join columns of X to a table as `table.read` returns it: codes for categories, NaN if missing.
+
+    An array of all columns is split first, if some of them are categories.
+    """
+    encoding = model._fitted.encoding
+    if not encoding.categorical.size:
+        return _joined(graph, columns)
+    if len(columns) < encoding.n_features:
+        x, given = _joined(graph, columns)
+        columns = [
+            _Column(graph.add("Gather", x, np.array([j]), axis=1), given) for j in range(encoding.n_features)
+        ]
+    categories = dict(zip(encoding.categorical.tolist(), encoding.categories, strict=True))
+    for j, column in enumerate(columns):
+        values = categories.get(j, np.zeros(1))
+        if len(values) and (values.dtype == object) != (column.dtype == object):
+            kinds = ("strings", column.dtype) if values.dtype == object else ("numbers", "strings")
+            name = _column_names(model)[j]
+            raise TypeError(f"the column {name!r} held {kinds[0]} in fit, but now has {kinds[1]}")
+        if j in categories:
+            columns[j] = _Column(_add_codes(graph, values, *column), np.dtype(np.float32))
+    return _joined(graph, columns, _joined_type(columns[j].dtype for j in encoding.numbers))
+
+
+def _joined(graph: _Graph, columns: list[_Column], dtype: np.dtype[Any] | None = None) -> _Column:
+    """Convert arrays to one type, by default the one that holds all of them, and join their columns."""
+    types = {column.dtype for column in columns}
+    dtype = _joined_type(types) if dtype is None else dtype
+    if len(types) > 1 and np.dtype(object) in types:
+        raise TypeError("strings and numbers cannot be columns of one array")
+    values = [graph.cast(*column, dtype) for column in columns]
+    return _Column(values[0] if len(values) == 1 else graph.add("Concat", *values, axis=1), dtype)
+
+
+def _add_codes(graph: _Graph, categories: Array, x: str, given: np.dtype[Any]) -> str:
+    """Add the codes of a category column (n, 1), as in `Encoding`, in float32; NaN for missing entries."""
+    k = len(categories)
+    if given.kind == "O":
+        code_of = {"": np.nan, **{value: float(code) for code, value in enumerate(categories.tolist())}}
+        codes = [*code_of.values()]
+        return graph.add(
+            "LabelEncoder", x, keys_strings=[*code_of], values_floats=codes, default_float=float(k)
+        )
+    values = categories if k else np.array([np.nan])
+    whole = given.kind != "f" and np.can_cast(values.dtype, np.int64)
+    keys = values.astype(np.int64 if whole else np.float64)
+    if (keys.astype(values.dtype) != values).any() and k:
+        raise ValueError(
+            f"to_onnx cannot compare {given} exactly with the category {values[-1]}; fit with strings, such "
+            "as the column's astype(str)"
+        )
+    equal = graph.cast(graph.add("Equal", graph.cast(x, given, keys.dtype), keys), bool, np.float32)
+    difference = np.arange(len(keys), dtype=np.float32)[:, None] - np.float32(k)  # from the code of others
+    found = graph.add("Add", graph.add("MatMul", equal, difference), np.asarray(k, np.float32))
+    if given.kind == "f":
+        found = graph.add("Where", graph.add("IsNaN", x), np.asarray(np.nan, np.float32), found)
+    return found
+
+
+def _add_inputs(graph: _Graph, state: FitState, x: str, given: DTypeLike) -> str:
+    """Add operations that compute the inputs of the network from a table, as `Encoding.rows` does."""
+    encoding, dtype = state.encoding, state.network.dtype
+    scaling, parts, missing = state.scaling, [], ""
+    if scaling is not None:
+        center, factor = scaling.terms(given, dtype)
+        x, given = graph.cast(x, given, center.dtype), center.dtype
+    if scaling is not None or encoding.missing.size:
+        missing = graph.add("IsNaN", x)
+    if encoding.n_numbers:
+        numbers = x
+        if scaling is not None:
+            filled = np.full(encoding.n_features, np.nan, given)
+            filled[encoding.numbers] = center
+            numbers = graph.add("Where", missing, filled, numbers)
+        if encoding.categorical.size:
+            numbers = graph.add("Gather", numbers, encoding.numbers, axis=1)
+        if scaling is not None:
+            z = graph.add("Mul", graph.add("Sub", numbers, center), factor)
+            linear = np.asarray(LINEAR, given)
+            size = graph.add("Min", graph.add("Abs", z), np.finfo(given).max)
+            tail = graph.add("Log", graph.add("Div", graph.add("Max", size, linear), linear))
+            size = graph.add("Add", graph.add("Min", size, linear), graph.add("Mul", tail, linear))
+            numbers = graph.add("Mul", graph.add("Sign", z), size)
+        parts.append(graph.cast(numbers, given, dtype))
+    if encoding.missing.size:
+        parts.append(graph.cast(graph.add("Gather", missing, encoding.missing, axis=1), bool, dtype))
+    widths = np.array([*map(len, encoding.categories)], int) + encoding.rare
+    columns, codes = np.repeat(encoding.categorical, widths), np.array([c for w in widths for c in range(w)])
+    if not parts and not columns.size:
+        columns, codes = np.array([0]), np.array([-1])  # no entry has this code: the only input is 0
+    if columns.size:
+        found = graph.add("Equal", graph.add("Gather", x, columns, axis=1), codes.astype(given))
+        parts.append(graph.cast(found, bool, dtype))
+    return parts[0] if len(parts) == 1 else graph.add("Concat", *parts, axis=1)
+
+
+def _add_network(graph: _Graph, state: FitState, x: str) -> str:
+    """Add operations that compute the calibrated logits from the inputs of the network."""
     network = state.network
-    if state.scaling is not None:
-        center, factor = state.scaling.terms(given, network.dtype)
-        z = graph.add("Mul", graph.add("Sub", graph.cast(x, given, center.dtype), center), factor)
-        linear = np.asarray(LINEAR, center.dtype)
-        size = graph.add("Min", graph.add("Abs", z), np.finfo(center.dtype).max)
-        tail = graph.add("Log", graph.add("Div", graph.add("Max", size, linear), linear))
-        size = graph.add("Add", graph.add("Min", size, linear), graph.add("Mul", tail, linear))
-        x = graph.add("Mul", graph.add("Sign", z), size)
-        given = center.dtype
-    x = graph.cast(x, given, network.dtype)
     for layer, p in zip(network.layers, network.parameters, strict=True):
         if type(layer) is Dense:
             x = graph.add("Gemm", x, p.W, p.b)
@@ -290,21 +391,38 @@ def _alone(
     model: TinyClassifier, _: TinyClassifier, X: Any, opsets: tuple[dict[str, int], ...]
 ) -> tuple[Any, str]:
     """Return the ONNX model of a classifier that is not in a pipeline, and a warning or ""."""
-    onnx, graph = _required("onnx"), _Graph()
+    onnx, encoding = _required("onnx"), model._fitted.encoding
     helper, dtype = onnx.helper, model.network_.dtype
-    rows: Any = _typical_rows(model) if X is None else _some(read_features(model, X))
-    rows = rows.toarray() if issparse(rows) else rows
-    _add_classifier(graph, model, "X", rows.dtype, "label", "probabilities")
+    rows = _typical_rows(model) if X is None else _some(as_table(model, X, reset=False))
+    table = read_features(model, rows)  # raises an error for rows that the model rejects
+    if encoding.categorical.size:
+        inputs = _inputs(rows, names := _column_names(model), texts_may_be_missing=True)
+        for j, categories in zip(encoding.categorical, encoding.categories, strict=True):
+            empty = (inputs[names[j]][:, 0] == "") & ("" not in categories.tolist())
+            if inputs[names[j]].dtype == object and (empty != np.isnan(table[:, j])).any():
+                raise ValueError(
+                    f"in ONNX, '' is a missing string, but the column {names[j]!r} has both, or has '' only; "
+                    "replace one of them by another string, in fit as well"
+                )
+    else:
+        rows = table.toarray() if issparse(table) else table
+        inputs = {"X": rows}
+    graph = _Graph(lambda name: next(f"{name}{'_' * n}" for n in count() if f"{name}{'_' * n}" not in inputs))
+    columns = [_Column(name, array.dtype) for name, array in inputs.items()]
+    _add_classifier(graph, model, *_add_table(graph, model, columns), "label", "probabilities")
     value, (label, probabilities) = helper.make_tensor_value_info, _shapes(model, "rows")
-    versions = [helper.make_opsetid("", opsets[0][""])]
+    domains = [ML if operator in ML_OPERATORS else "" for operator, *_ in graph.operations]
+    versions = [helper.make_opsetid(domain, opsets[0][domain]) for domain in sorted({*domains})]
     exported = helper.make_model(
         helper.make_graph(
             [
-                helper.make_node(operator, inputs, [output], output, **attributes)
-                for operator, inputs, output, attributes in graph.operations
+                helper.make_node(operator, read, [output], output, domain=domain, **attributes)
+                for (operator, read, output, attributes), domain in zip(
+                    graph.operations, domains, strict=True
+                )
             ],
             "TinyClassifier",
-            [value("X", _onnx_type(rows.dtype), ["rows", model.n_features_in_])],
+            [value(name, _onnx_type(a.dtype), ["rows", a.shape[1]]) for name, a in inputs.items()],
             [
                 value("label", _onnx_type(_label_dtype(model)), label),
                 value("probabilities", _onnx_type(dtype), probabilities),
@@ -317,7 +435,7 @@ def _alone(
         producer_version=__version__,
     )
     try:
-        warning = _check(exported, {"X": rows}, lambda found: _difference(found, model, rows, dtype))
+        warning = _check(exported, inputs, lambda found: _difference(found, model, rows, dtype))
     except _Failure as failure:
         narrow = ', or fit with dtype="float32"' if dtype == np.float64 else ""
         raise ValueError(
@@ -328,13 +446,33 @@ def _alone(
 
 
 def _typical_rows(model: TinyClassifier) -> Array:
-    """Return random rows of the network's type, three times as wide as those of the fit."""
-    rows = np.random.default_rng(0).standard_normal((50, model.n_features_in_))
-    if (scaling := model._fitted.scaling) is not None:
+    """Return random rows: numbers of the network's type, three times as wide as those of the fit, with NaN.
+
+    If some columns are categories, the rows are an array of objects with all categories, unknown ones,
+    and missing entries, if an input of the graph can hold them.
+    """
+    state, rng, dtype = model._fitted, np.random.default_rng(0), model.network_.dtype
+    encoding = state.encoding
+    n = min(max(50, 2 + max(map(len, encoding.categories), default=0)), ROWS)
+    numbers = rng.standard_normal((n, encoding.n_numbers))
+    if (scaling := state.scaling) is not None:
         with np.errstate(over="ignore"):
-            rows = scaling.center + 3.0 * scaling.scale * rows
-    largest = np.finfo(model.network_.dtype).max
-    return np.clip(rows, -largest, largest).astype(model.network_.dtype)
+            numbers = scaling.center + 3.0 * scaling.scale * numbers
+        numbers[rng.random(numbers.shape) < 0.1] = np.nan
+    largest = np.finfo(dtype).max
+    numbers = np.clip(numbers, -largest, largest).astype(dtype)
+    if not encoding.categorical.size:
+        return numbers
+    rows = np.empty((n, encoding.n_features), object)
+    rows[:, encoding.numbers] = numbers
+    for j, categories in zip(encoding.categorical, encoding.categories, strict=True):
+        kind = {"O": str, "b": bool, "f": float}.get(categories.dtype.kind, int)
+        known = categories.tolist()
+        entries = known + [value for value in map(kind, range(len(known) + 1)) if value not in {*known}][:1]
+        if "" not in known if kind is str else kind is float or j in encoding.missing:
+            entries.append(None)
+        rows[:, j] = [entries[i % len(entries)] for i in rng.permutation(n)]
+    return rows
 
 
 def _in_pipeline(
@@ -343,6 +481,8 @@ def _in_pipeline(
     """Return the ONNX model of a pipeline, made by skl2onnx and `STEPS`, and a warning or ""."""
     _required("skl2onnx")
     model, compared = _without_gaps(model), X is not None
+    texts = [values for values in classifier._fitted.encoding.categories if values.dtype == object]
+    inputs_of = partial(_inputs, texts_may_be_missing=any("" not in values for values in texts))
     if compared:
         if not (issparse(X) or isinstance(X, (list, tuple, *loaded("pandas.DataFrame", "polars.DataFrame")))):
             rows = np.asarray(X)
@@ -350,8 +490,10 @@ def _in_pipeline(
                 raise TypeError(f"X must be rows as in fit, an array, a list or a data frame, got {X!r}")
             X = rows
         X = _some(X)
-        _inputs(X)  # raises an error for rows that ONNX cannot hold
+        inputs_of(X)  # raises an error for rows that ONNX cannot hold
         model.predict_proba(X)  # raises an error for rows that the model rejects
+    elif classifier._fitted.encoding.categorical.size:
+        raise ValueError("to_onnx needs some rows, X, since the classifier has categories; pass X")
     elif hasattr(model, "n_features_in_"):
         X = np.zeros((1, model.n_features_in_), classifier.network_.dtype)
     else:
@@ -360,7 +502,7 @@ def _in_pipeline(
 
     def exported(part: Any, rows: Any, settings: _Settings) -> tuple[Any, str]:
         """Return a pipeline or a transformer as a checked ONNX model, and a warning; or raise a _Failure."""
-        inputs = _inputs(rows)
+        inputs = inputs_of(rows)
         if part is not model and rows is not X and all(a.dtype != object for a in inputs.values()):
             inputs = {"X": np.concatenate(list(inputs.values()), axis=1)}  # one array, as inside of a graph
             settings = settings._replace(joined=False)
@@ -372,7 +514,7 @@ def _in_pipeline(
     def attempts(rows: Any, opsets: tuple[dict[str, int], ...]) -> tuple[Any, str]:
         """Return the first graph that is correct, or raise the _Failure of the one that came furthest."""
         failures = []
-        for settings in _settings(_inputs(rows), opsets):
+        for settings in _settings(inputs_of(rows), opsets):
             try:
                 return exported(model, rows, settings)
             except _Failure as failure:
@@ -400,7 +542,9 @@ def _in_pipeline(
     advice = "use another step that skl2onnx supports, or apply the step before the pipeline"
     if found is None:
         advice = "set another target_opset, or install another version of onnxruntime"
-        if classifier.network_.dtype == np.float64:
+        if whole.stage == 0:
+            advice = "fit the classifier on the table itself, or let OrdinalEncoder make numbers of strings"
+        elif classifier.network_.dtype == np.float64:
             advice = f'fit with dtype="float32", {advice}'
     for fix, rows, versions in _fixes(X, opsets):
         try:
@@ -507,44 +651,50 @@ def _some(X: Any) -> Any:
     return X if n <= ROWS else _safe_indexing(X, np.linspace(0, n - 1, ROWS).astype(int))
 
 
-def _inputs(X: Any) -> dict[str, Array]:
-    """Return rows as the inputs of a graph, by name: one per column of a data frame, otherwise ``X``."""
-    if not hasattr(X, "columns"):
-        return {"X": _as_input("X", X.toarray() if issparse(X) else X)}
-    inputs = {str(name): _as_input(f"column {name!r}", X[name])[:, None] for name in X.columns}
-    if len(inputs) < len(X.columns) or inputs.keys() & {"label", "probabilities"}:
+def _inputs(X: Any, names: list[str] | None = None, texts_may_be_missing: bool = False) -> dict[str, Array]:
+    """Return rows as the inputs of a graph: ``X``, or one per column if X is a data frame or has names."""
+    if names is None and not hasattr(X, "columns"):
+        return {"X": _as_input("X", X.toarray() if issparse(X) else X, texts_may_be_missing)}
+    names = [str(name) for name in X.columns] if names is None else names
+    inputs = {
+        name: _as_input(f"column {name!r}", _entries(X, j), texts_may_be_missing)[:, None]
+        for j, name in enumerate(names)
+    }
+    if len(inputs) < len(names) or inputs.keys() & {"", "label", "probabilities"}:
         raise ValueError(
-            "the columns of X must have different names, and not those of the outputs, label and "
-            f"probabilities, got {list(X.columns)}; rename them"
+            "the columns of X must have different names, and not '' or those of the outputs, label and "
+            f"probabilities, got {names}; rename them"
         )
     return inputs
 
 
-def _as_input(what: str, values: Any) -> Array:
+def _as_input(what: str, values: Any, texts_may_be_missing: bool) -> Array:
     """Return values in a type that skl2onnx supports: float32, float64, int32, int64, bool or strings."""
     array = np.asarray(values)
-    if array.dtype.kind in "UO":
+    if array.dtype.kind not in "fiub":
         array = array.astype(object)
-        flat = array.ravel()
-        texts = np.array([isinstance(value, str) for value in flat], bool)
+        missing = np.frompyfunc(_is_missing, 1, 1)(array).astype(bool)
+        texts = np.frompyfunc(lambda value: isinstance(value, str), 1, 1)(array).astype(bool)
+        if texts.any() and texts_may_be_missing:
+            array[missing], texts = "", texts | missing
         if texts.all():
             return array
-        if not texts.any():
-            try:
-                return array.astype(np.float64)
-            except (TypeError, ValueError):
-                pass
-        other = int(np.argmin(texts))
-        row = other // max(1, flat.size // len(array))
-        raise ValueError(
-            f"to_onnx needs {what} as numbers, booleans, or strings without missing values, got "
-            f"{flat[other]!r} in row {row}; replace missing values by a string before the pipeline, in fit "
-            "as well, and an array of several types by a data frame"
-        )
-    if array.dtype.kind not in "fiub":
-        raise TypeError(
-            f"to_onnx needs {what} as numbers, booleans or strings, got {array.dtype}; convert or drop them"
-        )
+        row, *_ = other = np.unravel_index(np.argmin(texts), array.shape)
+        if texts.any():
+            raise ValueError(
+                f"to_onnx needs {what} as numbers, booleans, or strings without missing values, got "
+                f"{array[other]!r} in row {row}; replace missing values by a string before the pipeline, in "
+                "fit as well, and an array of several types by a data frame"
+            )
+        array[missing] = np.nan
+        try:
+            found = np.array(array.tolist())
+            array = found if found.dtype.kind in "fiub" else array.astype(np.float64)
+        except (TypeError, ValueError):
+            raise TypeError(
+                f"to_onnx needs {what} as numbers, booleans or strings, got {array[other]!r} in row {row}; "
+                "convert or drop them"
+            ) from None
     if array.dtype in (np.float32, np.float64, np.int32, np.int64, bool):
         return array
     return array.astype(
@@ -779,7 +929,7 @@ def _declare(operator: Any) -> None:
     rows = operator.inputs[0].get_first_dimension()
     if not isinstance(model, TinyClassifier):
         kinds = {"f": types.FloatTensorType, "d": types.DoubleTensorType, "O": types.StringTensorType}
-        kind = kinds[_joined_type(operator).char]
+        kind = kinds[_joined_type(_types(operator)).char]
         operator.outputs[0].set_type(kind([rows, len(model.get_feature_names_out())]))
         return
     whole, double = _label_dtype(model) == np.int64, model.network_.dtype == np.float64
@@ -790,36 +940,54 @@ def _declare(operator: Any) -> None:
 
 def _convert(scope: Any, operator: Any, container: Any) -> None:
     """Add a classifier, or one of `STEPS`, to a graph of skl2onnx."""
-    model, dtype = operator.raw_operator, _joined_type(operator)
-    if dtype.kind == "O" and not isinstance(model, SimpleImputer):
-        raise TypeError(f"{type(model).__name__} needs numbers, but gets strings")
-    if dtype.kind == "O" and isinstance(model.missing_values, str):
+    model, types = operator.raw_operator, _types(operator)
+    dtype = _joined_type(types)
+    if dtype.kind == "O" and isinstance(model, SimpleImputer) and isinstance(model.missing_values, str):
         import_module("skl2onnx.operator_converters.imputer_op").convert_sklearn_imputer(
             scope, operator, container
         )
         return
+    if dtype.kind == "O" and not isinstance(model, (SimpleImputer, TinyClassifier)):
+        raise TypeError(f"{type(model).__name__} needs numbers, but gets strings")
     graph = _Graph(scope.get_unique_variable_name)
     # Some steps of skl2onnx return another type than they declare, so values are always converted.
-    x, *more = (graph.add("Cast", value.full_name, to=_onnx_type(dtype)) for value in operator.inputs)
-    if more:  # the columns of a data frame
-        x = graph.add("Concat", x, *more, axis=1)
+    columns = [
+        _Column(value.full_name if t.kind == "O" else graph.add("Cast", value.full_name, to=_onnx_type(t)), t)
+        for value, t in zip(operator.inputs, types, strict=True)
+    ]
     outputs = [value.full_name for value in operator.outputs]
     if isinstance(model, TinyClassifier):
-        _add_classifier(graph, model, x, dtype, *outputs)
+        _add_classifier(graph, model, *_add_table(graph, model, columns), *outputs)
     else:
+        x, dtype = _joined(graph, columns)
         graph.add("Identity", STEPS[type(model)](graph, model, x, dtype), output=outputs[0])
     for name, array in graph.constants.items():
         values = [label.encode() for label in array] if array.dtype == object else array.ravel()
         container.add_initializer(name, _onnx_type(array.dtype), array.shape, values)
     for kind, inputs, output, attributes in graph.operations:
-        container.add_node(kind, inputs, output, name=scope.get_unique_operator_name(kind), **attributes)
+        more = {"op_domain": ML, "op_version": 2} if kind in ML_OPERATORS else {}
+        name = scope.get_unique_operator_name(kind)
+        container.add_node(kind, inputs, output, name=name, **more, **attributes)
 
 
-def _joined_type(operator: Any) -> np.dtype[Any]:
-    """Return the type that holds all inputs of an operator: float32, float64, or object for strings."""
+def _types(operator: Any) -> list[np.dtype[Any]]:
+    """Return the types of the inputs of an operator of skl2onnx; object for strings."""
     guess = _required("skl2onnx").common.data_types.guess_numpy_type
     types = [np.dtype(guess(value.type)) for value in operator.inputs]
-    return np.dtype(object) if any(t.kind in "OU" for t in types) else np.result_type(np.float32, *types)
+    return [np.dtype(object) if t.kind in "OU" else t for t in types]
+
+
+def _joined_type(types: Iterable[np.dtype[Any]]) -> np.dtype[Any]:
+    """Return the type that holds all of these: float32, float64, or object for strings."""
+    types = [*types]
+    return np.dtype(object) if object in types else np.result_type(np.float32, *types)
+
+
+def _column_names(model: TinyClassifier) -> list[str]:
+    """Return the names of the columns of X, by default x0, x1, ..."""
+    if hasattr(model, "feature_names_in_"):
+        return [*model.feature_names_in_]
+    return [f"x{j}" for j in range(model.n_features_in_)]
 
 
 def _onnx_type(dtype: DTypeLike) -> int:
