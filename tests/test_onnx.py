@@ -533,7 +533,7 @@ def test_without_rows_the_graph_of_a_table_is_compared_on_all_categories_unknown
 WRONG = {
     "code of others": ("LabelEncoder", lambda inputs, more: more.update(default_float=0.0)),
     "codes": ("LabelEncoder", lambda inputs, more: more["values_floats"].reverse()),
-    "columns": ("Gather", lambda inputs, more: inputs.append(inputs.pop()[::-1])),
+    "columns": ("Gather", lambda inputs, _: isinstance(inputs[1], str) or inputs.append(inputs.pop()[::-1])),
     "center": ("Where", lambda inputs, more: inputs.insert(1, inputs.pop(1) + 1)),
 }
 """Operators, and functions that change their inputs or attributes."""
