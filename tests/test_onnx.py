@@ -437,14 +437,15 @@ def test_a_missing_number_is_read_as_in_predict(kind, dtype, given):
     assert np.isfinite(found).all()
 
 
-def test_missing_numbers_add_two_operators_and_their_indicators_three():
+def test_missing_numbers_add_two_operators_and_their_indicators_four():
     plain, without, seen = (
         [node.op_type for node in to_onnx(quick(scale_inputs=scale).fit(rows, CODES)).graph.node]
         for scale, rows in ((False, X), (True, X), (True, GAPS))
     )
     assert not {"IsNaN", "Where", "Concat"} & {*plain}
-    assert without[:4] == ["IsNaN", "Where", "Sub", "Mul"]
-    assert (len(without), len(seen)) == (len(plain) + 2 + 12, len(without) + 3)
+    scaling = ["Sub", "Mul", "Abs", "Clip", "Log", "Clip", "Sign", "Mul", "Add", "Mul", "IsNaN", "Where"]
+    assert without == scaling + plain
+    assert len(seen) == len(without) + 4
 
 
 MIXED = pd.DataFrame(
@@ -534,7 +535,7 @@ WRONG = {
     "code of others": ("LabelEncoder", lambda inputs, more: more.update(default_float=0.0)),
     "codes": ("LabelEncoder", lambda inputs, more: more["values_floats"].reverse()),
     "columns": ("Gather", lambda inputs, _: isinstance(inputs[1], str) or inputs.append(inputs.pop()[::-1])),
-    "center": ("Where", lambda inputs, more: inputs.insert(1, inputs.pop(1) + 1)),
+    "missing": ("Where", lambda inputs, more: inputs.insert(1, inputs.pop(1) + 1)),
 }
 """Operators, and functions that change their inputs or attributes."""
 

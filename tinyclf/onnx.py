@@ -20,7 +20,6 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from importlib import import_module
-from itertools import count
 from numbers import Real
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -53,8 +52,6 @@ if TYPE_CHECKING:
 # runtimes support them. The second are tried if a step of a pipeline needs newer operators.
 ML = "ai.onnx.ml"
 OPSETS: tuple[dict[str, int], ...] = ({"": 13, ML: 2}, {"": 18, ML: 3})
-
-ML_OPERATORS = {"LabelEncoder"}
 
 # A graph is compared with the model on at most this number of rows.
 ROWS = 1000
@@ -268,7 +265,7 @@ def _add_classifier(
 
 
 def _add_table(graph: _Graph, model: TinyClassifier, columns: list[_Column]) -> _Column:
-    """Join columns of X to a table as `table.read` returns it: codes for categories, NaN if missing.
+    """Join columns of X to the table that `table.read` returns: codes for categories, NaN if missing.
 
     An array of all columns is split first, if some of them are categories.
     """
@@ -277,27 +274,26 @@ def _add_table(graph: _Graph, model: TinyClassifier, columns: list[_Column]) -> 
         return _joined(graph, columns)
     if len(columns) < encoding.n_features:
         x, given = _joined(graph, columns)
-        columns = [
-            _Column(graph.add("Gather", x, np.array([j]), axis=1), given) for j in range(encoding.n_features)
-        ]
+        parts = (graph.add("Gather", x, np.array([j]), axis=1) for j in range(encoding.n_features))
+        columns = [_Column(part, given) for part in parts]
     categories = dict(zip(encoding.categorical.tolist(), encoding.categories, strict=True))
     for j, column in enumerate(columns):
         values = categories.get(j, np.zeros(1))
-        if len(values) and (values.dtype == object) != (column.dtype == object):
-            kinds = ("strings", column.dtype) if values.dtype == object else ("numbers", "strings")
-            name = _column_names(model)[j]
-            raise TypeError(f"the column {name!r} held {kinds[0]} in fit, but now has {kinds[1]}")
+        if len(values) and (values.dtype.kind == "O") != (column.dtype.kind == "O"):
+            name, text = _column_names(model)[j], values.dtype.kind == "O"
+            before, now = ("strings", column.dtype) if text else ("numbers", "strings")
+            raise TypeError(f"the column {name!r} held {before} in fit, but now has {now}")
         if j in categories:
             columns[j] = _Column(_add_codes(graph, values, *column), np.dtype(np.float32))
     return _joined(graph, columns, _joined_type(columns[j].dtype for j in encoding.numbers))
 
 
 def _joined(graph: _Graph, columns: list[_Column], dtype: np.dtype[Any] | None = None) -> _Column:
-    """Convert arrays to one type, by default the one that holds all of them, and join their columns."""
+    """Convert columns to one type, by default the one that holds all of them, and join them to an array."""
     types = {column.dtype for column in columns}
-    dtype = _joined_type(types) if dtype is None else dtype
     if len(types) > 1 and np.dtype(object) in types:
         raise TypeError("strings and numbers cannot be columns of one array")
+    dtype = _joined_type(types) if dtype is None else dtype
     values = [graph.cast(*column, dtype) for column in columns]
     return _Column(values[0] if len(values) == 1 else graph.add("Concat", *values, axis=1), dtype)
 
@@ -307,53 +303,33 @@ def _add_codes(graph: _Graph, categories: Array, x: str, given: np.dtype[Any]) -
     k = len(categories)
     if given.kind == "O":
         code_of = {"": np.nan, **{value: float(code) for code, value in enumerate(categories.tolist())}}
-        codes = [*code_of.values()]
-        return graph.add(
-            "LabelEncoder", x, keys_strings=[*code_of], values_floats=codes, default_float=float(k)
-        )
+        table: dict[str, Any] = {"keys_strings": [*code_of], "values_floats": [*code_of.values()]}
+        return graph.add("LabelEncoder", x, domain=ML, default_float=float(k), **table)
     values = categories if k else np.array([np.nan])
     whole = given.kind != "f" and np.can_cast(values.dtype, np.int64)
     keys = values.astype(np.int64 if whole else np.float64)
-    if (keys.astype(values.dtype) != values).any() and k:
+    if k and (keys.astype(values.dtype) != values).any():
         raise ValueError(
             f"to_onnx cannot compare {given} exactly with the category {values[-1]}; fit with strings, such "
             "as the column's astype(str)"
         )
     equal = graph.cast(graph.add("Equal", graph.cast(x, given, keys.dtype), keys), bool, np.float32)
     difference = np.arange(len(keys), dtype=np.float32)[:, None] - np.float32(k)  # from the code of others
-    found = graph.add("Add", graph.add("MatMul", equal, difference), np.asarray(k, np.float32))
-    if given.kind == "f":
-        found = graph.add("Where", graph.add("IsNaN", x), np.asarray(np.nan, np.float32), found)
-    return found
+    codes = graph.add("Add", graph.add("MatMul", equal, difference), np.asarray(k, np.float32))
+    missing = np.asarray(np.nan, np.float32)
+    return graph.add("Where", graph.add("IsNaN", x), missing, codes) if given.kind == "f" else codes
 
 
 def _add_inputs(graph: _Graph, state: FitState, x: str, given: DTypeLike) -> str:
     """Add operations that compute the inputs of the network from a table, as `Encoding.rows` does."""
     encoding, dtype = state.encoding, state.network.dtype
-    scaling, parts, missing = state.scaling, [], ""
-    if scaling is not None:
-        center, factor = scaling.terms(given, dtype)
-        x, given = graph.cast(x, given, center.dtype), center.dtype
-    if scaling is not None or encoding.missing.size:
-        missing = graph.add("IsNaN", x)
+    parts = []
     if encoding.n_numbers:
-        numbers = x
-        if scaling is not None:
-            filled = np.full(encoding.n_features, np.nan, given)
-            filled[encoding.numbers] = center
-            numbers = graph.add("Where", missing, filled, numbers)
-        if encoding.categorical.size:
-            numbers = graph.add("Gather", numbers, encoding.numbers, axis=1)
-        if scaling is not None:
-            z = graph.add("Mul", graph.add("Sub", numbers, center), factor)
-            linear = np.asarray(LINEAR, given)
-            size = graph.add("Min", graph.add("Abs", z), np.finfo(given).max)
-            tail = graph.add("Log", graph.add("Div", graph.add("Max", size, linear), linear))
-            size = graph.add("Add", graph.add("Min", size, linear), graph.add("Mul", tail, linear))
-            numbers = graph.add("Mul", graph.add("Sign", z), size)
-        parts.append(graph.cast(numbers, given, dtype))
+        z = graph.add("Gather", x, encoding.numbers, axis=1) if encoding.categorical.size else x
+        parts.append(_add_scaling(graph, state, z, given))
     if encoding.missing.size:
-        parts.append(graph.cast(graph.add("Gather", missing, encoding.missing, axis=1), bool, dtype))
+        missing = graph.add("IsNaN", graph.add("Gather", x, encoding.missing, axis=1))
+        parts.append(graph.cast(missing, bool, dtype))
     widths = np.array([*map(len, encoding.categories)], int) + encoding.rare
     columns, codes = np.repeat(encoding.categorical, widths), np.array([c for w in widths for c in range(w)])
     if not parts and not columns.size:
@@ -362,6 +338,22 @@ def _add_inputs(graph: _Graph, state: FitState, x: str, given: DTypeLike) -> str
         found = graph.add("Equal", graph.add("Gather", x, columns, axis=1), codes.astype(given))
         parts.append(graph.cast(found, bool, dtype))
     return parts[0] if len(parts) == 1 else graph.add("Concat", *parts, axis=1)
+
+
+def _add_scaling(graph: _Graph, state: FitState, x: str, given: DTypeLike) -> str:
+    """Add operations that scale numbers, as `Scaling.transform`, and make missing ones 0."""
+    dtype = state.network.dtype
+    if state.scaling is None:
+        return graph.cast(x, given, dtype)
+    center, factor = state.scaling.terms(given, dtype)
+    held = center.dtype
+    x = graph.cast(x, given, held)
+    linear, one, zero = (np.asarray(value, held) for value in (LINEAR, 1.0, 0.0))
+    z = graph.add("Mul", graph.add("Sub", x, center), factor / linear)
+    tail = graph.add("Log", graph.add("Clip", graph.add("Abs", z), one, np.finfo(held).max))
+    z = graph.add("Add", graph.add("Clip", z, -one, one), graph.add("Mul", graph.add("Sign", z), tail))
+    z = graph.add("Mul", z, linear)
+    return graph.cast(graph.add("Where", graph.add("IsNaN", x), zero, z), held, dtype)
 
 
 def _add_network(graph: _Graph, state: FitState, x: str) -> str:
@@ -407,26 +399,23 @@ def _alone(
     else:
         rows = table.toarray() if issparse(table) else table
         inputs = {"X": rows}
-    graph = _Graph(lambda name: next(f"{name}{'_' * n}" for n in count() if f"{name}{'_' * n}" not in inputs))
+    graph = _Graph(lambda name: name.ljust(1 + max(map(len, inputs)), "_"))  # no name of an input
     columns = [_Column(name, array.dtype) for name, array in inputs.items()]
     _add_classifier(graph, model, *_add_table(graph, model, columns), "label", "probabilities")
-    value, (label, probabilities) = helper.make_tensor_value_info, _shapes(model, "rows")
-    domains = [ML if operator in ML_OPERATORS else "" for operator, *_ in graph.operations]
-    versions = [helper.make_opsetid(domain, opsets[0][domain]) for domain in sorted({*domains})]
+    domains = {"", *(attributes.get("domain", "") for *_, attributes in graph.operations)}
+    versions = [helper.make_opsetid(domain, opsets[0][domain]) for domain in sorted(domains)]
+    arrays = [(name, array.dtype, ["rows", array.shape[1]]) for name, array in inputs.items()]
     exported = helper.make_model(
         helper.make_graph(
             [
-                helper.make_node(operator, read, [output], output, domain=domain, **attributes)
-                for (operator, read, output, attributes), domain in zip(
-                    graph.operations, domains, strict=True
-                )
+                helper.make_node(operator, read, [output], output, **attributes)
+                for operator, read, output, attributes in graph.operations
             ],
             "TinyClassifier",
-            [value(name, _onnx_type(a.dtype), ["rows", a.shape[1]]) for name, a in inputs.items()],
-            [
-                value("label", _onnx_type(_label_dtype(model)), label),
-                value("probabilities", _onnx_type(dtype), probabilities),
-            ],
+            *(
+                [helper.make_tensor_value_info(name, _onnx_type(kind), shape) for name, kind, shape in values]
+                for values in (arrays, _outputs(model, "rows"))
+            ),
             [onnx.numpy_helper.from_array(a, name) for name, a in graph.constants.items()],
         ),
         opset_imports=versions,
@@ -726,24 +715,16 @@ def _settings(inputs: dict[str, Array], opsets: tuple[dict[str, int], ...]) -> I
 
 def _converted(part: Any, inputs: dict[str, Array], settings: _Settings) -> Any:
     """Return the ONNX model of a step or a pipeline."""
-    skl2onnx, onnx = _required("skl2onnx"), _required("onnx")
-    types = skl2onnx.common.data_types
-    kinds = {
-        np.dtype(np.float32): types.FloatTensorType,
-        np.dtype(np.float64): types.DoubleTensorType,
-        np.dtype(np.int32): types.Int32TensorType,
-        np.dtype(np.int64): types.Int64TensorType,
-        np.dtype(bool): types.BooleanTensorType,
-        np.dtype(object): types.StringTensorType,
-    }
+    skl2onnx, helper = _required("skl2onnx"), _required("onnx").helper
     opset, dtype, joined = settings
     read = {
         name: array.dtype if dtype is None or array.dtype == object else np.dtype(dtype)
         for name, array in inputs.items()
     }
-    declared = [(name, kinds[read[name]]([None, *array.shape[1:]])) for name, array in inputs.items()]
+    shapes = {name: [None, *array.shape[1:]] for name, array in inputs.items()}
+    declared = [(name, _tensor_type(read[name], shape)) for name, shape in shapes.items()]
     if joined:
-        declared = [("tinyclf_columns", kinds[np.dtype(dtype)]([None, len(inputs)]))]
+        declared = [("tinyclf_columns", _tensor_type(np.dtype(dtype), [None, len(inputs)]))]
     last = part
     while isinstance(last, Pipeline):
         last = last.steps[-1][1]
@@ -761,7 +742,7 @@ def _converted(part: Any, inputs: dict[str, Array], settings: _Settings) -> Any:
     except Exception as error:
         raise _Failure(0, f"skl2onnx cannot convert it: {_first_line(error)}") from None
     exported.opset_import.sort(key=lambda entry: entry.domain)  # skl2onnx's order depends on string hashes
-    helper, graph = onnx.helper, exported.graph
+    graph = exported.graph
     casts = {name: f"tinyclf_{t}/{name}" for name, t in read.items() if joined or t != inputs[name].dtype}
     nodes = [helper.make_node("Cast", [n], [cast], cast, to=_onnx_type(read[n])) for n, cast in casts.items()]
     found = [value.name for value in graph.input]  # skl2onnx replaces characters in names
@@ -772,9 +753,8 @@ def _converted(part: Any, inputs: dict[str, Array], settings: _Settings) -> Any:
     for node in reversed(nodes):
         graph.node.insert(0, node)
     del graph.input[:]
-    for name, array in inputs.items():
-        shape = [None, *array.shape[1:]]
-        graph.input.append(helper.make_tensor_value_info(name, _onnx_type(array.dtype), shape))
+    for name, shape in shapes.items():
+        graph.input.append(helper.make_tensor_value_info(name, _onnx_type(inputs[name].dtype), shape))
     return exported
 
 
@@ -787,44 +767,32 @@ def _rename(nodes: Any, names: dict[str, str]) -> None:
 
 
 def _failing_step(step: Any, X: Any, failure_of: Callable[[Any, Any], str | None]) -> tuple[str, str] | None:
-    """Return the first part of a pipeline, union or table that fails on rows X, and the reason; or None."""
-    for name, part, tested, rows in _parts(step, X):
-        if tested is None or (reason := failure_of(tested, rows)):
-            if isinstance(step, Pipeline):
-                rows = _before(step, name, rows)
-            inner = None if rows is None else _failing_step(part, rows, failure_of)
+    """Return the first part of a pipeline, union or table that fails on rows X, and the reason; or None.
+
+    Of a pipeline, the steps up to a part are tested together, except for the part that predicts.
+    """
+    steps = step.steps if isinstance(step, Pipeline) else []
+    parts = [(name, part, step[: n + 1], X) for n, (name, part) in enumerate(steps)]
+    if isinstance(step, FeatureUnion):
+        parts = [(name, part, part, X) for name, part in step.transformer_list]
+    elif isinstance(step, ColumnTransformer):
+        parts = [(name, part, part, columns) for name, part, columns in step.transformers_]
+    for n, (name, part, tested, rows) in enumerate(parts):
+        if isinstance(part, str):
+            continue
+        if isinstance(step, ColumnTransformer):
+            rows = _safe_indexing(X, rows, axis=1)
+        reason = failure_of(tested, rows) if hasattr(part, "transform") else None
+        if reason or not hasattr(part, "transform"):
+            try:
+                inner = _failing_step(part, step[:n].transform(X) if steps and n else rows, failure_of)
+            except ValueError:  # X was not passed, and the steps do not accept zeros
+                inner = None
             if inner is not None:
                 return f"{inner[0]} in {name!r}", inner[1]
-            if tested is not None:
-                return f"the step {name!r} ({type(part).__name__})", str(reason)
+            if reason:
+                return f"the step {name!r} ({type(part).__name__})", reason
     return None
-
-
-def _parts(step: Any, X: Any) -> Iterator[tuple[str, Any, Any, Any]]:
-    """Yield name and estimator of each part, and what to export to test it on which rows.
-
-    In a pipeline, this is the pipeline up to the part, or None for the part that predicts.
-    """
-    if isinstance(step, ColumnTransformer):
-        for name, part, columns in step.transformers_:
-            if not isinstance(part, str):
-                yield name, part, part, _safe_indexing(X, columns, axis=1)
-    elif isinstance(step, FeatureUnion):
-        yield from (
-            (name, part, part, X) for name, part in step.transformer_list if not isinstance(part, str)
-        )
-    elif isinstance(step, Pipeline):
-        for n, (name, part) in enumerate(step.steps):
-            yield name, part, step[: n + 1] if hasattr(part, "transform") else None, X
-
-
-def _before(step: Pipeline, name: str, X: Any) -> Any:
-    """Return the rows that a step of a pipeline receives; None if they cannot be computed."""
-    n = [other for other, _ in step.steps].index(name)
-    try:
-        return step[:n].transform(X) if n else X
-    except ValueError:  # X was not passed, and the steps do not accept zeros
-        return None
 
 
 def _deviation(found: Any, part: Any, rows: Any, dtype: DTypeLike) -> str:
@@ -925,17 +893,13 @@ STEPS: dict[type[Any], Callable[[_Graph, Any, str, DTypeLike], str]] = {
 
 def _declare(operator: Any) -> None:
     """Set the types and shapes of the outputs for skl2onnx."""
-    model, types = operator.raw_operator, _required("skl2onnx").common.data_types
-    rows = operator.inputs[0].get_first_dimension()
-    if not isinstance(model, TinyClassifier):
-        kinds = {"f": types.FloatTensorType, "d": types.DoubleTensorType, "O": types.StringTensorType}
-        kind = kinds[_joined_type(_types(operator)).char]
-        operator.outputs[0].set_type(kind([rows, len(model.get_feature_names_out())]))
-        return
-    whole, double = _label_dtype(model) == np.int64, model.network_.dtype == np.float64
-    label, probabilities = _shapes(model, rows)
-    operator.outputs[0].set_type((types.Int64TensorType if whole else types.StringTensorType)(label))
-    operator.outputs[1].set_type((types.DoubleTensorType if double else types.FloatTensorType)(probabilities))
+    model, rows = operator.raw_operator, operator.inputs[0].get_first_dimension()
+    if isinstance(model, TinyClassifier):
+        outputs = _outputs(model, rows)
+    else:
+        outputs = [("", _joined_type(_types(operator)), [rows, len(model.get_feature_names_out())])]
+    for output, (_, dtype, shape) in zip(operator.outputs, outputs, strict=True):
+        output.set_type(_tensor_type(dtype, shape))
 
 
 def _convert(scope: Any, operator: Any, container: Any) -> None:
@@ -965,9 +929,14 @@ def _convert(scope: Any, operator: Any, container: Any) -> None:
         values = [label.encode() for label in array] if array.dtype == object else array.ravel()
         container.add_initializer(name, _onnx_type(array.dtype), array.shape, values)
     for kind, inputs, output, attributes in graph.operations:
-        more = {"op_domain": ML, "op_version": 2} if kind in ML_OPERATORS else {}
-        name = scope.get_unique_operator_name(kind)
-        container.add_node(kind, inputs, output, name=name, **more, **attributes)
+        name, domain = scope.get_unique_operator_name(kind), attributes.pop("domain", "")
+        container.add_node(kind, inputs, output, name=name, op_domain=domain, **attributes)
+
+
+def _tensor_type(dtype: DTypeLike, shape: list[Any]) -> Any:
+    """Return skl2onnx's description of arrays of this type and shape."""
+    ((_, kind),) = _required("skl2onnx").common.data_types.guess_data_type(np.empty(0, dtype))
+    return type(kind)(shape)
 
 
 def _types(operator: Any) -> list[np.dtype[Any]]:
@@ -994,15 +963,14 @@ def _onnx_type(dtype: DTypeLike) -> int:
     return int(_required("onnx").helper.np_dtype_to_tensor_dtype(np.dtype(dtype)))
 
 
-def _shapes(model: TinyClassifier, rows: Any) -> tuple[list[Any], list[Any]]:
-    """Return the shapes of labels and probabilities."""
-    table = [rows, len(model.classes_)]
-    return table if isinstance(model._fitted.labels, LabelSets) else [rows], table
-
-
-def _label_dtype(model: TinyClassifier) -> DTypeLike:
-    """Return the type of the output ``label``; several labels per row are numbers, whatever their names."""
-    return np.int64 if isinstance(model._fitted.labels, LabelSets) else _as_held(model.classes_).dtype
+def _outputs(model: TinyClassifier, rows: Any) -> list[tuple[str, DTypeLike, list[Any]]]:
+    """Return name, type and shape of the outputs; several labels per row are a matrix of numbers."""
+    several, table = isinstance(model._fitted.labels, LabelSets), [rows, len(model.classes_)]
+    label = np.int64 if several else _as_held(model.classes_).dtype
+    return [
+        ("label", label, table if several else [rows]),
+        ("probabilities", model.network_.dtype, table),
+    ]
 
 
 def _as_held(classes: Array) -> Array:
