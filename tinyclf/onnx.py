@@ -1,9 +1,9 @@
 """Export to ONNX: a graph that computes the predictions of a fitted model in other runtimes.
 
-The graph computes scaling as in `Scaling.transform`, the network, calibration of the logits, and
-probabilities. The types are those of the estimator, except that the graph computes probabilities in
-the type of the network, and `predict_proba` in float64. Labels are computed from the logits, which
-still differ if probabilities round to the same value.
+The graph computes codes of categories as in `table.read`, scaling and indicators as in `Encoding.rows`,
+the network, calibration of the logits, and probabilities. The types are those of the estimator, except
+that the graph computes probabilities in the type of the network, and `predict_proba` in float64. Labels
+are computed from the logits, which still differ if probabilities round to the same value.
 
 A graph is checked before it is returned: it is loaded by a runtime, and its predictions are
 compared with those of the model.
@@ -83,19 +83,24 @@ def to_onnx(
 ) -> ModelProto:
     """Return a fitted classifier, or a pipeline that ends in one, as an ONNX model.
 
-    The input of the graph is ``X``, with any number of rows. The outputs are ``label`` and
-    ``probabilities``: the results of `predict` and `predict_proba`, with labels as int64 or
-    strings, and probabilities in the type of the network. Boolean labels are 0 and 1; several
-    labels per row are a matrix of 0 and 1. The metadata contain the classes as JSON, under the key
-    ``classes``.
+    The input of the graph is ``X``, with any number of rows; NaN is a missing number. If some columns
+    are categories, or X is a data frame and the model a pipeline, each column is an input of shape
+    (rows, 1) with its name (``x0``, ``x1``, ... without names): numbers, booleans or strings. A missing
+    string is ``""``, unless ``""`` is a category; a missing boolean or integer is NaN in a float column.
 
-    The graph is checked before it is returned: by ``onnx.checker``, and by loading it in
-    onnxruntime, or in the reference evaluator of onnx if onnxruntime is not installed. Its
-    predictions are compared with those of the model on up to 1000 rows of X. Without X, a
-    classifier is compared on random rows, and a pipeline is not compared. The probabilities may
-    differ by 16 eps (1 + the largest logit), where eps is the rounding unit of the network's type,
-    and in a pipeline that of float32. A graph cannot raise errors: for rows that `predict` rejects,
-    such as rows with NaN, its output is undefined.
+    The outputs are ``label`` and ``probabilities``: the results of `predict` and `predict_proba`, with
+    labels as int64 or strings, and probabilities in the type of the network. Boolean labels are 0 and 1;
+    several labels per row are a matrix of 0 and 1. The metadata contain the classes as JSON, under the
+    key ``classes``.
+
+    The graph is checked before it is returned: by ``onnx.checker``, and by loading it in onnxruntime, or
+    in the reference evaluator of onnx if onnxruntime is not installed. Its predictions are compared with
+    those of the model on up to 1000 rows of X. Without X, a classifier is compared on random rows with
+    all its categories, unknown ones and missing entries, and a pipeline is not compared. The
+    probabilities may differ by 16 eps (1 + the largest logit), where eps is the rounding unit of the
+    network's type, and in a pipeline that of float32. A graph cannot raise errors: for rows that
+    `predict` rejects, such as infinite numbers, or missing ones without ``scale_inputs``, its output is
+    undefined.
 
     Parameters
     ----------
@@ -104,10 +109,11 @@ def to_onnx(
         input if possible, and otherwise in float64 or float32. A subclass of TinyClassifier must
         not override the methods that predict.
     X : array_like or data frame of shape (n_samples, n_features), optional
-        Rows to compare the predictions on. Their type is the type of the graph's input: with
-        float64 rows it is float64, which keeps small differences between large numbers. By default
-        it is the type of the network, usually float32. For a pipeline, a pandas or polars data
-        frame gives one input per column, with its name and type.
+        Rows to compare the predictions on. Their types are those of the graph's inputs: with float64
+        rows the input is float64, which keeps small differences between large numbers. By default it
+        is the type of the network, usually float32; columns of a table are float64, or the types of
+        their categories. A pipeline with a data frame has one input per column; a pipeline whose
+        classifier has categories needs X.
     target_opset : int or dict of str to int, optional
         The version of the ONNX operators, at least 13 and at most the newest version of the
         installed onnx, and for a pipeline of the installed skl2onnx. A dict also sets the version
@@ -123,11 +129,13 @@ def to_onnx(
     Raises
     ------
     TypeError
-        If the model has another type, or has a user-defined layer or loss.
+        If the model has another type, or has a user-defined layer or loss; if a column of X is of
+        another kind than in fit.
     ValueError
-        If a label is not a string, a boolean or a whole number; if a pipeline needs X to determine
-        its input; or if the graph does not load or predicts otherwise than the model. The message
-        names the step of a pipeline, and the fix.
+        If a label is not a string, a boolean or a whole number; if ONNX cannot distinguish two
+        entries of a category column; if a pipeline needs X to determine its input; or if the graph
+        does not load or predicts otherwise than the model. The message names the column, or the step
+        of a pipeline, and the fix.
     NotFittedError
         If the model is not fitted.
     ImportError
@@ -598,23 +606,20 @@ def _check(exported: Any, inputs: dict[str, Array], compare: Callable[[Any], str
 
 def _loaded(exported: Any, onnxruntime: Any) -> Callable[..., Any]:
     """Return the function that runs a graph in onnxruntime, or in the reference evaluator if that is None."""
-    if onnxruntime is not None:
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level, options.intra_op_num_threads = 4, 1
-        providers = ["CPUExecutionProvider"]
-        run = onnxruntime.InferenceSession(exported.SerializeToString(), options, providers=providers).run
-    else:
+    if onnxruntime is None:
         run = import_module("onnx.reference").ReferenceEvaluator(exported).run
-        run = np.errstate(all="ignore")(run)
-    return run  # type: ignore[no-any-return]
+        return np.errstate(all="ignore")(run)  # type: ignore[no-any-return]
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level, options.intra_op_num_threads = 4, 1
+    data, providers = exported.SerializeToString(), ["CPUExecutionProvider"]
+    return onnxruntime.InferenceSession(data, options, providers=providers).run  # type: ignore[no-any-return]
 
 
 def _difference(found: Any, model: Any, rows: Any, dtype: DTypeLike) -> str:
     """Return how the label and probabilities of a graph differ from the model's by more than rounding."""
     (label, p), expected, named = found, model.predict_proba(rows), model.predict(rows)
-    allowed = (
-        ROUNDING * float(np.finfo(dtype).eps) * (1.0 + float(np.abs(model.decision_function(rows)).max()))
-    )
+    named = named.toarray() if issparse(named) else named
+    allowed = ROUNDING * float(np.finfo(dtype).eps) * (1.0 + np.abs(model.decision_function(rows)).max())
     difference = np.abs(p - expected)
     if not (difference <= allowed).all():
         row = int(np.argmax(~(difference <= allowed).all(axis=1)))
@@ -623,13 +628,12 @@ def _difference(found: Any, model: Any, rows: Any, dtype: DTypeLike) -> str:
             f"where rounding explains {allowed:.1g}"
         )
     # The labels may differ where two of them are equally probable up to rounding.
-    several = issparse(named) or named.ndim == 2
     top = np.sort(np.c_[np.zeros(len(expected)), expected], axis=1)
-    clear = (np.abs(2.0 * expected - 1.0) if several else top[:, -1] - top[:, -2]) > 2.0 * allowed
-    wrong = clear & (label != (named.toarray() if issparse(named) else named))
+    clear = (np.abs(2.0 * expected - 1.0) if named.ndim == 2 else top[:, -1] - top[:, -2]) > 2.0 * allowed
+    wrong = clear & (label != named)
     if wrong.any():
         row = int(np.argwhere(wrong)[0][0])
-        labels = [np.asarray(a).tolist()[row] for a in (label, named.toarray() if issparse(named) else named)]
+        labels = [np.asarray(one).tolist()[row] for one in (label, named)]
         return f"the label of the graph in row {row} is {labels[0]!r} instead of {labels[1]!r}"
     return ""
 
@@ -668,21 +672,18 @@ def _as_input(what: str, values: Any, texts_may_be_missing: bool) -> Array:
             array[missing], texts = "", texts | missing
         if texts.all():
             return array
-        row, *_ = other = np.unravel_index(np.argmin(texts), array.shape)
-        if texts.any():
-            raise ValueError(
-                f"to_onnx needs {what} as numbers, booleans, or strings without missing values, got "
-                f"{array[other]!r} in row {row}; replace missing values by a string before the pipeline, in "
-                "fit as well, and an array of several types by a data frame"
-            )
-        array[missing] = np.nan
+        first = np.unravel_index(np.argmin(texts if texts.any() else missing), array.shape)
+        value, array[missing] = array[first], np.nan
         try:
+            if texts.any():
+                raise ValueError
             found = np.array(array.tolist())
             array = found if found.dtype.kind in "fiub" else array.astype(np.float64)
-        except (TypeError, ValueError):
-            raise TypeError(
-                f"to_onnx needs {what} as numbers, booleans or strings, got {array[other]!r} in row {row}; "
-                "convert or drop them"
+        except (TypeError, ValueError) as error:
+            raise (TypeError if isinstance(error, TypeError) else ValueError)(
+                f"to_onnx needs {what} as numbers, booleans, or strings without missing values, got "
+                f"{value!r} in row {first[0]}; replace missing values by a string before the pipeline, in "
+                "fit as well, convert or drop columns of other types, and pass a table as a data frame"
             ) from None
     if array.dtype in (np.float32, np.float64, np.int32, np.int64, bool):
         return array
@@ -798,22 +799,17 @@ def _failing_step(step: Any, X: Any, failure_of: Callable[[Any, Any], str | None
 def _deviation(found: Any, part: Any, rows: Any, dtype: DTypeLike) -> str:
     """Return how the output of a graph differs from that of a transformer by more than rounding."""
     expected = part.transform(rows)
-    expected = np.asarray(expected.toarray() if issparse(expected) else expected)
-    values = np.asarray(found[0])
+    values, expected = found[0], np.asarray(expected.toarray() if issparse(expected) else expected)
     if values.shape != expected.shape:
         return f"the graph returns the shape {values.shape} instead of {expected.shape}"
+    wrong = values != expected
     if expected.dtype.kind in "fiub":
         allowed = ROUNDING * np.finfo(dtype).eps * (1.0 + np.abs(expected).max(axis=0))
-        wrong = ~(np.abs(values - expected) <= allowed) & ~(np.isnan(values) & np.isnan(expected))
-    else:
-        wrong = values != expected
+        wrong = ~np.isclose(values, expected, 0.0, allowed, equal_nan=True)
     if not wrong.any():
         return ""
-    row, column = np.argwhere(wrong)[0]
-    return (
-        f"the graph returns {values[row, column]} instead of {expected[row, column]} in row {row}, "
-        f"column {column}"
-    )
+    at = tuple(np.argwhere(wrong)[0].tolist())
+    return f"the graph returns {values[at]} instead of {expected[at]} in row {at[0]}, column {at[1]}"
 
 
 def _first_line(error: BaseException) -> str:
