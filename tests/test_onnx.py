@@ -611,6 +611,22 @@ def test_missing_entries_of_numbers_and_booleans_are_nan_and_those_of_strings_ar
         np.testing.assert_allclose(found, fitted.predict_proba(table), rtol=0, atol=1e-6)
 
 
+def test_a_column_of_strings_may_be_missing_in_all_rows_that_are_compared():
+    table = MIXED[["age", "city"]]
+    fitted = quick().fit(table, CODES)
+    rows = table.assign(city=None)
+    check_table(fitted, rows, to_onnx(fitted, rows))
+
+
+def test_strings_that_are_not_unicode_are_refused():
+    texts = np.array(["\ud800", "b"] * (N // 2), object)
+    for table, y in ((pd.DataFrame({"age": X[:, 0], "city": texts}), CODES), (X, texts)):
+        with pytest.raises(
+            ValueError, match=r"UTF-8, which has no .*d800.*replace it in labels and categories"
+        ):
+            to_onnx(quick().fit(table, y))
+
+
 @pytest.mark.parametrize("missing", [[None] * N, [None, "a"] * (N // 2)])
 def test_columns_that_say_nothing_and_tables_without_numbers_are_exported(missing):
     for table in (
@@ -690,7 +706,7 @@ def test_rows_of_other_kinds_than_in_fit_are_refused():
     with pytest.raises(ValueError, match="'year'.* held numbers in fit"):
         to_onnx(fitted, MIXED.assign(year="a"))
     texts = MIXED.assign(year=MIXED["year"].astype(str))
-    with pytest.raises(TypeError, match="the column 'year' held numbers in fit, but now has strings"):
+    with pytest.raises(TypeError, match="column 'year' held numbers in fit, but now has strings; convert"):
         to_onnx(fitted, texts)
 
 

@@ -39,7 +39,7 @@ from .estimator.dataset import read_features
 from .estimator.model_file import additions
 from .estimator.scaling import LINEAR
 from .estimator.state import FitState
-from .estimator.table import _entries, _is_missing, as_table, loaded
+from .estimator.table import _columns, _entries, _is_missing, as_table, is_frame
 from .estimator.targets import LabelSets
 from .nn.arrays import Array
 from .nn.layers import GELU, Dense, Dropout, Identity, Layer, Logistic, ReLU, SiLU, Tanh
@@ -174,13 +174,21 @@ def to_onnx(
     onnx = _required("onnx")
     opsets = _opsets(target_opset, pipeline=model is not classifier)
     _add_classifier(_Graph(), classifier, "X", np.float32, "label", "probabilities")  # or raise an error
+    classes = _as_held(classifier.classes_).tolist()
+    categories = [values.tolist() for values in classifier._fitted.encoding.categories]
+    try:
+        json.dumps([classes, categories], ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(
+            f"ONNX holds strings as UTF-8, which has no {error.object[error.start]!r}; replace it in labels "
+            "and categories, and fit again"
+        ) from None
     export = _alone if model is classifier else _in_pipeline
     with warnings.catch_warnings():  # the rows to compare on may be arrays
         warnings.filterwarnings("ignore", "X does not have valid feature names")
         exported, warning = export(model, classifier, X, opsets)
     if warning:
         warnings.warn(warning, stacklevel=2)
-    classes = _as_held(classifier.classes_).tolist()
     onnx.helper.set_model_props(exported, {"classes": json.dumps(classes)})
     return exported
 
@@ -290,7 +298,7 @@ def _add_table(graph: _Graph, model: TinyClassifier, columns: list[_Column]) -> 
         if len(values) and (values.dtype.kind == "O") != (column.dtype.kind == "O"):
             name, text = _column_names(model)[j], values.dtype.kind == "O"
             before, now = ("strings", column.dtype) if text else ("numbers", "strings")
-            raise TypeError(f"the column {name!r} held {before} in fit, but now has {now}")
+            raise TypeError(f"the column {name!r} held {before} in fit, but now has {now}; convert it")
         if j in categories:
             columns[j] = _Column(_add_codes(graph, values, *column), np.dtype(np.float32))
     return _joined(graph, columns, _joined_type(columns[j].dtype for j in encoding.numbers))
@@ -398,10 +406,13 @@ def _alone(
     if encoding.categorical.size:
         inputs = _inputs(rows, names := _column_names(model), texts_may_be_missing=True)
         for j, categories in zip(encoding.categorical, encoding.categories, strict=True):
-            empty = (inputs[names[j]][:, 0] == "") & ("" not in categories.tolist())
-            if inputs[names[j]].dtype == object and (empty != np.isnan(table[:, j])).any():
+            name, missing = names[j], np.isnan(table[:, [j]])
+            if missing.all() and len(categories) and categories.dtype == object:
+                inputs[name] = np.full(missing.shape, "", object)
+            empty = (inputs[name] == "") & ("" not in categories.tolist())
+            if inputs[name].dtype == object and (empty != missing).any():
                 raise ValueError(
-                    f"in ONNX, '' is a missing string, but the column {names[j]!r} has both, or has '' only; "
+                    f"in ONNX, '' is a missing string, but the column {name!r} has both, or has '' only; "
                     "replace one of them by another string, in fit as well"
                 )
     else:
@@ -481,7 +492,7 @@ def _in_pipeline(
     texts = [values for values in classifier._fitted.encoding.categories if values.dtype == object]
     inputs_of = partial(_inputs, texts_may_be_missing=any("" not in values for values in texts))
     if compared:
-        if not (issparse(X) or isinstance(X, (list, tuple, *loaded("pandas.DataFrame", "polars.DataFrame")))):
+        if not (issparse(X) or is_frame(X) or isinstance(X, (list, tuple))):
             rows = np.asarray(X)
             if rows.ndim == 0:
                 raise TypeError(f"X must be rows as in fit, an array, a list or a data frame, got {X!r}")
@@ -646,9 +657,9 @@ def _some(X: Any) -> Any:
 
 def _inputs(X: Any, names: list[str] | None = None, texts_may_be_missing: bool = False) -> dict[str, Array]:
     """Return rows as the inputs of a graph: ``X``, or one per column if X is a data frame or has names."""
-    if names is None and not hasattr(X, "columns"):
+    if names is None and not is_frame(X):
         return {"X": _as_input("X", X.toarray() if issparse(X) else X, texts_may_be_missing)}
-    names = [str(name) for name in X.columns] if names is None else names
+    names = [str(name) for name, _ in _columns(X)] if names is None else names
     inputs = {
         name: _as_input(f"column {name!r}", _entries(X, j), texts_may_be_missing)[:, None]
         for j, name in enumerate(names)
