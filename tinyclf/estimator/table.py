@@ -149,11 +149,12 @@ def _coded(estimator: Any, table: Any, encoding: Encoding, reason: str) -> Any:
     numbers = encoding.numbers
     if not encoding.categorical.size:
         return _as_floats(estimator, table, numbers, reason)
-    X = np.full(table.shape, np.nan)
+    part: Any = np.empty((table.shape[0], 0))
     if numbers.size:
         part = _as_floats(estimator, table, numbers, reason)
-        X = X.astype(part.dtype)
-        X[:, numbers] = part.toarray() if issparse(part) else part
+    X = np.full(table.shape, np.nan, part.dtype)
+    X[:, numbers] = part.toarray() if issparse(part) else part
+    del part
     for i, j in enumerate(encoding.categorical):
         (entries, known), categories = _known_entries(table, j), encoding.categories[i]
         expected, kind = kind_of(categories), kind_of(entries)
