@@ -85,8 +85,9 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
 
     It has all parameters, methods and attributes of scikit-learn's ``MLPClassifier``, with the same
     names and meanings. Its additional parameters come after ``max_fun``. Pass raw features: by
-    default the columns are standardized. The defaults are chosen for tabular data, and
-    ``benchmarks/defaults.py`` measures them. `SKLEARN_DEFAULTS` contains scikit-learn's values.
+    default numbers are standardized, categories of data frames are encoded, and missing entries are
+    accepted. The defaults are chosen for tabular data, and ``benchmarks/defaults.py`` measures
+    them. `SKLEARN_DEFAULTS` contains scikit-learn's values.
 
     Parameters
     ----------
@@ -205,11 +206,13 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         Whether y holds probabilities (n_samples, n_classes) instead of labels; each row sums to 1.
         The classes are the column names if y is a data frame, and 0, 1, ... otherwise.
     scale_inputs : bool, default=True
-        Whether to scale the columns: subtract a center and divide by a scale. They are about the
+        Whether to scale the number columns: subtract a center and divide by a scale. They are about the
         weighted mean and standard deviation of the rows passed to ``fit``, after outliers were
         clipped; they are computed from quantiles of the column. Scaled values z beyond 3 become
         3 + 3 log(z / 3), and those below -3 likewise, so outliers keep their order but do not dominate.
-        A constant column becomes 0. Sparse rows are not centered; they are divided by the root mean
+        A constant column becomes 0. A missing number (NaN) becomes 0, too, and if some numbers of the
+        column are missing in ``fit``, the network gets an indicator of these as another input. Without
+        scaling, NaN is an error. Sparse rows are not centered; they are divided by the root mean
         square of the nonzero entries of the column. See `scaled_inputs`. ``partial_fit``, and
         ``fit`` with ``warm_start=True``, change center and scale, and adjust the first layer such
         that predictions do not change for rows that are within three scales of the center before
@@ -227,6 +230,18 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
     refit : bool, default=True
         Whether to train again from the start on all rows, for the best number of epochs, if some
         rows were held out.
+    categorical_features : "from_dtype", array_like of bool, int or str, or None, default="from_dtype"
+        The columns that are categories: the network gets an input for each category, which is 1 in
+        the rows of this category and 0 in the others. "from_dtype" selects the columns of a data
+        frame that hold strings, categories or booleans; an array has none. Otherwise a mask, indices
+        or names of columns, of which the entries may be numbers, too. None means that all columns are
+        numbers. The first ``fit`` or ``partial_fit`` determines the categories. A missing entry is
+        no category; if there are any in ``fit``, the network gets an indicator of these.
+    max_categories : int or None, default=100
+        Maximum number of inputs for the categories of a column, at least 2. If there are more
+        categories, those with the smallest total weight share one input. A category that did not
+        occur in ``fit`` is treated like these, or has no input if there are none. More inputs can
+        tell more categories apart, but training is slower. None means no limit.
 
     Attributes
     ----------
@@ -268,11 +283,16 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         each epoch, and after ``partial_fit``.
     calibration_ : float
         The shrinkage a of the logits, see ``calibrate``; 1 does not change them.
-    input_center_ : ndarray of shape (n_features,) or None
-        The value that is subtracted from each column, 0 for sparse rows; None with
+    input_names_ : ndarray of shape (n_inputs,)
+        The names of the network's inputs, one for each row of ``coefs_[0]``: first the number columns,
+        then ``missingindicator_NAME`` for columns with missing entries, then ``NAME_CATEGORY`` for each
+        category, and ``NAME_infrequent_sklearn`` for rare ones. Columns without names are x0, x1, ...
+    input_center_ : ndarray of shape (n_inputs,) or None
+        The value that is subtracted from each input, 0 for sparse rows and for indicators; None with
         ``scale_inputs=False``.
-    input_scale_ : ndarray of shape (n_features,) or None
-        The value that each column is divided by, see ``scale_inputs``; 0 for a constant column.
+    input_scale_ : ndarray of shape (n_inputs,) or None
+        The value that each input is divided by, see ``scale_inputs``; 0 for a constant column, and 1
+        for indicators.
     n_iter_ : int
         Number of epochs of the last ``fit`` or ``partial_fit``, or iterations of "lbfgs".
     t_ : int
@@ -498,7 +518,10 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
 
         Parameters
         ----------
-        X : array_like or sparse matrix of shape (n_samples, n_features)
+        X : array_like, data frame or sparse matrix of shape (n_samples, n_features)
+            Numbers; in the columns that ``categorical_features`` selects, also strings and booleans.
+            None, NaN and pandas.NA are missing entries. Data frames are those of pandas, polars and
+            pyarrow.
         y : array_like of shape (n_samples,), or (n_samples, n_labels)
             Labels: strings, integers or booleans, not mixed, and none missing. For several labels
             per row, columns of 0 and 1. With ``soft_targets=True``, probabilities. If a later y is a
@@ -563,10 +586,11 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
     ) -> Self:
         """Train for one epoch on these rows, starting from the last ``fit`` or ``partial_fit``.
 
-        The first call creates the network; its layers and dtype cannot change afterwards. All other
-        parameters may change between calls. If the solver changes, state that only the new solver
-        has starts at zero. No rows are held out, and the weights are those of
-        the last epoch, not the best. The calibration of an earlier ``fit`` is removed. Callbacks
+        The first call creates the network; its layers, its dtype and the categories of the columns
+        cannot change afterwards: a category that occurs in a later call for the first time is treated
+        like rare ones. All other parameters may change between calls. If the solver changes, state
+        that only the new solver has starts at zero. No rows are held out, and the weights are those
+        of the last epoch, not the best. The calibration of an earlier ``fit`` is removed. Callbacks
         are not called.
 
         Parameters
@@ -607,7 +631,7 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
 
         Parameters
         ----------
-        X : array_like or sparse matrix of shape (n_samples, n_features)
+        X : array_like, data frame or sparse matrix of shape (n_samples, n_features)
 
         Returns
         -------
@@ -624,7 +648,7 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
 
         Parameters
         ----------
-        X : array_like or sparse matrix of shape (n_samples, n_features)
+        X : array_like, data frame or sparse matrix of shape (n_samples, n_features)
 
         Returns
         -------
@@ -647,7 +671,7 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
 
         Parameters
         ----------
-        X : array_like or sparse matrix of shape (n_samples, n_features)
+        X : array_like, data frame or sparse matrix of shape (n_samples, n_features)
 
         Returns
         -------
@@ -660,7 +684,7 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
 
         Parameters
         ----------
-        X : array_like or sparse matrix of shape (n_samples, n_features)
+        X : array_like, data frame or sparse matrix of shape (n_samples, n_features)
 
         Returns
         -------
@@ -675,7 +699,7 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
 
         Parameters
         ----------
-        X : array_like or sparse matrix of shape (n_samples, n_features)
+        X : array_like, data frame or sparse matrix of shape (n_samples, n_features)
         y : array_like of shape (n_samples,) or (n_samples, n_labels)
             Labels, even with ``soft_targets=True``.
         sample_weight : array_like of shape (n_samples,), optional
@@ -699,7 +723,7 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
 
         Parameters
         ----------
-        X : array_like or sparse matrix of shape (n_samples, n_features)
+        X : array_like, data frame or sparse matrix of shape (n_samples, n_features)
         layer : int, default=-1
             Index of the hidden layer: 0 is the first, -1 the last.
 
@@ -727,19 +751,20 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         return self._outputs(X, np.asarray, ends[layer])
 
     def scaled_inputs(self, X: Any) -> Any:
-        """Return the rows as the network reads them: scaled, see ``scale_inputs``.
+        """Return the rows as the network reads them: numbers are scaled, categories are encoded.
 
-        An entry x becomes ``z = (x - input_center_) / input_scale_``; z beyond 3 becomes
-        ``3 * (1 + log(z / 3))``, and z below -3 becomes ``-3 * (1 + log(-z / 3))``. With
-        ``scale_inputs=False``, the rows are only converted to the type of the network.
+        The columns of the result have the names ``input_names_``. A number x becomes
+        ``z = (x - input_center_) / input_scale_``; z beyond 3 becomes ``3 * (1 + log(z / 3))``, and z
+        below -3 becomes ``-3 * (1 + log(-z / 3))``. With ``scale_inputs=False``, numbers are only
+        converted to the type of the network.
 
         Parameters
         ----------
-        X : array_like or sparse matrix of shape (n_samples, n_features)
+        X : array_like, data frame or sparse matrix of shape (n_samples, n_features)
 
         Returns
         -------
-        ndarray or CSR of shape (n_samples, n_features)
+        ndarray or CSR of shape (n_samples, n_inputs)
             In the type of the network; sparse if X is sparse, unless the columns are centered, as
             they are if the network was trained on dense rows with ``scale_inputs=True``.
         """

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import re
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from numbers import Integral
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import DTypeLike
 from scipy.sparse import issparse
 from sklearn.utils import _safe_indexing, check_array, column_or_1d
-from sklearn.utils.validation import validate_data
 
-from ..nn.arrays import ROW_BLOCK, Array, as_array, check_not_masked
+from ..nn.arrays import ROW_BLOCK, Array, check_not_masked
 from ..nn.batches import Rows, as_csr, as_weights, check_not_infinite
 from ..nn.losses import Loss
 from .encoding import EncodedRows, Encoding

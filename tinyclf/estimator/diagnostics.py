@@ -246,7 +246,8 @@ def different_scales(examined: Any, X: Any, rows: Array, labels: list[Any]) -> l
     return [
         FeatureScaleWarning(
             f"the features differ in scale: column {labels[high]} reaches {largest[high]:.4g} in magnitude, "
-            f"column {labels[low]} only {largest[low]:.4g}. Scale them, by scale_inputs=True or in a pipeline."
+            f"column {labels[low]} only {largest[low]:.4g}. Scale them, by scale_inputs=True or in a "
+            "pipeline."
         )
     ]
 

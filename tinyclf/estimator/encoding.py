@@ -87,8 +87,8 @@ class Encoding:
 
     @cached_property
     def n_inputs(self) -> int:
-        """Number of inputs of the network."""
-        return self.n_numbers + len(self.missing) + int(self._widths.sum())
+        """Number of inputs of the network; if there is no other, one input is always 0."""
+        return max(1, self.n_numbers + len(self.missing) + int(self._widths.sum()))
 
     @cached_property
     def _widths(self) -> Array:
@@ -135,7 +135,7 @@ class Encoding:
         for i, values, rare in zip(self.categorical, self.categories, self.rare, strict=True):
             found += [f"{columns[i]}_{value}" for value in values]
             found += [f"{columns[i]}_infrequent_sklearn"] if rare else []
-        return np.array(found, object)
+        return np.array(found or ["constant"], object)
 
     def rows(
         self,
@@ -207,7 +207,7 @@ class Encoding:
         return True
 
     def _positions(self, X: Array) -> tuple[Array, Array]:
-        """Return the input that is 1 for each entry of the category columns, (n, c), and whether there is one."""
+        """Return which input is 1 for each entry of the category columns, (n, c), and whether one is."""
         codes = X[:, self.categorical]
         known = codes < self._widths  # False for NaN
         return self._starts + np.where(known, codes, 0.0).astype(np.intp), known

@@ -130,11 +130,11 @@ class Scaling:
         w = np.ones(X.shape[0]) if weight is None else weight
         X, w = (X, w) if w.all() else (X[w > 0.0], w[w > 0.0])
         if hasattr(X, "tocsr") and not centered:
-            total, *found = _quantiles_of_sparse(X, w)
-        else:
-            total, *found = _quantiles_of_dense(X.toarray() if hasattr(X, "tocsr") else X, w, centered)
-            total = np.where(total < 0.999999999 * w.sum(), total, w.sum())  # not the rounded sum of blocks
-        return cls(total, *found, 1, centered)
+            return cls(*_quantiles_of_sparse(X, w), 1, centered)
+        X = X.toarray() if hasattr(X, "tocsr") else X
+        total, base, weight, points = _quantiles_of_dense(X, w, centered)
+        total = np.where(total < 0.999999999 * w.sum(), total, w.sum())  # not the rounded sum of blocks
+        return cls(total, base, weight, points, 1, centered)
 
     def with_rows(self, X: Any, weight: Array | None = None, remembered: float = np.inf) -> Scaling:
         """Return the scaling of all earlier rows and these rows together; for errors, see `of`.

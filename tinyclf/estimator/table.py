@@ -10,7 +10,7 @@ import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from decimal import Decimal
 from numbers import Integral, Real
 from typing import Any
 
@@ -20,7 +20,7 @@ from sklearn.preprocessing import OrdinalEncoder
 from sklearn.utils import check_array
 from sklearn.utils.validation import validate_data
 
-from ..nn.arrays import Array, as_array, check_not_masked
+from ..nn.arrays import Array, all_finite, as_array, check_not_masked
 from ..nn.batches import as_csr, entry_blocks
 from .encoding import Encoding, kind_of
 
@@ -31,8 +31,8 @@ CHECKS: dict[str, Any] = {"accept_sparse": "csr", "ensure_all_finite": False}
 _DATES = re.compile("date|time|duration|period", re.IGNORECASE)
 
 _NESTED = re.compile("array|(large_|fixed_size_)?list|map|struct|interval", re.IGNORECASE)
-_TEXTS = re.compile("str|large_string|category|dictionary|enum", re.IGNORECASE)
-_OBJECTS = re.compile("object|null", re.IGNORECASE)
+_TEXTS = re.compile("str|large_string|categor|dictionary|enum", re.IGNORECASE)
+_OBJECTS = re.compile("object|null|decimal", re.IGNORECASE)
 _BOOLEANS = re.compile(r"(Sparse\[)?bool", re.IGNORECASE)
 
 
@@ -128,86 +128,93 @@ def read(
         If an entry is neither a number nor a category, or a column is of another kind than in the
         earlier table; the message names the column.
     """
+    counted = np.ones(table.shape[0], bool) if weight is None else weight > 0.0
     with naming("X"):
         if encoding is not None:
-            return _coded(estimator, table, encoding, "held numbers in fit"), encoding
-        rows = slice(None) if weight is None or weight.all() else np.flatnonzero(weight)
-        w = None if weight is None else weight[rows]
-        categorical = _categorical_columns(estimator, table)
-        found = [_frequent(_known_entries(table, j), rows, w, estimator.max_categories) for j in categorical]
-        categories, rare = [item[0] for item in found], np.array([item[1] for item in found], bool)
-        n, none = int(table.shape[1]), np.array([], np.int64)
-        encoding = Encoding(n, np.array(categorical, np.int64), categories, rare, none)
-        X = _coded(estimator, table, encoding, "is not among categorical_features; add it, or convert it")
-        return X, replace(encoding, missing=_partly_missing(X, rows))
+            categorical, reason = encoding.categorical, "held numbers in fit"
+        else:
+            categorical = _categorical_columns(estimator, table)
+            reason = "is not among categorical_features; add it, or convert it to numbers"
+        numbers = np.setdiff1d(np.arange(table.shape[1]), categorical)
+        if not len(categorical):
+            X = _as_floats(estimator, table, reason)
+        else:
+            X = np.full(table.shape, np.nan)
+            if len(numbers):
+                part = _as_floats(estimator, _selected(table, numbers), reason)
+                X = X.astype(part.dtype)
+                X[:, numbers] = part.toarray() if issparse(part) else part
+        categories, rare = [], []
+        for i, j in enumerate(categorical):
+            entries, known = _known_entries(table, j)
+            if encoding is not None:
+                _check_same_kind(entries, encoding.categories[i], table, j)
+                X[known, j] = encoding.codes(i, entries)
+                continue
+            w = None if weight is None else weight[known]
+            frequent, others, X[known, j] = _learned(entries, counted[known], w, estimator.max_categories)
+            varies = len(frequent) > 1 or others or not known[counted].all()
+            categories.append(frequent if varies else frequent[:0])
+            rare.append(others)
+    if encoding is None:
+        missing = _partly_missing(X, counted)
+        encoding = Encoding(table.shape[1], categorical, categories, np.array(rare, bool), missing)
+    return X, encoding
 
 
-def _coded(estimator: Any, table: Any, encoding: Encoding, reason: str) -> Any:
-    """Return a table as numbers, with codes in the category columns."""
-    if not encoding.categorical.size:
-        return _as_floats(estimator, table, reason)
-    part = None
-    if encoding.numbers.size:
-        part = _as_floats(estimator, _selected(table, encoding.numbers), reason)
-    dtype = np.float64 if part is None else part.dtype
-    X = np.full(table.shape, np.nan, dtype)
-    if part is not None:
-        X[:, encoding.numbers] = part
-    for i, j in enumerate(encoding.categorical):
-        entries, known = _known_entries(table, j)
-        expected, kind = kind_of(encoding.categories[i]), kind_of(entries)
-        if len(entries) and len(encoding.categories[i]) and kind != expected:
-            raise TypeError(
-                f"{_place(table, j)} held {expected} in fit, but has {kind}, such as {entries[0]!r}; convert it"
-            )
-        X[known, j] = encoding.codes(i, entries)
-    return X
+def _check_same_kind(entries: Array, categories: Array, table: Any, j: int) -> None:
+    """Raise an error if entries of a column are not of the same kind as its categories in fit."""
+    expected, kind = kind_of(categories), kind_of(entries)
+    if len(entries) and len(categories) and kind != expected:
+        raise TypeError(
+            f"{_place(table, j)} held {expected} in fit, but now has {kind}, such as "
+            f"{entries.tolist()[0]!r}; "
+            "convert it to the type that it had in fit"
+        )
 
 
 # --- categories -------------------------------------------------------------------------------------
 
 
-def _categorical_columns(estimator: Any, table: Any) -> list[int]:
+def _categorical_columns(estimator: Any, table: Any) -> Array:
     """Return the indices of the category columns of a new table, ascending."""
     setting, width = estimator.categorical_features, int(table.shape[1])
-    if setting is None:
-        return []
     if isinstance(setting, str):  # "from_dtype"
-        if not is_frame(table):
-            return []
-        return [j for j, (_, kind) in enumerate(_columns(table)) if _is_category(table, j, str(kind))]
-    given = np.asarray(setting)
-    if given.size == 0:
-        return []
-    fix = f"pass a mask of {width} booleans, column numbers from 0 to {width - 1}, or names of columns"
-    if given.ndim != 1 or given.dtype.kind not in "biuUO":
-        raise ValueError(f"categorical_features={setting!r} is neither; {fix}")
-    if issparse(table):
+        kinds = [str(kind) for _, kind in _columns(table)] if is_frame(table) else []
+        found = [j for j, kind in enumerate(kinds) if _is_category(table, j, kind)]
+        return np.array(found, np.int64)
+    given = np.asarray([] if setting is None else setting)
+    if given.size and issparse(table):
         raise TypeError("a sparse X cannot have categorical_features; pass an array or a data frame")
+    fix = f"pass a mask of {width} booleans, column numbers from 0 to {width - 1}, or names of columns"
+    if given.ndim != 1 or (given.size and given.dtype.kind not in "biuUO"):
+        raise ValueError(
+            f"categorical_features must be booleans, integers or strings, got {setting!r}; {fix}"
+        )
     if given.dtype.kind == "b":
         if len(given) != width:
             raise ValueError(
                 f"categorical_features is a mask of {len(given)} columns, but X has {width} features; {fix}"
             )
-        return [int(j) for j in np.flatnonzero(given)]
+        return np.flatnonzero(given).astype(np.int64)
     if given.dtype.kind in "UO":
-        names = getattr(estimator, "feature_names_in_", None)
-        names = [] if names is None else names.tolist()
+        names = getattr(estimator, "feature_names_in_", np.array([])).tolist()
         unknown = [name for name in given.tolist() if name not in names]
         if unknown:
-            has = f"the names {names}" if names else "no names of columns"
+            has = f"the columns {names}" if names else "columns without names"
             raise ValueError(f"categorical_features has {unknown[0]!r}, but X has {has}; {fix}")
-        return sorted({names.index(name) for name in given.tolist()})
+        given = np.array([names.index(name) for name in given.tolist()])
     outside = given[(given < 0) | (given >= width)]
     if outside.size:
         raise ValueError(f"categorical_features has {outside[0]}, but X has {width} features; {fix}")
-    return sorted({int(j) for j in given})
+    return np.unique(given).astype(np.int64)
 
 
 def _is_category(table: Any, j: int, kind: str) -> bool:
     """Return whether a column of a data frame is read as categories, given its type."""
     if _OBJECTS.match(kind):
-        return kind_of(_known_entries(table, j)[0]) != "numbers"
+        entries, _ = _known_entries(table, j)
+        return not len(entries) or kind_of(entries) != "numbers"
     return bool(_TEXTS.match(kind) or _BOOLEANS.match(kind))
 
 
@@ -230,16 +237,18 @@ def _known_entries(table: Any, j: int) -> tuple[Array, Array]:
     if values.dtype == object and kinds - {str, type(None)}:
         kinds = {*map(type, values)}
         flags = [issubclass(kind, (bool, np.bool_)) for kind in kinds]
-        numbers = not any(flags) and all(issubclass(kind, Real) for kind in kinds)
+        numbers = not any(flags) and all(issubclass(kind, (Real, Decimal)) for kind in kinds)
         if kinds and (all(flags) or numbers):
             values = np.array(values.tolist())
             values = values.astype(np.float64) if values.dtype == object else values
     if kind_of(values) is None:
         names = " and ".join(sorted({type(value).__name__ for value in values.tolist()}))
         raise TypeError(
-            f"X must hold numbers and categories, but {_place(table, j)} has entries of the type {names}, such "
-            f"as {values[0]!r}; convert the column to numbers, or to strings by astype(str)"
+            f"X must hold numbers and categories, but {_place(table, j)} has entries of the type {names}, "
+            f"such as {values.tolist()[0]!r}; convert the column to numbers, or to strings by astype(str)"
         )
+    if values.dtype.kind == "f" and np.isinf(values).any():
+        raise ValueError(f"X is inf in {_place(table, j)}, which holds categories; replace it")
     return values, known
 
 
@@ -252,7 +261,9 @@ def _entries(table: Any, j: int) -> Array:
     elif hasattr(table, "to_series"):
         values = table.to_series(int(j)).to_numpy()
     elif is_frame(table):
-        values = np.array(table.column(int(j)).to_pylist(), dtype=object)
+        column = table.column(int(j))
+        # As an array, a dictionary column would have other entries instead of null.
+        values = np.array(column.to_pylist(), object) if hasattr(column.type, "value_type") else column
     else:
         values = table[:, j]
     return np.asarray(values)
@@ -262,45 +273,56 @@ def _is_missing(value: Any) -> bool:
     return value is None or type(value).__name__ == "NAType" or (isinstance(value, float) and value != value)
 
 
-def _frequent(
-    column: tuple[Array, Array], rows: Any, weight: Array | None, most: int | None
-) -> tuple[Array, bool]:
-    """Return the categories of a column that have an indicator, and whether there are others.
+def _learned(
+    entries: Array, counted: Array, weight: Array | None, most: int | None
+) -> tuple[Array, bool, Array]:
+    """Learn the categories of a column.
 
     Parameters
     ----------
-    column : entries that are not missing, and where they are, (n,)
-    rows : slice, or ndarray of int
-        The rows that are counted.
-    weight : ndarray or None
-        The weights of these rows.
+    entries : ndarray of shape (n,)
+        The entries that are not missing.
+    counted : ndarray of bool, shape (n,)
+        Which of them are counted.
+    weight : ndarray of shape (n,) or None
+        Their weights.
     most : int or None
         The largest number of indicators. If there are more categories, the most frequent ones are
-        chosen as in scikit-learn's OneHotEncoder.
+        kept, as in scikit-learn's OneHotEncoder, and the others share an indicator.
+
+    Returns
+    -------
+    categories : ndarray
+        Those that are kept, sorted.
+    rare : bool
+        Whether there are others.
+    codes : ndarray of shape (n,)
+        The codes of all entries, see `Encoding`.
     """
-    entries, known = column
-    counted = np.zeros(len(known), bool)
-    counted[rows] = True
-    entries = entries[counted[known]]
-    if not len(entries):
-        return np.array([], object), False
-    encoder = OrdinalEncoder(dtype=np.intp)
-    codes = encoder.fit_transform(entries[:, None])[:, 0]
+    if not counted.any():
+        return np.array([], object), False, np.zeros(len(entries))
+    encoder = OrdinalEncoder(dtype=np.intp, handle_unknown="use_encoded_value", unknown_value=-1)
+    codes = encoder.fit(entries[counted, None]).transform(entries[:, None])[:, 0]
     categories: Array = encoder.categories_[0]
-    if most is None or len(categories) <= most:
-        return categories, False
-    totals = np.bincount(codes, None if weight is None else weight[known[rows]])
-    chosen = np.sort(np.argsort(totals, kind="stable")[len(totals) - (most - 1) :])
-    return categories[chosen], True
+    kept, rare = np.arange(len(categories)), most is not None and len(categories) > most
+    if rare:
+        total = np.bincount(codes[counted], None if weight is None else weight[counted])
+        kept = np.sort(np.argsort(total, kind="stable")[1 - most :])  # type: ignore[operator]
+    new_codes = np.full(len(categories) + 1, len(kept))  # the last one is for those that are unknown, -1
+    new_codes[kept] = np.arange(len(kept))
+    return categories[kept], rare, new_codes[codes]
 
 
-def _partly_missing(X: Any, rows: Any) -> Array:
-    """Return the indices of the columns of which some of these rows, but not all, are missing (NaN)."""
-    X = X[rows] if not isinstance(rows, slice) else X
+def _partly_missing(X: Any, counted: Array) -> Array:
+    """Return the indices of the columns in which some counted rows are missing (NaN), but not all."""
+    X = X if counted.all() else X[counted]
+    n_missing = np.zeros(X.shape[1], np.intp)
     if issparse(X):
-        n_missing = np.bincount(X.indices[np.isnan(X.data)], minlength=X.shape[1])
+        n_missing += np.bincount(X.indices[np.isnan(X.data)], minlength=X.shape[1])
     else:
-        n_missing = sum(np.isnan(block).sum(axis=0) for block in entry_blocks(X))
+        for block in entry_blocks(X):
+            if not all_finite(block):
+                n_missing += np.isnan(block).sum(axis=0)
     return np.flatnonzero((n_missing > 0) & (n_missing < X.shape[0])).astype(np.int64)
 
 
@@ -320,16 +342,20 @@ def _as_floats(estimator: Any, table: Any, reason: str) -> Any:
     ``reason`` says why a column that has strings must hold numbers.
     """
     if is_frame(table):
-        kinds = [str(kind) for _, kind in _columns(table)]
-        objects = [j for j, kind in enumerate(kinds) if _TEXTS.match(kind) or _OBJECTS.match(kind)]
+        kinds = [kind for _, kind in _columns(table)]
+        objects = [
+            j
+            for j, kind in enumerate(kinds)
+            if _TEXTS.match(str(kind)) or _OBJECTS.match(str(kind)) or getattr(kind, "fill_value", 0) != 0
+        ]
         numbers = {j: _as_numbers(table, j, reason) for j in objects}
         if hasattr(table, "isetitem"):
             table = table.copy(deep=False) if numbers else table
             for j, column in numbers.items():
                 table.isetitem(j, column)
         elif numbers:
-            rest = [numbers[j] if j in numbers else _entries(table, j) for j in range(len(kinds))]
-            table = np.stack(rest, axis=1, dtype=np.float64)
+            columns = [numbers[j] if j in numbers else _entries(table, j) for j in range(len(kinds))]
+            table = np.stack([column.astype(np.float64) for column in columns], axis=1)
         else:
             table = np.asarray(table)
     elif table.dtype.kind in "OUT":
