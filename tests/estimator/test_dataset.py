@@ -373,7 +373,7 @@ def test_a_column_with_the_name_of_a_mask_is_not_a_mask():
         (with_entry("a"), "X: could not convert string to float: 'a'"),
         (with_entry([1, 2]), "X: an entry is a sequence, not a number"),
         (with_entry({}), r"X: float.. argument must be .* not 'dict'"),
-        (pd.DataFrame(with_entry("a")), "X must .* the column 1 has entries of the type float and str"),
+        (pd.DataFrame(with_entry("a")), "^X.* the column 1"),
         (X + 1j, "X: Complex data not supported"),
         (np.zeros((12, 3), [("a", "f4"), ("b", "f4")]), "X .* got records of dtype .*select columns"),
         (np.zeros(12, [("a", "f4"), ("b", "f4")]), "X .* got records of dtype .*select columns"),

@@ -16,13 +16,12 @@ from typing import Any
 
 import numpy as np
 from scipy.sparse import issparse
-from sklearn.preprocessing import OrdinalEncoder
 from sklearn.utils import check_array
 from sklearn.utils.validation import validate_data
 
 from ..nn.arrays import Array, all_finite, as_array, check_not_masked
 from ..nn.batches import as_csr, entry_blocks
-from .encoding import Encoding, kind_of
+from .encoding import Encoding, kind_of, ordinal_encoder
 
 # Non-finite numbers are found later, by `Encoding.rows` and `Scaling.of`, whose errors name the row.
 CHECKS: dict[str, Any] = {"accept_sparse": "csr", "ensure_all_finite": False}
@@ -301,8 +300,8 @@ def _learned(
     """
     if not counted.any():
         return np.array([], object), False, np.zeros(len(entries))
-    encoder = OrdinalEncoder(dtype=np.intp, handle_unknown="use_encoded_value", unknown_value=-1)
-    codes = encoder.fit(entries[counted, None]).transform(entries[:, None])[:, 0]
+    encoder = ordinal_encoder("auto", -1, entries[counted])
+    codes = encoder.transform(entries[:, None])[:, 0].astype(np.intp)
     categories: Array = encoder.categories_[0]
     kept, rare = np.arange(len(categories)), most is not None and len(categories) > most
     if rare:
