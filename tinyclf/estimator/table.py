@@ -420,7 +420,9 @@ def _place(table: Any, j: int) -> str:
 def _check_kind(kind: Any, where: str = "") -> None:
     """Raise an error if a type, of any library, is that of dates, of records or of several numbers."""
     if _DATES.match(str(kind)):
-        raise TypeError(f"X must hold numbers and categories, got dates, dtype {kind}{where}; convert them to days")
+        raise TypeError(
+            f"X must hold numbers and categories, got dates, dtype {kind}{where}; convert them to days"
+        )
     if _NESTED.match(str(kind)):
         raise TypeError(
             f"X must hold one number or category per entry, got dtype {kind}{where}; make each of its parts a column"
