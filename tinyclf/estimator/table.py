@@ -425,7 +425,8 @@ def _check_kind(kind: Any, where: str = "") -> None:
         )
     if _NESTED.match(str(kind)):
         raise TypeError(
-            f"X must hold one number or category per entry, got dtype {kind}{where}; make each of its parts a column"
+            f"X must hold one number or category per entry, got dtype {kind}{where}; make each of its parts "
+            "a column"
         )
     if where and _OTHERS.match(str(kind)):
         raise TypeError(
