@@ -12,6 +12,7 @@ from pathlib import Path
 
 import joblib
 import numpy as np
+import pandas as pd
 import pytest
 import scipy.sparse
 from sklearn.datasets import load_digits
@@ -37,6 +38,14 @@ DIGITS, LABELS = (data[:900] for data in load_digits(return_X_y=True))
 SPARSE = scipy.sparse.csr_array(
     np.where(DIGITS > 14, DIGITS, 0.0)
 )  # 5 % of the entries: CSR up to the products
+TABLE = (
+    pd.DataFrame(DIGITS[:, :20])
+    .add_prefix("pixel ")
+    .assign(
+        kind=pd.Series(DIGITS[:, 20].astype(int)).map("level {}".format).mask(DIGITS[:, 30] > 14),
+        **{"pixel 19": pd.Series(DIGITS[:, 19]).mask(DIGITS[:, 31] > 1)},
+    )
+)
 SEVERAL = np.eye(10, dtype=int)[LABELS] | np.eye(10, dtype=int)[LABELS - 1]
 ROWS = [slice(0, n) for n in (1, 900, 2, 700, 17, 701, 300)] + [slice(None, None, -3)]
 """Rows for eight threads; with different numbers of rows a shared buffer would fail."""
@@ -62,6 +71,7 @@ KINDS = {
     "two classes": ({"activation": "tanh", "dtype": "float64"}, DIGITS, LABELS > 4),
     "columns": ({"activation": "logistic"}, DIGITS, SEVERAL),
     "custom layers": ({"activation": [[LayerNorm(), PReLU()]], "dropout": 0.2}, DIGITS, LABELS),
+    "table": ({}, TABLE, LABELS),
     "wide": ({"hidden_layer_sizes": (100, 600), "max_iter": 1, "early_stopping": False}, DIGITS, LABELS),
 }
 
@@ -154,6 +164,7 @@ FITS = {
     "float64": lambda: quick(dtype="float64", dropout=0.5, weight_decay=0.1).fit(DIGITS, LABELS),
     "CSR": lambda: quick(class_weight="balanced").fit(SPARSE, SEVERAL[:, 0]),
     "columns": lambda: quick(activation="tanh").fit(DIGITS, SEVERAL),
+    "table": lambda: quick(max_categories=5).fit(TABLE, LABELS),
     "callback": stopped_by_a_callback,
     "continued": continued,
     "in parts": in_parts,
@@ -192,10 +203,11 @@ def test_the_same_fit_in_four_threads_gives_the_result_of_one(name, one_thread):
 @pytest.mark.parametrize("name", [name for name in FITS if name not in ("diverging", "error state")])
 def test_the_same_fit_in_four_threads_is_correct_with_several_blas_threads(name, two_threads):
     # The last bits may differ: the number of BLAS threads belongs to the process.
-    before, alone = blas(), FITS[name]().predict_log_proba(DIGITS)
+    X = TABLE if name == "table" else DIGITS
+    before, alone = blas(), FITS[name]().predict_log_proba(X)
     for model in at_once([FITS[name]] * 4):
         assert np.isfinite(model.network_.theta).all()
-        np.testing.assert_allclose(model.predict_log_proba(DIGITS), alone, rtol=0.02, atol=0.02)
+        np.testing.assert_allclose(model.predict_log_proba(X), alone, rtol=0.02, atol=0.02)
     assert blas() == before
 
 

@@ -8,6 +8,7 @@ import math
 import re
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -147,6 +148,59 @@ def test_a_fit_gives_finite_weights_or_a_divergence_error_and_finite_rows_never_
     assert outcomes.fraction("fitted, predicted") > 0.3
     for rare in ("diverged", "beyond the type", "fitted, refused"):
         assert outcomes.fraction(rare) > 0.01
+
+
+@st.composite
+def as_tables(draw, X):
+    """Return a function that makes rows a frame, in which some columns are categories and entries missing."""
+    kinds = draw(
+        st.lists(st.sampled_from(["number", "number", "text", "boolean"]), min_size=X.shape[1], max_size=6)
+    )
+    edges = np.median(X, axis=0)
+    fraction = draw(st.sampled_from([0.0, 0.1, 0.5, 1.0]))
+
+    def frame(rows):
+        table = pd.DataFrame(rows, columns=[f"c{j}" for j in range(rows.shape[1])]).astype(object)
+        for j, kind in enumerate(kinds[: rows.shape[1]]):
+            if kind == "text":
+                table[f"c{j}"] = [f"{np.sign(x - edges[j])} and {np.sign(x)}" for x in rows[:, j]]
+            elif kind == "boolean":
+                table[f"c{j}"] = rows[:, j] > edges[j]
+        missing = np.random.default_rng(len(rows)).random(table.shape) < fraction
+        missing[:, -1] = False  # so that not all is missing
+        return table.astype(object).mask(missing, None)
+
+    return frame
+
+
+def test_missing_entries_and_categories_never_give_nan():
+    outcomes = Outcomes()
+
+    @MORE
+    @given(st.data(), estimators(), problems())
+    def never_nan(data, model, problem):
+        X, y = problem
+        frame = data.draw(as_tables(X))
+        model.set_params(max_categories=data.draw(st.sampled_from([2, 3, None])))
+        _, error = checked_call(model.fit, frame(X), y)
+        if isinstance(error, DivergenceError):
+            assert DIAGNOSIS.search(str(error)), error
+            outcomes["diverged"] += 1
+        elif error is not None:
+            assert NAMED.search(str(error)), error
+            outcomes["beyond the type" if model.scale_inputs else "refused"] += 1
+        else:
+            assert np.isfinite(model.network_.theta).all()
+            assert np.isfinite(model.loss_curve_).all()
+            for _ in range(2):
+                predicted = check_rows(model, frame(data.draw(finite_rows(X))))
+                outcomes["fitted, predicted" if predicted else "fitted, refused"] += 1
+
+    never_nan()
+    print(outcomes)
+    assert outcomes.fraction("fitted, predicted") > 0.3
+    for rare in ("diverged", "refused", "fitted, refused"):
+        assert outcomes.fraction(rare) > 0.005
 
 
 def test_huge_weights_set_by_hand_never_give_nan():

@@ -9,6 +9,7 @@ from functools import cache
 
 import numpy as np
 import pandas as pd
+import polars as pl
 import pytest
 import scipy.sparse
 from hypothesis import HealthCheck, given, settings
@@ -64,6 +65,8 @@ CHANGES = {
     "shuffle": [False],
     "scoring": ["accuracy", "neg_log_loss"],
     "soft_targets": [True],
+    "categorical_features": [None, [0], ["c0"], [True, False, False]],
+    "max_categories": [2, None],
 }
 parameters = st.lists(
     st.sampled_from([(name, value) for name, values in CHANGES.items() for value in values]), max_size=3
@@ -91,6 +94,15 @@ def test_a_fit_works_or_names_the_cause():
 
 X_IRIS, IRIS = load_iris(return_X_y=True)
 X_IRIS = X_IRIS[::5, :COLUMNS]
+
+
+def table(X):
+    """The rows as a frame with a column of texts and one with missing numbers."""
+    frame = pd.DataFrame(X, columns=["c0", "c1", "c2"])
+    texts = frame["c0"].map("{:.0f} km".format).astype(object).where(frame["c1"] > 2.5, None)
+    return frame.assign(c0=texts, c1=frame["c1"].where(frame["c2"] < 4.5))
+
+
 FITS = {
     "plain": lambda: quick().fit(X_IRIS, IRIS[::5]),
     "two classes": lambda: quick().fit(X_IRIS, IRIS[::5] == 1),
@@ -105,6 +117,12 @@ FITS = {
     "columns, sparse": lambda: quick().fit(X_IRIS, scipy.sparse.csr_array(np.eye(3, dtype=int)[IRIS[::5]])),
     "one class": lambda: quick().fit(X_IRIS, 0 * IRIS[::5]),
     "probabilities": lambda: quick(soft_targets=True).fit(X_IRIS, np.eye(3)[IRIS[::5]]),
+    "table": lambda: quick().fit(table(X_IRIS), IRIS[::5]),
+    "table, in polars": lambda: quick(max_categories=2).fit(
+        pl.DataFrame(table(X_IRIS).to_dict("list")), IRIS[::5]
+    ),
+    "missing numbers": lambda: quick().fit(np.where(X_IRIS > 4.9, np.nan, X_IRIS), IRIS[::5]),
+    "categories of numbers": lambda: quick(categorical_features=[0]).fit(X_IRIS.round(), IRIS[::5]),
     "in parts": lambda: quick().partial_fit(X_IRIS, IRIS[::5], classes=[2, 0, 1]),
     "one row": lambda: quick().fit(X_IRIS[:1], [3]),
 }

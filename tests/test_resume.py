@@ -21,7 +21,17 @@ from sklearn.model_selection import GridSearchCV
 from tests.support.archives import replaced
 from tests.support.bits import shown
 from tests.support.doubles import Crash, Ends
-from tests.support.resuming import COLUMNS, FITS, NAMES, ROWS, SPARSE, X, checkpoint, fit_and_report, fit_of
+from tests.support.resuming import (
+    COLUMNS,
+    FITS,
+    NAMES,
+    ROWS,
+    SPARSE,
+    X,
+    checkpoint,
+    fit_and_report,
+    fit_of,
+)
 from tinyclf import ArchiveError, Checkpoint, TinyClassifier, load
 from tinyclf.estimator import trainer
 from tinyclf.persistence.archive import read_archive, write_archive
@@ -309,6 +319,43 @@ def test_a_file_of_another_fit_is_kept_and_the_error_names_the_differences(other
     assert path.read_bytes() == before
     path.unlink()
     model.fit(**data)
+
+
+@pytest.mark.parametrize(
+    ("others", "parameters", "change"),
+    [
+        ("X", {}, lambda table: table.assign(city=table["city"].replace("Lima", "Lame"))),
+        ("X", {}, lambda table: table.assign(city=table["city"].where(table.index != 7, "Oruro"))),
+        ("X", {}, lambda table: table.assign(city=table["city"].where(table.index != 7, None))),
+        ("X", {}, lambda table: table.assign(member=table["member"].astype(float))),
+        ("max_categories, X", {"max_categories": 4}, lambda table: table),
+        ("categorical_features", {"categorical_features": ["city", "member"]}, lambda table: table),
+    ],
+    ids=["renamed category", "one other category", "one missing", "numbers", "limit", "columns"],
+)
+def test_a_fit_to_other_categories_is_not_resumed(others, parameters, change, path):
+    crashed("table", path)
+    chosen, (table, labels), _ = FITS["table"]
+    model = TinyClassifier(**{"hidden_layer_sizes": 10, "max_iter": 12, "random_state": 7, **chosen})
+    model.set_params(**parameters).set_callbacks(checkpoint(path))
+    with pytest.raises(ValueError, match=rf"which differs in {others}\. "):
+        model.fit(change(table), labels)
+
+
+def test_the_same_table_may_come_from_another_library(path):
+    import polars
+
+    crashed("table", path)
+    chosen, (table, labels), _ = FITS["table"]
+    model = TinyClassifier(**{"hidden_layer_sizes": 10, "max_iter": 12, "random_state": 7, **chosen})
+    columns = {name: table[name].to_numpy() for name in table}
+    other = polars.DataFrame(
+        {name: values.tolist() if values.dtype == object else values for name, values in columns.items()}
+    )
+    assert other.schema["city"] == polars.String
+    assert other["member"].null_count() > 0
+    model.set_callbacks(checkpoint(path)).fit(other, labels)
+    assert shown(model.set_callbacks()) == shown(fitted("table"))
 
 
 def test_a_file_saved_without_resume_is_refused(path):

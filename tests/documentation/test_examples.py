@@ -85,6 +85,13 @@ EXPECTED = {
     "dask_search": [
         (r"the same parameters: True\nthe same scores: True\nlog-loss ([\d.]+) with ", [(0.15, 0.3)])
     ],
+    "mixed_table": [
+        (r"\n2 .* NaN .*(?:\n.*){2}\n\naccuracy ([\d.]+) ", [(0.77, 0.87)]),
+        (r": age income missingindicator_income missingindicator_city city_Lima city_Oslo city_Pune ", []),
+        (r"the bare table +log-loss ([\d.]+), 1.000 times", [(0.38, 0.46)]),
+        (r"ColumnTransformer .*, ([\d.]+) times", [(0.95, 1.05)]),
+        (r"TableVectorizer .*, ([\d.]+) times", [(0.95, 1.05)]),
+    ],
     "grid_search": [(r"log-loss ([\d.]+)", [(0, 0.1)])],
     "monitor_training": [
         (r"stopped after (\d+) epochs, kept the weights of epoch (\d+)", [(20, 299), (10, 299)]),
@@ -114,7 +121,11 @@ EXPECTED = {
 }
 
 # Packages that a script requires in addition to those of the tests.
-REQUIRED = {"export_onnx": ("onnx", "onnxruntime", "skl2onnx"), "dask_search": ("dask", "distributed")}
+REQUIRED = {
+    "export_onnx": ("onnx", "onnxruntime", "skl2onnx"),
+    "dask_search": ("dask", "distributed"),
+    "mixed_table": ("skrub",),
+}
 
 
 def mark(script):

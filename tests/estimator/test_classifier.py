@@ -133,7 +133,7 @@ def test_every_parameter_of_mlp_classifier_exists_and_sklearn_defaults_has_the_d
     theirs, ours = MLPClassifier().get_params(), TinyClassifier().get_params()
     assert theirs.items() <= TinyClassifier(**SKLEARN_DEFAULTS).get_params().items()
     assert all(ours[name] != value for name, value in SKLEARN_DEFAULTS.items())
-    new = {"dtype", "scale_inputs", "calibrate", "refit"}  # scikit-learn's behavior without a parameter
+    new = {"dtype", "scale_inputs", "calibrate", "refit", "categorical_features", "max_categories"}
     assert set(SKLEARN_DEFAULTS) - new == {name for name, value in theirs.items() if ours[name] != value}
     for name in theirs.keys() - SKLEARN_DEFAULTS:
         TinyClassifier(**SKLEARN_DEFAULTS, **{name: theirs[name]})
@@ -313,8 +313,8 @@ def test_predictions_for_plain_arrays_equal_those_for_inputs_that_scikit_learn_c
         predict(X[:0])
     with pytest.raises(ValueError, match="Expected 2D array, got 1D"):
         predict(X[0])
-    with pytest.raises(ValueError, match="NaN at row 1100, column 1"):
-        predict(np.where((np.arange(1200) == 1100)[:, None] & (np.arange(4) == 1), np.nan, X))
+    with pytest.raises(ValueError, match="inf at row 1100, column 1"):
+        predict(np.where((np.arange(1200) == 1100)[:, None] & (np.arange(4) == 1), np.inf, X))
 
 
 @pytest.mark.parametrize(

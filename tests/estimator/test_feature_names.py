@@ -3,10 +3,11 @@
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.compose import ColumnTransformer
+from sklearn.compose import ColumnTransformer, make_column_transformer
 from sklearn.datasets import load_iris
 from sklearn.impute import SimpleImputer
-from sklearn.model_selection import cross_val_score
+from sklearn.inspection import permutation_importance
+from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
@@ -119,6 +120,79 @@ def test_mixed_columns_work_with_a_column_transformer(frames):
     assert framed[-1].feature_names_in_.tolist() == ["numbers__size", "numbers__width", *kinds]
     assert not hasattr(plain[-1], "feature_names_in_")
     np.testing.assert_allclose(framed.predict_proba(frame), plain.predict_proba(frame), rtol=1e-4)
+
+
+def mixed(frames, n=150):
+    """A table of IRIS with texts, booleans and missing entries, of which ``n`` rows."""
+    rng = np.random.default_rng(0)
+    width = [None if gone else float(x) for x, gone in zip(IRIS[:, 3], rng.random(150) < 0.2, strict=True)]
+    color = ["white" if name == "setosa" else str(rng.choice(["blue", "red"])) for name in SPECIES]
+    color = [None if rng.random() < 0.1 else name for name in color]
+    wide = (IRIS[:, 2] > 0).tolist()
+    columns = {"width": width, "color": color, "wide": wide, "length": IRIS[:, 0].tolist()}
+    return frames.DataFrame({name: values[:n] for name, values in columns.items()})
+
+
+def test_a_mixed_table_is_learned_as_it_is_by_the_tools_of_scikit_learn(frames):
+    table, labels = mixed(frames), frames.Series(SPECIES)
+    assert cross_val_score(learned(), table, labels, cv=3).min() > 0.75
+    grid = {"max_categories": [2, None], "categorical_features": ["from_dtype", ["color", "wide"]]}
+    search = GridSearchCV(learned(), grid, cv=2, error_score="raise").fit(table, labels)
+    assert search.best_score_ > 0.75
+    assert search.best_estimator_.feature_names_in_.tolist() == ["width", "color", "wide", "length"]
+    if frames is pd:  # scikit-learn makes other frames arrays
+        model = learned().fit(table, labels)
+        found = permutation_importance(model, table, labels, n_repeats=2, random_state=0)
+        assert found.importances_mean.argmax() in (0, 1)
+
+
+@pytest.mark.parametrize("output", ["pandas", "polars"])
+def test_a_pipeline_may_pass_on_frames_of_another_library(frames, output):
+    pytest.importorskip("pyarrow" if output == "polars" and frames is pd else output)  # for the conversion
+    table = mixed(frames)
+    numbers = make_column_transformer(
+        (StandardScaler(), ["length"]), remainder="passthrough", verbose_feature_names_out=False
+    )
+    chain = make_pipeline(numbers, learned()).set_output(transform=output).fit(table, SPECIES)
+    assert chain[-1].feature_names_in_.tolist() == ["length", "width", "color", "wide"]
+    colors = ["color_blue", "color_red", "color_white"]
+    names = ["missingindicator_width", "missingindicator_color", *colors, "wide_False", "wide_True"]
+    assert chain[-1].input_names_.tolist() == ["length", "width", *names]
+    assert chain.score(table, SPECIES) > 0.75
+    other = make_pipeline(numbers, learned()).set_output(transform="pandas").fit(mixed(pd), SPECIES)
+    np.testing.assert_array_equal(chain.predict_proba(table), other.predict_proba(mixed(pd)))
+
+
+def test_scorers_get_the_rows_of_a_mixed_table_as_they_were_passed(frames):
+    seen = []
+
+    def scorer(model, X, y):
+        seen.append(X)
+        return model.score(X, y)
+
+    table = mixed(frames)
+    model = learned(early_stopping=True, scoring=scorer, max_iter=2).fit(table, SPECIES)
+    learned(scoring=scorer, max_iter=2).fit(table, SPECIES, X_val=table[:30], y_val=SPECIES[:30])
+    assert [type(X) for X in seen] == [frames.DataFrame] * 4
+    for X in seen:
+        assert list(X.columns) == list(table.columns)
+        assert list(X.dtypes) == list(table.dtypes)
+        assert {"white", "red"} < {*X["color"]}
+    assert len(seen[0]) == 75  # half of few rows
+    values, seen = table.to_numpy(), []
+    model = learned(early_stopping=True, scoring=scorer, max_iter=2, categorical_features=[1, 2])
+    model.fit(values, SPECIES)
+    assert {type(X) for X in seen} == {np.ndarray}
+    assert {len(X) for X in seen} == {75}
+
+
+def test_rows_are_held_out_of_a_mixed_table_whatever_its_index():
+    table = mixed(pd)
+    expected = learned(early_stopping=True).fit(table, SPECIES).predict_proba(table)
+    for index in (range(500, 650), list("abc") * 50, pd.MultiIndex.from_product([range(15), range(10)])):
+        other = table.set_axis(index, axis=0)
+        found = learned(early_stopping=True).fit(other, SPECIES).predict_proba(other)
+        np.testing.assert_array_equal(found, expected)
 
 
 def test_columns_of_a_frame_of_soft_targets_name_the_classes(frames):

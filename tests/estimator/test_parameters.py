@@ -69,6 +69,8 @@ SEARCHED = {
     "scale_inputs": ([False, True], {}),
     "calibrate": ([False, True], {"early_stopping": True}),
     "refit": ([False, True], {"early_stopping": True}),
+    "categorical_features": (["from_dtype", [0], [True, False, False, True]], {}),
+    "max_categories": ([3, 8, None], {"categorical_features": [0]}),
 }
 
 # These must not change the network.

@@ -7,6 +7,7 @@ from sklearn.datasets import load_digits, load_iris, make_multilabel_classificat
 from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import StandardScaler
 
+from tests.support import tables
 from tinyclf import SigmoidCrossEntropy, SoftmaxCrossEntropy
 
 IRIS, SPECIES = load_iris(return_X_y=True)
@@ -63,6 +64,9 @@ def data_of(name):
     """Rows and targets, and the parameters that they need."""
     soft = np.eye(3)[SPECIES] * 0.8 + 0.2 / 3
     rows, several = make_multilabel_classification(120, 6, n_classes=3, random_state=0)
+    gaps = np.where(np.arange(600).reshape(150, 4) % 7 == 3, np.nan, IRIS)
+    odd = {"\ud800": ["\udfff", "", "é\x00", None] * 15, "": pd.Series([None] * 60, dtype=object)}
+    large = np.array([2**62, -(2**62), 2**62 + 1] * 20)
     return {
         "dense": (IRIS, SPECIES, {}),
         "float32, Fortran": (np.asfortranarray(IRIS, np.float32), SPECIES, {"dtype": None}),
@@ -72,6 +76,20 @@ def data_of(name):
         "CSR, unscaled": (scipy.sparse.csr_matrix(IRIS % 3), SPECIES, {"scale_inputs": False}),
         "constant column": (np.column_stack([IRIS, np.full(150, 1e9)]), SPECIES, {}),
         "frame": (pd.DataFrame(IRIS, columns=["a", "é", "\ud800", ""]), SPECIES, {}),
+        "missing": (gaps, SPECIES, {}),
+        "missing, float32": (gaps.astype(np.float32), SPECIES, {"dtype": None}),
+        "missing, CSR": (scipy.sparse.csr_array(np.round(gaps) % 3), SPECIES, {}),
+        "table": (tables.objects(), tables.LABELS, {}),
+        "table, rare categories": (tables.objects(), tables.LABELS, {"max_categories": 2}),
+        "table, unscaled": (tables.objects().drop(columns="age"), tables.LABELS, {"scale_inputs": False}),
+        "table, odd names": (tables.objects().assign(**odd), tables.LABELS, {"max_categories": None}),
+        "categories by name": (
+            tables.objects().assign(zone=large),
+            tables.LABELS,
+            {"categorical_features": ["zone", "city", "member", "plan", "owner"]},
+        ),
+        "categories by index": (np.round(gaps), SPECIES, {"categorical_features": [1, np.int8(3)]}),
+        "categories by mask": (np.round(IRIS), SPECIES, {"categorical_features": np.arange(4) > 1}),
         "columns": (rows, several, {}),
         "columns, weighted": (rows, several, {"class_weight": [{0: 1.0, 1: 2.0}] * 3}),
         "columns, sparse": (rows, scipy.sparse.csr_array(several), {}),
@@ -85,5 +103,7 @@ def data_of(name):
 DATA = (
     *("dense", "float32, Fortran", "two classes", "two classes, softmax", "CSR", "CSR, unscaled"),
     *("constant column", "frame", "columns", "columns, weighted", "columns, sparse"),
+    *("missing", "missing, float32", "missing, CSR", "table", "table, rare categories", "table, unscaled"),
+    *("table, odd names", "categories by name", "categories by index", "categories by mask"),
     *("soft", "soft, named", "soft, numbered", "soft, None"),
 )

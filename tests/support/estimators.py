@@ -88,6 +88,9 @@ PARAMETERS = [
     {"n_iter_no_change": np.inf, "max_grad_norm": 0.5, "verbose": 0},
     {"hidden_layer_sizes": (4, 3), "dropout": [0.5, 0.25]},
     {"dropout": np.float32(0.5)},
+    *({"categorical_features": chosen} for chosen in (None, [], [1], (np.int8(3), 0), np.array([2], ">i2"))),
+    {"categorical_features": np.array([True, False, False, True]), "max_categories": np.int16(4)},
+    {"categorical_features": [False, True, False, False], "max_categories": None},
     {"calibrate": np.False_, "refit": np.True_, "scale_inputs": np.True_, "max_grad_norm": np.float32(1.0)},
     {
         "calibrate": np.True_,

@@ -277,6 +277,33 @@ def _frame(X, **changes):
     return frame
 
 
+def _some(column, others):
+    """The column, with others in place of some entries."""
+    return column.astype(object).where(np.arange(len(column)) % 5 != 1, others)
+
+
+_WORDS = {"c0": lambda f: np.where(f["c0"] > 0, "yes", "no")}
+_TABLES = {
+    "frame with words": lambda f: f.assign(c0=f["c0"].astype(str) + " km"),
+    "frame with few words": lambda f: f.assign(**_WORDS),
+    "frame with categories": lambda f: f.assign(**_WORDS).astype({"c0": "category"}),
+    "frame with missing words": lambda f: f.assign(c0=_some(f.assign(**_WORDS)["c0"], None)),
+    "frame with missing numbers": lambda f: f.assign(c0=_some(f["c0"], np.nan).astype("float64")),
+    "frame with NA": lambda f: f.assign(c0=f["c0"].astype("Float64").where(f.index > 0, pd.NA)),
+    "frame with NA among objects": lambda f: f.assign(c0=_some(f["c0"], pd.NA)),
+    "frame with booleans": lambda f: f.assign(c0=f["c0"] > 0),
+    "frame with missing booleans": lambda f: f.assign(c0=_some(f["c0"] > 0, pd.NA).astype("boolean")),
+    "frame with an empty column": lambda f: f.assign(c0=None),
+    "polars with words": lambda f: pl.DataFrame(f.assign(**_WORDS).to_dict("list")),
+    "polars with categories": lambda f: pl.DataFrame(
+        f.assign(**_WORDS).to_dict("list"), schema_overrides={"c0": pl.Categorical}
+    ),
+    "polars with nulls": lambda f: pl.DataFrame(f.assign(c0=_some(f["c0"], None)).to_dict("list")),
+    "polars with an empty column": lambda f: pl.DataFrame(f.assign(c0=None).to_dict("list")),
+    "objects with None": lambda f: f.assign(c0=_some(f["c0"], None)).to_numpy(dtype=object),
+    "objects with words": lambda f: f.assign(**_WORDS).to_numpy(dtype=object),
+    "lists with words": lambda f: f.assign(**_WORDS).to_numpy(dtype=object).tolist(),
+}
 CONTAINERS = {
     "list": lambda X: X.tolist(),
     "tuple": lambda X: tuple(map(tuple, X.tolist())),
@@ -293,6 +320,7 @@ CONTAINERS = {
     "frame of Float64": lambda X: _frame(X).convert_dtypes(),
     "frame with a category": lambda X: _frame(X, c0=lambda c: c.astype("category")),
     "polars": lambda X: pl.DataFrame(X, schema=[f"c{i}" for i in range(X.shape[1])]),
+    **{name: lambda X, change=change: change(_frame(X)) for name, change in _TABLES.items()},
     "csr_array": _csr,
     "csr_matrix": lambda X: _csr(X, scipy.sparse.csr_matrix),
     "csr, 64 bits": lambda X: _csr(X, wide=True),
@@ -315,8 +343,13 @@ CONTAINERS = {
 NOT_ARRAYS = {
     "matrix": lambda X: _silently(np.matrix, X),
     "masked": lambda X: np.ma.masked_array(X, np.arange(X.size).reshape(X.shape) == X.size - 1),
-    "frame with NA": lambda X: _frame(X, c0=lambda c: c.astype("Float64").where(c.index > 0, pd.NA)),
-    "frame with words": lambda X: _frame(X, c0=lambda c: c.astype(str) + " km"),
+    "frame with words and numbers": lambda X: _frame(X, c0=lambda c: _some(c, "many")),
+    "frame with words and booleans": lambda X: _frame(X, c0=lambda c: _some(c.astype(str), True)),
+    "frame with lists": lambda X: _frame(X, c0=lambda c: [[x] for x in c]),
+    "frame with bytes": lambda X: _frame(X, c0=lambda c: [b"a"] * len(c)),
+    "frame with a category of dates": lambda X: _frame(
+        X, c0=lambda c: pd.Categorical([pd.Timestamp("2020-01-01")] * len(c))
+    ),
     "frame with dates": lambda X: _frame(X, c0=lambda c: pd.Timestamp("2020-01-01")),
     "ragged": lambda X: [*X.tolist(), [1.0]],
     "array-like that fails": lambda X: ArrayLike(X, willing=False),

@@ -3,6 +3,7 @@
 import pickle
 
 import numpy as np
+import pandas as pd
 import scipy.sparse
 from sklearn.datasets import make_classification, make_multilabel_classification
 
@@ -16,6 +17,11 @@ X = X.astype(np.float32)
 ROWS, COLUMNS = make_multilabel_classification(150, 12, n_classes=3, random_state=0)
 SPARSE = scipy.sparse.csr_array(np.where(X > 1.0, X, 0.0))
 NAMES = np.array(["no", "perhaps", "yes"])[Y]
+GAPS = np.where(X > 1.5, np.nan, X)
+TABLE = pd.DataFrame({f"number {i}": GAPS[:, i] for i in range(8)}).assign(
+    city=np.array(["La Paz", "Lima", "Oruro", "Quito"])[np.digitize(X[:, 8], [-1.5, 0.0, 1.0])],
+    member=pd.Series(X[:, 9] > 0, dtype=object).mask(X[:, 10] > 1.0, None),
+)
 
 CUSTOM = {cls.__name__: cls for cls in (Brier, LayerNorm, RMSprop, Warmup)}
 VALIDATION = {"X_val": X[:100], "y_val": NAMES[:100]}
@@ -62,6 +68,9 @@ FITS = {
     "several labels": ({"alpha": 0.01}, (ROWS, COLUMNS), {}),
     "soft targets": ({"soft_targets": True}, (X, np.eye(3)[Y] * 0.8 + 0.2 / 3), {}),
     "CSR": ({"learning_rate": "linear"}, (SPARSE, NAMES), {}),
+    "missing": ({}, (GAPS, NAMES), {}),
+    "table": ({"max_categories": 3}, (TABLE, NAMES), {}),
+    "table, X_val": ({}, (TABLE[100:], NAMES[100:]), {"X_val": TABLE[:100], "y_val": NAMES[:100]}),
     "no seed": ({"random_state": None, "dropout": 0.2}, (X, NAMES), {}),
     "without shuffling": ({"shuffle": False, "batch_size": 50, "learning_rate": "constant"}, (X, NAMES), {}),
     "custom parts": (

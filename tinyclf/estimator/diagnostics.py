@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -71,12 +72,16 @@ def diagnose(
     n = max(2, min(_ROWS, _ENTRIES // state.encoding.n_inputs))
     few = TrainingRows(plan, data.take(rows[:: -(-len(rows) // n)]), state)
     found: list[Warning] = []
-    labels = [j if names is None else repr(names[j]) for j in state.encoding.numbers]
+
+    def label(number: int) -> Any:
+        j = state.encoding.numbers[number]
+        return j if names is None else repr(names[j])
+
     if state.scaling is not None:
-        scales = indistinct_values(state.scaling, labels)
+        scales = indistinct_values(state.scaling, label)
     else:
         numbers = state.encoding.select_numbers
-        scales = different_scales(numbers(few.data.X), numbers(data.X), rows, labels)
+        scales = different_scales(numbers(few.data.X), numbers(data.X), rows, label)
     if few.prior > 0.0 and few.vary():
         found += dead_layer(few)
         curve, n_iter = state.history.loss_curve, state.history.n_iter
@@ -234,7 +239,7 @@ def nothing_learned(few: TrainingRows, settled: bool) -> list[Warning]:
     return []
 
 
-def different_scales(examined: Any, X: Any, rows: Array, labels: list[Any]) -> list[Warning]:
+def different_scales(examined: Any, X: Any, rows: Array, label: Callable[[int], Any]) -> list[Warning]:
     """Return a warning if the largest magnitudes of two columns differ by more than a factor of 1000."""
     if _span(examined) is None:
         return []
@@ -245,14 +250,14 @@ def different_scales(examined: Any, X: Any, rows: Array, labels: list[Any]) -> l
     high, low, largest = span
     return [
         FeatureScaleWarning(
-            f"the features differ in scale: column {labels[high]} reaches {largest[high]:.4g} in magnitude, "
-            f"column {labels[low]} only {largest[low]:.4g}. Scale them, by scale_inputs=True or in a "
+            f"the features differ in scale: column {label(high)} reaches {largest[high]:.4g} in magnitude, "
+            f"column {label(low)} only {largest[low]:.4g}. Scale them, by scale_inputs=True or in a "
             "pipeline."
         )
     ]
 
 
-def indistinct_values(scaling: Scaling, labels: list[Any]) -> list[Warning]:
+def indistinct_values(scaling: Scaling, label: Callable[[int], Any]) -> list[Warning]:
     """Return a warning about the first column in which different values become nearly the same number.
 
     This happens if a quarter of the entries or more are different outliers, or if more than half of
@@ -271,9 +276,9 @@ def indistinct_values(scaling: Scaling, labels: list[Any]) -> list[Warning]:
     i = int(close[:, j].argmax())
     return [
         FeatureScaleWarning(
-            f"column {labels[j]} has values from {low[i, j]:.4g} to {high[i, j]:.4g} that the network cannot "
+            f"column {label(j)} has values from {low[i, j]:.4g} to {high[i, j]:.4g} that the network cannot "
             f"distinguish, since the scale of the column is {scaling.scale[j]:.4g}. If it has outliers, such "
-            "as a number for missing entries, replace them; otherwise use the logarithm of the column."
+            "as a number for missing entries, replace them by NaN; otherwise use the logarithm of the column."
         )
     ]
 

@@ -270,23 +270,16 @@ class Encoding:
         entries : ndarray of shape (n,)
             Of the same kind as the categories, see `kind_of`.
         """
-        encoder, categories = self._encoders[index], self.categories[index]
+        categories = self.categories[index]
         if not len(entries) or not len(categories):
             return np.full(len(entries), float(len(categories)))
-        codes: Array = encoder.transform(entries[:, None])[:, 0]
+        codes: Array = self._encoders[index].transform(entries[:, None])[:, 0]
         return codes
 
     @cached_property
-    def _encoders(self) -> list[OrdinalEncoder]:
-        """An encoder for each category column."""
-        return [
-            OrdinalEncoder(
-                categories=[values], handle_unknown="use_encoded_value", unknown_value=len(values)
-            ).fit(values[:, None])
-            if len(values)
-            else None
-            for values in self.categories
-        ]
+    def _encoders(self) -> list[Any]:
+        """An encoder for each category column that has categories."""
+        return [ordinal_encoder([c], len(c), c) if len(c) else None for c in self.categories]
 
     def __reduce__(self) -> tuple[Any, ...]:
         held = (self.n_features, self.categorical, self.categories, self.rare, self.missing)
@@ -298,6 +291,13 @@ def kind_of(values: Array) -> str | None:
     if values.dtype == object:
         return "strings" if all(isinstance(value, str) for value in values) else None
     return {"b": "booleans", "i": "numbers", "u": "numbers", "f": "numbers"}.get(values.dtype.kind)
+
+
+def ordinal_encoder(categories: Any, unknown: int, entries: Array) -> OrdinalEncoder:
+    """Return an encoder that is fitted on entries (n,), with this code for unknown ones."""
+    encoder = OrdinalEncoder(categories=categories, handle_unknown="use_encoded_value", unknown_value=unknown)
+    encoder.set_output(transform="default")  # whatever scikit-learn's configuration says
+    return encoder.fit(entries[:, None])
 
 
 class EncodedRows(Rows):

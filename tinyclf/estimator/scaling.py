@@ -415,7 +415,9 @@ def _quantiles_of_block(
         if centered:
             base = x[:, (n - 1) // 2].astype(np.float64)
         noise = _NOISE * np.abs(base)
-        before, after = (x < (base - noise)[:, None]).sum(axis=1), (x <= (base + noise)[:, None]).sum(axis=1)
+        with np.errstate(over="ignore"):
+            low, high = (base - noise)[:, None], (base + noise)[:, None]
+        before, after = (x < low).sum(axis=1), (x <= high).sum(axis=1)
         count = n - (after - before)
         at = np.maximum(np.ceil(levels[:, None] * count).astype(np.intp) - 1, 0)
         at = np.minimum(at + np.where(at >= before, after - before, 0), n - 1)

@@ -10,28 +10,29 @@ import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from decimal import Decimal
 from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
 from scipy.sparse import issparse
-from sklearn.preprocessing import OrdinalEncoder
 from sklearn.utils import check_array
 from sklearn.utils.validation import validate_data
 
 from ..nn.arrays import Array, all_finite, as_array, check_not_masked
 from ..nn.batches import as_csr, entry_blocks
-from .encoding import Encoding, kind_of
+from .encoding import Encoding, kind_of, ordinal_encoder
 
 # Non-finite numbers are found later, by `Encoding.rows` and `Scaling.of`, whose errors name the row.
 CHECKS: dict[str, Any] = {"accept_sparse": "csr", "ensure_all_finite": False}
 
 # NumPy converts dates to numbers without a warning, and a missing date to -9.2e18.
-_DATES = re.compile("date|time|duration|period", re.IGNORECASE)
+_DATES = re.compile("date|time|duration|period|month_day", re.IGNORECASE)
 
 _NESTED = re.compile("array|(large_|fixed_size_)?list|map|struct|interval", re.IGNORECASE)
 _TEXTS = re.compile("str|large_string|categor|dictionary|enum", re.IGNORECASE)
+_OTHERS = re.compile("complex|(large_|fixed_size_)?binary", re.IGNORECASE)
 _OBJECTS = re.compile("object|null|decimal", re.IGNORECASE)
 _BOOLEANS = re.compile(r"(Sparse\[)?bool", re.IGNORECASE)
 
@@ -91,6 +92,8 @@ def _as_matrix(estimator: Any, X: Any) -> Any:
         X = as_csr("X", X)
     elif not (is_frame(X) or isinstance(X, (np.ndarray, *loaded("pandas.Series")))):
         X = as_array("X", X) if isinstance(X, (list, tuple)) else np.asarray(X)
+        if X.dtype.kind in "US" and isinstance(given, (list, tuple)):
+            X = np.array(given, dtype=object)  # NumPy has turned numbers and missing entries into strings
         if X.ndim == 0:
             raise TypeError(f"X must be an array of shape (n_samples, n_features), got {given!r}")
     if not is_frame(X):
@@ -128,52 +131,88 @@ def read(
         If an entry is neither a number nor a category, or a column is of another kind than in the
         earlier table; the message names the column.
     """
-    counted = np.ones(table.shape[0], bool) if weight is None else weight > 0.0
     with naming("X"):
         if encoding is not None:
-            categorical, reason = encoding.categorical, "held numbers in fit"
-        else:
-            categorical = _categorical_columns(estimator, table)
-            reason = "is not among categorical_features; add it, or convert it to numbers"
-        numbers = np.setdiff1d(np.arange(table.shape[1]), categorical)
-        if not len(categorical):
-            X = _as_floats(estimator, table, reason)
-        else:
-            X = np.full(table.shape, np.nan)
-            if len(numbers):
-                part = _as_floats(estimator, _selected(table, numbers), reason)
-                X = X.astype(part.dtype)
-                X[:, numbers] = part.toarray() if issparse(part) else part
-        categories, rare = [], []
-        for i, j in enumerate(categorical):
-            entries, known = _known_entries(table, j)
-            if encoding is not None:
-                _check_same_kind(entries, encoding.categories[i], table, j)
-                X[known, j] = encoding.codes(i, entries)
-                continue
-            w = None if weight is None else weight[known]
-            frequent, others, X[known, j] = _learned(entries, counted[known], w, estimator.max_categories)
-            varies = len(frequent) > 1 or others or not known[counted].all()
-            categories.append(frequent if varies else frequent[:0])
-            rare.append(others)
-    if encoding is None:
-        missing = _partly_missing(X, counted)
-        encoding = Encoding(table.shape[1], categorical, categories, np.array(rare, bool), missing)
-    return X, encoding
+            return _coded(estimator, table, encoding, "held numbers in fit"), encoding
+        counted = np.ones(table.shape[0], bool) if weight is None else weight > 0.0
+        encoding = _learned(estimator, table, counted, weight)
+        reason = "is not among categorical_features; add it, or convert it to numbers"
+        X = _coded(estimator, table, encoding, reason)
+        return X, replace(encoding, missing=_partly_missing(X, counted))
 
 
-def _check_same_kind(entries: Array, categories: Array, table: Any, j: int) -> None:
-    """Raise an error if entries of a column are not of the same kind as its categories in fit."""
-    expected, kind = kind_of(categories), kind_of(entries)
-    if len(entries) and len(categories) and kind != expected:
+def _coded(estimator: Any, table: Any, encoding: Encoding, reason: str) -> Any:
+    """Return a table as numbers, with codes in the category columns.
+
+    ``reason`` says in an error why a column that has strings must hold numbers.
+    """
+    numbers = encoding.numbers
+    if is_frame(table) and isinstance(estimator.categorical_features, str):  # "from_dtype"
+        for j, (_, kind) in enumerate(_columns(table)):
+            if _may_be_category(str(kind)) and j not in encoding.categorical:
+                _check_same_kind(_known_entries(table, j)[0], "numbers", table, j)
+    if not encoding.categorical.size:
+        return _as_floats(estimator, table, numbers, reason)
+    part: Any = np.empty((table.shape[0], 0))
+    if numbers.size:
+        part = _as_floats(estimator, table, numbers, reason)
+    X = np.full(table.shape, np.nan, part.dtype)
+    X[:, numbers] = part.toarray() if issparse(part) else part
+    del part
+    for i, j in enumerate(encoding.categorical):
+        (entries, known), categories = _known_entries(table, j), encoding.categories[i]
+        if len(categories):
+            _check_same_kind(entries, kind_of(categories), table, j)
+        X[known, j] = encoding.codes(i, entries)
+    return X
+
+
+def _check_same_kind(entries: Array, expected: str | None, table: Any, j: int) -> None:
+    """Raise an error if known entries of a column are not of the kind that it had in fit."""
+    if len(entries) and kind_of(entries) != expected:
         raise TypeError(
-            f"{_place(table, j)} held {expected} in fit, but now has {kind}, such as "
-            f"{entries.tolist()[0]!r}; "
-            "convert it to the type that it had in fit"
+            f"{_place(table, j)} held {expected} in fit, but now has {kind_of(entries)}, such as "
+            f"{entries.tolist()[0]!r}; convert it to the type that it had in fit"
         )
 
 
 # --- categories -------------------------------------------------------------------------------------
+
+
+def _learned(estimator: Any, table: Any, counted: Array, weight: Array | None) -> Encoding:
+    """Return the encoding of a new table, of which missing entries are not known yet.
+
+    Categories are learned from the rows for which ``counted`` (n,) is true. A column in which all of
+    these are equal gets no indicator, since it says nothing about y.
+    """
+    categorical, most = _categorical_columns(estimator, table), estimator.max_categories
+    categories, rare = [], []
+    for j in categorical:
+        entries, known = _known_entries(table, j)
+        rows = counted[known]
+        kept, others = _frequent(entries[rows], None if weight is None else weight[known][rows], most)
+        varies = len(kept) > 1 or others or not known[counted].all()
+        categories.append(kept if varies else kept[:0])
+        rare.append(others)
+    none = np.array([], np.int64)
+    return Encoding(int(table.shape[1]), categorical, categories, np.array(rare, bool), none)
+
+
+def _frequent(entries: Array, weight: Array | None, most: int | None) -> tuple[Array, bool]:
+    """Return the categories that get an indicator, sorted, and whether others share one.
+
+    If there are more than ``most`` categories, those with the largest total weight are kept, as in
+    scikit-learn's OneHotEncoder.
+    """
+    if not len(entries):
+        return np.array([], object), False
+    encoder = ordinal_encoder("auto", -1, entries)
+    categories: Array = encoder.categories_[0]
+    if most is None or len(categories) <= most:
+        return categories, False
+    codes = encoder.transform(entries[:, None])[:, 0].astype(np.intp)
+    total = np.bincount(codes, weight)
+    return categories[np.sort(np.argsort(total, kind="stable")[1 - most :])], True
 
 
 def _categorical_columns(estimator: Any, table: Any) -> Array:
@@ -215,7 +254,12 @@ def _is_category(table: Any, j: int, kind: str) -> bool:
     if _OBJECTS.match(kind):
         entries, _ = _known_entries(table, j)
         return not len(entries) or kind_of(entries) != "numbers"
-    return bool(_TEXTS.match(kind) or _BOOLEANS.match(kind))
+    return _may_be_category(kind)
+
+
+def _may_be_category(kind: str) -> bool:
+    """Return whether columns of a type of data frames may hold other entries than numbers."""
+    return any(pattern.match(kind) for pattern in (_TEXTS, _BOOLEANS, _OBJECTS))
 
 
 def _known_entries(table: Any, j: int) -> tuple[Array, Array]:
@@ -232,7 +276,7 @@ def _known_entries(table: Any, j: int) -> tuple[Array, Array]:
     else:
         known = values != None if kinds else np.ones(len(values), bool)  # noqa: E711
     values = values[known]
-    if values.dtype.kind in "UT":
+    if values.dtype.kind == "U":
         return values.astype(object), known
     if values.dtype == object and kinds - {str, type(None)}:
         kinds = {*map(type, values)}
@@ -240,7 +284,7 @@ def _known_entries(table: Any, j: int) -> tuple[Array, Array]:
         numbers = not any(flags) and all(issubclass(kind, (Real, Decimal)) for kind in kinds)
         if kinds and (all(flags) or numbers):
             values = np.array(values.tolist())
-            values = values.astype(np.float64) if values.dtype == object else values
+            values = _as_float64(values, _place(table, j)) if values.dtype == object else values
     if kind_of(values) is None:
         names = " and ".join(sorted({type(value).__name__ for value in values.tolist()}))
         raise TypeError(
@@ -252,65 +296,42 @@ def _known_entries(table: Any, j: int) -> tuple[Array, Array]:
     return values, known
 
 
+def _as_float64(values: Array, place: str) -> Array:
+    """Return the entries as float64; errors name the column by ``place``."""
+    try:
+        return values.astype(np.float64)
+    except (TypeError, ValueError, OverflowError) as error:
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise kind(f"{error} in {place}") from None
+
+
 def _entries(table: Any, j: int) -> Array:
     """Return a column as an array; in an array of objects, None, NaN and pandas.NA are missing entries."""
     if hasattr(table, "iloc"):
         column = table.iloc[:, j]
-        numeric = isinstance(column.dtype, np.dtype) and column.dtype.kind in "biuf"
-        values = column.to_numpy() if numeric else column.to_numpy(dtype=object, na_value=None)
+        if hasattr(column, "cat"):  # its own conversion makes integers floats if entries are missing
+            values = np.append(column.cat.categories.to_numpy(dtype=object), [None])[column.cat.codes]
+        elif isinstance(column.dtype, np.dtype) and column.dtype.kind in "biuf":
+            values = column.to_numpy()
+        else:
+            values = column.to_numpy(dtype=object, na_value=None)
     elif hasattr(table, "to_series"):
-        values = table.to_series(int(j)).to_numpy()
+        column = table.to_series(int(j))
+        integers = column.dtype.is_integer() and column.null_count() > 0  # as an array, these are floats
+        values = np.array(column.to_list(), object) if integers else column.to_numpy()
     elif is_frame(table):
         column = table.column(int(j))
-        # As an array, a dictionary column would have other entries instead of null.
-        values = np.array(column.to_pylist(), object) if hasattr(column.type, "value_type") else column
+        # As an array, a dictionary column would have other entries instead of null, and integers are floats.
+        listed = hasattr(column.type, "value_type") or ("int" in str(column.type) and column.null_count > 0)
+        values = np.array(column.to_pylist(), object) if listed else column
     else:
         values = table[:, j]
-    return np.asarray(values)
+    values = np.asarray(values)
+    return values.astype(object) if values.dtype.kind == "T" else values  # these may be missing
 
 
 def _is_missing(value: Any) -> bool:
     return value is None or type(value).__name__ == "NAType" or (isinstance(value, float) and value != value)
-
-
-def _learned(
-    entries: Array, counted: Array, weight: Array | None, most: int | None
-) -> tuple[Array, bool, Array]:
-    """Learn the categories of a column.
-
-    Parameters
-    ----------
-    entries : ndarray of shape (n,)
-        The entries that are not missing.
-    counted : ndarray of bool, shape (n,)
-        Which of them are counted.
-    weight : ndarray of shape (n,) or None
-        Their weights.
-    most : int or None
-        The largest number of indicators. If there are more categories, the most frequent ones are
-        kept, as in scikit-learn's OneHotEncoder, and the others share an indicator.
-
-    Returns
-    -------
-    categories : ndarray
-        Those that are kept, sorted.
-    rare : bool
-        Whether there are others.
-    codes : ndarray of shape (n,)
-        The codes of all entries, see `Encoding`.
-    """
-    if not counted.any():
-        return np.array([], object), False, np.zeros(len(entries))
-    encoder = OrdinalEncoder(dtype=np.intp, handle_unknown="use_encoded_value", unknown_value=-1)
-    codes = encoder.fit(entries[counted, None]).transform(entries[:, None])[:, 0]
-    categories: Array = encoder.categories_[0]
-    kept, rare = np.arange(len(categories)), most is not None and len(categories) > most
-    if rare:
-        total = np.bincount(codes[counted], None if weight is None else weight[counted])
-        kept = np.sort(np.argsort(total, kind="stable")[1 - most :])  # type: ignore[operator]
-    new_codes = np.full(len(categories) + 1, len(kept))  # the last one is for those that are unknown, -1
-    new_codes[kept] = np.arange(len(kept))
-    return categories[kept], rare, new_codes[codes]
 
 
 def _partly_missing(X: Any, counted: Array) -> Array:
@@ -336,11 +357,12 @@ def _selected(table: Any, columns: Array) -> Any:
     return table.select(columns.tolist()) if hasattr(table, "to_pylist") else table[:, columns.tolist()]
 
 
-def _as_floats(estimator: Any, table: Any, reason: str) -> Any:
-    """Return a table as an array, or as CSR without duplicates: float32 if all columns are, else float64.
+def _as_floats(estimator: Any, given: Any, numbers: Array, reason: str) -> Any:
+    """Return columns of a table as an array, or as CSR without duplicates: float32 if all are, else float64.
 
     ``reason`` says why a column that has strings must hold numbers.
     """
+    table = given if len(numbers) == given.shape[1] else _selected(given, numbers)
     if is_frame(table):
         kinds = [kind for _, kind in _columns(table)]
         objects = [
@@ -348,19 +370,18 @@ def _as_floats(estimator: Any, table: Any, reason: str) -> Any:
             for j, kind in enumerate(kinds)
             if _TEXTS.match(str(kind)) or _OBJECTS.match(str(kind)) or getattr(kind, "fill_value", 0) != 0
         ]
-        numbers = {j: _as_numbers(table, j, reason) for j in objects}
+        made = {j: _as_numbers(table, j, reason) for j in objects}
         if hasattr(table, "isetitem"):
-            table = table.copy(deep=False) if numbers else table
-            for j, column in numbers.items():
+            table = table.copy(deep=False) if made else table
+            for j, column in made.items():
                 table.isetitem(j, column)
-        elif numbers:
-            columns = [numbers[j] if j in numbers else _entries(table, j) for j in range(len(kinds))]
+        elif made:
+            columns = [made[j] if j in made else _entries(table, j) for j in range(len(kinds))]
             table = np.stack([column.astype(np.float64) for column in columns], axis=1)
         else:
             table = np.asarray(table)
     elif table.dtype.kind in "OUT":
-        columns = [_as_numbers(table, j, reason) for j in range(table.shape[1])]
-        table = np.stack(columns, axis=1)
+        table = np.stack([_as_numbers(given, j, reason) for j in numbers], axis=1)
     dtypes = {*table.dtypes} if is_frame(table) else {table.dtype}
     # The types of pandas' nullable, pyarrow and sparse columns.
     dtypes = {getattr(dtype, "numpy_dtype", getattr(dtype, "subtype", dtype)) for dtype in dtypes}
@@ -382,10 +403,7 @@ def _as_numbers(table: Any, j: int, reason: str) -> Array:
             _check_kind(kind.__name__, f" in {_place(table, j)}")
         if kind.__name__ == "NAType":
             values = np.array([None if _is_missing(value) else value for value in values], object)
-    try:
-        return values.astype(np.float64)
-    except (TypeError, ValueError) as error:
-        raise type(error)(f"{error} in {_place(table, j)}, which {reason}") from None
+    return _as_float64(values, f"{_place(table, j)}, which {reason}")
 
 
 def _columns(X: Any) -> Iterator[tuple[Any, Any]]:
@@ -402,10 +420,18 @@ def _place(table: Any, j: int) -> str:
 def _check_kind(kind: Any, where: str = "") -> None:
     """Raise an error if a type, of any library, is that of dates, of records or of several numbers."""
     if _DATES.match(str(kind)):
-        raise TypeError(f"X must hold real numbers, got dates, dtype {kind}{where}; convert them to days")
+        raise TypeError(
+            f"X must hold numbers and categories, got dates, dtype {kind}{where}; convert them to days"
+        )
     if _NESTED.match(str(kind)):
         raise TypeError(
-            f"X must hold one number per entry, got dtype {kind}{where}; make each of its parts a column"
+            f"X must hold one number or category per entry, got dtype {kind}{where}; make each of its parts "
+            "a column"
+        )
+    if where and _OTHERS.match(str(kind)):
+        raise TypeError(
+            f"X must hold numbers and categories, got dtype {kind}{where}; convert the column to numbers or "
+            "strings"
         )
     if getattr(kind, "names", None):
         raise TypeError(f"X must hold real numbers, got records of dtype {kind}; select columns")
