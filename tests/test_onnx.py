@@ -52,9 +52,12 @@ from tinyclf import (
     TinyClassifier,
     to_onnx,
 )
-from tinyclf import onnx as export
 from tinyclf.estimator.calibration import Calibration
 from tinyclf.nn.layers import ACTIVATIONS
+from tinyclf.onnx import classifiers
+from tinyclf.onnx.graph import ACTIVATIONS as OPERATORS
+from tinyclf.onnx.graph import Graph
+from tinyclf.onnx.rows import ROWS
 
 onnx = pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")
@@ -516,7 +519,9 @@ def test_without_rows_the_graph_of_a_table_is_compared_on_all_categories_unknown
     table = MIXED if scaled else MIXED.assign(age=X[:, 0], year=X[:, 1], income=X[:, 2])
     fitted = quick(categorical_features=CATEGORICAL, max_categories=3, scale_inputs=scaled).fit(table, y)
     compared = []
-    monkeypatch.setattr(export, "_difference", lambda found, model, rows, dtype: compared.append(rows) or "")
+    monkeypatch.setattr(
+        classifiers, "difference", lambda found, model, rows, dtype: compared.append(rows) or ""
+    )
     exported = to_onnx(fitted)
     types = [np.float64] * 3 + [object, bool, object, np.int64]
     assert [a.dtype for a in fed(exported, table.head(1)).values()] == types
@@ -542,7 +547,7 @@ WRONG = {
 
 @pytest.mark.parametrize("kind", WRONG)
 def test_the_graph_of_a_table_is_compared_with_the_model(kind, runtime, monkeypatch):
-    table, (operator, change), add = MIXED[["age", "city", "job"]], WRONG[kind], export._Graph.add
+    table, (operator, change), add = MIXED[["age", "city", "job"]], WRONG[kind], Graph.add
     fitted = quick(max_categories=3, max_iter=20).fit(table, CODES > 0)
     rows = other_rows(MIXED)[[*table]]
     to_onnx(fitted, rows)
@@ -553,7 +558,7 @@ def test_the_graph_of_a_table_is_compared_with_the_model(kind, runtime, monkeypa
             change(inputs, more)
         return add(graph, name, *inputs, **more)
 
-    monkeypatch.setattr(export._Graph, "add", wrong)
+    monkeypatch.setattr(Graph, "add", wrong)
     for given in (None, rows):
         with pytest.raises(ValueError, match="cannot export this TinyClassifier: the prob.* differ by"):
             to_onnx(fitted, given)
@@ -1022,7 +1027,7 @@ def test_rows_in_another_container_are_read_as_an_array(kind):
     pytest.importorskip("skl2onnx")
     fitted = make_pipeline(StandardScaler(), quick()).fit(X, CODES)
     rows = np.tile(X, (11, 1))
-    assert len(rows) > export.ROWS
+    assert len(rows) > ROWS
     check(fitted, X, to_onnx(fitted, kind(rows)))
 
 
@@ -1082,7 +1087,7 @@ def changed_activation(monkeypatch, factor):
         x = graph.add("Mul", graph.add("Relu", x), np.asarray(2.0, dtype))  # factors near 1 are removed
         return graph.add("Mul", x, np.asarray(factor / 2.0, dtype))
 
-    monkeypatch.setitem(export.ACTIVATIONS, ReLU, relu)
+    monkeypatch.setitem(OPERATORS, ReLU, relu)
 
 
 @pytest.mark.parametrize("dtype", FLOATS)
@@ -1101,19 +1106,19 @@ def test_a_graph_that_differs_by_more_than_rounding_is_refused(y, dtype, runtime
 
 
 def test_a_graph_with_other_labels_is_refused(runtime, monkeypatch):
-    add = export._Graph.add
+    add = Graph.add
 
     def wrong(graph, operator, *inputs, **more):
         return add(graph, "ArgMin" if operator == "ArgMax" else operator, *inputs, **more)
 
-    monkeypatch.setattr(export._Graph, "add", wrong)
+    monkeypatch.setattr(Graph, "add", wrong)
     fitted = quick().fit(X, np.array(["a", "b", "c"])[CODES])
     with pytest.raises(ValueError, match=r"the label of the graph in row \d+ is '.' instead of '.'"):
         to_onnx(fitted, X)
 
 
 def test_a_graph_that_does_not_load_is_refused(runtime, monkeypatch):
-    monkeypatch.setitem(export.ACTIVATIONS, ReLU, lambda graph, x, dtype: graph.add("Unknown", x))
+    monkeypatch.setitem(OPERATORS, ReLU, lambda graph, x, dtype: graph.add("Unknown", x))
     with pytest.raises(ValueError, match="cannot export this TinyClassifier: the graph does not load: "):
         to_onnx(quick().fit(X, CODES))
 
