@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 # A subclass that overrides one of these can predict otherwise than the graph.
 PREDICTION = {
-    *("predict", "predict_proba", "predict_log_proba", "decision_function", "outputs_of"),
+    *("predict", "predict_proba", "predict_log_proba", "decision_function", "_outputs"),
     *("_fitted", "plan_", "classes_", "network_"),
 }
 
@@ -137,10 +137,10 @@ def to_onnx(
             f"ONNX holds strings as UTF-8, which has no {error.object[error.start]!r}; replace it in labels "
             "and categories, and fit again"
         ) from None
-    export = export_classifier if model is classifier else export_pipeline
-    with warnings.catch_warnings():  # the rows to compare on may be arrays
-        warnings.filterwarnings("ignore", "X does not have valid feature names")
-        exported, warning = export(model, classifier, X, opsets)
+    if model is classifier:
+        exported, warning = export_classifier(model, X, opsets[0])
+    else:
+        exported, warning = export_pipeline(model, classifier, X, opsets)
     if warning:
         warnings.warn(warning, stacklevel=2)
     onnx.helper.set_model_props(exported, {"classes": json.dumps(classes)})

@@ -20,7 +20,6 @@ from ..estimator.table import is_frame
 from ..nn.arrays import Array
 from .checks import Failure, check, deviation, difference, first_line
 from .graph import (
-    ML,
     OPSETS,
     Column,
     Graph,

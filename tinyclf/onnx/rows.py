@@ -39,7 +39,7 @@ def typical_rows(model: TinyClassifier) -> Array:
     for j, categories in zip(encoding.categorical, encoding.categories, strict=True):
         kind = {"O": str, "b": bool, "f": float}.get(categories.dtype.kind, int)
         known = categories.tolist()
-        entries = known + [value for value in map(kind, range(len(known) + 1)) if value not in {*known}][:1]
+        entries = [*known, *sorted({*map(kind, range(len(known) + 1))} - {*known})[:1]]
         if "" not in known if kind is str else kind is float or j in encoding.missing:
             entries.append(None)
         rows[:, j] = [entries[i % len(entries)] for i in rng.permutation(n)]
