@@ -440,6 +440,17 @@ def test_a_missing_number_is_read_as_in_predict(kind, dtype, given):
     assert np.isfinite(found).all()
 
 
+@pytest.mark.parametrize("given", FLOATS)
+@pytest.mark.parametrize("step", ["passthrough", StandardScaler(), MinMaxScaler()])
+def test_missing_numbers_pass_through_the_steps_of_a_pipeline(step, given):
+    pytest.importorskip("skl2onnx")
+    fitted = make_pipeline(step, quick()).fit(GAPS.astype(given), CODES)
+    check(fitted, GAPS.astype(given))
+    table = pd.DataFrame(GAPS[:, :3], columns=["a", "b", "c"]).astype(given)
+    fitted = make_pipeline(step, quick()).fit(table, CODES)
+    check_table(fitted, table, to_onnx(fitted, table))
+
+
 def test_missing_numbers_add_two_operators_and_their_indicators_four():
     plain, without, seen = (
         [node.op_type for node in to_onnx(quick(scale_inputs=scale).fit(rows, CODES)).graph.node]
