@@ -85,6 +85,13 @@ EXPECTED = {
     "dask_search": [
         (r"the same parameters: True\nthe same scores: True\nlog-loss ([\d.]+) with ", [(0.15, 0.3)])
     ],
+    "mixed_table": [
+        (r"\n2 .* NaN .*(?:\n.*){2}\n\naccuracy ([\d.]+) ", [(0.77, 0.87)]),
+        (r": age income missingindicator_income missingindicator_city city_Lima city_Oslo city_Pune ", []),
+        (r"the bare table +log-loss ([\d.]+), 1.000 times", [(0.38, 0.46)]),
+        (r"ColumnTransformer .*, ([\d.]+) times", [(0.95, 1.05)]),
+        (r"TableVectorizer .*, ([\d.]+) times", [(0.95, 1.05)]),
+    ],
     "grid_search": [(r"log-loss ([\d.]+)", [(0, 0.1)])],
     "monitor_training": [
         (r"stopped after (\d+) epochs, kept the weights of epoch (\d+)", [(20, 299), (10, 299)]),
@@ -101,7 +108,7 @@ EXPECTED = {
     ]
     + [
         (r" has (\d+) bytes; the network alone", [(5000, 10000)]),
-        (r"\nSub, Mul, Abs, Min, Max, Div, Log, Min, Mul, Add, Sign, Mul, Gemm, Relu, Gemm, ", []),
+        (r"\nSub, Mul, Abs, Clip, Log, Clip, Sign, Mul, Add, Mul, IsNaN, Where, Gemm, Relu, Gemm, ", []),
     ],
     "train_by_hand": [(r"epoch 200: loss ([\d.]+)", [(0, 0.3)]), (r"epoch 20: loss ([\d.]+)", [(0, 0.2)])],
     "own_activation": [(r"\(right\)", []), (r"accuracy on digits: ([\d.]+)", [(0.95, 1)])],
@@ -114,7 +121,11 @@ EXPECTED = {
 }
 
 # Packages that a script requires in addition to those of the tests.
-REQUIRED = {"export_onnx": ("onnx", "onnxruntime", "skl2onnx"), "dask_search": ("dask", "distributed")}
+REQUIRED = {
+    "export_onnx": ("onnx", "onnxruntime", "skl2onnx"),
+    "dask_search": ("dask", "distributed"),
+    "mixed_table": ("skrub",),
+}
 
 
 def mark(script):

@@ -10,6 +10,7 @@ from io import StringIO
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import scipy.sparse
 from sklearn.calibration import CalibratedClassifierCV
@@ -333,6 +334,21 @@ def probabilities_of_a_single_class(make):
 def the_units_of_columns_do_not_matter(make):
     one, other = (make().fit(x, Y).predict_proba(x) for x in (X, 8.0 * X + 3.0))
     return np.allclose(one, other, rtol=1e-9)
+
+
+@differs(
+    "missing entries and categories",
+    here=[None, None, 6, 2],
+    there=[ValueError, ValueError, 1, 1],
+    scale_inputs=True,
+    categorical_features="from_dtype",
+)
+def errors_of_missing_entries_and_strings_and_the_inputs_of_digits_and_booleans(make):
+    missing, codes = np.where(X > 2.0, np.nan, X), np.arange(150) % 6
+    words = np.array(["one", "two", "three"])[codes % 3]
+    errors = [error_of(make().fit, x, Y) for x in (missing, pd.DataFrame({"a": words}))]
+    widths = [len(make().fit(pd.DataFrame({"a": a}), Y).coefs_[0]) for a in (codes.astype(str), codes < 3)]
+    return errors + widths
 
 
 @differs("epochs", here=(40, []), there=(200, [ConvergenceWarning]))

@@ -47,7 +47,8 @@ def documented_names(root):
 @pytest.fixture(scope="module")
 def site(root, tmp_path_factory):
     """The folder of the site."""
-    for package in ("numpydoc", "myst_parser", "pydata_sphinx_theme", "sphinx_gallery", "latex2mathml"):
+    packages = "numpydoc", "myst_parser", "pydata_sphinx_theme", "sphinx_gallery", "latex2mathml", "skrub"
+    for package in packages:
         pytest.importorskip(package)
     out = tmp_path_factory.mktemp("site")
     command = [sys.executable, "-m", "sphinx", "-W", "-q", "-b", "html", "docs", out]

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.datasets import load_iris
 from sklearn.metrics import accuracy_score, log_loss
@@ -167,6 +168,19 @@ def test_inputs_are_scaled_by_weights_inside_and_in_the_pipeline():
     np.testing.assert_allclose(pipeline[0].mean_, np.average(X, axis=0, weights=W))
     by_hand = ours().fit(pipeline[0].transform(X), Y, W)
     np.testing.assert_array_equal(by_hand.coefs_[0], pipeline[1].coefs_[0])
+
+
+@place("categories and missing entries")
+def test_categories_count_by_sample_weights_and_rows_of_weight_zero_have_none():
+    names = np.array(["a", "b", "c", "d"])[np.arange(150) % 4]
+    w = np.array([1.0, 2.0, 4.0, 0.0])[np.arange(150) % 4]
+    table = pd.DataFrame({"s": names, "x": np.where(names == "d", np.nan, X[:, 0])})
+    model = ours(categorical_features="from_dtype", scale_inputs=True, class_weight={0: 100.0, 1: 0.0})
+    assert model.fit(table, Y, w).input_names_.tolist() == ["x", "s_a", "s_b", "s_c"]
+    rare = model.set_params(max_categories=2).fit(table, Y, w)
+    assert rare.input_names_.tolist() == ["x", "s_c", "s_infrequent_sklearn"]
+    unweighted = model.set_params(max_categories=None).fit(table, Y)
+    assert unweighted.input_names_.tolist() == ["x", "missingindicator_x", "s_a", "s_b", "s_c", "s_d"]
 
 
 @place("diagnostics")

@@ -401,10 +401,10 @@ def test_dates_are_refused_as_features(unit):
     dates = np.zeros((12, 3), unit)
     dates[0, 0] = "NaT"  # as a number it is -9.2e18
     for given in (dates, pd.DataFrame(dates), pl.DataFrame(dates.astype(f"{unit[:-3]}[ms]"))):
-        with pytest.raises(TypeError, match="X must hold real numbers, got dates"):
+        with pytest.raises(TypeError, match="X must hold numbers and categories, got dates"):
             quick().fit(given, Y)
     for given in (list(dates), list(map(list, dates)), np.array(list(map(list, dates)), dtype=object)):
-        with pytest.raises(TypeError, match="X must hold real numbers, got dates"):
+        with pytest.raises(TypeError, match="X must hold numbers and categories, got dates"):
             quick().fit(given, Y)
     with pytest.raises(TypeError, match="got dates"):
         quick().fit(pd.DataFrame(X).assign(day=pd.Timestamp("2020-01-01")), Y)
@@ -426,7 +426,9 @@ def test_columns_of_several_numbers_or_of_dates_are_named():
             lambda X: model.fit(X_IRIS[:12], Y, X_val=X, y_val=Y),
             model.predict,
         ):
-            with pytest.raises(TypeError, match="X must hold one number per entry, .* in the column 'v'"):
+            with pytest.raises(
+                TypeError, match="X must hold one number or category per entry, .* in the column 'v'"
+            ):
                 call(frame)
     days = pd.DataFrame({"a": X[:, 0], "day": pd.Timestamp("2020-01-01")})
     for frame in (days, pl.DataFrame(days.to_dict("series"))):

@@ -278,7 +278,7 @@ def indistinct_values(scaling: Scaling, label: Callable[[int], Any]) -> list[War
         FeatureScaleWarning(
             f"column {label(j)} has values from {low[i, j]:.4g} to {high[i, j]:.4g} that the network cannot "
             f"distinguish, since the scale of the column is {scaling.scale[j]:.4g}. If it has outliers, such "
-            "as a number for missing entries, replace them; otherwise use the logarithm of the column."
+            "as a number for missing entries, replace them by NaN; otherwise use the logarithm of the column."
         )
     ]
 

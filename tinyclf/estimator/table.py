@@ -147,23 +147,33 @@ def _coded(estimator: Any, table: Any, encoding: Encoding, reason: str) -> Any:
     ``reason`` says in an error why a column that has strings must hold numbers.
     """
     numbers = encoding.numbers
+    if is_frame(table) and isinstance(estimator.categorical_features, str):  # "from_dtype"
+        for j, (_, kind) in enumerate(_columns(table)):
+            if _may_be_category(str(kind)) and j not in encoding.categorical:
+                _check_same_kind(_known_entries(table, j)[0], "numbers", table, j)
     if not encoding.categorical.size:
         return _as_floats(estimator, table, numbers, reason)
-    X = np.full(table.shape, np.nan)
+    part: Any = np.empty((table.shape[0], 0))
     if numbers.size:
         part = _as_floats(estimator, table, numbers, reason)
-        X = X.astype(part.dtype)
-        X[:, numbers] = part.toarray() if issparse(part) else part
+    X = np.full(table.shape, np.nan, part.dtype)
+    X[:, numbers] = part.toarray() if issparse(part) else part
+    del part
     for i, j in enumerate(encoding.categorical):
         (entries, known), categories = _known_entries(table, j), encoding.categories[i]
-        expected, kind = kind_of(categories), kind_of(entries)
-        if len(entries) and len(categories) and kind != expected:
-            raise TypeError(
-                f"{_place(table, j)} held {expected} in fit, but now has {kind}, such as "
-                f"{entries.tolist()[0]!r}; convert it to the type that it had in fit"
-            )
+        if len(categories):
+            _check_same_kind(entries, kind_of(categories), table, j)
         X[known, j] = encoding.codes(i, entries)
     return X
+
+
+def _check_same_kind(entries: Array, expected: str | None, table: Any, j: int) -> None:
+    """Raise an error if known entries of a column are not of the kind that it had in fit."""
+    if len(entries) and kind_of(entries) != expected:
+        raise TypeError(
+            f"{_place(table, j)} held {expected} in fit, but now has {kind_of(entries)}, such as "
+            f"{entries.tolist()[0]!r}; convert it to the type that it had in fit"
+        )
 
 
 # --- categories -------------------------------------------------------------------------------------
@@ -244,7 +254,12 @@ def _is_category(table: Any, j: int, kind: str) -> bool:
     if _OBJECTS.match(kind):
         entries, _ = _known_entries(table, j)
         return not len(entries) or kind_of(entries) != "numbers"
-    return bool(_TEXTS.match(kind) or _BOOLEANS.match(kind))
+    return _may_be_category(kind)
+
+
+def _may_be_category(kind: str) -> bool:
+    """Return whether columns of a type of data frames may hold other entries than numbers."""
+    return any(pattern.match(kind) for pattern in (_TEXTS, _BOOLEANS, _OBJECTS))
 
 
 def _known_entries(table: Any, j: int) -> tuple[Array, Array]:
@@ -405,10 +420,13 @@ def _place(table: Any, j: int) -> str:
 def _check_kind(kind: Any, where: str = "") -> None:
     """Raise an error if a type, of any library, is that of dates, of records or of several numbers."""
     if _DATES.match(str(kind)):
-        raise TypeError(f"X must hold real numbers, got dates, dtype {kind}{where}; convert them to days")
+        raise TypeError(
+            f"X must hold numbers and categories, got dates, dtype {kind}{where}; convert them to days"
+        )
     if _NESTED.match(str(kind)):
         raise TypeError(
-            f"X must hold one number per entry, got dtype {kind}{where}; make each of its parts a column"
+            f"X must hold one number or category per entry, got dtype {kind}{where}; make each of its parts "
+            "a column"
         )
     if where and _OTHERS.match(str(kind)):
         raise TypeError(
