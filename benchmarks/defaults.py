@@ -137,7 +137,7 @@ def interval(values: np.ndarray) -> tuple[float, float, float]:
 
 
 def table(results: dict, names: list[str], base: str, added: float = 0.0) -> None:
-    """Print a row for each name; ``added`` is added to the log-losses before they are divided."""
+    """Print a row for each name; ``added`` is added to log-losses and Brier scores before two are divided."""
     losses = np.array([means(results, name, "log_loss") for name in names])
     ranks = scipy.stats.rankdata(losses, axis=0).mean(axis=1)
     reference = {what: means(results, base, what) for what in ("log_loss", "accuracy", "brier", "seconds")}
@@ -149,11 +149,11 @@ def table(results: dict, names: list[str], base: str, added: float = 0.0) -> Non
         ratio = "{:.3f} ({:.3f} to {:.3f})".format(*np.exp(interval(logs)))
         points = 100 * (means(results, name, "accuracy") - reference["accuracy"])
         accuracy = "{:+.2f} ({:+.2f}, {:+.2f})".format(*interval(points))
-        brier = np.exp(np.log(means(results, name, "brier") / reference["brier"]).mean())
+        briers = (means(results, name, "brier") + added) / (reference["brier"] + added)
         seconds = np.exp(np.log(means(results, name, "seconds") / reference["seconds"]).mean())
         win, loss = (logs < -np.log(TIE)).sum(), (logs > np.log(TIE)).sum()
         warned = means(results, name, "warned").mean()
-        print(f"{name:34}{ratio:>24}{accuracy:>20}{brier:7.3f}{seconds:7.3f}", end="")
+        print(f"{name:34}{ratio:>24}{accuracy:>20}{np.exp(np.log(briers).mean()):7.3f}{seconds:7.3f}", end="")
         print(f"{win:6}{len(logs) - win - loss:4}{loss:4}{rank:6.2f}{warned:8.0%}")
 
 

@@ -20,7 +20,7 @@ The classifiers have their default parameters:
 
 The results are compared with those of TinyClassifier behind the ColumnTransformer, and with those of
 HistGradientBoostingClassifier. The columns are those of ``defaults.py``, but 0.01 is added to each log-loss
-before two are divided, so that tables on which nearly every row is certain do not dominate.
+and Brier score before two are divided, so that tables on which nearly every row is certain do not dominate.
 """
 
 import argparse
@@ -50,7 +50,7 @@ Table = tuple[pd.DataFrame, pd.Series]
 
 BEHIND, MLP, CATBOOST = "TinyClassifier, ColumnTransformer", "MLPClassifier, ColumnTransformer", "CatBoost"
 
-# Added to each log-loss.
+# Added to each log-loss and Brier score.
 ADDED = 0.01
 
 
