@@ -289,7 +289,7 @@ class Encoding:
 def kind_of(values: Array) -> str | None:
     """Return the kind of entries that are not missing: "strings", "booleans", "numbers" or None."""
     if values.dtype == object:
-        return "strings" if all(isinstance(value, str) for value in values) else None
+        return "strings" if all(issubclass(kind, str) for kind in {*map(type, values.tolist())}) else None
     return {"b": "booleans", "i": "numbers", "u": "numbers", "f": "numbers"}.get(values.dtype.kind)
 
 
