@@ -14,7 +14,9 @@ and missing entries are NaN. This module makes the inputs of the network from it
 from __future__ import annotations
 
 from dataclasses import dataclass
+from decimal import Decimal
 from functools import cached_property
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -24,6 +26,9 @@ from sklearn.preprocessing import OrdinalEncoder
 from ..nn.arrays import Array, all_finite
 from ..nn.batches import SPARSE_PAYS, CsrRows, DenseRows, Rows, as_rows, entry_blocks, not_finite
 from .scaling import Scaling, carry_over
+
+# The types of entries of each kind; booleans are not numbers.
+_KINDS: dict[str, Any] = {"strings": str, "booleans": (bool, np.bool_), "numbers": (Real, Decimal)}
 
 
 @dataclass(frozen=True, eq=False)
@@ -287,10 +292,12 @@ class Encoding:
 
 
 def kind_of(values: Array) -> str | None:
-    """Return the kind of entries that are not missing: "strings", "booleans", "numbers" or None."""
-    if values.dtype == object:
-        return "strings" if all(issubclass(kind, str) for kind in {*map(type, values.tolist())}) else None
-    return {"b": "booleans", "i": "numbers", "u": "numbers", "f": "numbers"}.get(values.dtype.kind)
+    """Return the kind of entries that are not missing: "strings", "booleans", "numbers", or None if mixed."""
+    types = {*map(type, values.tolist())} if values.dtype == object else {values.dtype.type}
+    kinds = {
+        next((kind for kind, base in _KINDS.items() if issubclass(t, base)), None) for t in types or {str}
+    }
+    return kinds.pop() if len(kinds) == 1 else None
 
 
 def ordinal_encoder(categories: Any, unknown: int, entries: Array) -> OrdinalEncoder:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from decimal import Decimal
-from numbers import Integral, Real
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -37,6 +37,13 @@ _CONTENTS = re.compile(
     |   (?P<objects>    object | null | decimal )""",
     re.IGNORECASE | re.VERBOSE,
 )
+
+# NumPy would convert dates to numbers without a warning, and a missing date to -9.2e18.
+_REFUSED = {
+    "dates": ("numbers and categories, got dates", "convert them to days"),
+    "parts": ("one number or category per entry, got several", "make each of its parts a column"),
+    "others": ("numbers and categories, got complex numbers or bytes", "convert them to numbers or strings"),
+}
 
 
 def as_table(estimator: Any, X: Any, *, reset: bool) -> Any:
@@ -136,11 +143,11 @@ def read(
     with naming("X"):
         if encoding is not None:
             return _numbers_and_codes(estimator, table, encoding, "held numbers in fit"), encoding
-        counted = np.ones(table.shape[0], bool) if weight is None else weight > 0.0
-        encoding = _new_encoding(estimator, table, counted, weight)
+        weight = np.ones(table.shape[0]) if weight is None else weight
+        encoding = _new_encoding(estimator, table, weight)
         reason = "is not among categorical_features; add it, or convert it to numbers"
         X = _numbers_and_codes(estimator, table, encoding, reason)
-        return X, replace(encoding, missing=_partly_missing(X, counted))
+        return X, replace(encoding, missing=_partly_missing(X, weight > 0.0))
 
 
 def _numbers_and_codes(estimator: Any, table: Any, encoding: Encoding, reason: str) -> Any:
@@ -170,26 +177,26 @@ def _numbers_and_codes(estimator: Any, table: Any, encoding: Encoding, reason: s
 # --- categories -------------------------------------------------------------------------------------
 
 
-def _new_encoding(estimator: Any, table: Any, counted: Array, weight: Array | None) -> Encoding:
-    """Return the encoding of a new table, of which missing entries are not known yet.
+def _new_encoding(estimator: Any, table: Any, weight: Array) -> Encoding:
+    """Return the encoding of a new table, without indicators of missing entries.
 
-    Categories are learned from the rows for which ``counted`` (n,) is true. A column in which all of
-    these are equal gets no indicator, since it says nothing about y.
+    Categories are learned from the rows of positive weight. A column in which all of these are equal
+    gets no indicator, since it says nothing about y.
     """
     categorical, most = _categorical_columns(estimator, table), estimator.max_categories
     categories, rare = [], []
     for j in categorical:
         entries, known = _known_entries(table, j)
-        rows = counted[known]
-        kept, others = _kept_categories(entries[rows], None if weight is None else weight[known][rows], most)
-        varies = len(kept) > 1 or others or not known[counted].all()
+        w = weight[known]
+        kept, others = _kept_categories(entries[w > 0.0], w[w > 0.0], most)
+        varies = len(kept) > 1 or others or not known[weight > 0.0].all()
         categories.append(kept if varies else kept[:0])
         rare.append(others)
     none = np.array([], np.int64)
     return Encoding(int(table.shape[1]), categorical, categories, np.array(rare, bool), none)
 
 
-def _kept_categories(entries: Array, weight: Array | None, most: int | None) -> tuple[Array, bool]:
+def _kept_categories(entries: Array, weight: Array, most: int | None) -> tuple[Array, bool]:
     """Return the categories that get an indicator, sorted, and whether others share one.
 
     If there are more than ``most`` categories, those with the largest total weight are kept, as in
@@ -254,14 +261,18 @@ def _known_entries(table: Any, j: int, expected: str | None = None) -> tuple[Arr
     Strings are in an array of objects. ``expected`` is the kind of the entries in fit, see `kind_of`.
     """
     values = _entries(table, j)
-    types = {*map(type, values.tolist())} if values.dtype == object else set()
+    types = _entry_types(values, table, j)
     if types - {str, type(None)}:
         known = np.array([not _is_missing(value) for value in values.tolist()], bool)
-        values = _of_one_type(values[known], table, j)
     else:
         known = values != None if types else values == values  # noqa: E711
-        values = values[known].astype(object if values.dtype.kind == "U" else values.dtype, copy=False)
+    values = values[known]
     kind = kind_of(values)
+    if kind == "strings":
+        values = values.astype(object, copy=False)
+    elif kind is not None and values.dtype == object:
+        values = np.array(values.tolist())
+        values = _as_float64(values, table, j) if values.dtype == object else values
     if kind is None:
         names = " and ".join(sorted({type(value).__name__ for value in values.tolist()}))
         raise TypeError(
@@ -276,17 +287,6 @@ def _known_entries(table: Any, j: int, expected: str | None = None) -> tuple[Arr
     if values.dtype.kind == "f" and np.isinf(values).any():
         raise ValueError(f"X is inf in {_place(table, j)}, which holds categories; replace it")
     return values, known
-
-
-def _of_one_type(values: Array, table: Any, j: int) -> Array:
-    """Return an array of objects as numbers or booleans if all of them are, otherwise as it is."""
-    types = {*map(type, values)}
-    flags = [issubclass(kind, (bool, np.bool_)) for kind in types]
-    numbers = not any(flags) and all(issubclass(kind, (Real, Decimal)) for kind in types)
-    if not types or not (all(flags) or numbers):
-        return values
-    values = np.array(values.tolist())
-    return _as_float64(values, table, j) if values.dtype == object else values
 
 
 def _as_float64(values: Array, table: Any, j: int, reason: str = "") -> Array:
@@ -323,8 +323,19 @@ def _entries(table: Any, j: int) -> Array:
     return values.astype(object) if values.dtype.kind == "T" else values  # these may be missing
 
 
+def _entry_types(values: Array, table: Any, j: int) -> set[type]:
+    """Return the types of the entries of a column, if it is an array of objects; dates are an error."""
+    types = {*map(type, values.tolist())} if values.dtype == object else set()
+    for kind in types:
+        if issubclass(kind, np.generic):
+            _check_dtype(kind.__name__, f" in {_place(table, j)}")
+    return types
+
+
 def _is_missing(value: Any) -> bool:
-    return value is None or type(value).__name__ == "NAType" or (isinstance(value, float) and value != value)
+    if isinstance(value, (float, np.floating, Decimal)):
+        return bool(value != value)
+    return value is None or type(value).__name__ == "NAType"
 
 
 def _partly_missing(X: Any, counted: Array) -> Array:
@@ -387,12 +398,8 @@ def _is_numeric(dtype: Any) -> bool:
 def _as_numbers(table: Any, j: int, reason: str) -> Array:
     """Return a column as float64."""
     values = _entries(table, j)
-    types = {*map(type, values.tolist())} if values.dtype == object else {values.dtype.type}
-    for kind in types:
-        if issubclass(kind, np.generic):
-            _check_dtype(kind.__name__, f" in {_place(table, j)}")
-        if kind.__name__ == "NAType":
-            values = np.array([None if _is_missing(value) else value for value in values], object)
+    if "NAType" in {kind.__name__ for kind in _entry_types(values, table, j)}:
+        values = np.array([None if _is_missing(value) else value for value in values], object)
     return _as_float64(values, table, j, f", which {reason}")
 
 
@@ -422,20 +429,9 @@ def _may_be_category(dtype: Any) -> bool:
 def _check_dtype(dtype: Any, where: str = "") -> None:
     """Raise an error if a dtype of any library is that of dates, of records or of several numbers."""
     contents = _contents(dtype)
-    if contents == "dates":  # NumPy converts them to numbers without a warning, a missing one to -9.2e18
-        raise TypeError(
-            f"X must hold numbers and categories, got dates, dtype {dtype}{where}; convert them to days"
-        )
-    if contents == "parts":
-        raise TypeError(
-            f"X must hold one number or category per entry, got dtype {dtype}{where}; make each of its parts "
-            "a column"
-        )
-    if where and contents == "others":
-        raise TypeError(
-            f"X must hold numbers and categories, got dtype {dtype}{where}; convert the column to numbers or "
-            "strings"
-        )
+    if contents in _REFUSED and (where or contents != "others"):  # scikit-learn refuses complex arrays
+        found, fix = _REFUSED[contents]
+        raise TypeError(f"X must hold {found}, dtype {dtype}{where}; {fix}")
     if getattr(dtype, "names", None):
         raise TypeError(f"X must hold real numbers, got records of dtype {dtype}; select columns")
 
