@@ -43,9 +43,9 @@ class Encoding:
         Indices of the category columns, ascending.
     categories : list of c ndarrays
         The categories of each of them that have an indicator, sorted: strings in an array of objects,
-        booleans or numbers. The code of a category is its index; that of any other one is their number.
+        booleans or numbers. The code of a category is its index; all others have the next code.
     rare : ndarray of bool, shape (c,)
-        Whether the other categories of the column have an indicator.
+        Whether these other categories of the column share an indicator.
     missing : ndarray of int64, shape (m,)
         Indices of the columns with an indicator of missing entries, ascending.
     """
@@ -73,7 +73,8 @@ class Encoding:
         if not isinstance(self.categories, list) or len(self.categories) != len(self.categorical):
             raise ValueError(f"categories must be a list of {len(self.categorical)} arrays")
         for values in self.categories:
-            if not isinstance(values, np.ndarray) or values.ndim != 1 or kind_of(values) is None:
+            kind = kind_of(values) if isinstance(values, np.ndarray) and values.ndim == 1 else None
+            if kind is None or (kind == "strings") != (values.dtype == object):
                 raise ValueError(f"categories must be strings, booleans or numbers, got {values!r}")
             if not (values[1:] > values[:-1]).all():
                 raise ValueError(f"categories must be sorted and distinct, got {values!r}")
@@ -119,10 +120,8 @@ class Encoding:
         n = self.n_numbers
         before = W[:n].copy() if self.missing.size else W
         shift = carry_over(W[:n], b, old, new)
-        at = np.searchsorted(self.numbers, self.missing)
-        for row, (j, i) in enumerate(zip(self.missing, at, strict=True), n):
-            if i < n and self.numbers[i] == j:
-                W[row] -= shift[i] * before[i]
+        _, at, indicator = np.intersect1d(self.numbers, self.missing, True, return_indices=True)
+        W[n + indicator] -= shift[at, None] * before[at]
 
     def with_indicators(self, values: Array, value: float) -> Array:
         """Return values of the number columns, and this value for each indicator, (n_inputs,)."""
@@ -172,7 +171,7 @@ class Encoding:
             scaled; the message names row and column.
         """
         kind = np.dtype(dtype)
-        if scaling is None and self.n_inputs == self.n_features and not self.categorical.size:
+        if scaling is None and not (self.categorical.size or self.missing.size):
             return as_rows(X, kind, self.n_features, first_row, stays_sparse)
         with np.errstate(all="ignore"):
             if hasattr(X, "tocsr") and scaling is not None and scaling.centered:
@@ -254,13 +253,12 @@ class Encoding:
 
     def _not_finite(self, X: Array, scaling: Scaling | None, dtype: np.dtype[Any], first_row: int) -> Any:
         """Return the error that names the first number that is not finite, for dense rows."""
-        values = np.zeros(X.shape, dtype)
-        numbers = X[:, self.numbers]
-        values[:, self.numbers] = (
-            numbers if scaling is None else scaling.transform(numbers, np.empty(numbers.shape, dtype))
-        )
-        given = np.zeros_like(X)
-        given[:, self.numbers] = numbers
+        given = X.copy()
+        given[:, self.categorical] = 0.0
+        values = given.astype(dtype)
+        if scaling is not None:
+            numbers = given[:, self.numbers]
+            values[:, self.numbers] = scaling.transform(numbers, np.empty(numbers.shape, dtype))
         return not_finite(given, dtype, first_row, values, allow_nan=scaling is not None)
 
     # --- the codes of categories ------------------------------------------------------------------

@@ -23,6 +23,7 @@ from sklearn.utils.validation import validate_data
 from ..nn.arrays import Array, all_finite, as_array, check_not_masked
 from ..nn.batches import as_csr, entry_blocks
 from .encoding import Encoding, kind_of, ordinal_encoder
+from .targets import some_of
 
 # Non-finite numbers are found later, by `Encoding.rows` and `Scaling.of`, whose errors name the row.
 CHECKS: dict[str, Any] = {"accept_sparse": "csr", "ensure_all_finite": False}
@@ -225,20 +226,18 @@ def _categorical_columns(estimator: Any, table: Any) -> Array:
         raise TypeError("a sparse X cannot have categorical_features; pass an array or a data frame")
     fix = f"pass a mask of {width} booleans, column numbers from 0 to {width - 1}, or names of columns"
     if given.ndim != 1 or (given.size and given.dtype.kind not in "biuUO"):
-        raise ValueError(
-            f"categorical_features must be booleans, integers or strings, got {setting!r}; {fix}"
-        )
+        raise ValueError(f"categorical_features must select columns of X, got {setting!r}; {fix}")
     if given.dtype.kind == "b":
         if len(given) != width:
             raise ValueError(
-                f"categorical_features is a mask of {len(given)} columns, but X has {width} features; {fix}"
+                f"categorical_features is a mask of length {len(given)}, but X has {width} features; {fix}"
             )
         return np.flatnonzero(given).astype(np.int64)
     if given.dtype.kind in "UO":
         names = getattr(estimator, "feature_names_in_", np.array([])).tolist()
         unknown = [name for name in given.tolist() if name not in names]
         if unknown:
-            has = f"the columns {names}" if names else "columns without names"
+            has = f"the columns {some_of(names)}" if names else "columns without names"
             raise ValueError(f"categorical_features has {unknown[0]!r}, but X has {has}; {fix}")
         given = np.array([names.index(name) for name in given.tolist()])
     outside = given[(given < 0) | (given >= width)]
@@ -276,8 +275,8 @@ def _known_entries(table: Any, j: int, expected: str | None = None) -> tuple[Arr
     if kind is None:
         names = " and ".join(sorted({type(value).__name__ for value in values.tolist()}))
         raise TypeError(
-            f"X must hold numbers and categories, but {_place(table, j)} has entries of the type {names}, "
-            f"such as {values.tolist()[0]!r}; convert the column to numbers, or to strings by astype(str)"
+            f"X must hold numbers and categories, but {_place(table, j)} has entries of type {names}, "
+            f"such as {values.tolist()[0]!r}; convert them all to numbers, or all to strings"
         )
     if len(values) and kind != (expected or kind):
         raise TypeError(
