@@ -52,9 +52,12 @@ from tinyclf import (
     TinyClassifier,
     to_onnx,
 )
-from tinyclf import onnx as export
 from tinyclf.estimator.calibration import Calibration
 from tinyclf.nn.layers import ACTIVATIONS
+from tinyclf.onnx import classifiers
+from tinyclf.onnx.graph import ACTIVATIONS as OPERATORS
+from tinyclf.onnx.graph import Graph
+from tinyclf.onnx.rows import ROWS
 
 onnx = pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")
@@ -71,12 +74,27 @@ FLOATS = ["float32", "float64"]
 EXPORTED = [name for name in ACTIVATIONS if name != "gelu"]
 KNOWN_LOSSES = (SoftmaxCrossEntropy, SigmoidCrossEntropy)
 
+TIED = np.round(X, 1)
+"""Rows whose entries equal thresholds and edges of bins."""
+
+GAPS = np.where(RNG.random(X.shape) < 0.1, np.nan, TIED)
+GAPS_LEFT = np.where(np.arange(N_IN) < 3, GAPS, TIED)
+UNTIED_GAPS = np.where(np.isnan(GAPS), np.nan, X)
+
 
 def run(exported, X, *outputs):
     """The outputs of onnxruntime for rows, or for inputs by name."""
     onnx.checker.check_model(exported, full_check=True)
     session = onnxruntime.InferenceSession(exported.SerializeToString(), providers=["CPUExecutionProvider"])
     return session.run(list(outputs) or None, X if isinstance(X, dict) else {"X": X})
+
+
+@pytest.fixture(params=["onnxruntime", "onnx"])
+def runtime(request, monkeypatch):
+    """The package that loads the graphs: onnxruntime, or onnx if onnxruntime is not installed."""
+    if request.param == "onnx":
+        monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    return request.param
 
 
 def check(fitted, X, exported=None):
@@ -406,6 +424,391 @@ def test_the_same_model_gives_the_same_bytes_in_each_process():
     assert len(set(printed[0].split())) == 2
 
 
+# --- missing numbers and categories --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("dtype", "given"), [*product(FLOATS, FLOATS)])
+@pytest.mark.parametrize("kind", ["seen", "not seen", "sparse"])
+def test_a_missing_number_is_read_as_in_predict(kind, dtype, given):
+    fitted = quick(dtype=dtype)
+    fitted.fit({"seen": GAPS_LEFT, "not seen": TIED, "sparse": scipy.sparse.csr_array(GAPS)}[kind], CODES)
+    assert len(fitted.input_names_) == N_IN + {"seen": 3, "not seen": 0, "sparse": 6}[kind]
+    for rows in (GAPS, np.full((2, N_IN), np.nan), hard_rows(True, given)):
+        check(fitted, rows.astype(given))
+    check(fitted, GAPS.astype(dtype), to_onnx(fitted))
+    (found,) = run(to_onnx(fitted), np.full((1, N_IN), np.nan, dtype), "probabilities")
+    assert np.isfinite(found).all()
+
+
+@pytest.mark.parametrize("given", FLOATS)
+@pytest.mark.parametrize("step", ["passthrough", StandardScaler(), MinMaxScaler()])
+def test_missing_numbers_pass_through_the_steps_of_a_pipeline(step, given):
+    pytest.importorskip("skl2onnx")
+    fitted = make_pipeline(step, quick()).fit(GAPS.astype(given), CODES)
+    check(fitted, GAPS.astype(given))
+    table = pd.DataFrame(GAPS[:, :3], columns=["a", "b", "c"]).astype(given)
+    fitted = make_pipeline(step, quick()).fit(table, CODES)
+    check_table(fitted, table, to_onnx(fitted, table))
+
+
+def test_missing_numbers_add_two_operators_and_their_indicators_four():
+    plain, without, seen = (
+        [node.op_type for node in to_onnx(quick(scale_inputs=scale).fit(rows, CODES)).graph.node]
+        for scale, rows in ((False, X), (True, X), (True, GAPS))
+    )
+    assert not {"IsNaN", "Where", "Concat"} & {*plain}
+    scaling = ["Sub", "Mul", "Abs", "Clip", "Log", "Clip", "Sign", "Mul", "Add", "Mul", "IsNaN", "Where"]
+    assert without == scaling + plain
+    assert len(seen) == len(without) + 4
+
+
+MIXED = pd.DataFrame(
+    {
+        "age": GAPS[:, 0],
+        "year": RNG.integers(1990, 2020, N),
+        "income": RNG.lognormal(10, 1, N),
+        "city": RNG.choice(["Oslo", "Lima", "Pune", "Bergen"], N, p=[0.4, 0.3, 0.2, 0.1]),
+        "member": RNG.random(N) < 0.5,
+        "job": pd.Categorical(RNG.choice(["a", "b", None], N)),
+        "code": RNG.integers(0, 9, N) ** 2,
+    }
+)
+"""A table with numbers and categories; some entries of age and job are missing."""
+
+LABELS = {"two": CODES // 2, "three": np.array(["a", "b", "c"])[CODES], "several": MANY}
+CATEGORICAL = ["city", "member", "job", "code"]
+
+
+def other_rows(table):
+    """The rows, and rows with unknown categories and missing entries."""
+    more = table.head(40).astype({"city": object, "job": object})
+    more.loc[::3, "city"], more.loc[1::3, "city"] = "Rome", None
+    more.loc[::4, "job"], more.loc[2::4, "job"] = "unknown", None
+    more.loc[::2, "code"] = -1
+    more.loc[1::2, ["age", "income"]] = np.nan
+    return pd.concat([table.astype({"job": object}), more], ignore_index=True)
+
+
+def fed(exported, table, read=np.asarray):
+    """The inputs of a graph by name: the columns of a table, in the types of the inputs, with "" for None."""
+    to_numpy, inputs = onnx.helper.tensor_dtype_to_np_dtype, {}
+    for one in exported.graph.input:
+        values, dtype = read(table[one.name]), to_numpy(one.type.tensor_type.elem_type)
+        values = ["" if dtype.kind == "O" and not isinstance(v, str) else v for v in values.tolist()]
+        inputs[one.name] = np.array(values, dtype)[:, None]
+        assert [d.dim_value for d in one.type.tensor_type.shape.dim][1:] == [1]
+    return inputs
+
+
+def check_table(fitted, table, exported):
+    """Check that a graph with one input per column gives the predictions of the model."""
+    label, probabilities = run(exported, fed(exported, table))
+    np.testing.assert_allclose(probabilities, fitted.predict_proba(table), rtol=0, atol=2e-6)
+    assert label.tolist() == fitted.predict(table).tolist()
+
+
+@pytest.mark.parametrize(("dtype", "given"), [*product(FLOATS, FLOATS)])
+@pytest.mark.parametrize("y", LABELS.values(), ids=LABELS)
+def test_the_graph_of_a_table_agrees_for_missing_rare_and_unknown_entries(y, dtype, given):
+    table = MIXED.astype({"age": given, "year": given, "income": given})
+    fitted = quick(categorical_features=CATEGORICAL, max_categories=3, dtype=dtype).fit(table, y)
+    assert fitted._fitted.encoding.rare.tolist() == [True, False, False, True]
+    assert "missingindicator_job" in fitted.input_names_
+    rows = other_rows(table)
+    exported = to_onnx(fitted, rows)
+    assert [value.name for value in exported.graph.input] == [*table]
+    assert [a.dtype for a in fed(exported, rows).values()] == [given] * 3 + [object, bool, object, np.int64]
+    check_table(fitted, rows, exported)
+    assert exported.graph.output[1].type.tensor_type.elem_type == {"float32": 1, "float64": 11}[dtype]
+
+
+@pytest.mark.parametrize("y", LABELS.values(), ids=LABELS)
+@pytest.mark.parametrize("scaled", [True, False])
+def test_without_rows_the_graph_of_a_table_is_compared_on_all_categories_unknown_and_missing(
+    y, scaled, monkeypatch
+):
+    table = MIXED if scaled else MIXED.assign(age=X[:, 0], year=X[:, 1], income=X[:, 2])
+    fitted = quick(categorical_features=CATEGORICAL, max_categories=3, scale_inputs=scaled).fit(table, y)
+    compared = []
+    monkeypatch.setattr(
+        classifiers, "difference", lambda found, model, rows, dtype: compared.append(rows) or ""
+    )
+    exported = to_onnx(fitted)
+    types = [np.float64] * 3 + [object, bool, object, np.int64]
+    assert [a.dtype for a in fed(exported, table.head(1)).values()] == types
+    check_table(fitted, other_rows(table) if scaled else table, exported)
+    (rows,) = compared
+    assert rows.shape == (50, 7)
+    for column, categories in zip(rows[:, 3:].T, fitted._fitted.encoding.categories, strict=True):
+        entries = {*column.tolist()}
+        assert {*categories.tolist()} < entries or categories.dtype == bool
+        assert len(entries) == len(categories) + {"O": 2, "b": 0}.get(categories.dtype.kind, 1)
+    assert [None in column for column in rows[:, 3:].T] == [True, False, True, False]
+    assert np.isnan(rows[:, :3].astype(float)).any() == scaled
+
+
+WRONG = {
+    "code of others": ("LabelEncoder", lambda inputs, more: more.update(default_float=0.0)),
+    "codes": ("LabelEncoder", lambda inputs, more: more["values_floats"].reverse()),
+    "columns": ("Gather", lambda inputs, _: isinstance(inputs[1], str) or inputs.append(inputs.pop()[::-1])),
+    "missing": ("Where", lambda inputs, more: inputs.insert(1, inputs.pop(1) + 1)),
+}
+"""Operators, and functions that change their inputs or attributes."""
+
+
+@pytest.mark.parametrize("kind", WRONG)
+def test_the_graph_of_a_table_is_compared_with_the_model(kind, runtime, monkeypatch):
+    table, (operator, change), add = MIXED[["age", "city", "job"]], WRONG[kind], Graph.add
+    fitted = quick(max_categories=3, max_iter=20).fit(table, CODES > 0)
+    rows = other_rows(MIXED)[[*table]]
+    to_onnx(fitted, rows)
+
+    def wrong(graph, name, *inputs, **more):
+        inputs = [*inputs]
+        if name == operator:
+            change(inputs, more)
+        return add(graph, name, *inputs, **more)
+
+    monkeypatch.setattr(Graph, "add", wrong)
+    for given in (None, rows):
+        with pytest.raises(ValueError, match="cannot export this TinyClassifier: the prob.* differ by"):
+            to_onnx(fitted, given)
+
+
+@pytest.mark.parametrize("library", ["pandas", "polars", "array"])
+@pytest.mark.parametrize(
+    ("categories", "dtype"),
+    [
+        (["ä", "b", "two\nlines"], object),
+        (["", "b", " "], object),
+        ([True, False, True], bool),
+        ([3, -4, 2**53], np.int64),
+        ([3, 4, 5], np.uint8),
+        ([0.5, -1e300, 0.1], np.float64),
+    ],
+)
+def test_categories_of_each_kind_are_exported(categories, dtype, library):
+    column = np.array(categories, dtype)[RNG.integers(0, 3, N)]
+    column[:40] = categories[0]
+    if library == "array":
+        table = np.array([[*row] for row in zip(X[:, 0], column, strict=True)], object)
+    else:
+        table = {"pandas": pd.DataFrame, "polars": pl.DataFrame}[library](
+            {"age": X[:, 0], "kind": column.tolist()}
+        )
+    fitted = quick(categorical_features=[1], max_categories=2).fit(table, CODES)
+    name = "x1" if library == "array" else "kind"
+    for exported in (to_onnx(fitted), to_onnx(fitted, table)):
+        assert [value.name for value in exported.graph.input] == [
+            name.replace("x1", "x0").replace("kind", "age"),
+            name,
+        ]
+        inputs = fed(exported, {"x0": X[:, 0], "age": X[:, 0], "x1": column, "kind": column})
+        assert inputs[name].dtype == {np.uint8: np.int64}.get(dtype, dtype)
+        label, probabilities = run(exported, inputs)
+        np.testing.assert_allclose(probabilities, fitted.predict_proba(table), rtol=0, atol=1e-6)
+        assert label.tolist() == fitted.predict(table).tolist()
+
+
+@pytest.mark.parametrize("library", ["pandas", "polars"])
+@pytest.mark.parametrize("values", [[True, False, None], [3, 4, None], [0.5, 2.5, None], ["a", "b", None]])
+def test_missing_entries_of_numbers_and_booleans_are_nan_and_those_of_strings_are_empty(values, library):
+    column = [values[i] for i in RNG.integers(0, 3, N)]
+    table = {"pandas": pd.DataFrame, "polars": pl.DataFrame}[library]({"kind": column, "age": X[:, 0]})
+    if library == "pandas" and values[0] == 3:
+        table = table.astype({"kind": "Int64"})
+    fitted = quick(categorical_features=["kind"]).fit(table, CODES)
+    assert [*fitted.input_names_][:2] == ["age", "missingindicator_kind"]
+    for exported in (to_onnx(fitted), to_onnx(fitted, table)):
+        text = isinstance(values[0], str)
+        feed = [("" if text else np.nan) if value is None else value for value in column]
+        kind = np.array(feed, object if text else np.float64)[:, None]
+        (found,) = run(exported, {"kind": kind, "age": X[:, :1]}, "probabilities")
+        np.testing.assert_allclose(found, fitted.predict_proba(table), rtol=0, atol=1e-6)
+
+
+def test_a_column_of_strings_may_be_missing_in_all_rows_that_are_compared():
+    table = MIXED[["age", "city"]]
+    fitted = quick().fit(table, CODES)
+    rows = table.assign(city=None)
+    check_table(fitted, rows, to_onnx(fitted, rows))
+
+
+def test_strings_that_are_not_unicode_are_refused():
+    texts = np.array(["\ud800", "b"] * (N // 2), object)
+    for table, y in ((pd.DataFrame({"age": X[:, 0], "city": texts}), CODES), (X, texts)):
+        with pytest.raises(
+            ValueError, match=r"UTF-8, which has no .*d800.*replace it in labels and categories"
+        ):
+            to_onnx(quick().fit(table, y))
+
+
+@pytest.mark.parametrize("missing", [[None] * N, [None, "a"] * (N // 2)])
+def test_columns_that_say_nothing_and_tables_without_numbers_are_exported(missing):
+    for table in (
+        pd.DataFrame({"empty": missing, "one": ["x"] * N}),
+        pd.DataFrame({"empty": missing, "one": ["x"] * N, "age": GAPS[:, 0]}),
+    ):
+        fitted = quick().fit(table, CODES)
+        check_table(fitted, table, to_onnx(fitted, table))
+        assert to_onnx(fitted).graph.node
+
+
+def test_a_graph_of_a_table_has_any_number_of_rows_and_the_reference_evaluator_agrees():
+    from onnx.reference import ReferenceEvaluator
+
+    fitted = quick(max_categories=3).fit(MIXED, CODES)
+    rows = other_rows(MIXED)
+    exported = to_onnx(fitted, rows)
+    label, probabilities = run(exported, fed(exported, rows.head(0)))
+    assert (label.shape, probabilities.shape) == ((0,), (0, 3))
+    label, probabilities = ReferenceEvaluator(exported).run(None, fed(exported, rows))
+    np.testing.assert_allclose(probabilities, fitted.predict_proba(rows), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("version", [13, 15, 18, 21])
+def test_the_graph_of_a_table_has_the_versions_of_the_operators_that_are_set(version):
+    fitted = quick().fit(MIXED, CODES)
+    exported = to_onnx(fitted, MIXED, target_opset=version)
+    found = [(entry.domain, entry.version) for entry in exported.opset_import]
+    assert found == [("", version), ("ai.onnx.ml", 2 if version < 16 else 3)]
+    check_table(fitted, other_rows(MIXED), exported)
+    assert exported.SerializeToString() == to_onnx(fitted, MIXED, target_opset=version).SerializeToString()
+
+
+def test_names_of_columns_that_are_names_of_values_in_the_graph_are_kept():
+    names = ["Sub4", "Concat0", "X", "Gemm12_1", "LabelEncoder0"]
+    table = pd.DataFrame({name: X[:, i] for i, name in enumerate(names)}).assign(LabelEncoder0="a", X="b")
+    table.loc[::2, "X"] = "c"
+    fitted = quick().fit(table, CODES)
+    check_table(fitted, table, to_onnx(fitted, table))
+    for name in ("label", "probabilities", ""):
+        fitted = quick().fit(table.rename(columns={"X": name}), CODES)
+        with pytest.raises(ValueError, match="different names, and not '' or those of the outputs.* rename"):
+            to_onnx(fitted)
+
+
+def test_an_empty_string_cannot_be_a_category_and_a_missing_string():
+    table = pd.DataFrame({"age": X[:, 0], "city": ["", "a", "b", "a"] * (N // 4)})
+    fitted = quick().fit(table, CODES)
+    gaps = table.assign(city=["", None, "b", "a"] * (N // 4))
+    for model, rows in (
+        (fitted, gaps),
+        (quick().fit(gaps, CODES), gaps),
+        (quick().fit(gaps.replace("", "c"), CODES), table),
+    ):
+        with pytest.raises(
+            ValueError, match="'' is a missing string, but the column 'city'.* another string"
+        ):
+            to_onnx(model, rows)
+    check_table(fitted, table, to_onnx(fitted))
+
+
+@pytest.mark.parametrize("big", [2**53 + 1, 2**60 + 1])
+def test_numbers_as_categories_that_would_be_rounded_are_refused(big):
+    column = pd.array([big, 1, None, 2] * (N // 4), dtype="Int64")
+    fitted = quick(categorical_features=["id"]).fit(pd.DataFrame({"age": X[:, 0], "id": column}), CODES)
+    with pytest.raises(ValueError, match=rf"float64 exactly with the category {big}; fit with strings"):
+        to_onnx(fitted)
+    table = pd.DataFrame({"age": X[:, 0], "id": np.array([big, 1, big - 1, 2] * (N // 4))})
+    fitted = quick(categorical_features=["id"]).fit(table, CODES)
+    check_table(fitted, table, to_onnx(fitted, table))
+
+
+def test_rows_of_other_kinds_than_in_fit_are_refused():
+    fitted = quick().fit(MIXED, CODES)
+    with pytest.raises(TypeError, match="'city' held strings in fit, but now has numbers"):
+        to_onnx(fitted, MIXED.assign(city=1))
+    with pytest.raises(TypeError, match="'year' held numbers in fit"):
+        to_onnx(fitted, MIXED.assign(year="a"))
+    with pytest.raises(TypeError, match="column 'year' held numbers in fit, but now has strings"):
+        to_onnx(fitted, MIXED.assign(year=MIXED["year"].astype(str)))
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_model_that_was_fitted_on_named_columns_is_exported_without_a_warning():
+    numbers = MIXED[["age", "income"]]
+    for table in (numbers, MIXED):
+        fitted = quick().fit(table, CODES)
+        for rows in (None, table):
+            to_onnx(fitted, rows)
+    with pytest.warns(UserWarning, match="X does not have valid feature names") as caught:
+        to_onnx(quick().fit(numbers, CODES), numbers.to_numpy())
+    assert len(caught) == 1
+
+
+# --- tables in pipelines -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("y", LABELS.values(), ids=LABELS)
+@pytest.mark.parametrize("given", FLOATS)
+def test_a_pipeline_of_the_classifier_alone_is_exported_for_a_table(y, given):
+    pytest.importorskip("skl2onnx")
+    table = MIXED.astype({"age": given, "income": given})
+    fitted = make_pipeline("passthrough", quick(categorical_features=CATEGORICAL, max_categories=3)).fit(
+        table, y
+    )
+    rows = other_rows(table)
+    exported = to_onnx(fitted, rows)
+    types = [given, np.int64, given, object, bool, object, np.int64]
+    assert [a.dtype for a in fed(exported, rows).values()] == types
+    check_table(fitted, rows, exported)
+    with pytest.raises(ValueError, match="needs some rows, X, since the classifier has categories"):
+        to_onnx(fitted)
+
+
+def test_a_pyarrow_table_is_exported():
+    pyarrow = pytest.importorskip("pyarrow")
+    pytest.importorskip("skl2onnx")
+    columns = {
+        "age": [1.0, None] * (N // 2),
+        "city": pyarrow.array(["x", None] * (N // 2)).dictionary_encode(),
+    }
+    table = pyarrow.table(columns)
+    for fitted in (quick().fit(table, CODES), make_pipeline(quick()).fit(table, CODES)):
+        inputs = {"age": np.array([[1.0], [np.nan]]), "city": np.array([["x"], [""]], object)}
+        (found,) = run(to_onnx(fitted, table), inputs, "probabilities")
+        np.testing.assert_allclose(found, fitted.predict_proba(table)[:2], rtol=0, atol=1e-6)
+
+
+def test_codes_of_an_earlier_step_are_categories_of_a_pipeline():
+    pytest.importorskip("skl2onnx")
+    table = MIXED[["city", "member", "code"]]
+    encoder = OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1)
+    fitted = make_pipeline(encoder, quick(categorical_features=[0, 1], max_categories=3)).fit(table, CODES)
+    check_table(fitted, table, to_onnx(fitted, table))
+    numbers = np.c_[X, CODES, 10 * CODES]
+    fitted = make_pipeline(StandardScaler(), quick(categorical_features=[6, 7])).fit(numbers, CODES)
+    check(fitted, numbers)
+
+
+def test_strings_of_an_earlier_step_are_categories_of_a_pipeline():
+    pytest.importorskip("skl2onnx")
+    texts = MIXED[["city", "job"]].astype(object).fillna("").to_numpy()
+    fill = SimpleImputer(missing_values="", strategy="most_frequent")
+    fitted = make_pipeline(fill, quick(categorical_features=[0, 1])).fit(texts, CODES)
+    (found,) = run(to_onnx(fitted, texts), texts, "probabilities")
+    np.testing.assert_allclose(found, fitted.predict_proba(texts), rtol=0, atol=1e-6)
+
+
+def test_a_table_that_a_step_makes_is_exported_or_refused_by_name():
+    pytest.importorskip("skl2onnx")
+    columns = make_column_transformer(("passthrough", ["job", "city"]))
+    columns.set_output(transform="pandas")
+    fitted = make_pipeline(columns, quick()).fit(MIXED, CODES)
+    rows = other_rows(MIXED)
+    check_table(fitted, rows, to_onnx(fitted, rows))
+    columns = make_column_transformer((StandardScaler(), ["income"]), ("passthrough", ["city"]))
+    columns.set_output(transform="pandas")
+    fitted = make_pipeline(columns, quick()).fit(MIXED, CODES)
+    with pytest.raises(
+        ValueError,
+        match=r"TinyClassifier of the .*income' held numbers in fit, but now has strings"
+        ".* To fix it, fit the classifier on the table itself",
+    ):
+        to_onnx(fitted, MIXED)
+
+
 # --- pipelines ----------------------------------------------------------------------------------------
 
 
@@ -474,13 +877,6 @@ def test_a_pipeline_with_unknown_input_types_needs_rows():
     np.testing.assert_allclose(probabilities, fitted.predict_proba(texts), rtol=0, atol=1e-6)
     assert label.tolist() == fitted.predict(texts).tolist()
 
-
-TIED = np.round(X, 1)
-"""Rows whose entries equal thresholds and edges of bins."""
-
-GAPS = np.where(RNG.random(X.shape) < 0.1, np.nan, TIED)
-GAPS_LEFT = np.where(np.arange(N_IN) < 3, GAPS, TIED)
-UNTIED_GAPS = np.where(np.isnan(GAPS), np.nan, X)
 
 STEPS = {
     "imputer": (SimpleImputer(), GAPS),
@@ -657,7 +1053,7 @@ def test_rows_in_another_container_are_read_as_an_array(kind):
     pytest.importorskip("skl2onnx")
     fitted = make_pipeline(StandardScaler(), quick()).fit(X, CODES)
     rows = np.tile(X, (11, 1))
-    assert len(rows) > export.ROWS
+    assert len(rows) > ROWS
     check(fitted, X, to_onnx(fitted, kind(rows)))
 
 
@@ -710,14 +1106,6 @@ def test_a_newer_version_is_used_where_a_step_needs_it():
 # --- the check of the graph ---------------------------------------------------------------------------
 
 
-@pytest.fixture(params=["onnxruntime", "onnx"])
-def runtime(request, monkeypatch):
-    """The package that loads the graphs: onnxruntime, or onnx if onnxruntime is not installed."""
-    if request.param == "onnx":
-        monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    return request.param
-
-
 def changed_activation(monkeypatch, factor):
     """Let the graphs multiply the outputs of relu by a factor."""
 
@@ -725,7 +1113,7 @@ def changed_activation(monkeypatch, factor):
         x = graph.add("Mul", graph.add("Relu", x), np.asarray(2.0, dtype))  # factors near 1 are removed
         return graph.add("Mul", x, np.asarray(factor / 2.0, dtype))
 
-    monkeypatch.setitem(export.ACTIVATIONS, ReLU, relu)
+    monkeypatch.setitem(OPERATORS, ReLU, relu)
 
 
 @pytest.mark.parametrize("dtype", FLOATS)
@@ -744,19 +1132,19 @@ def test_a_graph_that_differs_by_more_than_rounding_is_refused(y, dtype, runtime
 
 
 def test_a_graph_with_other_labels_is_refused(runtime, monkeypatch):
-    add = export._Graph.add
+    add = Graph.add
 
     def wrong(graph, operator, *inputs, **more):
         return add(graph, "ArgMin" if operator == "ArgMax" else operator, *inputs, **more)
 
-    monkeypatch.setattr(export._Graph, "add", wrong)
+    monkeypatch.setattr(Graph, "add", wrong)
     fitted = quick().fit(X, np.array(["a", "b", "c"])[CODES])
     with pytest.raises(ValueError, match=r"the label of the graph in row \d+ is '.' instead of '.'"):
         to_onnx(fitted, X)
 
 
 def test_a_graph_that_does_not_load_is_refused(runtime, monkeypatch):
-    monkeypatch.setitem(export.ACTIVATIONS, ReLU, lambda graph, x, dtype: graph.add("Unknown", x))
+    monkeypatch.setitem(OPERATORS, ReLU, lambda graph, x, dtype: graph.add("Unknown", x))
     with pytest.raises(ValueError, match="cannot export this TinyClassifier: the graph does not load: "):
         to_onnx(quick().fit(X, CODES))
 
@@ -933,7 +1321,7 @@ def test_the_error_names_a_step_that_rounds_otherwise_and_the_type_that_helps():
     ("column", "error", "named"),
     [
         (["a", None, "b", "c"] * 50, ValueError, "column 'city' .* in row 1; replace missing values by"),
-        (pd.date_range("2020-01-01", periods=N), TypeError, "column 'city' .* datetime64.* convert or drop"),
+        (pd.date_range("2020-01-01", periods=N), TypeError, "column 'city' .* Timestamp.* convert or drop"),
     ],
 )
 def test_the_error_names_a_column_that_onnx_cannot_hold(column, error, named):
