@@ -64,7 +64,7 @@ def as_table(estimator: Any, X: Any, *, reset: bool) -> Any:
     """
     check_not_masked("X", X)
     if is_frame(X):
-        for name, dtype in zip(_names(X), _dtypes(X), strict=True):
+        for name, dtype in _columns(X):
             _check_dtype(dtype, f" in the column {name!r}")
     with naming("X"):
         # Sets or checks the names of the columns.
@@ -402,17 +402,20 @@ def _as_numbers(table: Any, j: int, reason: str) -> Array:
     return _as_float64(values, table, j, f", which {reason}")
 
 
-def _names(frame: Any) -> list[Any]:
-    return list(frame.columns if hasattr(frame, "dtypes") else frame.column_names)
+def _columns(frame: Any) -> Iterator[tuple[Any, Any]]:
+    """Yield name and dtype of each column of a data frame."""
+    pyarrow = not hasattr(frame, "dtypes")
+    names = frame.column_names if pyarrow else frame.columns
+    return zip(names, frame.schema.types if pyarrow else frame.dtypes, strict=True)
 
 
 def _dtypes(frame: Any) -> list[Any]:
-    return list(frame.dtypes if hasattr(frame, "dtypes") else frame.schema.types)
+    return [dtype for _, dtype in _columns(frame)]
 
 
 def _place(table: Any, j: int) -> str:
     """Return the text by which errors name a column."""
-    return f"the column {_names(table)[j]!r}" if is_frame(table) else f"column {j}"
+    return f"the column {[*_columns(table)][j][0]!r}" if is_frame(table) else f"column {j}"
 
 
 def _contents(dtype: Any) -> str:
