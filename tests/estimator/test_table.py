@@ -87,6 +87,18 @@ def test_rows_of_a_list_or_an_array_of_objects_are_read_like_columns(reference):
 
 
 @pytest.mark.parametrize(
+    "missing", [np.float32("nan"), np.float64("nan"), Decimal("nan"), pd.NA, float("nan")]
+)
+def test_nan_of_any_type_is_missing_in_an_array_of_objects(missing):
+    rows = np.array([[1.5, "a", 7], [2.5, None, None], [None, "b", 9], [4.0, "a", 8]] * 6, dtype=object)
+    other = np.where(rows == None, missing, rows)  # noqa: E711
+    labels = np.arange(24) % 3
+    models = [quick(categorical_features=[1, 2]).fit(X, labels) for X in (rows, other)]
+    assert models[0].input_names_.tolist()[:4] == ["x0", *(f"missingindicator_x{j}" for j in range(3))]
+    same_bits(*models, rows, other)
+
+
+@pytest.mark.parametrize(
     "kind",
     [
         lambda rows: rows.astype(str),
@@ -391,6 +403,10 @@ UNREADABLE = {
     "days as objects": (pd.Series([day.date() for day in DAYS], dtype=object), "date"),
     "Timestamps as objects": (pd.Series(list(DAYS), dtype=object), "Timestamp|date"),
     "NumPy's days as objects": (pd.Series(list(DAYS.to_numpy()), dtype=object), "date"),
+    "NumPy's durations as objects": (
+        pd.Series([np.timedelta64(i, "D") for i in range(30)], dtype=object),
+        "delta",
+    ),
     "category of days": (pd.Series(DAYS).astype("category"), "date|Timestamp"),
     "category of intervals": (pd.cut(pd.Series(range(30)), 3), "interval|Interval"),
     "complex": (pd.Series([1j] * 30), "complex"),

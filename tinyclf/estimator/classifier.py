@@ -231,17 +231,18 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         Whether to train again from the start on all rows, for the best number of epochs, if some
         rows were held out.
     categorical_features : "from_dtype", array_like of bool, int or str, or None, default="from_dtype"
-        The columns that are categories: the network gets an input for each category, which is 1 in
-        the rows of this category and 0 in the others. "from_dtype" selects the columns of a data
-        frame that hold strings, categories or booleans; an array has none. Otherwise a mask, indices
-        or names of columns, of which the entries may be numbers, too. None means that all columns are
-        numbers. The first ``fit`` or ``partial_fit`` determines the categories. A missing entry is
-        no category; if there are any in ``fit``, the network gets an indicator of these.
+        The columns that are read as categories. Each category becomes an input of the network, which
+        is 1 in the rows of this category and 0 in all others. "from_dtype" selects the columns of a
+        data frame that hold strings, categories or booleans, and no column of an array. A mask,
+        indices or names select columns of any type, including numbers. None selects no column. Later
+        calls of ``partial_fit``, and of ``fit`` with ``warm_start=True``, keep the categories of the
+        first call. A missing entry is not a category; if the first call has any in a column, the
+        network gets an indicator of them as another input.
     max_categories : int or None, default=100
         Maximum number of inputs for the categories of a column, at least 2. If there are more
         categories, those with the smallest total weight share one input. A category that did not
-        occur in ``fit`` is treated like these, or has no input if there are none. More inputs can
-        tell more categories apart, but training is slower. None means no limit.
+        occur in ``fit`` is treated like these, or has no input if there are none. With more inputs,
+        the network can distinguish more categories, but training is slower. None means no limit.
 
     Attributes
     ----------

@@ -14,7 +14,9 @@ and missing entries are NaN. This module makes the inputs of the network from it
 from __future__ import annotations
 
 from dataclasses import dataclass
+from decimal import Decimal
 from functools import cached_property
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -24,6 +26,9 @@ from sklearn.preprocessing import OrdinalEncoder
 from ..nn.arrays import Array, all_finite
 from ..nn.batches import SPARSE_PAYS, CsrRows, DenseRows, Rows, as_rows, entry_blocks, not_finite
 from .scaling import Scaling, carry_over
+
+# The types of entries of each kind; booleans are not numbers.
+_KINDS: dict[str, Any] = {"strings": str, "booleans": (bool, np.bool_), "numbers": (Real, Decimal)}
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,9 +43,9 @@ class Encoding:
         Indices of the category columns, ascending.
     categories : list of c ndarrays
         The categories of each of them that have an indicator, sorted: strings in an array of objects,
-        booleans or numbers. The code of a category is its index; that of any other one is their number.
+        booleans or numbers. The code of a category is its index; all others have the next code.
     rare : ndarray of bool, shape (c,)
-        Whether the other categories of the column have an indicator.
+        Whether these other categories of the column share an indicator.
     missing : ndarray of int64, shape (m,)
         Indices of the columns with an indicator of missing entries, ascending.
     """
@@ -68,7 +73,8 @@ class Encoding:
         if not isinstance(self.categories, list) or len(self.categories) != len(self.categorical):
             raise ValueError(f"categories must be a list of {len(self.categorical)} arrays")
         for values in self.categories:
-            if not isinstance(values, np.ndarray) or values.ndim != 1 or kind_of(values) is None:
+            kind = kind_of(values) if isinstance(values, np.ndarray) and values.ndim == 1 else None
+            if kind is None or (kind == "strings") != (values.dtype == object):
                 raise ValueError(f"categories must be strings, booleans or numbers, got {values!r}")
             if not (values[1:] > values[:-1]).all():
                 raise ValueError(f"categories must be sorted and distinct, got {values!r}")
@@ -114,10 +120,8 @@ class Encoding:
         n = self.n_numbers
         before = W[:n].copy() if self.missing.size else W
         shift = carry_over(W[:n], b, old, new)
-        at = np.searchsorted(self.numbers, self.missing)
-        for row, (j, i) in enumerate(zip(self.missing, at, strict=True), n):
-            if i < n and self.numbers[i] == j:
-                W[row] -= shift[i] * before[i]
+        _, at, indicator = np.intersect1d(self.numbers, self.missing, True, return_indices=True)
+        W[n + indicator] -= shift[at, None] * before[at]
 
     def with_indicators(self, values: Array, value: float) -> Array:
         """Return values of the number columns, and this value for each indicator, (n_inputs,)."""
@@ -167,7 +171,7 @@ class Encoding:
             scaled; the message names row and column.
         """
         kind = np.dtype(dtype)
-        if scaling is None and self.n_inputs == self.n_features and not self.categorical.size:
+        if scaling is None and not (self.categorical.size or self.missing.size):
             return as_rows(X, kind, self.n_features, first_row, stays_sparse)
         with np.errstate(all="ignore"):
             if hasattr(X, "tocsr") and scaling is not None and scaling.centered:
@@ -249,13 +253,12 @@ class Encoding:
 
     def _not_finite(self, X: Array, scaling: Scaling | None, dtype: np.dtype[Any], first_row: int) -> Any:
         """Return the error that names the first number that is not finite, for dense rows."""
-        values = np.zeros(X.shape, dtype)
-        numbers = X[:, self.numbers]
-        values[:, self.numbers] = (
-            numbers if scaling is None else scaling.transform(numbers, np.empty(numbers.shape, dtype))
-        )
-        given = np.zeros_like(X)
-        given[:, self.numbers] = numbers
+        given = X.copy()
+        given[:, self.categorical] = 0.0
+        values = given.astype(dtype)
+        if scaling is not None:
+            numbers = given[:, self.numbers]
+            values[:, self.numbers] = scaling.transform(numbers, np.empty(numbers.shape, dtype))
         return not_finite(given, dtype, first_row, values, allow_nan=scaling is not None)
 
     # --- the codes of categories ------------------------------------------------------------------
@@ -287,10 +290,12 @@ class Encoding:
 
 
 def kind_of(values: Array) -> str | None:
-    """Return the kind of entries that are not missing: "strings", "booleans", "numbers" or None."""
-    if values.dtype == object:
-        return "strings" if all(isinstance(value, str) for value in values) else None
-    return {"b": "booleans", "i": "numbers", "u": "numbers", "f": "numbers"}.get(values.dtype.kind)
+    """Return the kind of entries that are not missing: "strings", "booleans", "numbers", or None if mixed."""
+    types = {*map(type, values.tolist())} if values.dtype == object else {values.dtype.type}
+    kinds = {
+        next((kind for kind, base in _KINDS.items() if issubclass(t, base)), None) for t in types or {str}
+    }
+    return kinds.pop() if len(kinds) == 1 else None
 
 
 def ordinal_encoder(categories: Any, unknown: int, entries: Array) -> OrdinalEncoder:

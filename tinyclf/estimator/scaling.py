@@ -12,8 +12,8 @@ become equal:
     f(z) = sign(z) 3 (1 + log(|z| / 3))     otherwise
 
 f and its first derivative are continuous. Missing entries (NaN) are not part of the statistics, and are
-scaled to NaN. The scaling is not part of the network's weights: with a
-column offset of 1e6, float32 weights would lose five of their seven digits.
+scaled to NaN. The scaling is not part of the network's weights: with a column offset of 1e6, float32 weights
+would lose five of their seven digits.
 """
 
 from __future__ import annotations

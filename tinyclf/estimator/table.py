@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from decimal import Decimal
-from numbers import Integral, Real
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -23,18 +23,28 @@ from sklearn.utils.validation import validate_data
 from ..nn.arrays import Array, all_finite, as_array, check_not_masked
 from ..nn.batches import as_csr, entry_blocks
 from .encoding import Encoding, kind_of, ordinal_encoder
+from .targets import some_of
 
 # Non-finite numbers are found later, by `Encoding.rows` and `Scaling.of`, whose errors name the row.
 CHECKS: dict[str, Any] = {"accept_sparse": "csr", "ensure_all_finite": False}
 
-# NumPy converts dates to numbers without a warning, and a missing date to -9.2e18.
-_DATES = re.compile("date|time|duration|period|month_day", re.IGNORECASE)
+# What a column holds, by the name of its dtype in NumPy, pandas, polars or pyarrow; other names: numbers.
+_CONTENTS = re.compile(
+    r"""(?P<dates>      date | time | duration | period | month_day )
+    |   (?P<parts>      array | (?:large_|fixed_size_)?list | map | struct | interval )
+    |   (?P<others>     complex | (?:large_|fixed_size_)?binary )
+    |   (?P<strings>    str | large_string | categor | dictionary | enum | (?-i:[<>]U) )
+    |   (?P<booleans>   (?:Sparse\[)?bool )
+    |   (?P<objects>    object | null | decimal )""",
+    re.IGNORECASE | re.VERBOSE,
+)
 
-_NESTED = re.compile("array|(large_|fixed_size_)?list|map|struct|interval", re.IGNORECASE)
-_TEXTS = re.compile("str|large_string|categor|dictionary|enum", re.IGNORECASE)
-_OTHERS = re.compile("complex|(large_|fixed_size_)?binary", re.IGNORECASE)
-_OBJECTS = re.compile("object|null|decimal", re.IGNORECASE)
-_BOOLEANS = re.compile(r"(Sparse\[)?bool", re.IGNORECASE)
+# NumPy would convert dates to numbers without a warning, and a missing date to -9.2e18.
+_REFUSED = {
+    "dates": ("numbers and categories, got dates", "convert them to days"),
+    "parts": ("one number or category per entry, got several", "make each of its parts a column"),
+    "others": ("numbers and categories, got complex numbers or bytes", "convert them to numbers or strings"),
+}
 
 
 def as_table(estimator: Any, X: Any, *, reset: bool) -> Any:
@@ -54,8 +64,8 @@ def as_table(estimator: Any, X: Any, *, reset: bool) -> Any:
     """
     check_not_masked("X", X)
     if is_frame(X):
-        for name, kind in _columns(X):
-            _check_kind(kind, f" in the column {name!r}")
+        for name, dtype in _columns(X):
+            _check_dtype(dtype, f" in the column {name!r}")
     with naming("X"):
         # Sets or checks the names of the columns.
         validate_data(estimator, X, reset=reset, skip_check_array=True, ensure_2d=False)
@@ -97,7 +107,7 @@ def _as_matrix(estimator: Any, X: Any) -> Any:
         if X.ndim == 0:
             raise TypeError(f"X must be an array of shape (n_samples, n_features), got {given!r}")
     if not is_frame(X):
-        _check_kind(X.dtype)
+        _check_dtype(X.dtype)
     if len(X.shape) != 2 or 0 in X.shape:
         shape = np.empty(X.shape) if is_frame(X) else X
         check_array(shape, dtype=None, estimator=estimator, **CHECKS)  # raises an error
@@ -133,72 +143,61 @@ def read(
     """
     with naming("X"):
         if encoding is not None:
-            return _coded(estimator, table, encoding, "held numbers in fit"), encoding
-        counted = np.ones(table.shape[0], bool) if weight is None else weight > 0.0
-        encoding = _learned(estimator, table, counted, weight)
+            return _numbers_and_codes(estimator, table, encoding, "held numbers in fit"), encoding
+        weight = np.ones(table.shape[0]) if weight is None else weight
+        encoding = _new_encoding(estimator, table, weight)
         reason = "is not among categorical_features; add it, or convert it to numbers"
-        X = _coded(estimator, table, encoding, reason)
-        return X, replace(encoding, missing=_partly_missing(X, counted))
+        X = _numbers_and_codes(estimator, table, encoding, reason)
+        return X, replace(encoding, missing=_partly_missing(X, weight > 0.0))
 
 
-def _coded(estimator: Any, table: Any, encoding: Encoding, reason: str) -> Any:
-    """Return a table as numbers, with codes in the category columns.
+def _numbers_and_codes(estimator: Any, table: Any, encoding: Encoding, reason: str) -> Any:
+    """Return a table as a matrix of numbers, with codes in the category columns.
 
     ``reason`` says in an error why a column that has strings must hold numbers.
     """
-    numbers = encoding.numbers
     if is_frame(table) and isinstance(estimator.categorical_features, str):  # "from_dtype"
-        for j, (_, kind) in enumerate(_columns(table)):
-            if _may_be_category(str(kind)) and j not in encoding.categorical:
-                _check_same_kind(_known_entries(table, j)[0], "numbers", table, j)
+        dtypes = _dtypes(table)
+        for j in encoding.numbers:
+            if _may_be_category(dtypes[j]):
+                _known_entries(table, j, "numbers")
+    numbers: Any = np.empty((table.shape[0], 0))
+    if encoding.numbers.size:
+        numbers = _as_floats(estimator, table, encoding.numbers, reason)
     if not encoding.categorical.size:
-        return _as_floats(estimator, table, numbers, reason)
-    part: Any = np.empty((table.shape[0], 0))
-    if numbers.size:
-        part = _as_floats(estimator, table, numbers, reason)
-    X = np.full(table.shape, np.nan, part.dtype)
-    X[:, numbers] = part.toarray() if issparse(part) else part
-    del part
-    for i, j in enumerate(encoding.categorical):
-        (entries, known), categories = _known_entries(table, j), encoding.categories[i]
-        if len(categories):
-            _check_same_kind(entries, kind_of(categories), table, j)
+        return numbers
+    X = np.full(table.shape, np.nan, numbers.dtype)
+    X[:, encoding.numbers] = numbers.toarray() if issparse(numbers) else numbers
+    del numbers
+    for i, (j, categories) in enumerate(zip(encoding.categorical, encoding.categories, strict=True)):
+        entries, known = _known_entries(table, j, kind_of(categories) if len(categories) else None)
         X[known, j] = encoding.codes(i, entries)
     return X
-
-
-def _check_same_kind(entries: Array, expected: str | None, table: Any, j: int) -> None:
-    """Raise an error if known entries of a column are not of the kind that it had in fit."""
-    if len(entries) and kind_of(entries) != expected:
-        raise TypeError(
-            f"{_place(table, j)} held {expected} in fit, but now has {kind_of(entries)}, such as "
-            f"{entries.tolist()[0]!r}; convert it to the type that it had in fit"
-        )
 
 
 # --- categories -------------------------------------------------------------------------------------
 
 
-def _learned(estimator: Any, table: Any, counted: Array, weight: Array | None) -> Encoding:
-    """Return the encoding of a new table, of which missing entries are not known yet.
+def _new_encoding(estimator: Any, table: Any, weight: Array) -> Encoding:
+    """Return the encoding of a new table, without indicators of missing entries.
 
-    Categories are learned from the rows for which ``counted`` (n,) is true. A column in which all of
-    these are equal gets no indicator, since it says nothing about y.
+    Categories are learned from the rows of positive weight. A column in which all of these are equal
+    gets no indicator, since it says nothing about y.
     """
     categorical, most = _categorical_columns(estimator, table), estimator.max_categories
     categories, rare = [], []
     for j in categorical:
         entries, known = _known_entries(table, j)
-        rows = counted[known]
-        kept, others = _frequent(entries[rows], None if weight is None else weight[known][rows], most)
-        varies = len(kept) > 1 or others or not known[counted].all()
+        w = weight[known]
+        kept, others = _kept_categories(entries[w > 0.0], w[w > 0.0], most)
+        varies = len(kept) > 1 or others or not known[weight > 0.0].all()
         categories.append(kept if varies else kept[:0])
         rare.append(others)
     none = np.array([], np.int64)
     return Encoding(int(table.shape[1]), categorical, categories, np.array(rare, bool), none)
 
 
-def _frequent(entries: Array, weight: Array | None, most: int | None) -> tuple[Array, bool]:
+def _kept_categories(entries: Array, weight: Array, most: int | None) -> tuple[Array, bool]:
     """Return the categories that get an indicator, sorted, and whether others share one.
 
     If there are more than ``most`` categories, those with the largest total weight are kept, as in
@@ -219,28 +218,26 @@ def _categorical_columns(estimator: Any, table: Any) -> Array:
     """Return the indices of the category columns of a new table, ascending."""
     setting, width = estimator.categorical_features, int(table.shape[1])
     if isinstance(setting, str):  # "from_dtype"
-        kinds = [str(kind) for _, kind in _columns(table)] if is_frame(table) else []
-        found = [j for j, kind in enumerate(kinds) if _is_category(table, j, kind)]
+        dtypes = _dtypes(table) if is_frame(table) else []
+        found = [j for j, dtype in enumerate(dtypes) if _is_category(table, j, dtype)]
         return np.array(found, np.int64)
     given = np.asarray([] if setting is None else setting)
     if given.size and issparse(table):
         raise TypeError("a sparse X cannot have categorical_features; pass an array or a data frame")
     fix = f"pass a mask of {width} booleans, column numbers from 0 to {width - 1}, or names of columns"
     if given.ndim != 1 or (given.size and given.dtype.kind not in "biuUO"):
-        raise ValueError(
-            f"categorical_features must be booleans, integers or strings, got {setting!r}; {fix}"
-        )
+        raise ValueError(f"categorical_features must select columns of X, got {setting!r}; {fix}")
     if given.dtype.kind == "b":
         if len(given) != width:
             raise ValueError(
-                f"categorical_features is a mask of {len(given)} columns, but X has {width} features; {fix}"
+                f"categorical_features is a mask of length {len(given)}, but X has {width} features; {fix}"
             )
         return np.flatnonzero(given).astype(np.int64)
     if given.dtype.kind in "UO":
         names = getattr(estimator, "feature_names_in_", np.array([])).tolist()
         unknown = [name for name in given.tolist() if name not in names]
         if unknown:
-            has = f"the columns {names}" if names else "columns without names"
+            has = f"the columns {some_of(names)}" if names else "columns without names"
             raise ValueError(f"categorical_features has {unknown[0]!r}, but X has {has}; {fix}")
         given = np.array([names.index(name) for name in given.tolist()])
     outside = given[(given < 0) | (given >= width)]
@@ -249,60 +246,55 @@ def _categorical_columns(estimator: Any, table: Any) -> Array:
     return np.unique(given).astype(np.int64)
 
 
-def _is_category(table: Any, j: int, kind: str) -> bool:
-    """Return whether a column of a data frame is read as categories, given its type."""
-    if _OBJECTS.match(kind):
+def _is_category(table: Any, j: int, dtype: Any) -> bool:
+    """Return whether a column of a data frame is read as categories, given its dtype."""
+    if _contents(dtype) == "objects":
         entries, _ = _known_entries(table, j)
         return not len(entries) or kind_of(entries) != "numbers"
-    return _may_be_category(kind)
+    return _may_be_category(dtype)
 
 
-def _may_be_category(kind: str) -> bool:
-    """Return whether columns of a type of data frames may hold other entries than numbers."""
-    return any(pattern.match(kind) for pattern in (_TEXTS, _BOOLEANS, _OBJECTS))
-
-
-def _known_entries(table: Any, j: int) -> tuple[Array, Array]:
+def _known_entries(table: Any, j: int, expected: str | None = None) -> tuple[Array, Array]:
     """Return the entries of a column that are not missing, in one type, and where they are, (n,).
 
-    Strings are in an array of objects.
+    Strings are in an array of objects. ``expected`` is the kind of the entries in fit, see `kind_of`.
     """
     values = _entries(table, j)
-    kinds = {*map(type, values)} if values.dtype == object else set()
-    if values.dtype.kind == "f":
-        known = ~np.isnan(values)
-    elif kinds - {str, type(None)}:
+    types = _entry_types(values, table, j)
+    if types - {str, type(None)}:
         known = np.array([not _is_missing(value) for value in values.tolist()], bool)
     else:
-        known = values != None if kinds else np.ones(len(values), bool)  # noqa: E711
+        known = values != None if types else values == values  # noqa: E711
     values = values[known]
-    if values.dtype.kind == "U":
-        return values.astype(object), known
-    if values.dtype == object and kinds - {str, type(None)}:
-        kinds = {*map(type, values)}
-        flags = [issubclass(kind, (bool, np.bool_)) for kind in kinds]
-        numbers = not any(flags) and all(issubclass(kind, (Real, Decimal)) for kind in kinds)
-        if kinds and (all(flags) or numbers):
-            values = np.array(values.tolist())
-            values = _as_float64(values, _place(table, j)) if values.dtype == object else values
-    if kind_of(values) is None:
+    kind = kind_of(values)
+    if kind == "strings":
+        values = values.astype(object, copy=False)
+    elif kind is not None and values.dtype == object:
+        values = np.array(values.tolist())
+        values = _as_float64(values, table, j) if values.dtype == object else values
+    if kind is None:
         names = " and ".join(sorted({type(value).__name__ for value in values.tolist()}))
         raise TypeError(
-            f"X must hold numbers and categories, but {_place(table, j)} has entries of the type {names}, "
-            f"such as {values.tolist()[0]!r}; convert the column to numbers, or to strings by astype(str)"
+            f"X must hold numbers and categories, but {_place(table, j)} has entries of type {names}, "
+            f"such as {values.tolist()[0]!r}; convert them all to numbers, or all to strings"
+        )
+    if len(values) and kind != (expected or kind):
+        raise TypeError(
+            f"{_place(table, j)} held {expected} in fit, but now has {kind}, such as {values.tolist()[0]!r}; "
+            "convert it to the type that it had in fit"
         )
     if values.dtype.kind == "f" and np.isinf(values).any():
         raise ValueError(f"X is inf in {_place(table, j)}, which holds categories; replace it")
     return values, known
 
 
-def _as_float64(values: Array, place: str) -> Array:
-    """Return the entries as float64; errors name the column by ``place``."""
+def _as_float64(values: Array, table: Any, j: int, reason: str = "") -> Array:
+    """Return the entries of a column as float64; an error names the column, and the reason."""
     try:
-        return values.astype(np.float64)
+        return values.astype(np.float64, copy=False)
     except (TypeError, ValueError, OverflowError) as error:
         kind = TypeError if isinstance(error, TypeError) else ValueError
-        raise kind(f"{error} in {place}") from None
+        raise kind(f"{error} in {_place(table, j)}{reason}") from None
 
 
 def _entries(table: Any, j: int) -> Array:
@@ -330,8 +322,19 @@ def _entries(table: Any, j: int) -> Array:
     return values.astype(object) if values.dtype.kind == "T" else values  # these may be missing
 
 
+def _entry_types(values: Array, table: Any, j: int) -> set[type]:
+    """Return the types of the entries of a column, if it is an array of objects; dates are an error."""
+    types = {*map(type, values.tolist())} if values.dtype == object else set()
+    for kind in types:
+        if issubclass(kind, np.generic):
+            _check_dtype(kind.__name__, f" in {_place(table, j)}")
+    return types
+
+
 def _is_missing(value: Any) -> bool:
-    return value is None or type(value).__name__ == "NAType" or (isinstance(value, float) and value != value)
+    if isinstance(value, (float, np.floating, Decimal)):
+        return bool(value != value)
+    return value is None or type(value).__name__ == "NAType"
 
 
 def _partly_missing(X: Any, counted: Array) -> Array:
@@ -357,32 +360,23 @@ def _selected(table: Any, columns: Array) -> Any:
     return table.select(columns.tolist()) if hasattr(table, "to_pylist") else table[:, columns.tolist()]
 
 
-def _as_floats(estimator: Any, given: Any, numbers: Array, reason: str) -> Any:
+def _as_floats(estimator: Any, table: Any, columns: Array, reason: str) -> Any:
     """Return columns of a table as an array, or as CSR without duplicates: float32 if all are, else float64.
 
     ``reason`` says why a column that has strings must hold numbers.
     """
-    table = given if len(numbers) == given.shape[1] else _selected(given, numbers)
     if is_frame(table):
-        kinds = [kind for _, kind in _columns(table)]
-        objects = [
-            j
-            for j, kind in enumerate(kinds)
-            if _TEXTS.match(str(kind)) or _OBJECTS.match(str(kind)) or getattr(kind, "fill_value", 0) != 0
-        ]
-        made = {j: _as_numbers(table, j, reason) for j in objects}
-        if hasattr(table, "isetitem"):
-            table = table.copy(deep=False) if made else table
-            for j, column in made.items():
-                table.isetitem(j, column)
-        elif made:
-            columns = [made[j] if j in made else _entries(table, j) for j in range(len(kinds))]
-            table = np.stack([column.astype(np.float64) for column in columns], axis=1)
-        else:
-            table = np.asarray(table)
-    elif table.dtype.kind in "OUT":
-        table = np.stack([_as_numbers(given, j, reason) for j in numbers], axis=1)
-    dtypes = {*table.dtypes} if is_frame(table) else {table.dtype}
+        given = _dtypes(table)
+        dtypes = {given[j] for j in columns}
+    else:
+        dtypes = {table.dtype}
+    if not all(map(_is_numeric, dtypes)):
+        return np.stack([_as_numbers(table, j, reason) for j in columns], axis=1)
+    if len(columns) < table.shape[1]:
+        table = _selected(table, columns)
+    if is_frame(table) and not hasattr(table, "iloc"):
+        table = np.asarray(table)
+        dtypes = {table.dtype}
     # The types of pandas' nullable, pyarrow and sparse columns.
     dtypes = {getattr(dtype, "numpy_dtype", getattr(dtype, "subtype", dtype)) for dtype in dtypes}
     plain = all(isinstance(dtype, np.dtype) and dtype.kind in "biuf" for dtype in dtypes)
@@ -395,21 +389,28 @@ def _as_floats(estimator: Any, given: Any, numbers: Array, reason: str) -> Any:
     return X
 
 
+def _is_numeric(dtype: Any) -> bool:
+    """Return whether scikit-learn reads columns with a dtype as numbers; sparse ones must be 0 elsewhere."""
+    return _contents(dtype) not in ("strings", "objects") and getattr(dtype, "fill_value", 0) == 0
+
+
 def _as_numbers(table: Any, j: int, reason: str) -> Array:
-    """Return a column of texts or objects as float64; other columns are not read, so errors are fast."""
+    """Return a column as float64."""
     values = _entries(table, j)
-    for kind in {*map(type, values)} if values.dtype == object else ():
-        if issubclass(kind, np.generic):
-            _check_kind(kind.__name__, f" in {_place(table, j)}")
-        if kind.__name__ == "NAType":
-            values = np.array([None if _is_missing(value) else value for value in values], object)
-    return _as_float64(values, f"{_place(table, j)}, which {reason}")
+    if "NAType" in {kind.__name__ for kind in _entry_types(values, table, j)}:
+        values = np.array([None if _is_missing(value) else value for value in values], object)
+    return _as_float64(values, table, j, f", which {reason}")
 
 
-def _columns(X: Any) -> Iterator[tuple[Any, Any]]:
-    """Yield name and type of each column of a data frame."""
-    names, kinds = (X.columns, X.dtypes) if hasattr(X, "dtypes") else (X.column_names, X.schema.types)
-    return zip(names, kinds, strict=True)
+def _columns(frame: Any) -> Iterator[tuple[Any, Any]]:
+    """Yield name and dtype of each column of a data frame."""
+    pyarrow = not hasattr(frame, "dtypes")
+    names = frame.column_names if pyarrow else frame.columns
+    return zip(names, frame.schema.types if pyarrow else frame.dtypes, strict=True)
+
+
+def _dtypes(frame: Any) -> list[Any]:
+    return [dtype for _, dtype in _columns(frame)]
 
 
 def _place(table: Any, j: int) -> str:
@@ -417,24 +418,24 @@ def _place(table: Any, j: int) -> str:
     return f"the column {[*_columns(table)][j][0]!r}" if is_frame(table) else f"column {j}"
 
 
-def _check_kind(kind: Any, where: str = "") -> None:
-    """Raise an error if a type, of any library, is that of dates, of records or of several numbers."""
-    if _DATES.match(str(kind)):
-        raise TypeError(
-            f"X must hold numbers and categories, got dates, dtype {kind}{where}; convert them to days"
-        )
-    if _NESTED.match(str(kind)):
-        raise TypeError(
-            f"X must hold one number or category per entry, got dtype {kind}{where}; make each of its parts "
-            "a column"
-        )
-    if where and _OTHERS.match(str(kind)):
-        raise TypeError(
-            f"X must hold numbers and categories, got dtype {kind}{where}; convert the column to numbers or "
-            "strings"
-        )
-    if getattr(kind, "names", None):
-        raise TypeError(f"X must hold real numbers, got records of dtype {kind}; select columns")
+def _contents(dtype: Any) -> str:
+    """Return what a column with a dtype of any library holds: a group of _CONTENTS, or "numbers"."""
+    found = _CONTENTS.match(str(dtype))
+    return "numbers" if found is None else str(found.lastgroup)
+
+
+def _may_be_category(dtype: Any) -> bool:
+    return _contents(dtype) in ("strings", "booleans", "objects")
+
+
+def _check_dtype(dtype: Any, where: str = "") -> None:
+    """Raise an error if a dtype of any library is that of dates, of records or of several numbers."""
+    contents = _contents(dtype)
+    if contents in _REFUSED and (where or contents != "others"):  # scikit-learn refuses complex arrays
+        found, fix = _REFUSED[contents]
+        raise TypeError(f"X must hold {found}, dtype {dtype}{where}; {fix}")
+    if getattr(dtype, "names", None):
+        raise TypeError(f"X must hold real numbers, got records of dtype {dtype}; select columns")
 
 
 def is_frame(X: Any) -> bool:

@@ -189,8 +189,8 @@ class Columns(Labels):
         given, own = [str(name) for name in names], [str(label) for label in self.classes.tolist()]
         if given != own and not (self.are_numbered and set(given) != set(own)):
             raise ValueError(
-                f"the columns of y must have the names and the order of classes_, {_some(own)}, got "
-                f"{_some(given)}; select them by y[list(model.classes_)], or pass an array"
+                f"the columns of y must have the names and the order of classes_, {some_of(own)}, got "
+                f"{some_of(given)}; select them by y[list(model.classes_)], or pass an array"
             )
 
     def check_equal(self, others: Labels) -> None:
@@ -528,8 +528,8 @@ def encode_known(y: ArrayLike, classes: Array) -> Array:
     unknown = [label for label in found.tolist() if label not in position]
     if unknown:
         raise ValueError(
-            f"y has labels that are not among the classes: {_some(unknown)}; the classes are "
-            f"{_some(classes.tolist())}. Remove these rows, or train with all classes (for partial_fit, "
+            f"y has labels that are not among the classes: {some_of(unknown)}; the classes are "
+            f"{some_of(classes.tolist())}. Remove these rows, or train with all classes (for partial_fit, "
             "pass them in the first call)"
         )
     return np.array([position[label] for label in found.tolist()], dtype=np.intp)[codes]
@@ -555,7 +555,7 @@ def _named(class_weight: Any, classes: Array) -> Array:
     unknown = [label for label in class_weight if label not in known]
     if unknown:
         raise ValueError(
-            f"class_weight has the keys {_some(unknown)}, but the classes are {_some(classes.tolist())}"
+            f"class_weight has the keys {some_of(unknown)}, but the classes are {some_of(classes.tolist())}"
         )
     factors = np.ones(len(classes))
     for i, label in enumerate(classes):
@@ -572,5 +572,6 @@ def _shown(label: Any) -> str:
     return repr(label.item() if isinstance(label, np.generic) else label)
 
 
-def _some(labels: list[Any]) -> str:
+def some_of(labels: list[Any]) -> str:
+    """Return the text of a list in errors, of its first ten items."""
     return repr(labels) if len(labels) <= 10 else f"{labels[:10]!r} and {len(labels) - 10} more"
