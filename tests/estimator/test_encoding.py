@@ -18,6 +18,7 @@ from tests.support.odd_input import REFUSALS
 from tests.support.parts import PLAIN
 from tests.support.tables import CATEGORIES, COLUMNS, LABELS, N, objects, of_scikit_learn
 from tinyclf import TinyClassifier
+from tinyclf.estimator.dataset import read_features
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
@@ -468,6 +469,24 @@ def test_wide_encodings_equal_the_dense_result_up_to_rounding(dtype):
     for rows in (frame[:1], frame[:30], frame[::-1]):
         at = rows.index
         assert_allclose(model.predict_proba(rows), model.predict_proba(frame)[at], rtol=1e-5)
+
+
+@pytest.mark.parametrize("last", ["constant", "missing"])
+def test_a_last_column_without_inputs_stays_inside_wide_encodings(last):
+    """An index beyond the columns of a CSR would read and write memory outside the weights."""
+    rng = np.random.default_rng(0)
+    ids = rng.integers(0, 90, 400)
+    frame = pd.DataFrame({"id": [f"id {i}" for i in ids], "other": [f"{i}" for i in rng.permutation(ids)]})
+    y = ids % 2
+    alone = quick().fit(frame, y)
+    frame["last"] = "same" if last == "constant" else pd.Series([None] * 400, dtype=object)
+    model = quick().fit(frame, y)
+    assert model.input_names_.tolist() == alone.input_names_.tolist()
+    encoding, X = model._fitted.encoding, read_features(model, frame)
+    rows = encoding.rows(X, None, np.float32, stays_sparse=True)
+    rows.X.check_format(full_check=True)
+    assert_array_equal(dense(rows.X), encoding.rows(X, None, np.float32).X)
+    assert_allclose(model.predict_proba(frame), alone.predict_proba(frame[["id", "other"]]), rtol=1e-5)
 
 
 def peak_of(call):

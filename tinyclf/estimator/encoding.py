@@ -214,7 +214,8 @@ class Encoding:
         """Return which input is 1 for each entry of the category columns, (n, c), and whether one is."""
         codes = X[:, self.categorical]
         known = codes < self._widths  # False for NaN
-        return self._starts + np.where(known, codes, 0.0).astype(np.intp), known
+        starts = np.minimum(self._starts, self.n_inputs - 1)  # the last columns may have no inputs
+        return starts + np.where(known, codes, 0.0).astype(np.intp), known
 
     def _with_sparse_indicators(
         self, X: Array, scaling: Scaling | None, dtype: np.dtype[Any], first_row: int
