@@ -235,6 +235,27 @@ def test_any_number_of_rows_and_columns_is_read_completely(n, n_in):
     assert_allclose(scaling.center[::2], 1.0 / n, rtol=1e-12)
 
 
+@pytest.mark.parametrize("n", [40, 1500])
+def test_equal_weights_of_any_size_give_the_same_statistics_with_missing_entries(n):
+    x = RNG.normal(size=(n, 3))
+    x[RNG.random(x.shape) < 0.3] = np.nan
+    x[:20, 2] = np.nan
+    one, other = Scaling.of(x), Scaling.of(x, np.full(n, 0.1))
+    assert_array_equal(other.base, one.base)
+    assert_array_equal(other.points, one.points)
+    assert_allclose(other.total_weight, 0.1 * np.isfinite(x).sum(axis=0), rtol=1e-12)
+
+
+@pytest.mark.parametrize("small", 10.0 ** -np.arange(8, 20, 1))
+def test_a_column_that_only_rows_of_negligible_weight_have_is_accepted(small):
+    x = RNG.normal(size=(200, 20))
+    x[:100, 10:] = np.nan
+    scaling = Scaling.of(x, np.repeat([1.0, small], 100))
+    assert_allclose(scaling.total_weight, np.repeat([100.0 + 100.0 * small, 100.0 * small], 10), rtol=1e-9)
+    more = scaling.with_rows(x[100:, ::-1], np.full(100, small))
+    assert np.isfinite(more.center).all()
+
+
 @pytest.mark.parametrize("weight", [None, W], ids=["equal", "weighted"])
 def test_type_and_order_in_memory_do_not_matter(weight):
     x = X.astype("float32")

@@ -409,29 +409,31 @@ def _quantiles_of_block(
     """Return total weight, base, weight and points of dense rows."""
     n, x = len(X), np.array(X.T, order="C")
     missing = np.isnan(x)
-    base, total = np.zeros(len(x)), np.full(len(x), w.sum())
-    if (w == w[0]).all() and not missing.any():
-        x.sort(axis=1)
+    known, base = n - missing.sum(axis=1), np.zeros(len(x))
+    if (w == w[0]).all():
+        x.sort(axis=1)  # missing entries are last
+        column, total = np.arange(len(x)), np.where(known < n, w[0] * known, w.sum())
         if centered:
-            base = x[:, (n - 1) // 2].astype(np.float64)
+            base = x[column, (known - 1) // 2].astype(np.float64)
         noise = _NOISE * np.abs(base)
         with np.errstate(over="ignore"):
             low, high = (base - noise)[:, None], (base + noise)[:, None]
         before, after = (x < low).sum(axis=1), (x <= high).sum(axis=1)
-        count = n - (after - before)
+        count = known - (after - before)
         at = np.maximum(np.ceil(levels[:, None] * count).astype(np.intp) - 1, 0)
-        at = np.minimum(at + np.where(at >= before, after - before, 0), n - 1)
-        weight, points = w[0] * count, x[np.arange(len(x)), at].astype(np.float64)
+        at = np.minimum(at + np.where(at >= before, after - before, 0), known - 1)
+        weight, points = w[0] * count, x[column, at].astype(np.float64)
+        base = np.where(known > 0, base, 0.0)
     else:
         order = np.argsort(x, axis=1)
         x, v = np.take_along_axis(x, order, 1), w[order]
-        if missing.any():  # they are last
-            missing.sort(axis=1)
-            x[missing] = v[missing] = 0.0
-            total = v.sum(axis=1)
+        missing.sort(axis=1)
+        x[missing] = v[missing] = 0.0
+        total = np.where(known < n, v.sum(axis=1), w.sum())
         if centered:
             base = _weighted_quantiles(x, v, _MEDIAN)[1][0]
         weight, points = _weighted_quantiles(x, v * _differ(x, base[:, None]), levels)
+        weight = np.minimum(weight, total)
     return total, base, weight, np.where(weight > 0.0, points, base)
 
 
@@ -449,6 +451,7 @@ def _combined(
     base = _weighted_quantiles(x, v, _MEDIAN)[1][0] if centered else np.zeros(len(x))
     weight, points = _weighted_quantiles(x, v * _differ(x, base[:, None]), levels)
     total = np.sum([part[0] for part in parts], axis=0)
+    weight = np.minimum(weight, total)  # sums over all columns round those of small weight
     return total, base, weight, np.where(weight > 0.0, points, base)
 
 
