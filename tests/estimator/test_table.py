@@ -525,3 +525,17 @@ def test_infinite_numbers_stay_an_error_among_missing_ones(value):
     ):
         with pytest.raises(ValueError, match=r"inf at row 5, column 0"):
             call(table)
+
+
+@names_the_cause
+def test_an_error_about_a_number_names_its_column_beside_categories():
+    frame = pd.DataFrame({"kind": ["a", "b"] * 20, "other": ["c", "d"] * 20, "size": np.arange(40.0)})
+    labels, alternating = np.arange(40) % 2, np.where(np.arange(40) % 2, 1e308, -1e308)
+    for size in (np.where(np.arange(40) == 5, np.inf, frame["size"]), alternating):
+        for call in (quick().fit, lambda X, y: quick().partial_fit(X, y, classes=[0, 1])):
+            with pytest.raises(ValueError, match="column 2,"):
+                call(frame.assign(size=size), labels)
+    plain = {"scale_inputs": False, "calibrate": False, "refit": False, "early_stopping": False}
+    model = quick(**plain).partial_fit(frame, labels, classes=[0, 1])
+    with pytest.raises(ValueError, match="column 2 of X has changed too much"):
+        model.set_params(scale_inputs=True).partial_fit(frame.assign(size=frame["size"] * 1e300), labels)

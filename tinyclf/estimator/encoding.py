@@ -13,6 +13,9 @@ and missing entries are NaN. This module makes the inputs of the network from it
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cached_property
@@ -109,6 +112,15 @@ class Encoding:
     def select_numbers(self, X: Any) -> Any:
         """Return the number columns of X (n, n_features)."""
         return X[:, self.numbers] if self.categorical.size else X
+
+    @contextmanager
+    def naming_columns(self) -> Iterator[None]:
+        """Replace the number of a number column in an error in the block by that of the column of X."""
+        try:
+            yield
+        except ValueError as error:
+            message = re.sub(r"\bcolumn (\d+)", lambda m: f"column {self.numbers[int(m[1])]}", str(error))
+            raise ValueError(message) from None
 
     def carry_over(self, W: Array, b: Array, old: Scaling | None, new: Scaling | None) -> None:
         """Rewrite the first layer for a new scaling, so that its output changes as little as possible.

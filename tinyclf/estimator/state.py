@@ -145,7 +145,8 @@ class FitState:
         scaling, known = None, None if previous is None else previous.scaling
         if plan.scale_inputs:
             X, w = encoding.select_numbers(data.X), data.loss_weight
-            scaling = Scaling.of(X, w) if known is None else known.with_rows(X, w, remembered)
+            with encoding.naming_columns():
+                scaling = Scaling.of(X, w) if known is None else known.with_rows(X, w, remembered)
         if previous is None:
             streams = random_streams(seed)
             network = Network(plan.layers, encoding.n_inputs, dtype=plan.dtype, seed=streams["init"])
@@ -153,7 +154,8 @@ class FitState:
             return cls(plan, data.labels, encoding, training, scaling, seed)
         training = previous.training.copy()
         first = training.network.parameters[0]
-        encoding.carry_over(first.W, first.b, previous.scaling, scaling)
+        with encoding.naming_columns():
+            encoding.carry_over(first.W, first.b, previous.scaling, scaling)
         if plan.learning_rate_rule == "constant":
             training.scale = 1.0  # an earlier call may have had another rule
         return cls(plan, data.labels, encoding, training, scaling, seed, previous.history.copy())
