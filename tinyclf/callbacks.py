@@ -167,7 +167,7 @@ class Checkpoint:
         """Return a hash of each parameter and of all data."""
         parts: dict[str, Any] = {}
         registry = Registry(model_file.OWN, self.custom)
-        for name, value in estimator.get_params(deep=False).items():
+        for name, value in model_file.parameters_of(estimator).items():
             parts[name] = encode({name: _plain(value)}, registry)
         del parts["verbose"]
         columns = getattr(estimator, "feature_names_in_", None)

@@ -12,8 +12,11 @@ from pathlib import Path
 
 import joblib
 import numpy as np
+import pandas as pd
+import polars as pl
 import pytest
 import scipy.sparse
+from numpy.testing import assert_array_equal
 from sklearn import config_context
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
@@ -199,6 +202,22 @@ def test_weights_that_are_nan_can_be_saved(path):
     assert shown(restored) == shown(model)
     with pytest.raises(ValueError, match="must be finite, but contain NaN or inf"):
         restored.predict(IRIS)
+
+
+@pytest.mark.parametrize("chosen", ["an index", "a mask", "a column of polars"])
+def test_columns_chosen_by_a_data_frame_are_saved_as_an_array(chosen, path):
+    frame = pd.DataFrame({"size": np.linspace(-1, 1, 30), "kind": ["a", "b", "c"] * 10})
+    columns = {
+        "an index": frame.select_dtypes(exclude="number").columns,
+        "a mask": frame.isin(["a"]).any(),
+        "a column of polars": pl.Series(["kind"]),
+    }[chosen]
+    model = quick(categorical_features=columns).set_callbacks(Checkpoint(path, resume=True))
+    model.fit(frame, np.arange(30) % 3).save(path)
+    loaded = load(path)
+    assert loaded.categorical_features.tolist() == list(columns)
+    assert_array_equal(clone(loaded).fit(frame, np.arange(30) % 3).input_names_, model.input_names_)
+    assert_array_equal(loaded.predict_proba(frame), model.predict_proba(frame))
 
 
 def test_custom_can_name_an_object_that_only_code_can_create(path):

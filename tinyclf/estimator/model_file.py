@@ -63,7 +63,7 @@ def save(
     registry = Registry(OWN, custom)
     check_parameters(model, registry)
     content = {
-        "parameters": model.get_params(deep=False),
+        "parameters": parameters_of(model),
         "feature_names": getattr(model, "feature_names_in_", None),
         "state": _state_of(model, registry) if fit is None else model._fitted,
         "fit": fit,
@@ -131,7 +131,16 @@ def check_parameters(model: Any, registry: Registry) -> None:
             f"save supports TinyClassifier and subclasses that add nothing to it, but {type(model).__name__} "
             f"adds {', '.join(sorted(added))}, which a file cannot contain; pickle the model"
         )
-    encode(model.get_params(deep=False), registry)
+    encode(parameters_of(model), registry)
+
+
+def parameters_of(model: Any) -> dict[str, Any]:
+    """Return the parameters of a model, in which an index or column of a data frame is an array."""
+    parameters: dict[str, Any] = model.get_params(deep=False)
+    chosen = parameters["categorical_features"]
+    if hasattr(chosen, "to_numpy"):
+        parameters["categorical_features"] = chosen.to_numpy()
+    return parameters
 
 
 def additions(cls: type[Any]) -> set[str]:
