@@ -1,6 +1,7 @@
 """Columns of every kind and library: the same table gives the same model, and an error names its column."""
 
 from decimal import Decimal
+from enum import StrEnum
 from importlib.util import find_spec
 
 import numpy as np
@@ -12,6 +13,7 @@ from sklearn.base import clone
 from tests.support.estimators import quick
 from tests.support.odd_input import REFUSALS, frozen
 from tests.support.tables import CATEGORIES, COLUMNS, LABELS, LIBRARIES, N, objects, take
+from tinyclf import load
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
@@ -225,6 +227,21 @@ def test_a_text_that_reads_like_a_missing_entry_or_a_number_is_a_category():
     rows = model.scaled_inputs(pd.DataFrame({"kind": values[:7]}))
     assert np.linalg.matrix_rank(rows) >= 6
     assert len(np.unique(rows, axis=0)) == 7
+
+
+def test_members_of_an_enum_of_strings_are_the_categories_of_their_values(tmp_path):
+    class Color(StrEnum):
+        RED = "red"
+        BLUE = "blue"
+
+    texts = ["red", "green", None, "blue"] * 6
+    members = [Color(text) if text in {"red", "blue"} else text for text in texts]
+    frames = [pd.DataFrame({"color": pd.Series(column, dtype=object)}) for column in (texts, members)]
+    models = [quick().fit(frame, np.arange(24) % 3) for frame in frames]
+    same_bits(*models, *frames)
+    same_bits(*models, *frames[::-1])
+    models[1].save(tmp_path / "model")
+    same_bits(models[0], load(tmp_path / "model"), *frames)
 
 
 @pytest.mark.parametrize("library", [pd, pl])
@@ -539,3 +556,10 @@ def test_an_error_about_a_number_names_its_column_beside_categories():
     model = quick(**plain).partial_fit(frame, labels, classes=[0, 1])
     with pytest.raises(ValueError, match="column 2 of X has changed too much"):
         model.set_params(scale_inputs=True).partial_fit(frame.assign(size=frame["size"] * 1e300), labels)
+
+
+@names_the_cause
+@pytest.mark.parametrize("kind", [">M8[ns]", "<M8[D]", ">m8[s]", "<m8[us]"])
+def test_dates_in_an_array_are_refused_in_each_byte_order(kind):
+    with pytest.raises(TypeError, match="X must hold numbers and categories, got dates"):
+        quick().fit(np.arange(60).reshape(30, 2).astype(kind), np.arange(30) % 3)

@@ -87,7 +87,7 @@ class Encoding:
     @cached_property
     def numbers(self) -> Array:
         """Indices of the number columns, ascending."""
-        return np.setdiff1d(np.arange(self.n_features), self.categorical)
+        return np.delete(np.arange(self.n_features), self.categorical)
 
     @property
     def n_numbers(self) -> int:

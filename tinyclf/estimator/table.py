@@ -30,7 +30,7 @@ CHECKS: dict[str, Any] = {"accept_sparse": "csr", "ensure_all_finite": False}
 
 # What a column holds, by the name of its dtype in NumPy, pandas, polars or pyarrow; other names: numbers.
 _CONTENTS = re.compile(
-    r"""(?P<dates>      date | time | duration | period | month_day )
+    r"""(?P<dates>      date | time | duration | period | month_day | >m8 )
     |   (?P<parts>      array | (?:large_|fixed_size_)?list | map | struct | interval )
     |   (?P<others>     complex | (?:large_|fixed_size_)?binary )
     |   (?P<strings>    str | large_string | categor | dictionary | enum | (?-i:[<>]U) )
@@ -269,6 +269,8 @@ def _known_entries(table: Any, j: int, expected: str | None = None) -> tuple[Arr
     kind = kind_of(values)
     if kind == "strings":
         values = values.astype(object, copy=False)
+        if types - {str, type(None)}:  # of a member of an enum, the value
+            values = np.array([str.__str__(value) for value in values], object)
     elif kind is not None and values.dtype == object:
         values = np.array(values.tolist())
         values = _as_float64(values, table, j) if values.dtype == object else values
