@@ -470,7 +470,8 @@ def test_the_warning_names_the_column_whose_values_become_indistinct(value):
     assert isinstance(warning, FeatureScaleWarning)
     found = re.fullmatch(
         r"column 2 has values from (\S+) to (\S+) that the network cannot distinguish, since the scale of "
-        r"the column is (\S+)\. If it has outliers, .* replace them by NaN; otherwise .* logarithm of the column\.",
+        r"the column is (\S+)\. If it has outliers, .* replace them by NaN; otherwise .* logarithm of the "
+        r"column\.",
         str(warning),
     )
     low, high, scale = map(float, found.groups())
