@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
+import scipy.sparse
 from sklearn.base import clone
 
 from tests.support.estimators import quick
@@ -382,6 +383,16 @@ def test_an_invalid_choice_of_categories_is_refused(choice, match):
     frame = pd.DataFrame({"city": ["a", "b"] * 5, "size": range(10), "zone": range(10)})
     with pytest.raises(REFUSALS, match=rf"(?s)(?=.*categorical_features)(?=.*({match}))"):
         quick(categorical_features=choice).fit(frame, np.arange(10) % 2)
+
+
+@names_the_cause
+def test_sparse_rows_have_no_categories():
+    rows, labels = np.arange(20.0).reshape(10, 2) % 4, np.arange(10) % 2
+    model = quick(categorical_features=[0])
+    with pytest.raises(TypeError, match="sparse X cannot have categorical_features; pass an array"):
+        model.fit(scipy.sparse.csr_array(rows), labels)
+    with pytest.raises(TypeError, match="X is sparse, but .* categories in fit; pass an array"):
+        model.fit(rows, labels).predict(scipy.sparse.csr_array(rows))
 
 
 @names_the_cause

@@ -64,7 +64,7 @@ def as_table(estimator: Any, X: Any, *, reset: bool) -> Any:
     """
     check_not_masked("X", X)
     if is_frame(X):
-        for name, dtype in _columns(X):
+        for name, dtype in frame_columns(X):
             _check_dtype(dtype, f" in the column {name!r}")
     with naming("X"):
         # Sets or checks the names of the columns.
@@ -161,6 +161,10 @@ def _numbers_and_codes(estimator: Any, table: Any, encoding: Encoding, reason: s
         for j in encoding.numbers:
             if _may_be_category(dtypes[j]):
                 _known_entries(table, j, "numbers")
+    if issparse(table) and encoding.categorical.size:
+        raise TypeError(
+            "X is sparse, but has columns that were categories in fit; pass an array or a data frame"
+        )
     numbers: Any = np.empty((table.shape[0], 0))
     if encoding.numbers.size:
         numbers = _as_floats(estimator, table, encoding.numbers, reason)
@@ -259,10 +263,10 @@ def _known_entries(table: Any, j: int, expected: str | None = None) -> tuple[Arr
 
     Strings are in an array of objects. ``expected`` is the kind of the entries in fit, see `kind_of`.
     """
-    values = _entries(table, j)
+    values = column_entries(table, j)
     types = _entry_types(values, table, j)
     if types - {str, type(None)}:
-        known = np.array([not _is_missing(value) for value in values.tolist()], bool)
+        known = np.array([not is_missing(value) for value in values.tolist()], bool)
     else:
         known = values != None if types else values == values  # noqa: E711
     values = values[known]
@@ -299,7 +303,7 @@ def _as_float64(values: Array, table: Any, j: int, reason: str = "") -> Array:
         raise kind(f"{error} in {_place(table, j)}{reason}") from None
 
 
-def _entries(table: Any, j: int) -> Array:
+def column_entries(table: Any, j: int) -> Array:
     """Return a column as an array; in an array of objects, None, NaN and pandas.NA are missing entries."""
     if hasattr(table, "iloc"):
         column = table.iloc[:, j]
@@ -333,7 +337,7 @@ def _entry_types(values: Array, table: Any, j: int) -> set[type]:
     return types
 
 
-def _is_missing(value: Any) -> bool:
+def is_missing(value: Any) -> bool:
     if isinstance(value, (float, np.floating, Decimal)):
         return bool(value != value)
     return value is None or type(value).__name__ == "NAType"
@@ -398,13 +402,13 @@ def _is_numeric(dtype: Any) -> bool:
 
 def _as_numbers(table: Any, j: int, reason: str) -> Array:
     """Return a column as float64."""
-    values = _entries(table, j)
+    values = column_entries(table, j)
     if "NAType" in {kind.__name__ for kind in _entry_types(values, table, j)}:
-        values = np.array([None if _is_missing(value) else value for value in values], object)
+        values = np.array([None if is_missing(value) else value for value in values], object)
     return _as_float64(values, table, j, f", which {reason}")
 
 
-def _columns(frame: Any) -> Iterator[tuple[Any, Any]]:
+def frame_columns(frame: Any) -> Iterator[tuple[Any, Any]]:
     """Yield name and dtype of each column of a data frame."""
     pyarrow = not hasattr(frame, "dtypes")
     names = frame.column_names if pyarrow else frame.columns
@@ -412,12 +416,12 @@ def _columns(frame: Any) -> Iterator[tuple[Any, Any]]:
 
 
 def _dtypes(frame: Any) -> list[Any]:
-    return [dtype for _, dtype in _columns(frame)]
+    return [dtype for _, dtype in frame_columns(frame)]
 
 
 def _place(table: Any, j: int) -> str:
     """Return the text by which errors name a column."""
-    return f"the column {[*_columns(table)][j][0]!r}" if is_frame(table) else f"column {j}"
+    return f"the column {[*frame_columns(table)][j][0]!r}" if is_frame(table) else f"column {j}"
 
 
 def _contents(dtype: Any) -> str:

@@ -9,7 +9,7 @@ from scipy.sparse import issparse
 from sklearn.utils import _safe_indexing
 
 from ..estimator.classifier import TinyClassifier
-from ..estimator.table import _columns, _entries, _is_missing, is_frame
+from ..estimator.table import column_entries, frame_columns, is_frame, is_missing
 from ..nn.arrays import Array
 
 # A graph is compared with the model on at most this number of rows.
@@ -58,9 +58,9 @@ def graph_inputs(
     """Return rows as the inputs of a graph: ``X``, or one per column if X is a data frame or has names."""
     if names is None and not is_frame(X):
         return {"X": _as_input("X", X.toarray() if issparse(X) else X, texts_may_be_missing)}
-    names = [str(name) for name, _ in _columns(X)] if names is None else names
+    names = [str(name) for name, _ in frame_columns(X)] if names is None else names
     inputs = {
-        name: _as_input(f"column {name!r}", _entries(X, j), texts_may_be_missing)[:, None]
+        name: _as_input(f"column {name!r}", column_entries(X, j), texts_may_be_missing)[:, None]
         for j, name in enumerate(names)
     }
     if len(inputs) < len(names) or inputs.keys() & {"", "label", "probabilities"}:
@@ -76,7 +76,7 @@ def _as_input(what: str, values: Any, texts_may_be_missing: bool) -> Array:
     array = np.asarray(values)
     if array.dtype.kind not in "fiub":
         array = array.astype(object)
-        missing = np.frompyfunc(_is_missing, 1, 1)(array).astype(bool)
+        missing = np.frompyfunc(is_missing, 1, 1)(array).astype(bool)
         texts = np.frompyfunc(lambda value: isinstance(value, str), 1, 1)(array).astype(bool)
         if texts.any() and texts_may_be_missing:
             array[missing], texts = "", texts | missing
