@@ -575,8 +575,7 @@ def check_message(error):
 
 def check_probabilities(model, p, z):
     """Check the type, shape, range and row sums of the probabilities of the logits z."""
-    kind = model.network_.dtype if model.dtype is None else np.float64
-    assert p.dtype == z.dtype == kind
+    assert p.dtype == z.dtype == model.plan_.output_dtype
     assert np.isfinite(p).all()
     assert ((p >= 0.0) & (p <= 1.0)).all()
     if isinstance(model._state.labels, LabelSets):

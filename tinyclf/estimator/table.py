@@ -338,6 +338,7 @@ def _entry_types(values: Array, table: Any, j: int) -> set[type]:
 
 
 def is_missing(value: Any) -> bool:
+    """Return whether an object is a missing entry: None, NaN or pandas.NA."""
     if isinstance(value, (float, np.floating, Decimal)):
         return bool(value != value)
     return value is None or type(value).__name__ == "NAType"
