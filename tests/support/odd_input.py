@@ -583,7 +583,7 @@ def check_probabilities(model, p, z):
         return
     assert p.shape == (len(z), len(model.classes_))
     for row in p.tolist():
-        assert abs(math.fsum(row) - 1.0) <= 4 * float(np.finfo(kind).eps), row
+        assert abs(math.fsum(row) - 1.0) <= 4 * float(np.finfo(p.dtype).eps), row
 
 
 def check_predictions(model, X):
