@@ -1,4 +1,4 @@
-"""Compare classifiers on mixed tables: ``python benchmarks/tables.py [FOLDER] [--splits N] [--only PART]``.
+"""Compare classifiers on mixed tables: ``python benchmarks/tables.py [FOLDER] [--splits N] [--ablation]``.
 
 The tables have columns of numbers, strings, categories and booleans, and missing values. Those in a folder
 are files ``NAME.csv`` or ``NAME.csv.gz`` with a column ``target``, read by ``pandas.read_csv``. Without a
@@ -21,6 +21,9 @@ The classifiers have their default parameters:
 The results are compared with those of TinyClassifier behind the ColumnTransformer, and with those of
 HistGradientBoostingClassifier. The columns are those of ``defaults.py``, but 0.01 is added to each log-loss
 and Brier score before two are divided, so that tables on which nearly every row is certain do not dominate.
+
+``--ablation`` compares TinyClassifier() with other limits of the number of categories, and with indicators
+of categories and missing entries that are standardized like numbers.
 """
 
 import argparse
@@ -58,15 +61,15 @@ def not_numbers(X: pd.DataFrame) -> list[str]:
     return list(X.select_dtypes(exclude="number").columns)
 
 
-def columns(*after_imputing: object) -> object:
-    """Return the usual preprocessing of a mixed table."""
+def columns(*after_imputing: object, **encoding: object) -> object:
+    """Return the usual preprocessing of a mixed table; ``encoding`` has parameters of the OneHotEncoder."""
     return make_column_transformer(
         (
             make_pipeline(SimpleImputer(add_indicator=True), *after_imputing),
             make_column_selector(dtype_include="number"),
         ),
         (
-            OneHotEncoder(handle_unknown="infrequent_if_exist"),
+            OneHotEncoder(handle_unknown="infrequent_if_exist", **encoding),
             make_column_selector(dtype_exclude="number"),
         ),
     )
@@ -125,6 +128,18 @@ def contenders() -> dict[str, Contender]:
         made[CATBOOST] = CatBoost
     else:
         print("catboost is not installed; it is left out")
+    return made
+
+
+def ablations() -> dict[str, Contender]:
+    made: dict[str, Contender] = {OURS: lambda seed: TinyClassifier(random_state=seed)}
+    for most in (20, 30, 50, 255, None):
+        made[f"max_categories={most}"] = lambda seed, most=most: TinyClassifier(
+            random_state=seed, max_categories=most
+        )
+    made["standardized indicators"] = lambda seed: make_pipeline(
+        columns(max_categories=100, sparse_output=False), TinyClassifier(random_state=seed)
+    )
     return made
 
 
@@ -201,12 +216,13 @@ def main() -> None:
     parser.add_argument("folder", type=Path, nargs="?", help="folder of .csv files with a column 'target'")
     parser.add_argument("--splits", type=int, default=5)
     parser.add_argument("--only", nargs="*", default=[], help="parts of names of tables")
+    parser.add_argument("--ablation", action="store_true")
     parser.add_argument("--json", type=Path, help="file for the results")
     options = parser.parse_args()
     use_fast(False)
-    compared = contenders()
+    compared = ablations() if options.ablation else contenders()
     results = compare(compared, data_sets(options.folder, options.only), options.splits)
-    for reference in (BEHIND, BOOSTING):
+    for reference in (OURS,) if options.ablation else (BEHIND, BOOSTING):
         table(results, list(compared), reference, ADDED)
     if options.splits > 1:
         print(

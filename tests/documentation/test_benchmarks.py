@@ -139,6 +139,9 @@ def test_the_benchmark_of_tables_brings_tables_along(root):
     text = run(root, "tables.py", "--splits", "1", "--only", "diabetes", "modechoice")
     assert "diabetes (442 x 10, 2 classes)" in text
     assert ("modechoice (840 x 7, 2 classes)" in text) != ("statsmodels is not installed" in text)
+    text = run(root, "tables.py", "--splits", "1", "--only", "diabetes", "--ablation")
+    for name in ("max_categories=20", "max_categories=None", "standardized indicators"):
+        assert f"\n{name}  " in text
 
 
 @pytest.mark.slow
