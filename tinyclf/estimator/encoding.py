@@ -18,7 +18,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
-from functools import cached_property
 from numbers import Real
 from typing import Any
 
@@ -26,7 +25,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 from sklearn.preprocessing import OrdinalEncoder
 
-from ..nn.arrays import Array, all_finite
+from ..nn.arrays import Array, all_finite, cached_property
 from ..nn.batches import SPARSE_PAYS, CsrRows, DenseRows, Rows, as_rows, entry_blocks, not_finite
 from .scaling import Scaling, carry_over
 

@@ -19,13 +19,12 @@ would lose five of their seven digits.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike
 
-from ..nn.arrays import Array, all_finite
+from ..nn.arrays import Array, all_finite, cached_property
 from ..nn.batches import ENTRY_BLOCK, check_not_infinite
 
 # A smaller scale, relative to the entries, is a rounding error.
