@@ -3,9 +3,10 @@
 import inspect
 import struct
 from dataclasses import fields, is_dataclass
-from functools import cached_property
 
 import numpy as np
+
+from tinyclf.nn.arrays import cached_property
 
 
 def shown(value):
