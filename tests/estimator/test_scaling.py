@@ -3,6 +3,7 @@
 import dataclasses
 import pickle
 import re
+import threading
 import tracemalloc
 from itertools import product
 
@@ -19,7 +20,7 @@ from tests.support.estimators import learned, number_columns, quick
 from tests.support.parts import PLAIN
 from tinyclf import Dense, DivergenceError, Network, ReLU, TinyClassifier
 from tinyclf.estimator.encoding import EncodedRows
-from tinyclf.estimator.scaling import Scaling, carry_over
+from tinyclf.estimator.scaling import Scaling, cached_property, carry_over
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(3000, 6)) * [1.0, 1e3, 1e-3, 1.0, 0.0, 1.0] + [0.0, 1e6, 0.0, -7.0, 0.1, 1e8]
@@ -903,3 +904,25 @@ def test_a_pickled_scaling_has_its_statistics_but_not_what_is_cached():
     copied = pickle.loads(pickle.dumps(scaling))
     assert set(vars(copied)) == {field.name for field in dataclasses.fields(Scaling)} < set(vars(scaling))
     assert_array_equal(copied.transform(X[:5, :2], np.empty((5, 2))), expected)
+
+
+def test_a_cached_property_is_computed_once_for_each_object_and_no_object_waits_for_another():
+    started, end = threading.Event(), threading.Event()
+
+    class Slow:
+        @cached_property
+        def value(self):
+            started.set()
+            end.wait(60)
+            return object()
+
+    first, second = Slow(), Slow()
+    thread = threading.Thread(target=lambda: first.value)
+    thread.start()
+    started.wait(60)
+    vars(Slow)["value"].function = lambda self: object()
+    assert second.value is second.value
+    assert thread.is_alive()
+    end.set()
+    thread.join(60)
+    assert first.value is first.value is not second.value

@@ -1,12 +1,11 @@
 """Views: assignment writes into the array."""
 
 import pickle
-import threading
 
 import numpy as np
 import pytest
 
-from tinyclf.nn.arrays import Buffer, ViewList, Views, all_finite, as_array, cached_property
+from tinyclf.nn.arrays import Buffer, ViewList, Views, all_finite, as_array
 
 
 def test_assignment_writes_into_the_array():
@@ -127,25 +126,3 @@ def test_a_masked_entry_is_found_wherever_it_is_in_a_list(values, where):
         as_array("x", values)
     unmasked = [np.ma.masked_array([1.0]), np.array([2.0])]
     assert as_array("x", unmasked).tolist() == [[1.0], [2.0]]
-
-
-def test_a_cached_property_is_computed_once_for_each_object_and_no_object_waits_for_another():
-    started, end = threading.Event(), threading.Event()
-
-    class Slow:
-        @cached_property
-        def value(self):
-            started.set()
-            end.wait(60)
-            return object()
-
-    first, second = Slow(), Slow()
-    thread = threading.Thread(target=lambda: first.value)
-    thread.start()
-    started.wait(60)
-    vars(Slow)["value"].function = lambda self: object()
-    assert second.value is second.value
-    assert thread.is_alive()
-    end.set()
-    thread.join(60)
-    assert first.value is first.value is not second.value

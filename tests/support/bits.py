@@ -6,7 +6,7 @@ from dataclasses import fields, is_dataclass
 
 import numpy as np
 
-from tinyclf.nn.arrays import cached_property
+from tinyclf.estimator.scaling import cached_property
 
 
 def shown(value):

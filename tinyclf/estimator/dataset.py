@@ -13,10 +13,10 @@ from scipy.sparse import issparse
 from sklearn.utils import _safe_indexing, check_array, column_or_1d
 
 from ..nn.arrays import ROW_BLOCK, Array, check_not_masked
-from ..nn.batches import Rows, as_csr, as_weights, check_not_infinite
+from ..nn.batches import Rows, as_csr, as_weights
 from ..nn.losses import Loss
 from .encoding import EncodedRows, Encoding
-from .scaling import Scaling
+from .scaling import Scaling, check_not_infinite
 from .table import CHECKS, as_table, is_frame, naming, read
 from .targets import Labels, as_labels, kind_of_targets, label_array, labels_in_part
 
@@ -78,11 +78,11 @@ class Dataset:
             As in ``fit``.
         """
         continued = estimator._continued
-        table, checked_y, weight = _read(estimator, X, y, sample_weight, continued)
+        features, checked_y, weight = _read(estimator, X, y, sample_weight, continued)
         found = kind_of_targets(checked_y, soft=estimator.soft_targets, given=y)
         if continued is not None:
             continued.labels.check_equal(found)
-        data = cls._encoded(found, table, checked_y, weight, X)
+        data = cls._encoded(found, features, checked_y, weight, X)
         return data._with_weights_and_validation(estimator, X_val, y_val, sample_weight_val)
 
     @classmethod
@@ -104,18 +104,18 @@ class Dataset:
                 "only some of the rows; pass a dict, see sklearn.utils.class_weight.compute_class_weight"
             )
         earlier = estimator._earlier
-        table, checked_y, weight = _read(estimator, X, y, sample_weight, earlier)
+        features, checked_y, weight = _read(estimator, X, y, sample_weight, earlier)
         known, soft = None if earlier is None else earlier.labels, estimator.soft_targets
         labels = labels_in_part(checked_y, classes, known, soft=soft, given=y)
         labels.check_names(y)
-        data = cls._encoded(labels, table, checked_y, weight, X)
+        data = cls._encoded(labels, features, checked_y, weight, X)
         return data._with_weights_and_validation(estimator, X_val, y_val, sample_weight_val)
 
     @classmethod
     def _encoded(
-        cls, labels: Labels, table: tuple[Any, Encoding], y: Any, weight: Array | None, given: Any
+        cls, labels: Labels, features: tuple[Any, Encoding], y: Any, weight: Array | None, given: Any
     ) -> Self:
-        return cls(*table, labels, labels.encode(y), weight, None, given)
+        return cls(*features, labels, labels.encode(y), weight, None, given)
 
     def _with_weights_and_validation(
         self, estimator: Any, X_val: Any, y_val: Any, sample_weight_val: Any
@@ -129,10 +129,10 @@ class Dataset:
             missing = "X_val" if X_val is None else "y_val"
             raise ValueError(f"X_val and y_val must be passed together, got no {missing}")
         with in_validation_set():
-            table, checked_y, weight = _read(estimator, X_val, y_val, sample_weight_val, self)
-            check_not_infinite(table[0])
+            features, checked_y, weight = _read(estimator, X_val, y_val, sample_weight_val, self)
+            check_not_infinite(features[0])
             self.labels.check_names(y_val)
-            validation = self._encoded(self.labels, table, checked_y, weight, X_val)
+            validation = self._encoded(self.labels, features, checked_y, weight, X_val)
             validation = validation._weighted(factors)
             if len(validation.rows) == 0:
                 raise ValueError(
@@ -255,12 +255,12 @@ def _read(
     n = table.shape[0]
     y = read_targets(estimator, y, n)
     weight = as_weights(sample_weight, n)
-    found = read(estimator, table, None if earlier is None else earlier.encoding, weight)
+    features = read(estimator, table, None if earlier is None else earlier.encoding, weight)
     if y.dtype == object or not estimator.soft_targets:
         y = as_labels(y)
     if y.ndim == 2 and y.shape[1] == 1 and not estimator.soft_targets:
         y = column_or_1d(y.toarray() if hasattr(y, "toarray") else y, warn=True)
-    return found, y, weight
+    return features, y, weight
 
 
 @contextmanager

@@ -23,11 +23,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike
+from scipy.sparse import csr_array
 from sklearn.preprocessing import OrdinalEncoder
 
-from ..nn.arrays import Array, all_finite, cached_property
+from ..nn.arrays import Array, all_finite
 from ..nn.batches import SPARSE_PAYS, CsrRows, DenseRows, Rows, as_rows, entry_blocks, not_finite
-from .scaling import Scaling, carry_over
+from .scaling import Scaling, cached_property, carry_over, without_missing
 
 # The types of entries of each kind; booleans are not numbers.
 _KINDS: dict[str, Any] = {"strings": str, "booleans": (bool, np.bool_), "numbers": (Real, Decimal)}
@@ -96,17 +97,17 @@ class Encoding:
     @cached_property
     def n_inputs(self) -> int:
         """Number of inputs of the network; if there is no other, one input is always 0."""
-        return max(1, self.n_numbers + len(self.missing) + int(self._widths.sum()))
+        return max(1, self.n_numbers + len(self.missing) + int(self.widths.sum()))
 
     @cached_property
-    def _widths(self) -> Array:
+    def widths(self) -> Array:
         """Number of indicators of each category column, (c,)."""
         return np.array([*map(len, self.categories)], np.intp) + self.rare
 
     @cached_property
     def _starts(self) -> Array:
         """The input of the first indicator of each category column, (c,)."""
-        return self.n_numbers + len(self.missing) + self._widths.cumsum() - self._widths
+        return self.n_numbers + len(self.missing) + self.widths.cumsum() - self.widths
 
     def select_numbers(self, X: Any) -> Any:
         """Return the number columns of X (n, n_features)."""
@@ -224,7 +225,7 @@ class Encoding:
     def _positions(self, X: Array) -> tuple[Array, Array]:
         """Return which input is 1 for each entry of the category columns, (n, c), and whether one is."""
         codes = X[:, self.categorical]
-        known = codes < self._widths  # False for NaN
+        known = codes < self.widths  # False for NaN
         starts = np.minimum(self._starts, self.n_inputs - 1)  # the last columns may have no inputs
         return starts + np.where(known, codes, 0.0).astype(np.intp), known
 
@@ -232,8 +233,6 @@ class Encoding:
         self, X: Array, scaling: Scaling | None, dtype: np.dtype[Any], first_row: int
     ) -> Any:
         """Return the inputs for dense rows as CSR, with one stored entry for each category column."""
-        from scipy.sparse import csr_array
-
         n, dense = len(X), self.n_numbers + len(self.missing)
         n_entries = dense + len(self.categorical)
         values, indices = np.empty((n, n_entries), dtype), np.empty((n, n_entries), np.int32)
@@ -251,7 +250,7 @@ class Encoding:
         missing = np.isnan(X.data)
         values[missing] = 0.0
         if not all_finite(values) or np.isinf(X.data).any() or (scaling is None and missing.any()):
-            raise not_finite(X, dtype, first_row, values, allow_nan=scaling is not None)
+            raise not_finite(X if scaling is None else without_missing(X), dtype, first_row, values)
         if not self.missing.size:
             return type(X)((values, X.indices, X.indptr), shape=X.shape)
         indicator = np.full(self.n_features, -1)
@@ -265,13 +264,13 @@ class Encoding:
 
     def _not_finite(self, X: Array, scaling: Scaling | None, dtype: np.dtype[Any], first_row: int) -> Any:
         """Return the error that names the first number that is not finite, for dense rows."""
-        given = X.copy()
+        given = X.copy() if scaling is None else without_missing(X)
         given[:, self.categorical] = 0.0
         values = given.astype(dtype)
         if scaling is not None:
             numbers = given[:, self.numbers]
             values[:, self.numbers] = scaling.transform(numbers, np.empty(numbers.shape, dtype))
-        return not_finite(given, dtype, first_row, values, allow_nan=scaling is not None)
+        return not_finite(given, dtype, first_row, values)
 
     # --- the codes of categories ------------------------------------------------------------------
 

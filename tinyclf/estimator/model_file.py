@@ -135,12 +135,9 @@ def check_parameters(model: Any, registry: Registry) -> None:
 
 
 def parameters_of(model: Any) -> dict[str, Any]:
-    """Return the parameters of a model, in which an index or column of a data frame is an array."""
-    parameters: dict[str, Any] = model.get_params(deep=False)
-    chosen = parameters["categorical_features"]
-    if hasattr(chosen, "to_numpy"):
-        parameters["categorical_features"] = chosen.to_numpy()
-    return parameters
+    """Return the parameters of a model, with arrays in place of indexes and columns of data frames."""
+    given = model.get_params(deep=False).items()
+    return {name: value.to_numpy() if hasattr(value, "to_numpy") else value for name, value in given}
 
 
 def additions(cls: type[Any]) -> set[str]:

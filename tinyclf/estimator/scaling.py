@@ -18,14 +18,15 @@ would lose five of their seven digits.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import DTypeLike
 
-from ..nn.arrays import Array, all_finite, cached_property
-from ..nn.batches import ENTRY_BLOCK, check_not_infinite
+from ..nn.arrays import Array, all_finite
+from ..nn.batches import ENTRY_BLOCK, entry_blocks, not_finite
 
 # A smaller scale, relative to the entries, is a rounding error.
 _NOISE = 4.0 * np.finfo(np.float64).eps
@@ -50,6 +51,29 @@ _ROWS, _COLUMNS = 512, 2048
 
 # The fractional parts of its multiples are spread evenly: the golden ratio minus 1.
 _GOLDEN = 0.6180339887498949
+
+
+T = TypeVar("T")
+
+
+class cached_property(Generic[T]):
+    """A property that is computed once, as ``functools.cached_property``, but without a lock.
+
+    That of Python 3.11 has a lock for all instances. A child that is forked while another thread
+    holds it would wait forever. Without it, two threads may both compute the same value.
+    """
+
+    def __init__(self, function: Callable[[Any], T]) -> None:
+        self.function, self.__doc__ = function, function.__doc__
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    def __get__(self, instance: Any, owner: type | None = None) -> T:
+        if instance is None:
+            return self  # type: ignore[return-value]
+        value = vars(instance)[self.name] = self.function(instance)
+        return value
 
 
 @dataclass(frozen=True)
@@ -371,6 +395,21 @@ def _compress(z: Array) -> None:
         beyond = z[far]
         size = np.minimum(np.abs(beyond), np.finfo(z.dtype).max)  # a quotient may overflow
         z[far] = np.copysign(LINEAR * (1.0 + np.log(size / LINEAR)), beyond)
+
+
+def check_not_infinite(X: Any) -> None:
+    """Raise an error that names row and column if an entry of a float array or CSR is infinite."""
+    values = X.data if hasattr(X, "tocsr") else X
+    if any(not all_finite(part) and np.isinf(part).any() for part in entry_blocks(values)):
+        raise not_finite(without_missing(X), X.dtype)
+
+
+def without_missing(X: Any) -> Any:
+    """Return a copy of a float array or CSR with 0 in place of NaN."""
+    X = X.copy()
+    values = X.data if hasattr(X, "tocsr") else X
+    values[np.isnan(values)] = 0.0
+    return X
 
 
 def _differ(x: Array, base: Array) -> Array:

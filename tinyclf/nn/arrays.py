@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 Array = NDArray[Any]
-T = TypeVar("T")
 
 ROW_BLOCK = 1024
 """Rows per block of a computation over all rows: products are fast, and a block fits into the cache."""
@@ -134,26 +132,6 @@ def _check_shape(name: str, array: Array, value: Any) -> None:
             f"{name} has shape {array.shape}, got an array of shape {np.shape(value)}; "
             "to set all entries to one number, assign to [...]"
         )
-
-
-class cached_property(Generic[T]):
-    """A property that is computed once, as ``functools.cached_property``, but without a lock.
-
-    That of Python 3.11 has a lock for all instances. A child that is forked while another thread
-    holds it would wait forever. Without it, two threads may both compute the same value.
-    """
-
-    def __init__(self, function: Callable[[Any], T]) -> None:
-        self.function, self.__doc__ = function, function.__doc__
-
-    def __set_name__(self, owner: type, name: str) -> None:
-        self.name = name
-
-    def __get__(self, instance: Any, owner: type | None = None) -> T:
-        if instance is None:
-            return self  # type: ignore[return-value]
-        value = vars(instance)[self.name] = self.function(instance)
-        return value
 
 
 class Buffer(NamedTuple):

@@ -222,13 +222,6 @@ def as_weights(sample_weight: ArrayLike | None, n: int) -> Array | None:
     return w
 
 
-def check_not_infinite(X: Any) -> None:
-    """Raise an error that names row and column if an entry of a float array or CSR is infinite."""
-    values = X.data if hasattr(X, "tocsr") else X
-    if any(not all_finite(part) and np.isinf(part).any() for part in entry_blocks(values)):
-        raise not_finite(X, X.dtype, allow_nan=True)
-
-
 def entry_blocks(X: Array, *more: Array) -> Any:
     """Iterate over blocks of rows that fit into the cache: of X, or of X and arrays with as many rows."""
     step = max(1, ENTRY_BLOCK // max(1, X[:1].size))
@@ -255,9 +248,7 @@ def converted(X: Array, dtype: np.dtype[Any]) -> Array | None:
     return out
 
 
-def not_finite(
-    X: Any, dtype: DTypeLike, first_row: int = 0, values: Any = None, allow_nan: bool = False
-) -> ValueError:
+def not_finite(X: Any, dtype: DTypeLike, first_row: int = 0, values: Any = None) -> ValueError:
     """Return an error that names the first entry that is not finite in a type.
 
     Parameters
@@ -270,18 +261,15 @@ def not_finite(
     values : ndarray, optional
         The numbers of which one was found not finite, such as scaled entries: one for each entry of
         X, or of ``X.tocoo().data``. Default: these entries.
-    allow_nan : bool, default=False
-        Whether NaN is a missing entry, not an error.
     """
     kind = np.dtype(dtype)
     with np.errstate(all="ignore"):
         entries = X.tocoo() if hasattr(X, "tocoo") else None
         given = X if entries is None else entries.data
         numbers = (given if values is None else values).astype(kind)
-        right = np.isfinite(given) & np.isfinite(numbers)
-        wrong = np.flatnonzero(~(right | np.isnan(given) if allow_nan else right))
+        wrong = np.flatnonzero(~(np.isfinite(given) & np.isfinite(numbers)))
         # If these values are finite, since they were computed in another way, the largest entry is the cause.
-        first = wrong[0] if wrong.size else np.nanargmax(np.abs(given))
+        first = wrong[0] if wrong.size else np.abs(given).argmax()
     at = np.unravel_index(first, given.shape)
     value = given[at]
     row, column = at if entries is None else (entries.row[at], entries.col[at])
