@@ -26,8 +26,6 @@ from ..nn.losses import Loss, SigmoidCrossEntropy, SoftmaxCrossEntropy
 # Versions of the operators and of the machine-learning operators. The first are from 2020, and all later
 # runtimes support them. The second are tried if a step of a pipeline needs newer operators.
 ML = "ai.onnx.ml"
-
-
 OPSETS: tuple[dict[str, int], ...] = ({"": 13, ML: 2}, {"": 18, ML: 3})
 
 
@@ -84,11 +82,7 @@ ACTIVATIONS: dict[type[Layer], Callable[[Graph, str, DTypeLike], str]] = {
     SiLU: lambda graph, x, dtype: graph.add("Mul", x, graph.add("Sigmoid", x)),
     GELU: lambda graph, x, dtype: _add_gelu(graph, x, np.dtype(dtype)),
 }
-
-
 NO_OPERATION: tuple[type[Layer], ...] = (Identity, Dropout)  # in prediction
-
-
 LOSSES: tuple[type[Loss], ...] = (SoftmaxCrossEntropy, SigmoidCrossEntropy)
 
 
@@ -192,8 +186,8 @@ def _add_inputs(graph: Graph, state: FitState, x: str, given: DTypeLike) -> str:
     if encoding.missing.size:
         missing = graph.add("IsNaN", graph.add("Gather", x, encoding.missing, axis=1))
         parts.append(graph.cast(missing, bool, dtype))
-    widths = np.array([*map(len, encoding.categories)], int) + encoding.rare
-    columns, codes = np.repeat(encoding.categorical, widths), np.array([c for w in widths for c in range(w)])
+    columns = np.repeat(encoding.categorical, encoding.widths)
+    codes = np.array([code for width in encoding.widths for code in range(width)])
     if not parts and not columns.size:
         columns, codes = np.array([0]), np.array([-1])  # no entry has this code: the only input is 0
     if columns.size:
