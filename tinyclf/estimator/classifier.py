@@ -360,6 +360,7 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         "refit": ["boolean"],
         "categorical_features": [StrOptions({"from_dtype"}), "array-like", None],
         "max_categories": [Interval(Integral, 2, None, closed="left"), None],
+        "n_members": [Interval(Integral, 1, None, closed="left")],
     }
 
     _doc_link_module = "tinyclf"
@@ -405,6 +406,7 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         refit: bool = True,
         categorical_features: str | ArrayLike | None = "from_dtype",
         max_categories: int | None = 100,
+        n_members: int = 1,
     ) -> None:
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
@@ -443,6 +445,7 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         self.refit = refit
         self.categorical_features = categorical_features
         self.max_categories = max_categories
+        self.n_members = n_members
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Return the parameters by name.
@@ -1029,12 +1032,13 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
 
     def _outputs(self, X: Any, function: Callable[[Array], Array], n_layers: int | None = None) -> Array:
         """Apply a function to the calibrated logits, or to the outputs after n_layers layers."""
-        network, calibration = self._fitted.network, self._fitted.calibration
+        plan, network, calibration = self._fitted.plan, self._fitted.network, self._fitted.calibration
         X, inputs = prediction_inputs(self, X)
 
         def of_finite(z: Array) -> Array:
             if not np.isfinite(z).all():
                 raise self._out_of_range(X, inputs, n_layers)
+            z = z if n_layers is not None else plan.pooled(z)
             if calibration is not None and n_layers is None:
                 z = calibration.apply(z)
             return function(z)

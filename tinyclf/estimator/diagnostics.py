@@ -206,7 +206,7 @@ def nothing_learned(few: TrainingRows, settled: bool) -> list[Warning]:
     times the prior's is too high.
     """
     plan, labels, state = few.plan, few.data.labels, few.state
-    z = state.network.logits(few.inputs)
+    z = state.logits(few.inputs)
     if state.calibration is not None:
         z = state.calibration.apply(z)
     n, k = z.shape

@@ -16,6 +16,7 @@ from ..nn.errors import check_interval
 from ..nn.initializers import glorot_uniform, glorot_uniform_logistic
 from ..nn.layers import ACTIVATIONS, Dense, Dropout, Layer, Logistic
 from ..nn.losses import LOSSES, Loss, SigmoidCrossEntropy, SoftmaxCrossEntropy
+from ..nn.members import MemberLoss, MemberDense, SharedDense
 from ..nn.network import Network
 from ..nn.optimizers import SGD, Adam, Optimizer
 from ..nn.schedules import SCHEDULES, Schedule, constant
@@ -52,6 +53,8 @@ class FitPlan:
     loss : Loss
     n_outputs : int
         Number of logits.
+    n_members : int
+        Number of members of the network, whose probabilities are averaged.
     dtype : dtype
         The type of the network.
     output_dtype : dtype
@@ -113,6 +116,7 @@ class FitPlan:
     hidden_ends: list[int]
     loss: Loss
     n_outputs: int
+    n_members: int
     dtype: np.dtype[Any]
     output_dtype: np.dtype[Any]
     alpha: float
@@ -241,7 +245,7 @@ class FitPlan:
             if not isinstance(getattr(self, name), kind):
                 raise ValueError(f"{name} must be a {kind.__name__}, got {getattr(self, name)!r}")
         for names, low in (
-            (("n_outputs", "max_iter", "max_fun", "batch_size", "refit_batch_size"), 1),
+            (("n_outputs", "n_members", "max_iter", "max_fun", "batch_size", "refit_batch_size"), 1),
             (("n_train", "n_validation"), 0),
         ):
             for name in names:
@@ -286,6 +290,15 @@ class FitPlan:
             raise ValueError(f"hidden layers must begin with Dense layers, got {layers!r} with ends {ends!r}")
 
     @property
+    def training_loss(self) -> Loss:
+        """The loss of the network's outputs, those of all members."""
+        return self.loss if self.n_members == 1 else MemberLoss(self.loss, self.n_members)
+
+    def pooled(self, z: Array) -> Array:
+        """Return logits (n, n_outputs), given the network's outputs: those of the members' mean probability."""
+        return z if self.n_members == 1 else MemberLoss(self.loss, self.n_members).pool(z)
+
+    @property
     def rows_dtype(self) -> np.dtype[Any]:
         """The type of the training rows: float64 for L-BFGS, otherwise the type of the network."""
         return np.dtype(np.float64) if self.solver == "lbfgs" else self.dtype
@@ -320,6 +333,9 @@ def _parts_of(estimator: Any, data: Dataset, network: Network | None) -> dict[st
         *(layer for group in hidden for layer in group),
         output_layer(n_outputs, hidden, activation),
     ]
+    n_members = int(estimator.n_members) if hidden else 1  # linear members would all learn the same
+    if n_members > 1:
+        layers = with_members(layers, n_members)
     if network is not None:
         _check_continues(network, layers, estimator.dtype)
     dtype = computation_dtype(estimator.dtype, data.X.dtype if network is None else network.dtype)
@@ -331,6 +347,7 @@ def _parts_of(estimator: Any, data: Dataset, network: Network | None) -> dict[st
         "hidden_ends": list(accumulate(len(group) for group in hidden)),
         "loss": loss,
         "n_outputs": n_outputs,
+        "n_members": n_members,
         "dtype": dtype,
         "output_dtype": dtype if estimator.dtype is None else np.dtype(np.float64),
         "alpha": float(estimator.alpha),
@@ -479,6 +496,17 @@ def output_layer(n_outputs: int, hidden: list[list[Layer]], activation: Activati
     """Return the dense layer of the logits, initialized like the last hidden layer."""
     below = hidden[-1] if hidden else [] if isinstance(activation, (list, tuple)) else [_layer(activation)]
     return Dense(n_outputs, _initializer(below))
+
+
+def with_members(layers: list[Layer], n_members: int) -> list[Layer]:
+    """Return the layers of a network with several members, given those of one."""
+    made = [
+        MemberDense(layer.units, layer.init, n_members) if isinstance(layer, Dense) else layer
+        for layer in layers
+    ]
+    first = layers[0]
+    assert isinstance(first, Dense)
+    return [SharedDense(first.units, first.init, n_members), *made[1:]]
 
 
 def _widths(hidden_layer_sizes: int | ArrayLike) -> list[int]:

@@ -79,6 +79,10 @@ class FitState:
         """The network that is trained, without scaling and calibration."""
         return self.training.network
 
+    def logits(self, inputs: Any) -> Array:
+        """Return the logits (n, n_outputs) for inputs of the network, before calibration."""
+        return self.plan.pooled(self.network.logits(inputs))
+
     @classmethod
     def start(
         cls,
@@ -217,7 +221,8 @@ class FitState:
         _check_size(plan, n_in, theta.size)
         network = Network(plan.layers, n_in, dtype=plan.dtype, seed=0)
         network.theta = theta
-        if not network.widths[-1] == plan.n_outputs == labels.n_outputs(plan.loss):
+        n_outputs = plan.n_members * plan.n_outputs
+        if not (network.widths[-1] == n_outputs and plan.n_outputs == labels.n_outputs(plan.loss)):
             raise ValueError(
                 f"the network has {network.widths[-1]} outputs, but {len(labels.classes)} classes need "
                 f"{labels.n_outputs(plan.loss)}"

@@ -245,7 +245,7 @@ class Trainer:
         state, plan = self.state, self.plan
         if self.prior is None:
             return
-        z, w = state.network.logits(self.inputs), self.data.relative_weight
+        z, w = state.logits(self.inputs), self.data.relative_weight
         least = LEAST if plan.continues else 0.0
         shrinkage, _ = best_shrinkage(
             z, self.loss_targets, w, plan.loss, self.prior, least=least, most=shrinkage
@@ -293,7 +293,7 @@ class Trainer:
             "y": self.data.labels.for_loss(self.data.targets, self.plan.n_outputs),
             "rows": rows,
             "sample_weight": self.data.loss_weight,
-            "loss": self.plan.loss,
+            "loss": self.plan.training_loss,
             "alpha": self.plan.alpha,
         }
 

@@ -58,7 +58,7 @@ class Validation:
         state : FitState
         """
         data, labels, scoring = self.data, self.data.labels, self.plan.scoring
-        z = state.network.logits(self.inputs)
+        z = state.logits(self.inputs)
         loss = self.plan.loss.mean(z, self.targets, data.loss_weight)
         if scoring == "loss":
             return loss, -loss if self.prior is None else -self._calibrated_loss(z)
@@ -75,7 +75,7 @@ class Validation:
 
     def shrinkage(self, state: FitState) -> float:
         """Return the shrinkage toward the prior that minimizes the loss; 1 without a prior."""
-        return 1.0 if self.prior is None else self._best_shrinkage(state.network.logits(self.inputs))[0]
+        return 1.0 if self.prior is None else self._best_shrinkage(state.logits(self.inputs))[0]
 
     def _calibrated_loss(self, z: Array) -> float:
         """Return the loss of all rows with the best shrinkage; this may overwrite z."""

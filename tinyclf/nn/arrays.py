@@ -139,17 +139,19 @@ class Buffer(NamedTuple):
 
     ``shape`` is the shape for one row of the batch: () for one number per row, 5 or (5,) for a
     vector of 5. A dtype of None stands for the type that the network computes in. With ``fill``,
-    all entries have this value, and the array is read-only.
+    all entries have this value, and the array is read-only. If ``per_row`` is False, ``shape`` is the
+    shape of the whole buffer, for any number of rows.
     """
 
     shape: int | tuple[int, ...]
     dtype: DTypeLike | None = None
     fill: float | None = None
+    per_row: bool = True
 
     def array(self, n: int, dtype: DTypeLike) -> Array:
         """Return a new array for n rows; ``dtype`` is the type that the network computes in."""
         shape = (self.shape,) if isinstance(self.shape, int) else self.shape
-        made = np.empty((n, *shape), dtype if self.dtype is None else self.dtype)
+        made = np.empty((n, *shape) if self.per_row else shape, dtype if self.dtype is None else self.dtype)
         if self.fill is not None:
             made.fill(self.fill)
             made.flags.writeable = False

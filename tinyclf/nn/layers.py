@@ -134,17 +134,17 @@ class Dense(Layer):
         return type(self).forward is Dense.forward and type(self).backward is Dense.backward
 
     def forward(self, p: Any, t: Any) -> None:
-        _product(t.x, p.W, out=t.y)  # (B, n_out) = (B, n_in) @ (n_in, n_out)
+        matrix_product(t.x, p.W, out=t.y)  # (B, n_out) = (B, n_in) @ (n_in, n_out)
         kernels.add_bias(t.y, p.b)
 
     def backward(self, p: Any, g: Any, t: Any) -> None:
-        _product(t.x.T, t.dy, out=g.W)  # (n_in, n_out) = (n_in, B) @ (B, n_out)
+        matrix_product(t.x.T, t.dy, out=g.W)  # (n_in, n_out) = (n_in, B) @ (B, n_out)
         np.dot(t.ones, t.dy, out=g.b)  # (n_out,) = (B,) @ (B, n_out), in a quarter of the time of a sum
         if t.dx is not None:
             np.dot(t.dy, p.W.T, out=t.dx)  # (B, n_in) = (B, n_out) @ (n_out, n_in)
 
 
-def _product(a: Any, b: Array, out: Array) -> None:
+def matrix_product(a: Any, b: Array, out: Array) -> None:
     """Write a @ b into out, where a may be a SciPy matrix."""
     if isinstance(a, np.ndarray):
         np.dot(a, b, out=out)  # takes 0.3 microseconds less than matmul

@@ -48,7 +48,7 @@ class Network:
         Width of the input and of each layer's output.
     largest_product : int
         Multiplications per row in the largest matrix product of a layer: the size of the largest
-        parameter array.
+        array of parameters, or of a layer's matrix that is computed from them.
 
     Examples
     --------
@@ -90,7 +90,13 @@ class Network:
             self.widths.append(whole_number(f"n_out of {type(layer).__name__}", n_out, 1))
         self._shapes = [{name: np.shape(a) for name, a in arrays.items()} for arrays in initial]
         sizes = [np.size(a) for arrays in initial for a in arrays.values()]
-        self.largest_product = max(sizes, default=0)
+        matrices = [
+            np.prod(buffer.shape)
+            for layer, n_in in zip(self.layers, self.widths, strict=False)
+            for buffer in layer.buffers(n_in).values()
+            if not buffer.per_row
+        ]
+        self.largest_product = int(max([*sizes, *matrices], default=0))
         self._bind(np.empty(sum(sizes), self.dtype))
         for views, arrays in zip(self.parameters, initial, strict=True):
             for name, array in arrays.items():

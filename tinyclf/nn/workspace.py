@@ -58,7 +58,7 @@ class Workspace:
         rng: np.random.Generator | None = None,
     ) -> None:
         self._arrays: list[dict[str, Array | None]] = []
-        self._flags = {"training": training, "rng": rng}
+        self._whole: list[dict[str, Any]] = []  # for each layer, what is the same for all numbers of rows
         self._sliced: dict[int, Tapes] = {}
 
         def new(width: int) -> Array:
@@ -78,7 +78,10 @@ class Workspace:
                 raise ValueError(
                     f"{taken.pop()!r} is reserved on the tape; rename that buffer of {type(layer).__name__}"
                 )
-            self._arrays[-1].update({k: b.array(batch_size, dtype) for k, b in buffers.items()})
+            made = {k: b.array(batch_size, dtype) for k, b in buffers.items()}
+            self._arrays[-1].update({k: a for k, a in made.items() if buffers[k].per_row})
+            whole = {k: a for k, a in made.items() if not buffers[k].per_row}
+            self._whole.append({**whole, "training": training, "rng": rng})
             below = layer
         buffers = {} if loss is None else loss.buffers(widths[-1], dtype)
         self._loss_arrays = {k: b.array(batch_size, dtype) for k, b in buffers.items()}
@@ -100,8 +103,8 @@ class Workspace:
         arrays = [a for named in self._arrays for a in named.values() if a is not None]
         first = {id(a): a[:n] for a in arrays}  # one slice per array: if y is x, its slice is that of x
         layers = [
-            Views(**{name: None if a is None else first[id(a)] for name, a in named.items()}, **self._flags)
-            for named in self._arrays
+            Views(**{name: None if a is None else first[id(a)] for name, a in named.items()}, **whole)
+            for named, whole in zip(self._arrays, self._whole, strict=True)
         ]
         loss = Views(**{name: a[:n] for name, a in self._loss_arrays.items()})
         return Tapes(layers, loss, layers[0].x)

@@ -1,0 +1,245 @@
+"""Members: several networks in one, trained together, whose probabilities are averaged.
+
+k members read the same rows. In the first layer they share the weights W, and each member multiplies the
+features by its own numbers r, 1 or -1 at the start; so each sees W in other signs. From there on, each has
+its own units. Their outputs stand beside each other: a layer of k members with h units each has the output
+(B, k h), the first h columns of which belong to the first member. Layers without parameters, such as ReLU,
+treat it like any other.
+
+The loss of the members is the mean of their losses, not the loss of their mean: each member has to be
+right alone. The prediction is the mean of their probabilities, which is better than most of them. The
+log-loss of the mean is at most the mean of the log-losses, since -log is convex.
+
+>>> from tinyclf import Network, ReLU, train, Adam, SoftmaxCrossEntropy
+>>> X, y = np.array([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]]), np.array([0, 1, 1, 0])
+>>> layers = [SharedDense(8, n_members=4), ReLU(), MemberDense(2, n_members=4)]
+>>> network, loss = Network(layers, n_in=2, seed=0), MemberLoss(SoftmaxCrossEntropy(), n_members=4)
+>>> for epoch in train(network, X, y, loss=loss, optimizer=Adam(0.05), epochs=100, batch_size=4, seed=0):
+...     pass
+>>> loss.probabilities(network.logits(X)).round(1)
+array([[1., 0.],
+       [0., 1.],
+       [0., 1.],
+       [1., 0.]])
+
+Source: Gorishniy, Kotelnikov and Babenko, "TabM: advancing tabular deep learning with parameter-efficient
+ensembling" (2024); the layers are those of its variant TabM-mini.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike
+
+from . import functional, kernels
+from .arrays import Array, Buffer, Views
+from .errors import whole_number
+from .layers import Dense, matrix_product
+from .losses import Loss
+
+
+@dataclass(frozen=True)
+class _MemberLayer(Dense):
+    """Base class of dense layers with k members, each with ``units`` outputs."""
+
+    n_members: int = 1
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        whole_number("n_members", self.n_members, 1)
+
+    def n_out(self, n_in: int) -> int:
+        return int(self.n_members * self.units)
+
+
+@dataclass(frozen=True)
+class SharedDense(_MemberLayer):
+    """The first layer of k members with shared weights: y_m = (x * r_m) W + b_m for each member m.
+
+    W (n_in, units) is shared; r (k, n_in) and b (k, units) have a row for each member. The products are
+    taken together: the matrix W_m with the rows r_mi W_i maps x to x W_m = (x * r_m) W, and the W_m
+    beside each other are one matrix (n_in, k units). If G_m = x' dy_m is the gradient with respect to
+    W_m, then dL/dW_ij = sum_m r_mi G_mij and dL/dr_mi = sum_j G_mij W_ij.
+
+    Parameters
+    ----------
+    units : int
+        Width of the output of each member, at least 1.
+    init : callable, default=glorot_uniform
+        ``init(rng, n_in, n_out)`` returns the initial W and b.
+    n_members : int
+        k, at least 1.
+    """
+
+    def parameters(self, n_in: int, rng: np.random.Generator) -> dict[str, Array]:
+        k = self.n_members
+        W, _ = self.init(rng, n_in, self.units)
+        b = np.array([self.init(rng, n_in, self.units)[1] for _ in range(k)])
+        r = rng.integers(0, 2, (k, n_in)) * 2.0 - 1.0
+        return {"W": W, "r": r, "b": b}
+
+    def buffers(self, n_in: int) -> dict[str, Buffer]:
+        return {"W": Buffer((n_in, self.n_members, self.units), per_row=False)}
+
+    @property
+    def reads_sparse(self) -> bool:  # type: ignore[override]
+        return type(self).forward is SharedDense.forward and type(self).backward is SharedDense.backward
+
+    def forward(self, p: Any, t: Any) -> None:
+        np.multiply(p.r.T[:, :, None], p.W[:, None, :], out=t.W)
+        matrix_product(t.x, _flat(t.W), out=t.y)
+        kernels.add_bias(t.y, p.b.reshape(-1))
+
+    def backward(self, p: Any, g: Any, t: Any) -> None:
+        if t.dx is not None:
+            np.dot(t.dy, _flat(t.W).T, out=t.dx)
+        G = t.W  # overwrites the weights, which are not needed any more
+        matrix_product(t.x.T, t.dy, out=_flat(G))
+        np.matmul(p.r.T[:, None, :], G, out=g.W[:, None, :])
+        np.matmul(G, p.W[:, :, None], out=g.r.T[:, :, None])
+        np.dot(t.ones, t.dy, out=g.b.reshape(-1))
+
+
+@dataclass(frozen=True)
+class MemberDense(_MemberLayer):
+    """A later layer of k members with weights of their own: y_m = x_m W_m + b_m for each member m.
+
+    x_m (B, n_in / k) is the part of the input that belongs to member m; W (k, n_in / k, units) and b (k,
+    units) have the parameters of all members.
+
+    Parameters
+    ----------
+    units : int
+        Width of the output of each member, at least 1.
+    init : callable, default=glorot_uniform
+        ``init(rng, n_in / k, n_out)`` returns the initial W_m and b_m.
+    n_members : int
+        k, at least 1; a divisor of ``n_in``.
+    """
+
+    def parameters(self, n_in: int, rng: np.random.Generator) -> dict[str, Array]:
+        k = self.n_members
+        if n_in % k:
+            raise ValueError(f"the input of {self} must have a multiple of {k} columns, got {n_in}")
+        W, b = zip(*(self.init(rng, n_in // k, self.units) for _ in range(k)), strict=True)
+        return {"W": np.array(W), "b": np.array(b)}
+
+    reads_sparse: ClassVar[bool] = False  # type: ignore[assignment,misc]
+
+    def forward(self, p: Any, t: Any) -> None:
+        k = self.n_members
+        np.matmul(by_member(t.x, k), p.W, out=by_member(t.y, k))
+        kernels.add_bias(t.y, p.b.reshape(-1))
+
+    def backward(self, p: Any, g: Any, t: Any) -> None:
+        k = self.n_members
+        x, dy = by_member(t.x, k), by_member(t.dy, k)
+        np.matmul(x.transpose(0, 2, 1), dy, out=g.W)
+        np.dot(t.ones, t.dy, out=g.b.reshape(-1))
+        if t.dx is not None:
+            np.matmul(dy, p.W.transpose(0, 2, 1), out=by_member(t.dx, k))
+
+
+def by_member(values: Array, n_members: int) -> Array:
+    """Return a view (k, B, n / k) of the rows (B, n) of all members beside each other."""
+    return values.reshape(len(values), n_members, -1).transpose(1, 0, 2)
+
+
+def _flat(W: Array) -> Array:
+    return W.reshape(len(W), -1)
+
+
+@dataclass(frozen=True)
+class MemberLoss(Loss):
+    """The mean of the losses of k members, for training; probabilities are the mean of theirs.
+
+    Parameters
+    ----------
+    loss : Loss
+        The loss of a member.
+    n_members : int
+        k, at least 1.
+    """
+
+    loss: Loss
+    n_members: int
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.loss, Loss):
+            raise TypeError(f"loss must be an instance of Loss, got {self.loss!r}")
+        whole_number("n_members", self.n_members, 1)
+
+    @property
+    def inverse_link(self) -> str:  # type: ignore[override]
+        return self.loss.inverse_link
+
+    def n_outputs(self, n_classes: int) -> int:
+        return self.n_members * self.loss.n_outputs(n_classes)
+
+    def targets(self, y: ArrayLike, n: int, n_outputs: int) -> Array:
+        return self.loss.targets(y, n, self._per_member(n_outputs))
+
+    def buffers(self, n_outputs: int, dtype: DTypeLike) -> dict[str, Buffer]:
+        held = self.loss.buffers(self._per_member(n_outputs), dtype)
+        shapes = {name: (b.shape,) if isinstance(b.shape, int) else b.shape for name, b in held.items()}
+        return {name: b._replace(shape=(self.n_members, *shapes[name])) for name, b in held.items()}
+
+    def _per_member(self, n_outputs: int) -> int:
+        if n_outputs % self.n_members:
+            raise ValueError(
+                f"the number of outputs must be a multiple of n_members={self.n_members}, got {n_outputs}"
+            )
+        return n_outputs // self.n_members
+
+    def rows(self, z: Array, y: Array, dz: Array, t: Any) -> Array:
+        z, y, dz, t = self._members(z, y, dz, t)
+        losses = self.loss.rows(z, y, dz, t)
+        dz /= self.n_members
+        mean: Array = losses.reshape(-1, self.n_members).mean(axis=1)
+        return mean
+
+    def value_and_grad(self, z: Array, y: Array, w: Array | None, dz: Array, t: Any) -> float:
+        w = None if w is None else np.repeat(w, self.n_members)
+        z, y, dz, t = self._members(z, y, dz, t)
+        return self.loss.value_and_grad(z, y, w, dz, t)
+
+    def _members(self, z: Array, y: Array, dz: Array, t: Any) -> tuple[Array, Array, Array, Views]:
+        """Return the arguments of the loss of a member, with a row for each member of each row."""
+        n = len(z) * self.n_members
+        held = {name: b.reshape(n, *b.shape[2:]) for name, b in vars(t).items()}
+        return z.reshape(n, -1), np.repeat(y, self.n_members, axis=0), dz.reshape(n, -1), Views(**held)
+
+    def probabilities(self, z: Array) -> Array:
+        """Return the mean of the members' probabilities, shape (n, n_classes), in float64."""
+        return np.asarray(self.member_probabilities(z).mean(axis=1))
+
+    def log_probabilities(self, z: Array) -> Array:
+        return self._log_mean(self.loss.log_probabilities(self._outputs(z)))
+
+    def member_probabilities(self, z: Array) -> Array:
+        """Return the probabilities that each member predicts, shape (n, n_members, n_classes), in float64."""
+        p = self.loss.probabilities(self._outputs(z))
+        return p.reshape(-1, self.n_members, p.shape[1])
+
+    def pool(self, z: Array) -> Array:
+        """Return the logits (n, n_outputs / n_members) that have these probabilities, in float64."""
+        z = self._outputs(z)
+        if self.inverse_link == "logistic":
+            z = z.astype(np.float64)
+            return self._log_mean(functional.log_sigmoid(z)) - self._log_mean(functional.log_sigmoid(-z))
+        return self._log_mean(self.loss.log_probabilities(z))
+
+    def _outputs(self, z: Array) -> Array:
+        """Return logits (n, n_outputs) as a row for each member."""
+        return z.reshape(len(z) * self.n_members, self._per_member(z.shape[1]))
+
+    def _log_mean(self, logs: Array) -> Array:
+        """Return the logarithm of the mean over the members, given logarithms with a row for each member."""
+        logs = logs.reshape(-1, self.n_members, logs.shape[1])
+        with np.errstate(all="ignore"):
+            top = logs.max(axis=1)
+            found: Array = top + np.log(np.exp(logs - top[:, None]).mean(axis=1))
+        return found
