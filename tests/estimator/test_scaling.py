@@ -20,7 +20,7 @@ from tests.support.estimators import learned, number_columns, quick
 from tests.support.parts import PLAIN
 from tinyclf import Dense, DivergenceError, Network, ReLU, TinyClassifier
 from tinyclf.estimator.encoding import EncodedRows
-from tinyclf.estimator.scaling import Scaling, cached_property, carry_over
+from tinyclf.estimator.scaling import Scaling, cached_property
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(3000, 6)) * [1.0, 1e3, 1e-3, 1.0, 0.0, 1.0] + [0.0, 1e6, 0.0, -7.0, 0.1, 1e8]
@@ -843,11 +843,10 @@ def test_a_column_that_moves_too_far_for_the_biases_is_refused():
     x = np.random.default_rng(0).normal(size=(50, 2))
     far = x.copy()
     far[:, 1] = 1e39 * (1.0 + 1e-3 * x[:, 1])
-    W, b = np.ones((2, 3), np.float32), np.zeros(3, np.float32)
+    network = Network([Dense(3)], n_in=2)
     center = re.escape(f"{Scaling.of(far).center[1]:.4g}")
     with pytest.raises(ValueError, match=rf"^column 1 .*from a center of 0 to {center}; scale"):
-        carry_over(W, b, None, Scaling.of(far))
-    assert np.isfinite(W).all()
+        number_columns(far).carry_over(network, None, Scaling.of(far))
 
 
 @pytest.mark.parametrize(
@@ -886,10 +885,10 @@ def test_an_impossible_scaling_is_refused(parts, match):
 
 
 def test_two_scalings_that_are_none_leave_the_layer_unchanged():
-    W, b = np.ones((2, 3)), np.zeros(3)
-    carry_over(W, b, None, None)
-    assert_array_equal(W, np.ones((2, 3)))
-    assert_array_equal(b, np.zeros(3))
+    network = Network([Dense(3)], n_in=2, seed=0)
+    theta = network.theta.copy()
+    number_columns(np.ones((1, 2))).carry_over(network, None, None)
+    assert_array_equal(network.theta, theta)
 
 
 def test_scaled_sparse_rows_keep_their_shape_and_are_dense_by_default():

@@ -2,7 +2,7 @@
 
 The inputs are, in this order,
 
-- the number columns, scaled; a missing number (NaN) is read as the center of its column, 0;
+- the number columns, scaled; a missing number (NaN) is read as the center of its column, see `scaling`;
 - for each column in which the fit saw missing entries, an indicator of these: 1 if the entry is
   missing, otherwise 0;
 - for each category column, an indicator of each category; rare categories share one.
@@ -28,7 +28,8 @@ from sklearn.preprocessing import OrdinalEncoder
 
 from ..nn.arrays import Array, all_finite
 from ..nn.batches import SPARSE_PAYS, CsrRows, DenseRows, Rows, as_rows, entry_blocks, not_finite
-from .scaling import Scaling, cached_property, carry_over, without_missing
+from ..nn.network import Network
+from .scaling import Scaling, cached_property, change_of_scaling, without_missing
 
 # The types of entries of each kind; booleans are not numbers.
 _KINDS: dict[str, Any] = {"strings": str, "booleans": (bool, np.bool_), "numbers": (Real, Decimal)}
@@ -122,18 +123,25 @@ class Encoding:
             message = re.sub(r"\bcolumn (\d+)", lambda m: f"column {self.numbers[int(m[1])]}", str(error))
             raise ValueError(message) from None
 
-    def carry_over(self, W: Array, b: Array, old: Scaling | None, new: Scaling | None) -> None:
+    def carry_over(self, network: Network, old: Scaling | None, new: Scaling | None) -> None:
         """Rewrite the first layer for a new scaling, so that its output changes as little as possible.
 
-        The parameters are those of `scaling.carry_over`. The shift m W of a number column, which is added
-        to the biases, is subtracted from the weights of its indicator of missing entries, since these
-        are at the center before and after.
+        Raises
+        ------
+        ValueError
+            If its parameters would not be finite.
         """
-        n = self.n_numbers
-        before = W[:n].copy() if self.missing.size else W
-        shift = carry_over(W[:n], b, old, new)
-        _, at, indicator = np.intersect1d(self.numbers, self.missing, True, return_indices=True)
-        W[n + indicator] -= shift[at, None] * before[at]
+        growth, shift = change_of_scaling(old, new, self.n_numbers)
+        first, p = network.layers[0], network.parameters[0]
+        with np.errstate(all="ignore"):
+            first.substitute(p, self.with_indicators(growth, 1.0), self.with_indicators(shift, 0.0))
+            if not all(map(all_finite, vars(p).values())):
+                worst = int(np.maximum(np.abs(shift), growth).argmax())
+                centers = ("0" if s is None else f"{s.center[worst]:.4g}" for s in (old, new))
+                raise ValueError(
+                    f"column {self.numbers[worst]} of X has changed too much, from a center of "
+                    f"{' to '.join(centers)}; scale it, or call fit again"
+                )
 
     def with_indicators(self, values: Array, value: float) -> Array:
         """Return values of the number columns, and this value for each indicator, (n_inputs,)."""
@@ -215,7 +223,7 @@ class Encoding:
         if not (all_finite(z) and all_finite(numbers)):  # compression hides infinite entries
             if scaling is None or np.isinf(numbers).any():
                 return False
-            z[np.isnan(numbers)] = 0.0
+            np.copyto(z, scaling.missing, casting="same_kind", where=np.isnan(numbers))
             if not all_finite(z):
                 return False
         if self.missing.size:

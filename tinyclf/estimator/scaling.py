@@ -11,15 +11,15 @@ become equal:
     f(z) = z                                for |z| <= 3
     f(z) = sign(z) 3 (1 + log(|z| / 3))     otherwise
 
-f and its first derivative are continuous. Missing entries (NaN) are not part of the statistics, and are
-scaled to NaN. The scaling is not part of the network's weights: with a column offset of 1e6, float32 weights
+f and its first derivative are continuous. Missing entries (NaN) are not part of the statistics. They are
+read as the center of the first rows, also when later rows move the center. The scaling is not part of the network's weights: with a column offset of 1e6, float32 weights
 would lose five of their seven digits.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, Generic, TypeVar
 
 import numpy as np
@@ -106,6 +106,8 @@ class Scaling:
         How often rows were added.
     centered : bool
         Whether the rows are dense.
+    fill : ndarray of shape (n_in,) or None
+        What missing entries are read as, if later rows have moved the center; None is the center.
     """
 
     total_weight: Array
@@ -114,6 +116,7 @@ class Scaling:
     points: Array
     n_updates: int
     centered: bool
+    fill: Array | None = None
 
     def __post_init__(self) -> None:
         if type(self.centered) is not bool:
@@ -121,7 +124,8 @@ class Scaling:
         if type(self.n_updates) is not int or self.n_updates < 0:
             raise ValueError(f"the number of updates must be an integer >= 0, got {self.n_updates!r}")
         n_in, n_points = np.shape(self.base)[:1], _POINTS if self.centered else _SPARSE_POINTS
-        vectors = [(values, n_in) for values in (self.base, self.weight, self.total_weight)]
+        given = (self.base, self.weight, self.total_weight, *(() if self.fill is None else (self.fill,)))
+        vectors = [(values, n_in) for values in given]
         for values, shape in (*vectors, (self.points, (n_points, *n_in))):
             if not isinstance(values, np.ndarray) or values.dtype != np.float64 or values.shape != shape:
                 raise ValueError(
@@ -175,7 +179,10 @@ class Scaling:
         # quantiles of many.
         levels = _levels(len(self.points), self.n_updates * _GOLDEN % 1.0)
         found = _combined(parts, levels, self.centered)
-        return Scaling(*found, self.n_updates + 1, self.centered)._checked(X)
+        fill = np.array(self.center if self.fill is None else self.fill)
+        made = Scaling(*found, self.n_updates + 1, self.centered, fill)._checked(X)
+        constant = self.scale == 0.0  # so far these columns had no effect, whatever missing entries were
+        return replace(made, fill=np.where(constant, made.center, fill)) if constant.any() else made
 
     def _checked(self, X: Any) -> Scaling:
         """Return the scaling, or raise an error if a difference within a column is not finite."""
@@ -291,6 +298,11 @@ class Scaling:
             out[...] = x
         return out
 
+    @cached_property
+    def missing(self) -> Array:
+        """What missing entries are scaled to, (n_in,)."""
+        return np.zeros(len(self.base)) if self.fill is None else _scaled_row(self, self.fill)
+
     def terms(self, given: DTypeLike, dtype: DTypeLike) -> tuple[Array, Array]:
         """Return center and factor, (n_in,), for rows of the type ``given`` in `transform`.
 
@@ -338,50 +350,32 @@ class Scaling:
         return type(self), tuple(getattr(self, field.name) for field in fields(self))  # without the cache
 
 
-def carry_over(W: Array, b: Array, old: Scaling | None, new: Scaling | None) -> Array:
-    """Rewrite the first layer x W + b for a new scaling, so that its output changes as little as possible.
+def change_of_scaling(old: Scaling | None, new: Scaling | None, n_in: int) -> tuple[Array, Array]:
+    """Return growth g and shift m, (n_in,), with z = g y + m for the old and the new scaled entries z and y.
 
-    The old scaled entry z as a function of the new one, y, is replaced by the line through its values
-    at y = -1 and y = 1: z = m + g y. So each row of W becomes g W, and b becomes b + m W. For entries
-    within three scales of the center, before and after, the line is exact and the output does not
-    change. A column that was constant had no effect; its row of W becomes 0, and is trained from there.
-    If all columns were constant, for example after a single row, W does not change, so that the units
-    still differ; the output for that row does not change either.
+    z as a function of y is replaced by the line through its values at y = -1 and y = 1. For entries
+    within three scales of the center, before and after, the line is exact. A column that was constant
+    had no effect; its growth is 0. If all columns were constant, for example after a single row, the
+    growth is 1, so that the weights of units still differ, and the line is exact for that row.
 
     Parameters
     ----------
-    W : ndarray of shape (n_in, n_out)
-    b : ndarray of shape (n_out,)
     old, new : Scaling or None
         None is the identity.
-
-    Returns
-    -------
-    ndarray of shape (n_in,)
-        The values m.
+    n_in : int
+        Number of columns.
     """
     with np.errstate(all="ignore"):
+        if new is None and old is None:
+            return np.ones(n_in), np.zeros(n_in)
         if new is None:
-            if old is None:
-                return np.zeros(len(W))
             growth = np.where(old.scale > 0.0, 1.0 / old.scale, 0.0)
-            shift = -old.center * growth
-        elif old is not None and not old.scale.any():  # all earlier rows were equal
+            return growth, -old.center * growth
+        if old is not None and not old.scale.any():  # all earlier rows were equal
             row = np.where(old.weight > 0.0, old.points[0], old.base)
-            growth, shift = np.ones(len(W)), -_scaled_row(new, row)
-        else:
-            low, high = (_scaled_row(old, new.center + side * new.scale) for side in (-1.0, 1.0))
-            growth, shift = high / 2.0 - low / 2.0, high / 2.0 + low / 2.0
-        b += shift @ W
-        W *= growth[:, None]
-        if not (all_finite(b) and all_finite(W)):
-            worst = int(np.maximum(np.abs(shift), growth).argmax())
-            centers = ("0" if s is None else f"{s.center[worst]:.4g}" for s in (old, new))
-            raise ValueError(
-                f"column {worst} of X has changed too much, from a center of {' to '.join(centers)}; scale "
-                "it, or call fit again"
-            )
-    return shift
+            return np.ones(n_in), -_scaled_row(new, row)
+        low, high = (_scaled_row(old, new.center + side * new.scale) for side in (-1.0, 1.0))
+        return high / 2.0 - low / 2.0, high / 2.0 + low / 2.0
 
 
 def _scaled_row(scaling: Scaling | None, x: Array) -> Array:

@@ -157,9 +157,7 @@ class FitState:
             training = TrainState(network, plan.optimizer, streams["train"])
             return cls(plan, data.labels, encoding, training, scaling, seed)
         training = previous.training.copy()
-        first = training.network.parameters[0]
-        with encoding.naming_columns():
-            encoding.carry_over(first.W, first.b, previous.scaling, scaling)
+        encoding.carry_over(training.network, previous.scaling, scaling)
         if plan.learning_rate_rule == "constant":
             training.scale = 1.0  # an earlier call may have had another rule
         return cls(plan, data.labels, encoding, training, scaling, seed, previous.history.copy())

@@ -143,6 +143,14 @@ class Dense(Layer):
         if t.dx is not None:
             np.dot(t.dy, p.W.T, out=t.dx)  # (B, n_in) = (B, n_out) @ (n_out, n_in)
 
+    def substitute(self, p: Any, growth: Array, shift: Array) -> None:
+        """Rewrite the parameters for inputs x' with x = growth x' + shift, so that y does not change.
+
+        ``growth`` and ``shift`` have one entry for each column of x.
+        """
+        p.b += shift @ p.W
+        p.W *= growth[:, None]
+
 
 def matrix_product(a: Any, b: Array, out: Array) -> None:
     """Write a @ b into out, where a may be a SciPy matrix."""

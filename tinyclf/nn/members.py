@@ -102,6 +102,10 @@ class SharedDense(_MemberLayer):
         np.matmul(G, p.W[:, :, None], out=g.r.T[:, :, None])
         np.dot(t.ones, t.dy, out=g.b.reshape(-1))
 
+    def substitute(self, p: Any, growth: Array, shift: Array) -> None:
+        p.b += (shift * p.r) @ p.W
+        p.W *= growth[:, None]
+
 
 @dataclass(frozen=True)
 class MemberDense(_MemberLayer):

@@ -197,19 +197,20 @@ def _add_inputs(graph: Graph, state: FitState, x: str, given: DTypeLike) -> str:
 
 
 def _add_scaling(graph: Graph, state: FitState, x: str, given: DTypeLike) -> str:
-    """Add operations that scale numbers, as `Scaling.transform`, and make missing ones 0."""
+    """Add operations that scale numbers, as `Encoding.rows` does."""
     dtype = state.network.dtype
     if state.scaling is None:
         return graph.cast(x, given, dtype)
     center, factor = state.scaling.terms(given, dtype)
     held = center.dtype
     x = graph.cast(x, given, held)
-    linear, one, zero = (np.asarray(value, held) for value in (LINEAR, 1.0, 0.0))
+    linear, one = (np.asarray(value, held) for value in (LINEAR, 1.0))
+    missing = state.scaling.missing.astype(held)
     z = graph.add("Mul", graph.add("Sub", x, center), factor / linear)
     tail = graph.add("Log", graph.add("Clip", graph.add("Abs", z), one, np.finfo(held).max))
     z = graph.add("Add", graph.add("Clip", z, -one, one), graph.add("Mul", graph.add("Sign", z), tail))
     z = graph.add("Mul", z, linear)
-    return graph.cast(graph.add("Where", graph.add("IsNaN", x), zero, z), held, dtype)
+    return graph.cast(graph.add("Where", graph.add("IsNaN", x), missing, z), held, dtype)
 
 
 def _add_network(graph: Graph, state: FitState, x: str) -> str:
