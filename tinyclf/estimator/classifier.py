@@ -50,6 +50,7 @@ SKLEARN_DEFAULTS: dict[str, Any] = {
     "scale_inputs": False,
     "categorical_features": None,
     "max_categories": None,
+    "n_members": 1,
     "calibrate": False,
     "refit": False,
 }
@@ -643,7 +644,7 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
             Columns of 0 and 1 for several labels per row; sparse if y was.
         """
         labels = self._fitted.labels
-        return labels.named(self._outputs(X, labels.codes))
+        return labels.named(self._predictions(X, labels.codes))
 
     def predict_proba(self, X: Any) -> Array:
         """Return the probability of each class, in the order of ``classes_``.
@@ -666,6 +667,43 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
             If an entry of X, or a logit, is beyond the range of the computation's type.
         """
         return self._answers(X, self._fitted.plan.loss.probabilities)
+
+    def member_probabilities(self, X: Any) -> Array:
+        """Return the probabilities that each member of the network predicts, see ``n_members``.
+
+        Their spread shows how far the members agree: it is larger for rows unlike those of ``fit``. If
+        ``calibration_`` is 1, their mean is what `predict_proba` returns. Otherwise the logits of
+        each member are calibrated as those of the mean are.
+
+        Parameters
+        ----------
+        X : array_like, data frame or sparse matrix of shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_members, n_classes)
+            float64, see ``dtype``; n_members is 1 without hidden layers.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> X, y = load_iris(return_X_y=True)
+        >>> model = TinyClassifier(n_members=4, random_state=0).fit(X, y)
+        >>> model.member_probabilities(X).shape
+        (150, 4, 3)
+        >>> uncertainty = model.member_probabilities(X).std(axis=1).max(axis=1)
+        >>> bool(uncertainty[y == 0].max() < uncertainty[y == 1].max())  # setosa is far from the others
+        True
+        """
+        state = self._fitted
+        plan = state.plan
+
+        def of_members(z: Array) -> Array:
+            rows = state.calibrated(z.reshape(len(z) * plan.n_members, -1).astype(np.float64))
+            p = plan.loss.probabilities(rows)
+            return p.reshape(len(z), plan.n_members, p.shape[1])
+
+        return self._outputs(X, of_members).astype(plan.output_dtype, copy=False)
 
     def predict_log_proba(self, X: Any) -> Array:
         """Return the log-probabilities.
@@ -1031,19 +1069,20 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
     # --- predictions ------------------------------------------------------------------------------
 
     def _outputs(self, X: Any, function: Callable[[Array], Array], n_layers: int | None = None) -> Array:
-        """Apply a function to the calibrated logits, or to the outputs after n_layers layers."""
-        plan, network, calibration = self._fitted.plan, self._fitted.network, self._fitted.calibration
+        """Apply a function to the outputs of the network, or of its first n_layers layers."""
         X, inputs = prediction_inputs(self, X)
 
         def of_finite(z: Array) -> Array:
             if not np.isfinite(z).all():
                 raise self._out_of_range(X, inputs, n_layers)
-            z = z if n_layers is not None else plan.pooled(z)
-            if calibration is not None and n_layers is None:
-                z = calibration.apply(z)
             return function(z)
 
-        return network.outputs(inputs, n_layers, function=of_finite)
+        return self._fitted.network.outputs(inputs, n_layers, function=of_finite)
+
+    def _predictions(self, X: Any, function: Callable[[Array], Array]) -> Array:
+        """Apply a function to the calibrated logits."""
+        state = self._fitted
+        return self._outputs(X, lambda z: function(state.calibrated(state.plan.pooled(z))))
 
     def _answers(self, X: Any, function: Callable[[Array], Array]) -> Array:
         """Apply a function to the calibrated logits, in float64, and return the type of the plan."""
@@ -1052,7 +1091,7 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
             found = np.asarray(function(z))
             return found if found.dtype == np.float64 else function(z.astype(np.float64))
 
-        return self._outputs(X, in_float64).astype(self._fitted.plan.output_dtype, copy=False)
+        return self._predictions(X, in_float64).astype(self._fitted.plan.output_dtype, copy=False)
 
     def _out_of_range(self, X: Any, inputs: Any, n_layers: int | None) -> ValueError:
         """Return the error that says why the outputs of a row are not finite."""

@@ -28,6 +28,7 @@ from sklearn.preprocessing import OrdinalEncoder
 
 from ..nn.arrays import Array, all_finite
 from ..nn.batches import SPARSE_PAYS, CsrRows, DenseRows, Rows, as_rows, entry_blocks, not_finite
+from ..nn.layers import Dense
 from ..nn.network import Network
 from .scaling import Scaling, cached_property, change_of_scaling, without_missing
 
@@ -133,6 +134,7 @@ class Encoding:
         """
         growth, shift = change_of_scaling(old, new, self.n_numbers)
         first, p = network.layers[0], network.parameters[0]
+        assert isinstance(first, Dense)
         with np.errstate(all="ignore"):
             first.substitute(p, self.with_indicators(growth, 1.0), self.with_indicators(shift, 0.0))
             if not all(map(all_finite, vars(p).values())):

@@ -16,7 +16,7 @@ from ..nn.errors import check_interval
 from ..nn.initializers import glorot_uniform, glorot_uniform_logistic
 from ..nn.layers import ACTIVATIONS, Dense, Dropout, Layer, Logistic
 from ..nn.losses import LOSSES, Loss, SigmoidCrossEntropy, SoftmaxCrossEntropy
-from ..nn.members import MemberLoss, MemberDense, SharedDense
+from ..nn.members import MemberDense, MemberLoss, SharedDense
 from ..nn.network import Network
 from ..nn.optimizers import SGD, Adam, Optimizer
 from ..nn.schedules import SCHEDULES, Schedule, constant
@@ -295,7 +295,7 @@ class FitPlan:
         return self.loss if self.n_members == 1 else MemberLoss(self.loss, self.n_members)
 
     def pooled(self, z: Array) -> Array:
-        """Return logits (n, n_outputs), given the network's outputs: those of the members' mean probability."""
+        """Return logits (n, n_outputs), given the outputs of all members: those of the mean probabilities."""
         return z if self.n_members == 1 else MemberLoss(self.loss, self.n_members).pool(z)
 
     @property

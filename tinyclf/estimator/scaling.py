@@ -12,8 +12,8 @@ become equal:
     f(z) = sign(z) 3 (1 + log(|z| / 3))     otherwise
 
 f and its first derivative are continuous. Missing entries (NaN) are not part of the statistics. They are
-read as the center of the first rows, also when later rows move the center. The scaling is not part of the network's weights: with a column offset of 1e6, float32 weights
-would lose five of their seven digits.
+read as the center of the first rows, also when later rows move the center. The scaling is not part of
+the network's weights: with a column offset of 1e6, float32 weights would lose five of their seven digits.
 """
 
 from __future__ import annotations
@@ -366,9 +366,9 @@ def change_of_scaling(old: Scaling | None, new: Scaling | None, n_in: int) -> tu
         Number of columns.
     """
     with np.errstate(all="ignore"):
-        if new is None and old is None:
-            return np.ones(n_in), np.zeros(n_in)
         if new is None:
+            if old is None:
+                return np.ones(n_in), np.zeros(n_in)
             growth = np.where(old.scale > 0.0, 1.0 / old.scale, 0.0)
             return growth, -old.center * growth
         if old is not None and not old.scale.any():  # all earlier rows were equal

@@ -83,6 +83,10 @@ class FitState:
         """Return the logits (n, n_outputs) for inputs of the network, before calibration."""
         return self.plan.pooled(self.network.logits(inputs))
 
+    def calibrated(self, z: Array) -> Array:
+        """Return the calibrated logits (n, n_outputs), given logits; this may overwrite them."""
+        return z if self.calibration is None else self.calibration.apply(z)
+
     @classmethod
     def start(
         cls,

@@ -131,7 +131,11 @@ class MemberDense(_MemberLayer):
         W, b = zip(*(self.init(rng, n_in // k, self.units) for _ in range(k)), strict=True)
         return {"W": np.array(W), "b": np.array(b)}
 
-    reads_sparse: ClassVar[bool] = False  # type: ignore[assignment,misc]
+    reads_sparse: ClassVar[bool] = False
+
+    def buffers(self, n_in: int) -> dict[str, Buffer]:
+        k = self.n_members
+        return {"W": Buffer((k, self.units, n_in // k), per_row=False)}
 
     def forward(self, p: Any, t: Any) -> None:
         k = self.n_members
@@ -143,8 +147,13 @@ class MemberDense(_MemberLayer):
         x, dy = by_member(t.x, k), by_member(t.dy, k)
         np.matmul(x.transpose(0, 2, 1), dy, out=g.W)
         np.dot(t.ones, t.dy, out=g.b.reshape(-1))
-        if t.dx is not None:
-            np.matmul(dy, p.W.transpose(0, 2, 1), out=by_member(t.dx, k))
+        if t.dx is None:
+            return
+        if self.units == 1:  # BLAS takes several times as long for products of a column and a row
+            np.multiply(dy, p.W.reshape(k, 1, -1), out=by_member(t.dx, k))
+        else:
+            t.W = p.W.transpose(0, 2, 1)  # BLAS is faster if the rows are contiguous
+            np.matmul(dy, t.W, out=by_member(t.dx, k))
 
 
 def by_member(values: Array, n_members: int) -> Array:
@@ -218,15 +227,12 @@ class MemberLoss(Loss):
 
     def probabilities(self, z: Array) -> Array:
         """Return the mean of the members' probabilities, shape (n, n_classes), in float64."""
-        return np.asarray(self.member_probabilities(z).mean(axis=1))
+        p = self.loss.probabilities(self._outputs(z))
+        mean: Array = p.reshape(-1, self.n_members, p.shape[1]).mean(axis=1)
+        return mean
 
     def log_probabilities(self, z: Array) -> Array:
         return self._log_mean(self.loss.log_probabilities(self._outputs(z)))
-
-    def member_probabilities(self, z: Array) -> Array:
-        """Return the probabilities that each member predicts, shape (n, n_members, n_classes), in float64."""
-        p = self.loss.probabilities(self._outputs(z))
-        return p.reshape(-1, self.n_members, p.shape[1])
 
     def pool(self, z: Array) -> Array:
         """Return the logits (n, n_outputs / n_members) that have these probabilities, in float64."""

@@ -89,15 +89,12 @@ class Network:
             n_out = layer.n_out(self.widths[-1])
             self.widths.append(whole_number(f"n_out of {type(layer).__name__}", n_out, 1))
         self._shapes = [{name: np.shape(a) for name, a in arrays.items()} for arrays in initial]
-        sizes = [np.size(a) for arrays in initial for a in arrays.values()]
-        matrices = [
-            np.prod(buffer.shape)
-            for layer, n_in in zip(self.layers, self.widths, strict=False)
-            for buffer in layer.buffers(n_in).values()
-            if not buffer.per_row
-        ]
-        self.largest_product = int(max([*sizes, *matrices], default=0))
-        self._bind(np.empty(sum(sizes), self.dtype))
+        sizes = [int(np.size(a)) for arrays in initial for a in arrays.values()]
+        n_parameters = sum(sizes)
+        for layer, n in zip(self.layers, self.widths, strict=False):
+            sizes += [int(np.prod(b.shape)) for b in layer.buffers(n).values() if not b.per_row]
+        self.largest_product = max(sizes, default=0)
+        self._bind(np.empty(n_parameters, self.dtype))
         for views, arrays in zip(self.parameters, initial, strict=True):
             for name, array in arrays.items():
                 setattr(views, name, array)
