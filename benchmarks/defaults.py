@@ -23,8 +23,8 @@ The first table compares with MLPClassifier on scaled features, the others with 
 - rank: the mean rank by log-loss;
 - warned: the fraction of fits with a warning.
 
-Log-losses are computed in float64; probabilities are clipped at 2e-16. The last table has win, tie, loss of
-each pair.
+Log-losses are computed in float64; probabilities are clipped at 2e-16. The last table has wins, ties and
+losses of each pair.
 
 ``--picture FILE`` draws the log-loss ratios to MLPClassifier on scaled features. ``--ranks FILE`` draws the
 mean ranks, each in the middle of a bar as long as the critical difference of the Nemenyi test at 5 %
@@ -247,9 +247,8 @@ def table(results: dict, names: list[str], base: str, added: float = 0.0) -> Non
         seconds = np.exp(np.log(means(results, name, "seconds") / reference["seconds"]).mean())
         win, tie, loss = win_tie_loss(np.exp(logs))
         warned = means(results, name, "warned").mean()
-        print(
-            f"{name:34}{ratio:>24} {accuracy:>19}{np.exp(np.log(briers).mean()):7.3f}{seconds:9.3f}", end=""
-        )
+        brier = np.exp(np.log(briers).mean())
+        print(f"{name:34}{ratio:>24} {accuracy:>19}{brier:7.3f}{seconds:9.3f}", end="")
         print(f"{win:6}{tie:4}{loss:4}{rank:6.2f}{warned:8.0%}")
 
 
@@ -308,12 +307,12 @@ def rank_picture(results: dict, names: list[str], file: Path) -> None:
     """Draw the mean ranks as dots, each in the middle of a bar as long as the critical difference."""
     ranks = mean_ranks(np.array([means(results, name, "log_loss") for name in names]))
     half = critical_difference(len(names), len(results)) / 2
-    figure, axes = subplots(0.4 * len(names) + 1.2)
+    figure, axes = subplots(0.45 * len(names) + 1.2)
     for at, index in enumerate(np.argsort(-ranks, kind="stable")):
         color = "#0072B2" if names[index] == OURS else "#767676"
         axes.errorbar(ranks[index], at, xerr=half, fmt="D", ms=8, lw=3, color=color, label=names[index])
         axes.annotate(
-            f"{ranks[index]:.2f}", (ranks[index], at), (0, 6), textcoords="offset points", ha="center"
+            f"{ranks[index]:.2f}", (ranks[index], at), (0, 8), textcoords="offset points", ha="center"
         )
     best = ranks.min()
     axes.axvspan(best - half, best + half, color="black", alpha=0.08, lw=0)
@@ -322,7 +321,7 @@ def rank_picture(results: dict, names: list[str], file: Path) -> None:
     axes.set_xticks(range(1, len(names) + 1))
     axes.set_xlabel(
         f"mean rank by log-loss over {len(results)} data sets; left is better\n"
-        f"(bars that do not overlap: the ranks differ by more than the critical difference, {2 * half:.2f})"
+        f"(bars overlap unless ranks differ by the critical difference, {2 * half:.2f})"
     )
     axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(file, dpi=150)
@@ -342,11 +341,12 @@ def main() -> None:
     use_fast(False)
     compared = ablations() if options.ablation else contenders(options.pytabkit)
     names = list(compared)
-    bases = [name for name in (BASE, BOOSTING, CATBOOST) if name in compared] or [OURS]
+    bases = [OURS] if options.ablation else [name for name in (BASE, BOOSTING, CATBOOST) if name in compared]
     results = compare(compared, data_sets(options.folder, options.only), options.splits)
     for base in bases:
         table(results, names, base)
-    pairwise_table(results, names)
+    if not options.ablation:
+        pairwise_table(results, names)
     if options.splits > 1:
         print(
             f"\nstandard deviation of {OURS}'s log-loss over the splits: {spread(results, OURS):.0%} (median)"

@@ -21,7 +21,7 @@ The classifiers have their default parameters:
 The results are compared with those of TinyClassifier behind the ColumnTransformer, and with those of
 HistGradientBoostingClassifier. The columns are those of ``defaults.py``, but 0.01 is added to each log-loss
 and Brier score before two are divided, so that tables on which nearly every row is certain do not dominate.
-The last table has win, tie, loss of each pair.
+The last table has wins, ties and losses of each pair.
 
 ``--ablation`` compares TinyClassifier() with other limits of the number of categories, and with indicators
 of categories and missing entries that are standardized like numbers.
@@ -233,7 +233,8 @@ def main() -> None:
     results = compare(compared, data_sets(options.folder, options.only), options.splits)
     for reference in (OURS,) if options.ablation else (BEHIND, BOOSTING):
         table(results, list(compared), reference, ADDED)
-    pairwise_table(results, list(compared), ADDED)
+    if not options.ablation:
+        pairwise_table(results, list(compared), ADDED)
     if options.splits > 1:
         print(
             f"\nstandard deviation of {OURS}'s log-loss over the splits: {spread(results, OURS):.0%} (median)"
