@@ -14,7 +14,8 @@ and breast_cancer, and those in a folder: files ``NAME.npz`` with arrays X (n, n
 data set is split several times, stratified, with a quarter of the rows as test set. The process uses one
 pinned core, and each classifier one thread.
 
-The first table compares with MLPClassifier on scaled features, the others with boosting. Their columns are
+The first table compares with MLPClassifier on scaled features, the second one with
+HistGradientBoostingClassifier, the third one with CatBoost. Their columns are
 
 - log-loss ratio, Brier, time: geometric means over the data sets of the ratios of log-losses, Brier scores
   and fit times, which are means over the splits; the log-loss ratio has a 95 % interval over the data sets;
@@ -23,8 +24,8 @@ The first table compares with MLPClassifier on scaled features, the others with 
 - rank: the mean rank by log-loss;
 - warned: the fraction of fits with a warning.
 
-Log-losses are computed in float64; probabilities are clipped at 2e-16. The last table has wins, ties and
-losses of each pair.
+The last table has wins, ties and losses of each pair. Log-losses are computed in float64; probabilities are
+clipped at 2e-16.
 
 ``--picture FILE`` draws the log-loss ratios to MLPClassifier on scaled features. ``--ranks FILE`` draws the
 mean ranks, each in the middle of a bar as long as the critical difference of the Nemenyi test at 5 %
@@ -248,7 +249,7 @@ def table(results: dict, names: list[str], base: str, added: float = 0.0) -> Non
         win, tie, loss = win_tie_loss(np.exp(logs))
         warned = means(results, name, "warned").mean()
         brier = np.exp(np.log(briers).mean())
-        print(f"{name:34}{ratio:>24} {accuracy:>19}{brier:7.3f}{seconds:9.3f}", end="")
+        print(f"{name:34}{ratio:>24} {accuracy:>19} {brier:6.3f}{seconds:9.3f}", end="")
         print(f"{win:6}{tie:4}{loss:4}{rank:6.2f}{warned:8.0%}")
 
 
