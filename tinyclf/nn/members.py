@@ -1,8 +1,8 @@
 """Members: several networks in one, trained together, whose probabilities are averaged.
 
 k members read the same rows. In the first layer they share the weights W, and each member multiplies the
-features by its own numbers r, 1 or -1 at the start; so each sees W in other signs. From there on, each has
-its own units. Their outputs stand beside each other: a layer of k members with h units each has the output
+features by its own factors r, at the start random signs with some noise. From there on, each has its own
+weights. Their outputs stand beside each other: a layer of k members with h units each has the output
 (B, k h), the first h columns of which belong to the first member. Layers without parameters, such as ReLU,
 treat it like any other.
 
@@ -78,7 +78,7 @@ class SharedDense(_MemberLayer):
         k = self.n_members
         W, _ = self.init(rng, n_in, self.units)
         b = np.array([self.init(rng, n_in, self.units)[1] for _ in range(k)])
-        r = rng.integers(0, 2, (k, n_in)) * 2.0 - 1.0
+        r = rng.choice([-1.0, 1.0], (k, n_in)) + rng.normal(0.0, 0.5, (k, n_in))
         return {"W": W, "r": r, "b": b}
 
     def buffers(self, n_in: int) -> dict[str, Buffer]:
