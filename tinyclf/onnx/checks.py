@@ -93,13 +93,14 @@ def difference(found: Any, model: Any, rows: Any, dtype: DTypeLike) -> str:
 
 
 def _largest_logit(model: Any, rows: Any) -> float:
-    """Return the largest calibrated logit of a member: that of their mean may be small where they disagree."""
+    """Return the largest calibrated logit of a member; that of their mean is small where they disagree."""
     while isinstance(model, Pipeline):
         model, rows = model[-1], model[:-1].transform(rows) if len(model) > 1 else rows
     state = model._fitted
 
     def of_members(z: Array) -> Array:
-        return state.calibrated(z.reshape(-1, state.plan.n_outputs)).reshape(z.shape)
+        calibrated: Array = state.calibrated(z.reshape(-1, state.plan.n_outputs))
+        return calibrated.reshape(z.shape)
 
     return float(np.abs(model._outputs(rows, of_members)).max(initial=0.0))
 

@@ -76,11 +76,11 @@ class Column(NamedTuple):
     """float32, float64, int32, int64, bool, or object for strings."""
 
 
-# Each adds the operators of a dense layer with the parameters p on a value, and returns the name of the output.
-PRODUCTS: dict[type[Layer], Callable[[Graph, Any, str], str]] = {
-    Dense: lambda graph, p, x: graph.add("Gemm", x, p.W, p.b),
-    SharedDense: lambda graph, p, x: _add_shared(graph, p, x),
-    MemberDense: lambda graph, p, x: _add_member_products(graph, p, x),
+# Each adds the operators of a layer with the parameters p on a value, and returns the name of the output.
+PRODUCTS: dict[type[Layer], Callable[[Graph, str, Any], str]] = {
+    Dense: lambda graph, x, p: graph.add("Gemm", x, p.W, p.b),
+    SharedDense: lambda graph, x, p: _add_shared(graph, x, p),
+    MemberDense: lambda graph, x, p: _add_member_products(graph, x, p),
 }
 # The same for an activation on a value of a type.
 ACTIVATIONS: dict[type[Layer], Callable[[Graph, str, DTypeLike], str]] = {
@@ -105,7 +105,8 @@ def add_classifier(
     z, held = _add_network(graph, state, _add_inputs(graph, state, x, given))
     dtype = model.network_.dtype
     if isinstance(state.labels, LabelSets):
-        e = graph.add("Exp", graph.add("Neg", graph.cast(z, held, dtype)))  # Sigmoid is at least about 1e-8
+        e = graph.cast(z, held, dtype)
+        e = graph.add("Exp", graph.add("Neg", e))  # onnxruntime's Sigmoid is never below about 1e-8
         graph.add("Reciprocal", graph.add("Add", e, np.ones((), dtype)), output=probabilities)
         positive = graph.add("Greater", z, np.zeros((), held))
         graph.add("Cast", positive, to=onnx_type(np.int64), output=label)
@@ -228,7 +229,7 @@ def _add_network(graph: Graph, state: FitState, x: str) -> tuple[str, DTypeLike]
     held = network.dtype
     for layer, p in zip(network.layers, network.parameters, strict=True):
         if type(layer) in PRODUCTS:
-            x = PRODUCTS[type(layer)](graph, p, x)
+            x = PRODUCTS[type(layer)](graph, x, p)
         elif type(layer) in ACTIVATIONS:
             x = ACTIVATIONS[type(layer)](graph, x, network.dtype)
         elif type(layer) not in NO_OPERATION:
@@ -241,13 +242,13 @@ def _add_network(graph: Graph, state: FitState, x: str) -> tuple[str, DTypeLike]
     return x, held
 
 
-def _add_shared(graph: Graph, p: Any, x: str) -> str:
+def _add_shared(graph: Graph, x: str, p: Any) -> str:
     """Add a `SharedDense`; the matrix of all members is computed, since it is k times as large as W."""
     W = graph.add("Mul", p.r.T[:, :, None], p.W[:, None, :])
     return graph.add("Gemm", x, graph.add("Reshape", W, np.array([-1, p.b.size])), p.b.reshape(-1))
 
 
-def _add_member_products(graph: Graph, p: Any, x: str) -> str:
+def _add_member_products(graph: Graph, x: str, p: Any) -> str:
     """Add a `MemberDense`, as products of the matrices (k, rows, n_in / k) and (k, n_in / k, units)."""
     x = graph.add("Reshape", x, np.array([-1, *p.W.shape[:2]]))
     y = graph.add("MatMul", graph.add("Transpose", x, perm=[1, 0, 2]), p.W)
