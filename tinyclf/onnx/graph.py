@@ -257,10 +257,7 @@ def _add_member_products(graph: Graph, x: str, p: Any) -> str:
 
 
 def _add_pool(graph: Graph, plan: FitPlan, x: str) -> str:
-    """Add operations on the outputs of all members, in float64, as in `MemberLoss.pool`.
-
-    A constant in all logits of a softmax, here the logarithm of the number of members, has no effect.
-    """
+    """Add operations on the outputs of all members, in float64, as in `MemberLoss.pool`."""
     logistic = plan.loss.inverse_link == "logistic"
     z = graph.add("Reshape", x, np.array([-1, plan.n_members, plan.n_outputs, *[1] * logistic]))
     if logistic:  # log_softmax([0, z]) = [log_sigmoid(-z), log_sigmoid(z)]
@@ -269,7 +266,9 @@ def _add_pool(graph: Graph, plan: FitPlan, x: str) -> str:
     # The largest entry, so that exp does not overflow; the arguments of ReduceMax depend on the version.
     top = graph.add("GatherElements", logs, graph.add("ArgMax", logs, axis=1), axis=1)
     total = graph.add("ReduceSum", graph.add("Exp", graph.add("Sub", logs, top)), np.array([1]))
-    z = graph.add("Add", top, graph.add("Log", total))
+    # Of equal members, the mean is exactly 1: onnxruntime may round equal logarithms differently.
+    mean = graph.add("Div", total, np.asarray(plan.n_members, np.float64))
+    z = graph.add("Add", top, graph.add("Log", mean))
     if logistic:
         z = graph.add("MatMul", z, np.array([[-1.0], [1.0]]))
     return graph.add("Reshape", z, np.array([-1, plan.n_outputs]))
