@@ -55,7 +55,7 @@ from tinyclf import (
 from tinyclf.estimator.calibration import Calibration
 from tinyclf.nn.layers import ACTIVATIONS
 from tinyclf.onnx import classifiers
-from tinyclf.onnx.graph import ACTIVATIONS as OPERATORS
+from tinyclf.onnx.graph import LAYERS as OPERATORS
 from tinyclf.onnx.graph import Graph
 from tinyclf.onnx.rows import ROWS
 
@@ -1170,7 +1170,7 @@ def test_a_newer_version_is_used_where_a_step_needs_it():
 def changed_activation(monkeypatch, factor):
     """Let the graphs multiply the outputs of relu by a factor."""
 
-    def relu(graph, x, dtype):
+    def relu(graph, x, p, dtype):
         x = graph.add("Mul", graph.add("Relu", x), np.asarray(2.0, dtype))  # factors near 1 are removed
         return graph.add("Mul", x, np.asarray(factor / 2.0, dtype))
 
@@ -1221,7 +1221,7 @@ def test_a_graph_with_other_labels_is_refused(runtime, monkeypatch):
 
 
 def test_a_graph_that_does_not_load_is_refused(runtime, monkeypatch):
-    monkeypatch.setitem(OPERATORS, ReLU, lambda graph, x, dtype: graph.add("Unknown", x))
+    monkeypatch.setitem(OPERATORS, ReLU, lambda graph, x, p, dtype: graph.add("Unknown", x))
     with pytest.raises(ValueError, match="cannot export this TinyClassifier: the graph does not load: "):
         to_onnx(quick().fit(X, CODES))
 

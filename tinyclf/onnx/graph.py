@@ -76,21 +76,6 @@ class Column(NamedTuple):
     """float32, float64, int32, int64, bool, or object for strings."""
 
 
-# Each adds the operators of a layer with the parameters p on a value, and returns the name of the output.
-PRODUCTS: dict[type[Layer], Callable[[Graph, str, Any], str]] = {
-    Dense: lambda graph, x, p: graph.add("Gemm", x, p.W, p.b),
-    SharedDense: lambda graph, x, p: _add_shared(graph, x, p),
-    MemberDense: lambda graph, x, p: _add_member_products(graph, x, p),
-}
-# The same for an activation on a value of a type.
-ACTIVATIONS: dict[type[Layer], Callable[[Graph, str, DTypeLike], str]] = {
-    ReLU: lambda graph, x, dtype: graph.add("Relu", x),
-    Tanh: lambda graph, x, dtype: graph.add("Tanh", x),
-    Logistic: lambda graph, x, dtype: graph.add("Sigmoid", x),
-    SiLU: lambda graph, x, dtype: graph.add("Mul", x, graph.add("Sigmoid", x)),
-    GELU: lambda graph, x, dtype: _add_gelu(graph, x, np.dtype(dtype)),
-}
-NO_OPERATION: tuple[type[Layer], ...] = (Identity, Dropout)  # in prediction
 LOSSES: tuple[type[Loss], ...] = (SoftmaxCrossEntropy, SigmoidCrossEntropy)
 
 
@@ -228,32 +213,15 @@ def _add_network(graph: Graph, state: FitState, x: str) -> tuple[str, DTypeLike]
     network, plan = state.network, state.plan
     held = network.dtype
     for layer, p in zip(network.layers, network.parameters, strict=True):
-        if type(layer) in PRODUCTS:
-            x = PRODUCTS[type(layer)](graph, x, p)
-        elif type(layer) in ACTIVATIONS:
-            x = ACTIVATIONS[type(layer)](graph, x, network.dtype)
-        elif type(layer) not in NO_OPERATION:
-            raise _unknown("layers", (*PRODUCTS, *ACTIVATIONS, *NO_OPERATION), layer)
+        if type(layer) not in LAYERS:
+            raise _unknown("layers", LAYERS, layer)
+        x = LAYERS[type(layer)](graph, x, p, held)
     if plan.n_members > 1:
         x, held = _add_pool(graph, plan, graph.cast(x, held, np.float64)), np.dtype(np.float64)
     if state.calibration is not None:
         factor, offset = state.calibration.terms(held)
         x = graph.add("Add", graph.add("Mul", x, factor), offset)
     return x, held
-
-
-def _add_shared(graph: Graph, x: str, p: Any) -> str:
-    """Add a `SharedDense`; the matrix of all members is computed, since it is k times as large as W."""
-    W = graph.add("Mul", p.r.T[:, :, None], p.W[:, None, :])
-    return graph.add("Gemm", x, graph.add("Reshape", W, np.array([-1, p.b.size])), p.b.reshape(-1))
-
-
-def _add_member_products(graph: Graph, x: str, p: Any) -> str:
-    """Add a `MemberDense`, as products of the matrices (k, rows, n_in / k) and (k, n_in / k, units)."""
-    x = graph.add("Reshape", x, np.array([-1, *p.W.shape[:2]]))
-    y = graph.add("MatMul", graph.add("Transpose", x, perm=[1, 0, 2]), p.W)
-    y = graph.add("Transpose", graph.add("Add", y, p.b[:, None]), perm=[1, 0, 2])
-    return graph.add("Reshape", y, np.array([-1, p.b.size]))
 
 
 def _add_pool(graph: Graph, plan: FitPlan, x: str) -> str:
@@ -274,11 +242,41 @@ def _add_pool(graph: Graph, plan: FitPlan, x: str) -> str:
     return graph.add("Reshape", z, np.array([-1, plan.n_outputs]))
 
 
-def _add_gelu(graph: Graph, x: str, dtype: np.dtype[Any]) -> str:
+def _shared_dense(graph: Graph, x: str, p: Any, dtype: np.dtype[Any]) -> str:
+    """Add a `SharedDense`; the graph computes the matrix of all members, which is k times as large as W."""
+    W = graph.add("Mul", p.r.T[:, :, None], p.W[:, None, :])
+    return graph.add("Gemm", x, graph.add("Reshape", W, np.array([-1, p.b.size])), p.b.reshape(-1))
+
+
+def _member_dense(graph: Graph, x: str, p: Any, dtype: np.dtype[Any]) -> str:
+    """Add a `MemberDense`, as products of the matrices (k, rows, n_in / k) and (k, n_in / k, units)."""
+    x = graph.add("Reshape", x, np.array([-1, *p.W.shape[:2]]))
+    y = graph.add("MatMul", graph.add("Transpose", x, perm=[1, 0, 2]), p.W)
+    y = graph.add("Transpose", graph.add("Add", y, p.b[:, None]), perm=[1, 0, 2])
+    return graph.add("Reshape", y, np.array([-1, p.b.size]))
+
+
+def _gelu(graph: Graph, x: str, p: Any, dtype: np.dtype[Any]) -> str:
     """Add x (1 + erf(x / sqrt(2))) / 2; the operator Gelu is newer than most runtimes."""
     erf = graph.add("Erf", graph.add("Mul", x, np.asarray(np.sqrt(0.5), dtype)))
     half = graph.add("Mul", x, np.asarray(0.5, dtype))
     return graph.add("Mul", half, graph.add("Add", erf, np.ones((), dtype)))
+
+
+# Each adds the operators of a layer with the parameters p on a value of the network's type, and returns the
+# name of the output.
+LAYERS: dict[type[Layer], Callable[[Graph, str, Any, np.dtype[Any]], str]] = {
+    Dense: lambda graph, x, p, dtype: graph.add("Gemm", x, p.W, p.b),
+    SharedDense: _shared_dense,
+    MemberDense: _member_dense,
+    ReLU: lambda graph, x, p, dtype: graph.add("Relu", x),
+    Tanh: lambda graph, x, p, dtype: graph.add("Tanh", x),
+    Logistic: lambda graph, x, p, dtype: graph.add("Sigmoid", x),
+    SiLU: lambda graph, x, p, dtype: graph.add("Mul", x, graph.add("Sigmoid", x)),
+    GELU: _gelu,
+    Identity: lambda graph, x, p, dtype: x,
+    Dropout: lambda graph, x, p, dtype: x,  # in prediction
+}
 
 
 def outputs_of(model: TinyClassifier, rows: Any) -> list[tuple[str, DTypeLike, list[Any]]]:
@@ -309,7 +307,7 @@ def as_held(classes: Array) -> Array:
     )
 
 
-def _unknown(what: str, known: tuple[type, ...], part: Any) -> TypeError:
+def _unknown(what: str, known: Iterable[type], part: Any) -> TypeError:
     names = ", ".join(one.__name__ for one in known)
     return TypeError(f"to_onnx supports the {what} {names}, got {type(part).__name__}; fit with one of them")
 
