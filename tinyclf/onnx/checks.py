@@ -18,7 +18,8 @@ from ..nn.arrays import Array
 from .graph import required
 
 # Probabilities may differ by this number of units of rounding, times 1 + the largest logit. In 144 setups
-# (data sets, types, networks with and without scaling, pipelines), the largest difference is 1.3 units.
+# (data sets, types, networks with and without scaling, pipelines), the largest difference is 1.3 units; in
+# 432 networks of 2 to 16 members, with 1 to 30 classes and logits of up to 1e30, it is 0.5 units.
 ROUNDING = 16.0
 
 
