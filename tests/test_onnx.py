@@ -375,10 +375,12 @@ def test_ties_and_probabilities_that_round_to_ties_get_the_same_label(y, loss, l
 
 
 @pytest.mark.parametrize("dtype", FLOATS)
-def test_the_graph_is_as_accurate_as_the_model_where_float32_is_not_exact(dtype):
+@pytest.mark.parametrize("n_members", [1, 3])
+def test_the_graph_is_as_accurate_as_the_model_where_float32_is_not_exact(dtype, n_members):
     rows = X * 300
-    fitted = quick(scale_inputs=False, learning_rate_init=1e-3, dtype=dtype).fit(rows, CODES)
-    z = fitted.network_.copy("float64").logits(rows)
+    settings = {"scale_inputs": False, "learning_rate_init": 1e-3, "n_members": n_members}
+    fitted = quick(**settings, dtype=dtype).fit(rows, CODES)
+    z = fitted.plan_.pooled(fitted.network_.copy("float64").logits(rows))
     assert fitted.calibration_ < 1
     truth = fitted.plan_.loss.probabilities(fitted._state.calibration.apply(z))
     ours = np.abs(fitted.predict_proba(rows) - truth).max()
@@ -1304,7 +1306,7 @@ class CustomScaler(StandardScaler):
 @pytest.mark.parametrize("layer", [Swish(), PReLU(), LayerNorm(), CustomDense(4), CustomDropout(0.1)])
 def test_the_error_names_an_unsupported_layer(layer):
     assert isinstance(layer, Layer)
-    fitted = quick(activation=[["relu", layer]], hidden_layer_sizes=8).fit(X, CODES)
+    fitted = quick(activation=[["relu", layer]], hidden_layer_sizes=8, n_members=1).fit(X, CODES)
     name = type(layer).__name__
     known = "layers Dense, SharedDense, MemberDense, ReLU, .*, Dropout"
     with pytest.raises(TypeError, match=f"{known}, got {name}"):
