@@ -11,6 +11,7 @@ import numpy as np
 
 from ..nn.arrays import Array
 from ..nn.layers import Dense
+from ..nn.members import SharedDense
 from ..nn.network import Network
 from ..nn.state import TrainState
 from .calibration import Calibration
@@ -276,8 +277,10 @@ def _check_size(plan: FitPlan, n_in: int, size: int) -> None:
     width, needed = n_in, 0
     for layer in plan.layers:
         if isinstance(layer, Dense):
-            needed += (width + 1) * int(layer.units)
-            width = int(layer.units)
+            factors = width * layer.n_members if isinstance(layer, SharedDense) else 0
+            needed += width * int(layer.units) + factors
+            width = layer.n_out(width)
+            needed += width
         if needed > size:
             raise ValueError(f"the layers need at least {needed} weights, but there are {size}")
 
