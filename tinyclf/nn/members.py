@@ -40,6 +40,8 @@ from .errors import whole_number
 from .layers import Dense, matrix_product
 from .losses import Loss
 
+_LARGEST = float(np.finfo(np.float64).max)
+
 
 @dataclass(frozen=True)
 class _MemberLayer(Dense):
@@ -128,8 +130,8 @@ class MemberDense(_MemberLayer):
         k = self.n_members
         if n_in % k:
             raise ValueError(
-                f"the input of {self} must have a multiple of {k} columns, got {n_in}; begin with SharedDense, "
-                "and use the same n_members in all layers"
+                f"the input of {self} must have a multiple of {k} columns, got {n_in}; begin with "
+                "SharedDense, and use the same n_members in all layers"
             )
         W, b = zip(*(self.init(rng, n_in // k, self.units) for _ in range(k)), strict=True)
         return {"W": np.array(W), "b": np.array(b)}
@@ -247,7 +249,8 @@ class MemberLoss(Loss):
         if self.inverse_link == "logistic":
             return _log_mean(functional.log_sigmoid(z)) - _log_mean(functional.log_sigmoid(-z))
         if type(self.loss).probabilities is not Loss.probabilities:
-            mean: Array = (z / self.n_members).sum(axis=1)
+            with np.errstate(over="ignore"):
+                mean: Array = np.clip((z / self.n_members).sum(axis=1), -_LARGEST, _LARGEST)
             return mean
         return _log_mean(functional.log_softmax(z))
 
@@ -257,7 +260,7 @@ def _log_mean(logs: Array) -> Array:
 
     With the largest of them, m, it is m + log mean exp(logs - m), where no exp overflows, and one is 1.
     """
-    logs = np.maximum(logs, -np.finfo(np.float64).max)  # not -inf, whose difference to -inf is nan
+    logs = np.maximum(logs, -_LARGEST)  # not -inf, whose difference to -inf is nan
     m = logs.max(axis=1)
     found: Array = m + np.log(np.exp(logs - m[:, None]).mean(axis=1))
     return found
