@@ -165,6 +165,7 @@ FITS = {
     "CSR": lambda: quick(class_weight="balanced").fit(SPARSE, SEVERAL[:, 0]),
     "columns": lambda: quick(activation="tanh").fit(DIGITS, SEVERAL),
     "table": lambda: quick(max_categories=5).fit(TABLE, LABELS),
+    "members": lambda: quick(n_members=3).fit(TABLE, LABELS),
     "callback": stopped_by_a_callback,
     "continued": continued,
     "in parts": in_parts,

@@ -39,6 +39,7 @@ OCCASIONAL = [
     *({"alpha": alpha} for alpha in (0.0, 1e3, 1e30)),
     *({"max_grad_norm": 1.0}, {"max_grad_norm": 1e-300}, {"shuffle": False}, {"early_stopping": True}),
     *({"calibrate": False}, {"refit": False}, {"epsilon": 1e-300}),
+    *({"n_members": n} for n in (2, 2, 3, 5)),
 ]
 
 

@@ -58,6 +58,7 @@ def test_scikit_learns_checks(estimator, check):
         TinyClassifier(dtype=None),
         TinyClassifier(loss="sigmoid_cross_entropy", dtype="float64"),
         TinyClassifier(**PLAIN, dtype="float64"),
+        TinyClassifier(n_members=3, dtype="float64"),
     ]
 )
 @pytest.mark.filterwarnings("ignore::tinyclf.TrainingWarning")

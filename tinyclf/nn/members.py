@@ -91,7 +91,7 @@ class SharedDense(_MemberLayer):
         return type(self).forward is SharedDense.forward and type(self).backward is SharedDense.backward
 
     def forward(self, p: Any, t: Any) -> None:
-        np.multiply(p.r.T[:, :, None], p.W[:, None, :], out=t.W)
+        np.einsum("mi,ij->imj", p.r, p.W, out=t.W)
         matrix_product(t.x, _flat(t.W), out=t.y)
         kernels.add_bias(t.y, p.b.reshape(-1))
 
