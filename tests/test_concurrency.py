@@ -204,7 +204,7 @@ def test_the_same_fit_in_four_threads_gives_the_result_of_one(name, one_thread):
 @pytest.mark.parametrize("name", [name for name in FITS if name not in ("diverging", "error state")])
 def test_the_same_fit_in_four_threads_is_correct_with_several_blas_threads(name, two_threads):
     # The last bits may differ: the number of BLAS threads belongs to the process.
-    X = TABLE if name == "table" else DIGITS
+    X = TABLE if name in ("table", "members") else DIGITS
     before, alone = blas(), FITS[name]().predict_log_proba(X)
     for model in at_once([FITS[name]] * 4):
         assert np.isfinite(model.network_.theta).all()
