@@ -211,10 +211,10 @@ def test_members_start_with_signs_and_numbers_of_their_own():
     assert np.abs(last.W).max() == pytest.approx(np.sqrt(6 / (6 + 3)), rel=0.1)
 
 
-def test_only_weights_are_regularized():
+def test_weights_and_factors_are_regularized_but_not_biases():
     network = Network([SharedDense(5, n_members=3), MemberDense(2, n_members=3)], 4, seed=0)
-    assert network.regularized.size == 4 * 5 + 3 * 5 * 2
-    assert network.theta.size == network.regularized.size + 3 * 4 + 3 * 5 + 3 * 2
+    assert network.regularized.size == 4 * 5 + 3 * 4 + 3 * 5 * 2
+    assert network.theta.size == network.regularized.size + 3 * 5 + 3 * 2
 
 
 def test_the_largest_product_is_that_of_all_members():

@@ -697,10 +697,10 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         """
         state = self._fitted
         plan = state.plan
+        probabilities = _in_float64(plan.loss.probabilities)
 
         def of_members(z: Array) -> Array:
-            rows = state.calibrated(z.reshape(len(z) * plan.n_members, -1).astype(np.float64))
-            p = plan.loss.probabilities(rows)
+            p = probabilities(state.calibrated(z.reshape(len(z) * plan.n_members, plan.n_outputs)))
             return p.reshape(len(z), plan.n_members, p.shape[1])
 
         return self._outputs(X, of_members).astype(plan.output_dtype, copy=False)
@@ -1086,12 +1086,8 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
 
     def _answers(self, X: Any, function: Callable[[Array], Array]) -> Array:
         """Apply a function to the calibrated logits, in float64, and return the type of the plan."""
-
-        def in_float64(z: Array) -> Array:
-            found = np.asarray(function(z))
-            return found if found.dtype == np.float64 else function(z.astype(np.float64))
-
-        return self._predictions(X, in_float64).astype(self._fitted.plan.output_dtype, copy=False)
+        found = self._predictions(X, _in_float64(function))
+        return found.astype(self._fitted.plan.output_dtype, copy=False)
 
     def _out_of_range(self, X: Any, inputs: Any, n_layers: int | None) -> ValueError:
         """Return the error that says why the outputs of a row are not finite."""
@@ -1139,6 +1135,16 @@ class _Call:
         held = vars(self.model)
         teardown = {name: held[name] for name in TEARDOWN_ATTRIBUTES if name in held}
         self.model.__dict__ = {**self.before, **teardown}  # at once, so that Ctrl-C leaves one or the other
+
+
+def _in_float64(function: Callable[[Array], Array]) -> Callable[[Array], Array]:
+    """Return a function of logits that computes in float64, also if it keeps the type of the logits."""
+
+    def computed(z: Array) -> Array:
+        found = np.asarray(function(z))
+        return found if found.dtype == np.float64 else function(z.astype(np.float64))
+
+    return computed
 
 
 def _warn(found: list[Warning]) -> None:

@@ -82,7 +82,7 @@ class FitState:
 
     def logits(self, inputs: Any) -> Array:
         """Return the logits (n, n_outputs) for inputs of the network, before calibration."""
-        return self.plan.pooled(self.network.logits(inputs))
+        return self.network.outputs(inputs, function=self.plan.pooled)
 
     def calibrated(self, z: Array) -> Array:
         """Return the calibrated logits (n, n_outputs), given logits; this may overwrite them."""
