@@ -67,7 +67,7 @@ def reloaded(model, path, custom=CUSTOM):
 def outputs(model, X):
     found = [model.predict(X), model.predict_proba(X), model.predict_log_proba(X), model.decision_function(X)]
     if model.n_layers_ > 2:
-        found.append(model.activations(X))
+        found += [model.activations(X), model.member_probabilities(X)]
     return [output.toarray() if scipy.sparse.issparse(output) else output for output in found]
 
 
