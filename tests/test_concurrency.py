@@ -165,6 +165,7 @@ FITS = {
     "CSR": lambda: quick(class_weight="balanced").fit(SPARSE, SEVERAL[:, 0]),
     "columns": lambda: quick(activation="tanh").fit(DIGITS, SEVERAL),
     "table": lambda: quick(max_categories=5).fit(TABLE, LABELS),
+    "members": lambda: quick(n_members=3).fit(TABLE, LABELS),
     "callback": stopped_by_a_callback,
     "continued": continued,
     "in parts": in_parts,
@@ -203,7 +204,7 @@ def test_the_same_fit_in_four_threads_gives_the_result_of_one(name, one_thread):
 @pytest.mark.parametrize("name", [name for name in FITS if name not in ("diverging", "error state")])
 def test_the_same_fit_in_four_threads_is_correct_with_several_blas_threads(name, two_threads):
     # The last bits may differ: the number of BLAS threads belongs to the process.
-    X = TABLE if name == "table" else DIGITS
+    X = TABLE if name in ("table", "members") else DIGITS
     before, alone = blas(), FITS[name]().predict_log_proba(X)
     for model in at_once([FITS[name]] * 4):
         assert np.isfinite(model.network_.theta).all()

@@ -66,6 +66,7 @@ CASES = {
     "two classes": (brief(), TUMORS, KINDS),
     "two logits": (brief(loss="softmax_cross_entropy"), TUMORS, KINDS),
     "three classes in a pipeline": (make_pipeline(StandardScaler(), brief(dtype="float64")), IRIS, SPECIES),
+    "members": (brief(n_members=2), TUMORS, KINDS),
 }
 
 # No class has as many as two thirds of the rows, so a score above this is not chance.

@@ -64,6 +64,7 @@ def estimators(draw):
         parameters |= more
     if parameters.get("solver") == "lbfgs":
         parameters |= {"dropout": 0.0}
+    parameters["n_members"] = draw(st.sampled_from([1, 1, 3]))
     return TinyClassifier(**parameters)
 
 

@@ -67,6 +67,7 @@ CHANGES = {
     "soft_targets": [True],
     "categorical_features": [None, [0], ["c0"], [True, False, False]],
     "max_categories": [2, None],
+    "n_members": [1, np.int8(3)],
 }
 parameters = st.lists(
     st.sampled_from([(name, value) for name, values in CHANGES.items() for value in values]), max_size=3
@@ -125,6 +126,12 @@ FITS = {
     "categories of numbers": lambda: quick(categorical_features=[0]).fit(X_IRIS.round(), IRIS[::5]),
     "in parts": lambda: quick().partial_fit(X_IRIS, IRIS[::5], classes=[2, 0, 1]),
     "one row": lambda: quick().fit(X_IRIS[:1], [3]),
+    "members": lambda: quick(n_members=3).fit(np.where(X_IRIS > 4.9, np.nan, X_IRIS), IRIS[::5]),
+    "members, two classes": lambda: quick(n_members=2, dtype="float64").fit(X_IRIS, IRIS[::5] == 1),
+    "members, columns, sparse": lambda: quick(n_members=2, scale_inputs=False).fit(
+        scipy.sparse.csr_array(X_IRIS), np.eye(3, dtype=int)[IRIS[::5]]
+    ),
+    "members, in parts": lambda: quick(n_members=2).partial_fit(X_IRIS, IRIS[::5], classes=[2, 0, 1]),
 }
 
 

@@ -34,6 +34,9 @@ from .nn.layers import Tanh as Tanh
 from .nn.losses import Loss as Loss
 from .nn.losses import SigmoidCrossEntropy as SigmoidCrossEntropy
 from .nn.losses import SoftmaxCrossEntropy as SoftmaxCrossEntropy
+from .nn.members import MemberDense as MemberDense
+from .nn.members import MemberLoss as MemberLoss
+from .nn.members import SharedDense as SharedDense
 from .nn.network import Network as Network
 from .nn.optimizers import SGD as SGD
 from .nn.optimizers import Adam as Adam

@@ -43,6 +43,14 @@ CASES = {
     "float64": ({"dtype": "float64"}, DIGITS, NUMBERS),
     "user-defined, softmax": ({"loss": Sharper()}, IRIS, SPECIES),
     "user-defined, one logit": ({"loss": Hinge()}, IRIS[:100], TWO),
+    "members": ({"n_members": 3}, DIGITS, NUMBERS),
+    "members, one logit": ({"n_members": 3}, IRIS[:100], TWO),
+    "members, two logits": ({"n_members": 2, "loss": "softmax_cross_entropy"}, IRIS[:100], TWO),
+    "members, many classes": ({"n_members": 2}, DIGITS, MANY_CLASSES),
+    "members, several labels": ({"n_members": 3}, X_SETS, SETS),
+    "members, float64": ({"n_members": 3, "dtype": "float64", "calibrate": False}, DIGITS, NUMBERS),
+    "members, user-defined, softmax": ({"n_members": 3, "loss": Sharper()}, IRIS, SPECIES),
+    "members, user-defined, one logit": ({"n_members": 3, "loss": Hinge()}, IRIS[:100], TWO),
 }
 
 

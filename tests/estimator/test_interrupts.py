@@ -57,6 +57,7 @@ FITS = {
     "warm start": ({"early_stopping": True, "max_iter": 3, "warm_start": True}, True),
     "without validation": ({"calibrate": False, "scale_inputs": False}, True),
     "lbfgs": ({"solver": "lbfgs", "early_stopping": True}, False),
+    "members": ({"n_members": 2, "early_stopping": True, "max_iter": 2}, True),
 }
 # Which lines: every so many, of all modules or of those with the ends of a fit.
 DAILY, ALL = (17, "classifier trainer threads"), (41, "")

@@ -367,3 +367,84 @@ def test_invalid_contents_are_refused_with_a_reason(place, value, array, match, 
     message = rf"^'.*model.npz' cannot be loaded: (?s:.*)({match})"
     with limited(seconds=5, megabytes=8), pytest.raises(ArchiveError, match=message):
         load(path)
+
+
+# --- members, and what missing entries are read as ---------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def members(tmp_path_factory):
+    """The JSON and the arrays of a model with four members, for which a second call moved the centers."""
+    path = tmp_path_factory.mktemp("saved") / "members.npz"
+    model = quick(hidden_layer_sizes=(4, 3), n_members=4).fit(IRIS, SPECIES)
+    model.partial_fit(IRIS + 0.1, SPECIES).save(path)
+    return read_archive(path)
+
+
+MEMBERS = (*PLAN, "n_members")
+FIRST, LATER = (*LAYERS, 0), (*LAYERS, 2)  # SharedDense(4) and MemberDense(3), of 4 members
+DENSE = {
+    "$": "object",
+    "class": "Dense",
+    "fields": {"units": 4, "init": {"$": "name", "name": "glorot_uniform"}},
+}
+N_WEIGHTS = 4 * 4 + 4 * 4 + 4 * 4 + (4 * 4 * 3 + 4 * 3) + (4 * 3 * 3 + 4 * 3)
+WRONG_MEMBERS = [
+    *((MEMBERS, n, None, "n_members must be a whole number >= 1") for n in (0, -1, True, 4.0, "4", None)),
+    *(
+        (MEMBERS, n, None, f"layers must be those of n_members={n}|mix the members")
+        for n in (1, 2, 3, 10**18)
+    ),
+    *(((*FIRST, "n_members"), n, None, "n_members must be") for n in (0, -1, 4.0, True, None)),
+    ((*LATER, "n_members"), 2, None, "with n_members=4, MemberDense.* mix the members"),
+    ((*FIRST, "n_members"), 3, None, "with n_members=4, SharedDense.* mix the members"),
+    (FIRST, DENSE, None, "layers must be those of n_members=4"),
+    (LATER, DENSE, None, "layers must be those of n_members=4"),
+    ((*FIRST, "units"), 10**9, None, "the layers need at least 8000000016 weights"),
+    ((*LATER, "units"), 10**9, None, f"the layers need at least .* but there are {N_WEIGHTS}"),
+    ((*FIRST, "units"), 5, None, "the layers need at least|shape"),
+    ((*FIRST, "units"), 3, None, "weights|shape"),
+    ((*S, "theta"), SOME, np.zeros(N_WEIGHTS - 1, np.float32), f"need at least {N_WEIGHTS} weights"),
+    ((*S, "theta"), SOME, np.zeros(N_WEIGHTS + 1, np.float32), "shape"),
+    ((*PLAN, "n_outputs"), 12, None, "the network has 12 outputs"),
+    ((*PLAN, "loss"), {"$": "object", "class": "MemberLoss", "fields": {}}, None, "MemberLoss"),
+    *(
+        ((*SCALING, "fill"), SOME, fill, "statistics of the columns must be arrays of float64 of shape")
+        for fill in (np.zeros(3), np.zeros(4, np.float32), np.zeros((4, 1)), np.zeros(()))
+    ),
+    *(
+        ((*SCALING, "fill"), value, None, "must be arrays of float64 of shape")
+        for value in (0.0, [0.0] * 4, "a")
+    ),
+    *(
+        ((*SCALING, "fill"), SOME, np.array([0.0, 0.0, wrong, 0.0]), "must be finite")
+        for wrong in (np.nan, np.inf, -np.inf)
+    ),
+    ((*SCALING, "fill"), ..., None, "fill"),
+]
+
+
+@pytest.mark.parametrize(("place", "value", "array", "match"), WRONG_MEMBERS)
+def test_invalid_members_and_fills_are_refused_with_a_reason(place, value, array, match, members, path):
+    plain, arrays = members
+    at = {"$": "array", "at": len(arrays)}
+    write_archive(
+        path,
+        replaced(plain, place, at if value is SOME else value),
+        arrays if array is None else [*arrays, array],
+    )
+    message = rf"^'.*model.npz' cannot be loaded: (?s:.*)({match})"
+    with limited(seconds=5, megabytes=8), pytest.raises(ArchiveError, match=message):
+        load(path)
+
+
+@pytest.mark.parametrize("n", [10**6, 10**9, 10**30])
+def test_more_members_than_the_weights_can_belong_to_are_refused_in_little_memory(n, members, path):
+    plain, arrays = members
+    places = [MEMBERS, *((*LAYERS, i, "n_members") for i in (0, 2, 4)), (*P, "n_members")]
+    for place in places:
+        plain = replaced(plain, place, n)
+    write_archive(path, plain, arrays)
+    message = f"the layers need at least {4 * 4 + 4 * n + 4 * n} weights, but there are {N_WEIGHTS}"
+    with limited(seconds=5, megabytes=8), pytest.raises(ArchiveError, match=message):
+        load(path)

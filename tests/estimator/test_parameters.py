@@ -71,6 +71,7 @@ SEARCHED = {
     "refit": ([False, True], {"early_stopping": True}),
     "categorical_features": (["from_dtype", [0], [True, False, False, True]], {}),
     "max_categories": ([3, 8, None], {"categorical_features": [0]}),
+    "n_members": ([1, 3, np.int8(4)], {}),
 }
 
 # These must not change the network.

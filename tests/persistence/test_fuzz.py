@@ -52,6 +52,7 @@ MODELS = [
     ("two classes", {"dtype": np.dtype("f8"), "random_state": np.random.RandomState(0)}),
     ("columns, sparse", {"hidden_layer_sizes": np.array([3]), "scoring": "loss", "early_stopping": True}),
     ("CSR, unscaled", {"solver": "sgd", "momentum": 0.0, "hidden_layer_sizes": ()}),
+    ("members", {"hidden_layer_sizes": (4, 3)}),
     ("soft, named", {"weight_decay": 0.1, "learning_rate": "cosine", "early_stopping": False}),
 ]
 

@@ -95,6 +95,10 @@ def data_of(name):
         ),
         "categories by index": (np.round(gaps), SPECIES, {"categorical_features": [1, np.int8(3)]}),
         "categories by mask": (np.round(IRIS), SPECIES, {"categorical_features": np.arange(4) > 1}),
+        "members": (gaps, SPECIES, {"n_members": 3}),
+        "members, table": (tables.objects(), tables.LABELS, {"n_members": 2, "hidden_layer_sizes": (3, 4)}),
+        "members, columns": (rows, several, {"n_members": 2}),
+        "members, CSR": (scipy.sparse.csr_array(np.round(IRIS) % 3), SPECIES == 0, {"n_members": 2}),
         "columns": (rows, several, {}),
         "columns, weighted": (rows, several, {"class_weight": [{0: 1.0, 1: 2.0}] * 3}),
         "columns, sparse": (rows, scipy.sparse.csr_array(several), {}),
@@ -111,4 +115,5 @@ DATA = (
     *("missing", "missing, float32", "missing, CSR", "table", "table, rare categories", "table, unscaled"),
     *("table, odd names", "categories by name", "categories by index", "categories by mask"),
     *("soft", "soft, named", "soft, numbered", "soft, None"),
+    *("members", "members, table", "members, columns", "members, CSR"),
 )

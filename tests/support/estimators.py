@@ -17,7 +17,7 @@ from tests.support.parts import (
     Swish,
     n_classes,
 )
-from tinyclf import SGD, Adam, AdamW, Dense, Identity, ReLU, Tanh, TinyClassifier, cosine
+from tinyclf import SGD, Adam, AdamW, Dense, Identity, MemberLoss, ReLU, Tanh, TinyClassifier, cosine
 from tinyclf.estimator.encoding import Encoding
 from tinyclf.nn.layers import ACTIVATIONS
 
@@ -75,7 +75,7 @@ PARAMETERS = [
     {"solver": "sgd", "learning_rate": "adaptive", "tol": 10.0, "n_iter_no_change": 1, "max_iter": 9},
     *({"learning_rate": schedule} for schedule in (cosine, half, Warmup(0.25))),
     *({"loss": name} for name in ("log_loss", "softmax_cross_entropy")),
-    *({"loss": loss} for loss in LOSSES if n_classes(loss) > 2),
+    *({"loss": loss} for loss in LOSSES if n_classes(loss) > 2 and not isinstance(loss, MemberLoss)),
     {"label_smoothing": 0.1},
     *({"scoring": scoring, "early_stopping": True} for scoring in ("loss", "f1_macro", negative_entropy)),
     *({"early_stopping": early} for early in (True, False, "auto", np.True_)),
@@ -98,6 +98,11 @@ PARAMETERS = [
         "n_iter_no_change": np.int8(2),
         "validation_fraction": np.float32(0.25),
     },
+    {"n_members": 3},
+    {"hidden_layer_sizes": (), "n_members": np.int8(2)},
+    *({"n_members": 2, "solver": solver} for solver in ("sgd", "lbfgs")),
+    {"n_members": 4, "hidden_layer_sizes": (4, 3), "activation": ["tanh", [ReLU(), Dense(5), PReLU()]]},
+    {"n_members": np.int16(2), "dtype": "float64", "dropout": 0.2, "loss": Brier()},
     {"batch_size": 7, "validation_fraction": 0.3, "scale_inputs": False, "calibrate": False, "refit": False},
     PLAIN,
 ]

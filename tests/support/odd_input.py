@@ -612,6 +612,13 @@ def check_predictions(model, X):
         assert codes.dtype == model.classes_.dtype
         chosen = p[np.arange(len(p)), np.searchsorted(model.classes_, codes)]
         assert (chosen == p.max(axis=1)).all()
+    members, error = checked_call(model.member_probabilities, X)
+    assert error is None
+    assert members.shape == (len(p), model.plan_.n_members, p.shape[1])
+    assert members.dtype == p.dtype
+    assert ((members >= 0.0) & (members <= 1.0)).all()
+    if model.calibration_ == 1.0:
+        np.testing.assert_allclose(members.mean(axis=1), p, atol=1e-12 if p.dtype == np.float64 else 1e-6)
     if model.plan_.hidden_ends:
         hidden, error = checked_call(model.activations, X)
         assert error is None

@@ -17,9 +17,12 @@ from tinyclf import (
     Layer,
     Logistic,
     Loss,
+    MemberDense,
+    MemberLoss,
     Optimizer,
     OptimizerState,
     ReLU,
+    SharedDense,
     SigmoidCrossEntropy,
     SiLU,
     SoftmaxCrossEntropy,
@@ -40,9 +43,10 @@ PLAIN = {
         "scale_inputs",
         "calibrate",
         "refit",
+        "n_members",
     )
 }
-"""Plain training: what the defaults add (scaling, schedule, calibration, refit) is switched off."""
+"""Plain training: what the defaults add (scaling, schedule, calibration, refit, members) is switched off."""
 
 
 class Swish(Layer):
@@ -149,6 +153,9 @@ LAYERS = [
     Swish(),
     PReLU(),
     LayerNorm(),
+    SharedDense(3, n_members=2),
+    SharedDense(1, he_normal, n_members=3),
+    MemberDense(4, n_members=1),
 ]
 
 LOSSES = [
@@ -158,6 +165,9 @@ LOSSES = [
     SigmoidCrossEntropy(label_smoothing=0.2),
     *(loss for name, loss in LESSON_LOSSES.items() if name != "stable"),
     Brier(),
+    MemberLoss(SoftmaxCrossEntropy(), 3),
+    MemberLoss(SigmoidCrossEntropy(label_smoothing=0.2), 2),
+    MemberLoss(Brier(), 2),
 ]
 
 OPTIMIZERS = [
@@ -172,4 +182,6 @@ OPTIMIZERS = [
 
 def n_classes(loss):
     """A number of classes that the loss accepts."""
+    if isinstance(loss, MemberLoss):
+        return n_classes(loss.loss)
     return 2 if isinstance(loss, SigmoidCrossEntropy) else 4

@@ -70,6 +70,7 @@ FITS = {
     "CSR": ({"learning_rate": "linear"}, (SPARSE, NAMES), {}),
     "missing": ({}, (GAPS, NAMES), {}),
     "table": ({"max_categories": 3}, (TABLE, NAMES), {}),
+    "members": ({"n_members": 3, "dropout": 0.2}, (GAPS, NAMES), {}),
     "table, X_val": ({}, (TABLE[100:], NAMES[100:]), {"X_val": TABLE[:100], "y_val": NAMES[:100]}),
     "no seed": ({"random_state": None, "dropout": 0.2}, (X, NAMES), {}),
     "without shuffling": ({"shuffle": False, "batch_size": 50, "learning_rate": "constant"}, (X, NAMES), {}),

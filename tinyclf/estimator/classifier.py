@@ -142,8 +142,8 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
     verbose : bool or int, default=False
         Whether to print the loss and the validation score of each epoch, and why training stops.
     warm_start : bool, default=False
-        Whether ``fit`` continues training the network of the last fit. The classes, the layers and
-        the dtype must be the same. The loss curves continue; the optimizer state is reset.
+        Whether ``fit`` continues training the network of the last fit. The classes, the layers, the
+        number of members and the dtype must be the same. The loss curves continue; the optimizer state is reset.
     momentum : float, default=0.9
         Momentum of "sgd", from 0 to 1: the fraction of the last step that is added to the next one.
     nesterovs_momentum : bool, default=True
@@ -212,8 +212,8 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         clipped; they are computed from quantiles of the column. Scaled values z beyond 3 become
         3 + 3 log(z / 3), and those below -3 likewise, so outliers keep their order but do not dominate.
         A constant column becomes 0. A missing number (NaN) becomes 0, too, and if some numbers of the
-        column are missing in ``fit``, the network gets an indicator of these as another input. Without
-        scaling, NaN is an error. Sparse rows are not centered; they are divided by the root mean
+        column are missing in ``fit``, the network gets an indicator of these as another input; if later
+        calls move the center, missing numbers are still read as the first one. Without scaling, NaN is an error. Sparse rows are not centered; they are divided by the root mean
         square of the nonzero entries of the column. See `scaled_inputs`. ``partial_fit``, and
         ``fit`` with ``warm_start=True``, change center and scale, and adjust the first layer such
         that predictions do not change for rows that are within three scales of the center before
@@ -244,6 +244,18 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         categories, those with the smallest total weight share one input. A category that did not
         occur in ``fit`` is treated like these, or has no input if there are none. With more inputs,
         the network can distinguish more categories, but training is slower. None means no limit.
+    n_members : int, default=1
+        Number of networks in one, at least 1, whose probabilities are averaged: an ensemble. The
+        members share the weights of the first layer, and each multiplies the features by its own
+        numbers; all later layers of a member are its own, with ``hidden_layer_sizes`` as for one
+        network. More members predict better, but need more time and memory, which grow a little less
+        than their number. Training minimizes the mean of the members' losses. All members stop at the
+        same epoch. The score of a validation set, its losses, and calibration are those of the mean
+        of the probabilities. See `member_probabilities` for how far the members agree, `SharedDense`
+        and `MemberDense` for the layers. User-defined activation layers read the units of all members
+        beside each other, and should treat each column alone. With a user-defined loss that overrides
+        ``probabilities``, the logits of the members are averaged instead. Without hidden layers there
+        is one member.
 
     Attributes
     ----------
@@ -254,12 +266,16 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         The labels, sorted. For several labels per row, and with ``soft_targets=True``, the names of
         the columns if y is a data frame, and 0, 1, ... otherwise.
     network_ : Network
-        The trained network, without scaling and calibration.
+        The trained network, without scaling and calibration. Its outputs are the logits of all members
+        beside each other. With several members, ``network_.parameters[0].r``, of shape (n_members,
+        n_inputs), has the numbers by which the members multiply the inputs.
     coefs_ : list of ndarray
         Trained weights of the dense layers, each of shape (n_in, n_out). They are views: assigning
-        to the list or to one of its items changes the model.
+        to the list or to one of its items changes the model. With several members, all but the first,
+        which they share, have shape (n_members, n_in, n_out).
     intercepts_ : list of ndarray
-        Trained biases of the dense layers, each of shape (n_out,). They are views, too.
+        Trained biases of the dense layers, each of shape (n_out,), or (n_members, n_out) with several
+        members. They are views, too.
     loss_curve_ : list of float
         Mean training loss of each epoch, or of each iteration of "lbfgs", penalty included. If rows
         were held out, the curves, ``n_iter_`` and ``t_`` describe the training without these rows,
@@ -302,7 +318,7 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
     n_layers_ : int
         Number of layers, including the input layer.
     n_outputs_ : int
-        Number of logits: one for two classes with "log_loss".
+        Number of logits, of each member: one for two classes with "log_loss".
     out_activation_ : {"softmax", "logistic"}
         The function from logits to probabilities.
     n_features_in_ : int
@@ -682,7 +698,8 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         Returns
         -------
         ndarray of shape (n_samples, n_members, n_classes)
-            float64, see ``dtype``; n_members is 1 without hidden layers.
+            float64, see ``dtype``; the probabilities of a member sum to 1 if each row has one label.
+            n_members is 1 without hidden layers.
 
         Examples
         --------
@@ -697,10 +714,10 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         """
         state = self._fitted
         plan = state.plan
+        probabilities = _in_float64(plan.loss.probabilities)
 
         def of_members(z: Array) -> Array:
-            rows = state.calibrated(z.reshape(len(z) * plan.n_members, -1).astype(np.float64))
-            p = plan.loss.probabilities(rows)
+            p = probabilities(state.calibrated(z.reshape(len(z) * plan.n_members, plan.n_outputs)))
             return p.reshape(len(z), plan.n_members, p.shape[1])
 
         return self._outputs(X, of_members).astype(plan.output_dtype, copy=False)
@@ -771,7 +788,8 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
 
         Returns
         -------
-        ndarray of shape (n_samples, width of the layer)
+        ndarray of shape (n_samples, width of the layer), or (n_samples, n_members * width)
+            The units of the first member come first.
 
         Raises
         ------
@@ -1086,12 +1104,8 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
 
     def _answers(self, X: Any, function: Callable[[Array], Array]) -> Array:
         """Apply a function to the calibrated logits, in float64, and return the type of the plan."""
-
-        def in_float64(z: Array) -> Array:
-            found = np.asarray(function(z))
-            return found if found.dtype == np.float64 else function(z.astype(np.float64))
-
-        return self._predictions(X, in_float64).astype(self._fitted.plan.output_dtype, copy=False)
+        found = self._predictions(X, _in_float64(function))
+        return found.astype(self._fitted.plan.output_dtype, copy=False)
 
     def _out_of_range(self, X: Any, inputs: Any, n_layers: int | None) -> ValueError:
         """Return the error that says why the outputs of a row are not finite."""
@@ -1139,6 +1153,16 @@ class _Call:
         held = vars(self.model)
         teardown = {name: held[name] for name in TEARDOWN_ATTRIBUTES if name in held}
         self.model.__dict__ = {**self.before, **teardown}  # at once, so that Ctrl-C leaves one or the other
+
+
+def _in_float64(function: Callable[[Array], Array]) -> Callable[[Array], Array]:
+    """Return a function of logits that computes in float64, also if it keeps the type of the logits."""
+
+    def computed(z: Array) -> Array:
+        found = np.asarray(function(z))
+        return found if found.dtype == np.float64 else function(z.astype(np.float64))
+
+    return computed
 
 
 def _warn(found: list[Warning]) -> None:

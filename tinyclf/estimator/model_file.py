@@ -15,6 +15,7 @@ from ..nn.arrays import Array
 from ..nn.errors import ArchiveError
 from ..nn.layers import GELU, Dense, Dropout, Identity, Logistic, ReLU, SiLU, Tanh
 from ..nn.losses import SigmoidCrossEntropy, SoftmaxCrossEntropy
+from ..nn.members import MemberDense, SharedDense
 from ..nn.optimizers import SGD, Adam, AdamW
 from ..persistence import Registry, decode, encode, read_file, with_head, without_head, write_file
 from .calibration import Calibration
@@ -27,10 +28,10 @@ from .scaling import Scaling
 from .state import FitState
 from .targets import Labels, LabelSets, Probabilities
 
-FORMAT, VERSION = "tinyclf.TinyClassifier", 4
+FORMAT, VERSION = "tinyclf.TinyClassifier", 5
 
 _OWN: tuple[Any, ...] = (
-    *(Dense, Dropout, GELU, Identity, Logistic, ReLU, SiLU, Tanh),
+    *(Dense, Dropout, GELU, Identity, Logistic, ReLU, SiLU, Tanh, SharedDense, MemberDense),
     *(SoftmaxCrossEntropy, SigmoidCrossEntropy),
     *(SGD, Adam, AdamW),
     *(Labels, LabelSets, Probabilities),

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from ..nn.arrays import Array
-from ..nn.errors import check_interval
+from ..nn.errors import check_interval, whole_number
 from ..nn.initializers import glorot_uniform, glorot_uniform_logistic
 from ..nn.layers import ACTIVATIONS, Dense, Dropout, Layer, Logistic
 from ..nn.losses import LOSSES, Loss, SigmoidCrossEntropy, SoftmaxCrossEntropy
@@ -279,7 +279,7 @@ class FitPlan:
 
     def _check_layers(self) -> None:
         """Raise an error unless each hidden layer, and the output layer, begins with a dense layer."""
-        layers, ends = self.layers, self.hidden_ends
+        layers, ends, k = self.layers, self.hidden_ends, self.n_members
         if not isinstance(layers, list) or not all(isinstance(layer, Layer) for layer in layers):
             raise ValueError(f"layers must be a list of layers, got {layers!r}")
         if not isinstance(ends, list) or not all(type(end) is int for end in ends):
@@ -288,6 +288,12 @@ class FitPlan:
         in_order = starts == sorted(set(starts)) and starts[-1] == len(layers) - 1
         if not in_order or not all(isinstance(layers[i], Dense) for i in starts):
             raise ValueError(f"hidden layers must begin with Dense layers, got {layers!r} with ends {ends!r}")
+        if k == 1:
+            fits = all(type(layers[i]) is Dense for i in starts)
+        else:
+            fits = bool(ends) and with_members(layers, k) == layers
+        if not fits:
+            raise ValueError(f"the layers must be those of n_members={k}, got {layers!r}")
 
     @property
     def training_loss(self) -> Loss:
@@ -296,7 +302,7 @@ class FitPlan:
 
     def pooled(self, z: Array) -> Array:
         """Return logits (n, n_outputs), given the outputs of all members: those of the mean probabilities."""
-        return z if self.n_members == 1 else MemberLoss(self.loss, self.n_members).pool(z)
+        return MemberLoss(self.loss, self.n_members).pool(z)
 
     @property
     def rows_dtype(self) -> np.dtype[Any]:
@@ -333,7 +339,8 @@ def _parts_of(estimator: Any, data: Dataset, network: Network | None) -> dict[st
         *(layer for group in hidden for layer in group),
         output_layer(n_outputs, hidden, activation),
     ]
-    n_members = int(estimator.n_members) if hidden else 1  # linear members would all learn the same
+    n_members = whole_number("n_members", estimator.n_members, 1)
+    n_members = n_members if hidden else 1  # linear members would all learn the same
     if n_members > 1:
         layers = with_members(layers, n_members)
     if network is not None:
@@ -500,13 +507,18 @@ def output_layer(n_outputs: int, hidden: list[list[Layer]], activation: Activati
 
 def with_members(layers: list[Layer], n_members: int) -> list[Layer]:
     """Return the layers of a network with several members, given those of one."""
-    made = [
-        MemberDense(layer.units, layer.init, n_members) if isinstance(layer, Dense) else layer
-        for layer in layers
-    ]
-    first = layers[0]
-    assert isinstance(first, Dense)
-    return [SharedDense(first.units, first.init, n_members), *made[1:]]
+    made = []
+    for i, layer in enumerate(layers):
+        kind = MemberDense if i else SharedDense
+        if type(layer) is Dense:
+            layer = kind(layer.units, layer.init, n_members)
+        elif isinstance(layer, Dense) and not (isinstance(layer, kind) and layer.n_members == n_members):
+            raise ValueError(
+                f"with n_members={n_members}, {layer!r} in activation would mix the members; use Dense, or "
+                f"MemberDense with this n_members, or set n_members=1"
+            )
+        made.append(layer)
+    return made
 
 
 def _widths(hidden_layer_sizes: int | ArrayLike) -> list[int]:
@@ -563,6 +575,8 @@ def _initializer(layers: list[Layer]) -> Any:
 
 def loss_for(labels: Labels, loss: str | Loss, label_smoothing: float) -> Loss:
     """Return the loss for these labels: "log_loss" is logistic for two classes and for several labels."""
+    if isinstance(loss, MemberLoss):
+        raise ValueError(f"loss must be that of one member, got {loss!r}; set n_members={loss.n_members}")
     if isinstance(loss, Loss):
         if label_smoothing:
             raise ValueError(

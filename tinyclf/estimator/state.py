@@ -11,6 +11,7 @@ import numpy as np
 
 from ..nn.arrays import Array
 from ..nn.layers import Dense
+from ..nn.members import SharedDense
 from ..nn.network import Network
 from ..nn.state import TrainState
 from .calibration import Calibration
@@ -81,7 +82,7 @@ class FitState:
 
     def logits(self, inputs: Any) -> Array:
         """Return the logits (n, n_outputs) for inputs of the network, before calibration."""
-        return self.plan.pooled(self.network.logits(inputs))
+        return self.network.outputs(inputs, function=self.plan.pooled)
 
     def calibrated(self, z: Array) -> Array:
         """Return the calibrated logits (n, n_outputs), given logits; this may overwrite them."""
@@ -276,8 +277,10 @@ def _check_size(plan: FitPlan, n_in: int, size: int) -> None:
     width, needed = n_in, 0
     for layer in plan.layers:
         if isinstance(layer, Dense):
-            needed += (width + 1) * int(layer.units)
-            width = int(layer.units)
+            factors = width * layer.n_members if isinstance(layer, SharedDense) else 0
+            needed += width * int(layer.units) + factors
+            width = layer.n_out(width)
+            needed += width
         if needed > size:
             raise ValueError(f"the layers need at least {needed} weights, but there are {size}")
 

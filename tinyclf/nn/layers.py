@@ -117,7 +117,7 @@ class Dense(Layer):
     reads_y: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
-        whole_number("the units of Dense", self.units, 1)
+        whole_number(f"the units of {type(self).__name__}", self.units, 1)
         if not callable(self.init):
             raise TypeError(f"init must be a function like glorot_uniform or he_normal, got {self.init!r}")
 

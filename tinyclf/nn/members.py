@@ -40,6 +40,8 @@ from .errors import whole_number
 from .layers import Dense, matrix_product
 from .losses import Loss
 
+_LARGEST = float(np.finfo(np.float64).max)
+
 
 @dataclass(frozen=True)
 class _MemberLayer(Dense):
@@ -76,8 +78,8 @@ class SharedDense(_MemberLayer):
 
     def parameters(self, n_in: int, rng: np.random.Generator) -> dict[str, Array]:
         k = self.n_members
-        W, _ = self.init(rng, n_in, self.units)
-        b = np.array([self.init(rng, n_in, self.units)[1] for _ in range(k)])
+        W, b = self.init(rng, n_in, self.units)
+        b = np.array([b, *(self.init(rng, n_in, self.units)[1] for _ in range(k - 1))])
         r = rng.choice([-1.0, 1.0], (k, n_in)) + rng.normal(0.0, 0.5, (k, n_in))
         return {"W": W, "r": r, "b": b}
 
@@ -89,7 +91,7 @@ class SharedDense(_MemberLayer):
         return type(self).forward is SharedDense.forward and type(self).backward is SharedDense.backward
 
     def forward(self, p: Any, t: Any) -> None:
-        np.multiply(p.r.T[:, :, None], p.W[:, None, :], out=t.W)
+        np.einsum("mi,ij->imj", p.r, p.W, out=t.W)
         matrix_product(t.x, _flat(t.W), out=t.y)
         kernels.add_bias(t.y, p.b.reshape(-1))
 
@@ -127,7 +129,10 @@ class MemberDense(_MemberLayer):
     def parameters(self, n_in: int, rng: np.random.Generator) -> dict[str, Array]:
         k = self.n_members
         if n_in % k:
-            raise ValueError(f"the input of {self} must have a multiple of {k} columns, got {n_in}")
+            raise ValueError(
+                f"the input of {self} must have a multiple of {k} columns, got {n_in}; begin with "
+                "SharedDense, and use the same n_members in all layers"
+            )
         W, b = zip(*(self.init(rng, n_in // k, self.units) for _ in range(k)), strict=True)
         return {"W": np.array(W), "b": np.array(b)}
 
@@ -226,30 +231,36 @@ class MemberLoss(Loss):
         return z.reshape(n, -1), np.repeat(y, self.n_members, axis=0), dz.reshape(n, -1), Views(**held)
 
     def probabilities(self, z: Array) -> Array:
-        """Return the mean of the members' probabilities, shape (n, n_classes), in float64."""
-        p = self.loss.probabilities(self._outputs(z))
-        mean: Array = p.reshape(-1, self.n_members, p.shape[1]).mean(axis=1)
-        return mean
+        return self.loss.probabilities(self.pool(z))
 
     def log_probabilities(self, z: Array) -> Array:
-        return self._log_mean(self.loss.log_probabilities(self._outputs(z)))
+        return self.loss.log_probabilities(self.pool(z))
 
     def pool(self, z: Array) -> Array:
-        """Return the logits (n, n_outputs / n_members) that have these probabilities, in float64."""
-        z = self._outputs(z)
+        """Return the logits (n, n_outputs / n_members) whose probabilities are the mean of the members'.
+
+        They are finite float64 numbers. For a user-defined loss with ``probabilities`` of its own, the
+        logits are the mean of the members' logits, as it may not be possible to compute those of the mean.
+        """
+        if self.n_members == 1:
+            return z
+        n_outputs = self._per_member(z.shape[1])
+        z = z.reshape(len(z), self.n_members, n_outputs).astype(np.float64)
         if self.inverse_link == "logistic":
-            z = z.astype(np.float64)
-            return self._log_mean(functional.log_sigmoid(z)) - self._log_mean(functional.log_sigmoid(-z))
-        return self._log_mean(self.loss.log_probabilities(z))
+            return _log_mean(functional.log_sigmoid(z)) - _log_mean(functional.log_sigmoid(-z))
+        if type(self.loss).probabilities is not Loss.probabilities:
+            with np.errstate(over="ignore"):
+                mean: Array = np.clip((z / self.n_members).sum(axis=1), -_LARGEST, _LARGEST)
+            return mean
+        return _log_mean(functional.log_softmax(z))
 
-    def _outputs(self, z: Array) -> Array:
-        """Return logits (n, n_outputs) as a row for each member."""
-        return z.reshape(len(z) * self.n_members, self._per_member(z.shape[1]))
 
-    def _log_mean(self, logs: Array) -> Array:
-        """Return the logarithm of the mean over the members, given logarithms with a row for each member."""
-        logs = logs.reshape(-1, self.n_members, logs.shape[1])
-        with np.errstate(all="ignore"):
-            top = logs.max(axis=1)
-            found: Array = top + np.log(np.exp(logs - top[:, None]).mean(axis=1))
-        return found
+def _log_mean(logs: Array) -> Array:
+    """Return log of the mean of exp(logs) over the members, (n, c), given logs (n, k, c) <= 0.
+
+    With the largest of them, m, it is m + log mean exp(logs - m), where no exp overflows, and one is 1.
+    """
+    logs = np.maximum(logs, -_LARGEST)  # not -inf, whose difference to -inf is nan
+    m = logs.max(axis=1)
+    found: Array = m + np.log(np.exp(logs - m[:, None]).mean(axis=1))
+    return found

@@ -84,6 +84,8 @@ class Workspace:
             self._whole.append({**whole, "training": training, "rng": rng})
             below = layer
         buffers = {} if loss is None else loss.buffers(widths[-1], dtype)
+        if not all(buffer.per_row for buffer in buffers.values()):
+            raise ValueError(f"only buffers of layers may have per_row=False, got {loss} with {buffers}")
         self._loss_arrays = {k: b.array(batch_size, dtype) for k, b in buffers.items()}
         if training:
             dy = new(widths[-1])
