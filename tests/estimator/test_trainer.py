@@ -109,9 +109,10 @@ def test_lbfgs_that_converges_before_its_first_iteration_is_evaluated():
     assert model.best_validation_score_ == pytest.approx(of_truth.mean(), rel=1e-6)
 
 
-def test_a_refit_after_a_callback_stopped_the_search_is_a_fit_of_as_many_epochs_as_the_best():
+def test_a_refit_after_a_callback_stopped_the_search_ends_at_the_best_epoch():
     model = quick(max_iter=40, calibrate=False).set_callbacks(Ends(9, True)).fit(DIGITS, NUMBERS)
-    alone = quick(max_iter=model.best_epoch_, calibrate=False, early_stopping=False).fit(DIGITS, NUMBERS)
+    alone = quick(max_iter=40, calibrate=False, early_stopping=False, n_iter_no_change=np.inf)
+    alone.set_callbacks(Ends(model.best_epoch_, True)).fit(DIGITS, NUMBERS)
     assert model.n_iter_ == 9 >= model.best_epoch_ == 1 + np.argmax(model.validation_scores_)
     np.testing.assert_array_equal(alone.network_.theta, model.network_.theta)
     state = model._state

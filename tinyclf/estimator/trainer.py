@@ -219,10 +219,7 @@ class Trainer:
             state.history.best_epoch = state.best.epoch
 
     def _refit(self) -> None:
-        """Train from the start on all rows, for the best number of epochs.
-
-        The schedule runs over these epochs, so that the learning rate decreases to the end.
-        """
+        """Train from the start on all rows, for the best number of epochs."""
         state, history = self.state, self.state.history
         assert state.initial is not None
         earlier = len(history.loss_curve) - history.n_iter
@@ -230,7 +227,7 @@ class Trainer:
         self._print(f"Training from the start on all {len(self.data.rows)} rows, for {best} epochs.")
         training = state.training.copy()
         training.restore(state.initial)
-        epochs = self._epochs(training, self.data.rows, self.plan.refit_batch_size, n_epochs=best)
+        epochs = self._epochs(training, self.data.rows, self.plan.refit_batch_size)
         for scale in history.learning_rate_scales[:best]:
             training.scale = scale
             next(epochs)
@@ -263,18 +260,13 @@ class Trainer:
 
     # --- the parts of a phase ---------------------------------------------------------------------
 
-    def _epochs(
-        self, training: TrainState, rows: Array, batch_size: int, done: int = 0, n_epochs: int | None = None
-    ) -> Iterator[Epoch]:
-        """Train on these rows and yield the report of each epoch, after the ``done`` epochs before.
-
-        The schedule is over ``n_epochs``, by default the maximum of the plan.
-        """
+    def _epochs(self, training: TrainState, rows: Array, batch_size: int, done: int = 0) -> Iterator[Epoch]:
+        """Train on these rows and yield the report of each epoch, after the ``done`` epochs before."""
         plan = self.plan
         assert callable(plan.schedule)  # it is a name only in a loaded model
         epochs = train(
             training.network,
-            epochs=plan.max_iter if n_epochs is None else n_epochs,
+            epochs=plan.max_iter,
             batch_size=batch_size,
             done=done,
             schedule=plan.schedule,
