@@ -76,6 +76,9 @@ class SharedDense(_MemberLayer):
         k, at least 1.
     """
 
+    # Without a penalty on r, that on W would have little effect: W may decrease while r grows, for the same y.
+    regularized: ClassVar[tuple[str, ...]] = ("W", "r")
+
     def parameters(self, n_in: int, rng: np.random.Generator) -> dict[str, Array]:
         k = self.n_members
         W, b = self.init(rng, n_in, self.units)
