@@ -145,7 +145,8 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         Whether to print the loss and the validation score of each epoch, and why training stops.
     warm_start : bool, default=False
         Whether ``fit`` continues training the network of the last fit. The classes, the layers, the
-        number of members and the dtype must be the same. The loss curves continue; the optimizer state is reset.
+        number of members and the dtype must be the same. The loss curves continue; the optimizer
+        state is reset.
     momentum : float, default=0.9
         Momentum of "sgd", from 0 to 1: the fraction of the last step that is added to the next one.
     nesterovs_momentum : bool, default=True
@@ -213,13 +214,14 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         weighted mean and standard deviation of the rows passed to ``fit``, after outliers were
         clipped; they are computed from quantiles of the column. Scaled values z beyond 3 become
         3 + 3 log(z / 3), and those below -3 likewise, so outliers keep their order but do not dominate.
-        A constant column becomes 0. A missing number (NaN) becomes 0, too, and if some numbers of the
-        column are missing in ``fit``, the network gets an indicator of these as another input; if later
-        calls move the center, missing numbers are still read as the first one. Without scaling, NaN is an error. Sparse rows are not centered; they are divided by the root mean
+        A constant column becomes 0. A missing number (NaN) is read as the center, and if some numbers
+        of the column are missing in ``fit``, the network gets an indicator of these as another input.
+        Without scaling, NaN is an error. Sparse rows are not centered; they are divided by the root mean
         square of the nonzero entries of the column. See `scaled_inputs`. ``partial_fit``, and
-        ``fit`` with ``warm_start=True``, change center and scale, and adjust the first layer such
-        that predictions do not change for rows that are within three scales of the center before
-        and after. In a warm start, all earlier rows together count as at most ten of the new rows.
+        ``fit`` with ``warm_start=True``, change center and scale, but not what missing numbers are
+        read as. They adjust the first layer such that predictions do not change for rows that are
+        within three scales of the center before and after. In a warm start, all earlier rows
+        together count as at most ten of the new rows.
     calibrate : bool, default=True
         Whether to calibrate on the validation set, passed or held out: logits z are shrunk toward
         the class-frequency logits c, z <- c + a (z - c), where a, from 0.01 to 1, minimizes the

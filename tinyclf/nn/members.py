@@ -76,7 +76,7 @@ class SharedDense(_MemberLayer):
         k, at least 1.
     """
 
-    # Without a penalty on r, that on W would have little effect: W may decrease while r grows, for the same y.
+    # Without a penalty on r, that on W would have little effect: W may decrease while r grows.
     regularized: ClassVar[tuple[str, ...]] = ("W", "r")
 
     def parameters(self, n_in: int, rng: np.random.Generator) -> dict[str, Array]:
