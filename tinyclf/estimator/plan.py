@@ -410,9 +410,9 @@ def _n_members(
 ) -> int:
     """Return the number of members of a network, given the layers of one member.
 
-    "auto" is that of the network that is continued. In a new network it is one member where several would take too long, as in large networks, or learn too slowly: the
-    steps of SGD for the weights of a member are proportional to its part of the loss. A user-defined
-    layer or loss might mix the members.
+    "auto" is that of the network that is continued. In a new network it is one where several would take
+    too long, as in large networks, or learn too slowly: the steps of SGD for the weights of a member are
+    proportional to its part of the loss. A user-defined layer or loss might mix the members.
     """
     members = _MEMBERS if wanted == "auto" else whole_number("n_members", wanted, 1)
     if len(layers) == 1:  # without hidden layers, all members would learn the same
