@@ -143,7 +143,8 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         Whether to print the loss and the validation score of each epoch, and why training stops.
     warm_start : bool, default=False
         Whether ``fit`` continues training the network of the last fit. The classes, the layers, the
-        number of members and the dtype must be the same. The loss curves continue; the optimizer state is reset.
+        number of members and the dtype must be the same. The loss curves continue; the optimizer
+        state is reset.
     momentum : float, default=0.9
         Momentum of "sgd", from 0 to 1: the fraction of the last step that is added to the next one.
     nesterovs_momentum : bool, default=True
@@ -212,12 +213,13 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         clipped; they are computed from quantiles of the column. Scaled values z beyond 3 become
         3 + 3 log(z / 3), and those below -3 likewise, so outliers keep their order but do not dominate.
         A constant column becomes 0. A missing number (NaN) becomes 0, too, and if some numbers of the
-        column are missing in ``fit``, the network gets an indicator of these as another input; if later
-        calls move the center, missing numbers are still read as the first one. Without scaling, NaN is an error. Sparse rows are not centered; they are divided by the root mean
+        column are missing in ``fit``, the network gets an indicator of these as another input. Without
+        scaling, NaN is an error. Sparse rows are not centered; they are divided by the root mean
         square of the nonzero entries of the column. See `scaled_inputs`. ``partial_fit``, and
         ``fit`` with ``warm_start=True``, change center and scale, and adjust the first layer such
         that predictions do not change for rows that are within three scales of the center before
-        and after. In a warm start, all earlier rows together count as at most ten of the new rows.
+        and after; missing numbers are still read as the first center. In a warm start, all earlier rows
+        together count as at most ten of the new rows.
     calibrate : bool, default=True
         Whether to calibrate on the validation set, passed or held out: logits z are shrunk toward
         the class-frequency logits c, z <- c + a (z - c), where a, from 0.01 to 1, minimizes the
@@ -248,14 +250,14 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         Number of networks in one, at least 1, whose probabilities are averaged: an ensemble. The
         members share the weights of the first layer, and each multiplies the features by its own
         numbers; all later layers of a member are its own, with ``hidden_layer_sizes`` as for one
-        network. More members predict better, but need more time and memory, which grow a little less
-        than their number. Training minimizes the mean of the members' losses. All members stop at the
-        same epoch. The score of a validation set, its losses, and calibration are those of the mean
-        of the probabilities. See `member_probabilities` for how far the members agree, `SharedDense`
-        and `MemberDense` for the layers. User-defined activation layers read the units of all members
-        beside each other, and should treat each column alone. With a user-defined loss that overrides
-        ``probabilities``, the logits of the members are averaged instead. Without hidden layers there
-        is one member.
+        network. With more members, probabilities are usually more accurate, but a fit and predictions
+        take more time and memory. Training minimizes the mean of the members' losses, and all members
+        stop at the same epoch. Validation and calibration use the mean of the probabilities. See
+        `member_probabilities` for how far the members agree, and `SharedDense` and `MemberDense` for
+        the layers. The penalty ``alpha`` is the sum over all members. User-defined activation layers
+        read the units of all members beside each other; a layer that combines columns combines
+        members, too. With a user-defined loss that overrides ``probabilities``, the members' logits are
+        averaged instead. Without hidden layers there is one member.
 
     Attributes
     ----------
