@@ -86,9 +86,10 @@ class SharedDense(_MemberLayer):
 
     def parameters(self, n_in: int, rng: np.random.Generator) -> dict[str, Array]:
         k = self.n_members
-        W, b = self.init(rng, n_in, self.units)
-        b = np.array([b, *(self.init(rng, n_in, self.units)[1] for _ in range(k - 1))])
         r = rng.choice([-1.0, 1.0], (k, n_in)) + rng.normal(0.0, 0.5, (k, n_in))
+        b = np.empty((k, self.units))
+        for m in range(k):
+            W, b[m] = self.init(rng, n_in, self.units)  # W that of the last member
         return {"W": W, "r": r, "b": b}
 
     def buffers(self, n_in: int) -> dict[str, Buffer]:
