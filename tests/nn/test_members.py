@@ -434,6 +434,7 @@ def test_pooled_logits_are_finite_at_the_ends_of_the_range(loss, dtype):
         p = found.probabilities(z)
         assert np.isfinite(p).all()
     assert found.pool(z).dtype == np.float64
+    np.testing.assert_array_equal(found.pool(z.tolist()), found.pool(z.astype(float)))
     assert found.pool(z[:0]).shape == (0, 4)
 
 
