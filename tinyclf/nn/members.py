@@ -38,6 +38,7 @@ from . import functional, kernels
 from .arrays import Array, Buffer, Views
 from .errors import whole_number
 from .layers import Dense, matrix_product
+from .logsumexp import log_softmax_rows
 from .losses import Loss
 
 _LARGEST = float(np.finfo(np.float64).max)
@@ -250,15 +251,15 @@ class MemberLoss(Loss):
         z = functional.as_logits(z)
         if self.n_members == 1:
             return z
-        n_outputs = self._per_member(z.shape[1])
-        z = z.reshape(len(z), self.n_members, n_outputs).astype(np.float64)
+        shape = len(z), self.n_members, self._per_member(z.shape[1])
+        if self.inverse_link == "softmax" and type(self.loss).probabilities is Loss.probabilities:
+            return _log_mean(log_softmax_rows(z.reshape(-1, shape[2])).reshape(shape))
+        z = z.astype(np.float64).reshape(shape)
         if self.inverse_link == "logistic":
             return _log_mean(functional.log_sigmoid(z)) - _log_mean(functional.log_sigmoid(-z))
-        if type(self.loss).probabilities is not Loss.probabilities:
-            with np.errstate(over="ignore"):
-                mean: Array = np.clip((z / self.n_members).sum(axis=1), -_LARGEST, _LARGEST)
-            return mean
-        return _log_mean(functional.log_softmax(z))
+        with np.errstate(over="ignore"):
+            mean: Array = np.clip((z / self.n_members).sum(axis=1), -_LARGEST, _LARGEST)
+        return mean
 
 
 def _log_mean(logs: Array) -> Array:
