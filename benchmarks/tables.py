@@ -9,7 +9,7 @@ process uses one pinned core.
 
 The classifiers have their default parameters:
 
-- TinyClassifier on the data frame as it is;
+- TinyClassifier on the data frame as it is, and with another number of members;
 - TinyClassifier and MLPClassifier behind a ColumnTransformer, with SimpleImputer(add_indicator=True) for
   numbers and OneHotEncoder(handle_unknown="infrequent_if_exist") for the other columns. For MLPClassifier,
   StandardScaler follows the imputer; TinyClassifier scales its inputs itself;
@@ -21,6 +21,7 @@ The classifiers have their default parameters:
 The results are compared with those of TinyClassifier behind the ColumnTransformer, and with those of
 HistGradientBoostingClassifier. The columns are those of ``defaults.py``, but 0.01 is added to each log-loss
 and Brier score before two are divided, so that tables on which nearly every row is certain do not dominate.
+The last table has wins, ties and losses of each pair.
 
 ``--ablation`` compares TinyClassifier() with other limits of the number of categories, and with indicators
 of categories and missing entries that are standardized like numbers.
@@ -31,7 +32,21 @@ import json
 from importlib.util import find_spec
 from pathlib import Path
 
-from defaults import BOOSTING, OURS, Contender, compare, spread, table
+from defaults import (
+    BOOSTING,
+    CATBOOST,
+    MEMBERS,
+    OURS,
+    Contender,
+    catboost,
+    compare,
+    installed,
+    members,
+    ours,
+    pairwise_table,
+    spread,
+    table,
+)
 from timing import pin_to_one_core
 
 pin_to_one_core()
@@ -51,7 +66,7 @@ from tinyclf import TinyClassifier, use_fast  # noqa: E402
 
 Table = tuple[pd.DataFrame, pd.Series]
 
-BEHIND, MLP, CATBOOST = "TinyClassifier, ColumnTransformer", "MLPClassifier, ColumnTransformer", "CatBoost"
+BEHIND, MLP = "TinyClassifier, ColumnTransformer", "MLPClassifier, ColumnTransformer"
 
 # Added to each log-loss and Brier score.
 ADDED = 0.01
@@ -97,11 +112,7 @@ class CatBoost:
     """CatBoostClassifier on one thread, with the columns that are not numbers as ``cat_features``."""
 
     def __init__(self, seed: int) -> None:
-        from catboost import CatBoostClassifier
-
-        self.model = CatBoostClassifier(
-            random_seed=seed, thread_count=1, logging_level="Silent", allow_writing_files=False
-        )
+        self.model = catboost(seed)
 
     def fit(self, X: pd.DataFrame, y: np.ndarray) -> "CatBoost":
         self.model.fit(self._texts(X), y, cat_features=not_numbers(X))
@@ -117,22 +128,20 @@ class CatBoost:
 
 def contenders() -> dict[str, Contender]:
     made: dict[str, Contender] = {
-        OURS: lambda seed: TinyClassifier(random_state=seed),
-        BEHIND: lambda seed: make_pipeline(columns(), TinyClassifier(random_state=seed)),
+        OURS: ours,
+        MEMBERS: members,
+        BEHIND: lambda seed: make_pipeline(columns(), ours(seed)),
         MLP: lambda seed: make_pipeline(columns(StandardScaler()), MLPClassifier(random_state=seed)),
         BOOSTING: lambda seed: make_pipeline(
             ToCategory(), HistGradientBoostingClassifier(random_state=seed, categorical_features="from_dtype")
         ),
+        CATBOOST: CatBoost,
     }
-    if find_spec("catboost"):
-        made[CATBOOST] = CatBoost
-    else:
-        print("catboost is not installed; it is left out")
-    return made
+    return installed(made)
 
 
 def ablations() -> dict[str, Contender]:
-    made: dict[str, Contender] = {OURS: lambda seed: TinyClassifier(random_state=seed)}
+    made: dict[str, Contender] = {OURS: ours}
     for most in (20, 30, 50, 255, None):
         made[f"max_categories={most}"] = lambda seed, most=most: TinyClassifier(
             random_state=seed, max_categories=most
@@ -224,6 +233,8 @@ def main() -> None:
     results = compare(compared, data_sets(options.folder, options.only), options.splits)
     for reference in (OURS,) if options.ablation else (BEHIND, BOOSTING):
         table(results, list(compared), reference, ADDED)
+    if not options.ablation:
+        pairwise_table(results, list(compared), ADDED)
     if options.splits > 1:
         print(
             f"\nstandard deviation of {OURS}'s log-loss over the splits: {spread(results, OURS):.0%} (median)"

@@ -36,7 +36,7 @@ from sklearn.preprocessing import (
 )
 
 from tests.support.doubles import ArrayOnly
-from tests.support.estimators import quick
+from tests.support.estimators import learned, quick
 from tests.support.parts import LAYERS, LOSSES, LayerNorm, PReLU, RMSprop, Swish, n_classes
 from tinyclf import (
     GELU,
@@ -56,7 +56,7 @@ from tinyclf import (
 from tinyclf.estimator.calibration import Calibration
 from tinyclf.nn.layers import ACTIVATIONS
 from tinyclf.onnx import classifiers
-from tinyclf.onnx.graph import ACTIVATIONS as OPERATORS
+from tinyclf.onnx.graph import LAYERS as OPERATORS
 from tinyclf.onnx.graph import Graph
 from tinyclf.onnx.rows import ROWS
 
@@ -142,7 +142,7 @@ def test_the_graph_agrees_for_each_activation_type_and_scaling(activation, dtype
     check(fitted, hard_rows(kind != "raw", given))
 
 
-@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize(("dtype", "n_members"), [*product(FLOATS, [1, 3])])
 @pytest.mark.parametrize(
     ("parameters", "y"),
     [
@@ -164,14 +164,15 @@ def test_the_graph_agrees_for_each_activation_type_and_scaling(activation, dtype
         ({"soft_targets": True}, pd.DataFrame(np.eye(2)[CODES // 2], columns=["no", "yes"])),
         ({"hidden_layer_sizes": ()}, CODES),
         ({"hidden_layer_sizes": (8, 8, 8), "activation": ["tanh", [ReLU(), Tanh()], Logistic]}, CODES),
+        ({"hidden_layer_sizes": (4, 3), "activation": [["relu", Dense(3)], "tanh"]}, CODES),
         ({"dropout": 0.5}, CODES),
         ({"solver": "lbfgs"}, CODES),
         ({"solver": RMSprop(), "learning_rate": lambda progress: 1 - progress}, CODES),
         ({**SKLEARN_DEFAULTS, "max_iter": 5, "random_state": 0}, CODES // 2),
     ],
 )
-def test_the_graph_agrees_for_each_kind_of_labels_loss_and_network(parameters, y, dtype):
-    fitted = quick(**{**parameters, "dtype": dtype}).fit(X, y)
+def test_the_graph_agrees_for_each_kind_of_labels_loss_and_network(parameters, y, dtype, n_members):
+    fitted = quick(**{**parameters, "dtype": dtype, "n_members": n_members}).fit(X, y)
     check(fitted, hard_rows(fitted.scale_inputs, dtype))
 
 
@@ -220,11 +221,17 @@ def test_a_graph_for_float64_keeps_digits_that_float32_loses():
     assert np.unique(run(to_onnx(fitted), rows.astype(np.float32), "probabilities")[0]).size < 20
 
 
-def test_the_graph_agrees_after_partial_fits_and_after_a_second_fit():
-    fitted = quick()
+@pytest.mark.parametrize(("n_members", "dtype"), [*product([1, 3], FLOATS)])
+def test_the_graph_agrees_after_partial_fits_and_after_a_second_fit(n_members, dtype):
+    fitted = quick(n_members=n_members, dtype=dtype)
     for start in (0, 50, 100, 150):
-        fitted.partial_fit(start + X[start : start + 50], CODES[start : start + 50], classes=[0, 1, 2])
+        rows = start / 10 + GAPS_LEFT[start : start + 50]
+        fitted.partial_fit(rows, CODES[start : start + 50], classes=[0, 1, 2])
     check(fitted, hard_rows(True, "float64"))
+    assert np.abs(fitted._fitted.scaling.missing).max() > 1  # missing entries are not at the center any more
+    for given in FLOATS:
+        for rows in (GAPS, 15 + GAPS, np.full((2, N_IN), np.nan)):
+            check(fitted, rows.astype(given))
     check(fitted.set_params(scale_inputs=False).fit(X, CODES // 2), X)
 
 
@@ -247,7 +254,9 @@ def logits_of_frequencies(y):
 @pytest.mark.parametrize("dtype", FLOATS)
 @pytest.mark.parametrize("y", NOISES.values(), ids=NOISES)
 def test_calibration_is_two_nodes_after_the_trained_network(y, dtype):
-    fitted, plain = (quick(dtype=dtype, max_iter=40, calibrate=c).fit(X, y) for c in (True, False))
+    fitted, plain = (
+        quick(dtype=dtype, max_iter=40, calibrate=c, n_members=1).fit(X, y) for c in (True, False)
+    )
     a, rows = fitted.calibration_, hard_rows(True, dtype)
     assert 0 < a < 0.5
     assert np.abs(fitted.predict_proba(rows) - plain.predict_proba(rows)).max() > 0.1
@@ -276,8 +285,9 @@ def test_calibration_is_two_nodes_after_the_trained_network(y, dtype):
 
 @pytest.mark.parametrize("dtype", FLOATS)
 @pytest.mark.parametrize("y", NOISES.values(), ids=NOISES)
-def test_the_graph_agrees_for_a_model_that_predicts_the_class_frequencies(y, dtype):
-    fitted = quick(dtype=dtype).fit(X, y)
+@pytest.mark.parametrize("n_members", [1, 3])
+def test_the_graph_agrees_for_a_model_that_predicts_the_class_frequencies(y, dtype, n_members):
+    fitted = quick(dtype=dtype, n_members=n_members).fit(X, y)
     fitted._state.calibration = Calibration(0.0, logits_of_frequencies(y))
     rows = hard_rows(True, dtype)
     check(fitted, rows)
@@ -285,15 +295,62 @@ def test_the_graph_agrees_for_a_model_that_predicts_the_class_frequencies(y, dty
     np.testing.assert_allclose(run(to_onnx(fitted), rows)[1], np.tile(p, (len(rows), 1)), rtol=1e-6)
 
 
-@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize(("dtype", "n_members"), [*product(FLOATS, [1, 3])])
 @pytest.mark.parametrize("y", [CODES // 2, CODES, MANY], ids=["two", "three", "several"])
-def test_a_small_probability_keeps_its_digits(y, dtype):
-    fitted = quick(dtype=dtype, calibrate=False).fit(X, y)
-    fitted.coefs_[-1] = fitted.coefs_[-1] * 60 / np.abs(fitted.decision_function(X)).max()
+def test_a_small_probability_keeps_its_digits(y, dtype, n_members):
+    fitted = learned(dtype=dtype, calibrate=False, n_members=n_members).fit(X, y)
+    for _ in range(n_members):  # logits of members that disagree do not grow in proportion to the weights
+        fitted.coefs_[-1] = fitted.coefs_[-1] * 60 / np.abs(fitted.decision_function(X)).max()
     (found,) = run(to_onnx(fitted), X.astype(dtype), "probabilities")
     expected = fitted.predict_proba(X.astype(dtype))
     assert expected.min() < 1e-18
     np.testing.assert_allclose(found, expected, rtol=1e-4 if dtype == "float32" else 1e-12)
+
+
+def with_logits_up_to(fitted, size):
+    """Multiply the last layer so that the largest logit of a member has this size."""
+    last = fitted.network_.parameters[-1]
+    factor = size / np.abs(fitted.network_.logits(fitted.scaled_inputs(X))).max()
+    last.W *= factor
+    last.b *= factor
+    return fitted
+
+
+@pytest.mark.parametrize(("dtype", "n_members"), [*product(FLOATS, [2, 8, 16])])
+@pytest.mark.parametrize(
+    ("y", "loss"),
+    [
+        (np.zeros(N, int), "log_loss"),
+        (CODES // 2, "log_loss"),
+        (CODES // 2, "softmax_cross_entropy"),
+        (np.arange(N) % 30, "log_loss"),
+        (MANY, "log_loss"),
+    ],
+    ids=["one", "two", "softmax", "thirty", "several"],
+)
+def test_members_are_averaged_for_logits_of_any_size(y, loss, dtype, n_members):
+    fitted = quick(loss=loss, dtype=dtype, n_members=n_members).fit(X, y)
+    for size in (1.0, 1e4, 1e30):
+        exported = to_onnx(with_logits_up_to(fitted, size), rows := X.astype(dtype))
+        label, found = run(exported, rows)
+        expected, named = fitted.predict_proba(rows), fitted.predict(rows)
+        assert np.isfinite(found).all()
+        allowed = 16 * np.finfo(dtype).eps * (1 + size)
+        np.testing.assert_allclose(found, expected, rtol=0, atol=allowed if size < 1e30 else 1e-6)
+        p = np.c_[expected, 1 - expected] if y.ndim == 2 else np.c_[expected, np.zeros(N)]
+        top = np.sort(p, axis=1)  # members that disagree, each with certainty, may give exact ties
+        clear = np.abs(2 * expected - 1) > 1e-6 if y.ndim == 2 else top[:, -1] - top[:, -2] > 1e-6
+        assert clear.mean() > 0.2
+        assert label[clear].tolist() == named[clear].tolist()
+
+
+def test_the_file_of_members_is_hardly_larger_than_their_parameters():
+    wide = np.repeat(X, 30, axis=1)
+    fitted = quick(n_members=8, hidden_layer_sizes=(8, 8), scale_inputs=False).fit(wide, CODES)
+    network = fitted.network_
+    assert network.parameters[0].W.shape == (180, 8)  # shared by all members
+    size = len(to_onnx(fitted).SerializeToString()) - network.theta.nbytes
+    assert 0 < size < 5000
 
 
 @pytest.mark.parametrize(
@@ -305,12 +362,11 @@ def test_a_small_probability_keeps_its_digits(y, dtype):
         (MANY, "log_loss"),
     ],
 )
-@pytest.mark.parametrize("last", [-1e-9, 0.0, 1e-9])
-def test_ties_and_probabilities_that_round_to_ties_get_the_same_label(y, loss, last):
-    fitted = quick(loss=loss, calibrate=False).fit(X, y)
-    fitted.coefs_[-1] = np.zeros_like(fitted.coefs_[-1])
-    fitted.intercepts_[-1] = np.zeros_like(fitted.intercepts_[-1])
-    fitted.intercepts_[-1][-1] = last
+@pytest.mark.parametrize(("last", "n_members"), [*product([-1e-9, 0.0, 1e-9], [1, 3])])
+def test_ties_and_probabilities_that_round_to_ties_get_the_same_label(y, loss, last, n_members):
+    fitted = quick(loss=loss, calibrate=False, n_members=n_members).fit(X, y)
+    p = fitted.network_.parameters[-1]
+    p.W[...], p.b[...], p.b[..., -1] = 0.0, 0.0, last
     check(fitted, X[:3])
     label, probabilities = run(to_onnx(fitted), X[:3].astype(np.float32))
     assert (
@@ -320,10 +376,12 @@ def test_ties_and_probabilities_that_round_to_ties_get_the_same_label(y, loss, l
 
 
 @pytest.mark.parametrize("dtype", FLOATS)
-def test_the_graph_is_as_accurate_as_the_model_where_float32_is_not_exact(dtype):
+@pytest.mark.parametrize("n_members", [1, 3])
+def test_the_graph_is_as_accurate_as_the_model_where_float32_is_not_exact(dtype, n_members):
     rows = X * 300
-    fitted = quick(scale_inputs=False, learning_rate_init=1e-3, dtype=dtype).fit(rows, CODES)
-    z = fitted.network_.copy("float64").logits(rows)
+    settings = {"scale_inputs": False, "learning_rate_init": 1e-3, "n_members": n_members}
+    fitted = quick(**settings, dtype=dtype).fit(rows, CODES)
+    z = fitted.plan_.pooled(fitted.network_.copy("float64").logits(rows))
     assert fitted.calibration_ < 1
     truth = fitted.plan_.loss.probabilities(fitted._state.calibration.apply(z))
     ours = np.abs(fitted.predict_proba(rows) - truth).max()
@@ -331,20 +389,21 @@ def test_the_graph_is_as_accurate_as_the_model_where_float32_is_not_exact(dtype)
     assert np.abs(found - truth).max() <= max(1e-6, 4 * ours)
 
 
-@pytest.mark.parametrize("y", [CODES // 2, MANY], ids=["two", "several"])
-@pytest.mark.parametrize("n", [0, 1, 3])
-def test_the_graph_accepts_any_number_of_rows(n, y):
-    fitted = quick().fit(X, y)
+@pytest.mark.parametrize("y", [CODES // 2, CODES, MANY], ids=["two", "three", "several"])
+@pytest.mark.parametrize(("n", "n_members"), [*product([0, 1, 3], [1, 3])])
+def test_the_graph_accepts_any_number_of_rows(n, n_members, y):
+    fitted = quick(n_members=n_members).fit(X, y)
     label, probabilities = run(to_onnx(fitted), X[:n].astype(np.float32))
     assert label.shape == (n, *y.shape[1:])
     assert probabilities.shape == (n, len(fitted.classes_))
 
 
 @pytest.mark.parametrize("y", [CODES // 2, np.array(["a", "b", "c"])[CODES], MANY], ids=["2", "3", "several"])
-def test_another_runtime_agrees(y):
+@pytest.mark.parametrize("n_members", [1, 3])
+def test_another_runtime_agrees(y, n_members):
     from onnx.reference import ReferenceEvaluator
 
-    fitted = quick(dtype="float64", activation="logistic").fit(X, y)
+    fitted = quick(dtype="float64", activation="logistic", n_members=n_members).fit(X, y)
     label, probabilities = ReferenceEvaluator(to_onnx(fitted)).run(None, {"X": X})
     np.testing.assert_allclose(probabilities, fitted.predict_proba(X), rtol=0, atol=1e-12)
     assert label.tolist() == fitted.predict(X).tolist()
@@ -389,11 +448,12 @@ def test_rows_of_another_width_are_refused():
 
 
 def test_the_graph_has_a_cast_only_where_types_differ():
-    def casts(dtype, given):
-        exported = to_onnx(quick(dtype=dtype).fit(X, CODES), X.astype(given))
+    def casts(dtype, given, k):
+        exported = to_onnx(quick(dtype=dtype, n_members=k).fit(X, CODES), X.astype(given))
         return sum(node.op_type == "Cast" for node in exported.graph.node)
 
-    assert [casts(*types) for types in product(FLOATS, FLOATS)] == [0, 1, 1, 0]
+    assert [casts(*types, 1) for types in product(FLOATS, FLOATS)] == [0, 1, 1, 0]
+    assert [casts(*types, 3) for types in product(FLOATS, FLOATS)] == [2, 3, 1, 0]
 
 
 @pytest.mark.processes
@@ -512,7 +572,8 @@ def check_table(fitted, table, exported):
 @pytest.mark.parametrize("y", LABELS.values(), ids=LABELS)
 def test_the_graph_of_a_table_agrees_for_missing_rare_and_unknown_entries(y, dtype, given):
     table = MIXED.astype({"age": given, "year": given, "income": given})
-    fitted = quick(categorical_features=CATEGORICAL, max_categories=3, dtype=dtype).fit(table, y)
+    settings = {"categorical_features": CATEGORICAL, "max_categories": 3, "n_members": 2}
+    fitted = quick(**settings, dtype=dtype).fit(table, y)
     assert fitted._fitted.encoding.rare.tolist() == [True, False, False, True]
     assert "missingindicator_job" in fitted.input_names_
     rows = other_rows(table)
@@ -814,13 +875,13 @@ def test_a_table_that_a_step_makes_is_exported_or_refused_by_name():
 # --- pipelines ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("dtype", "given"), [*product(FLOATS, FLOATS)])
+@pytest.mark.parametrize(("dtype", "given", "n_members"), [*product(FLOATS, FLOATS, [1, 3])])
 @pytest.mark.parametrize(
     "y", [CODES // 2, np.array(["ää", "äb", "b"])[CODES], MANY], ids=["2", "3", "several"]
 )
-def test_the_graph_of_a_pipeline_agrees(y, dtype, given):
+def test_the_graph_of_a_pipeline_agrees(y, dtype, given, n_members):
     pytest.importorskip("skl2onnx")
-    fitted = make_pipeline(StandardScaler(), quick(dtype=dtype)).fit(X, y)
+    fitted = make_pipeline(StandardScaler(), quick(dtype=dtype, n_members=n_members)).fit(X, y)
     rows = np.concatenate([X, X + 3 * X.std(axis=0) * RNG.standard_normal(X.shape)]).astype(given)
     check(fitted, rows)
     if dtype == given:
@@ -1065,10 +1126,11 @@ NEWEST = onnx.defs.onnx_opset_version()
 
 
 @pytest.mark.parametrize("version", [13, 15, 18, 21])
-def test_the_version_of_the_operators_can_be_set(version):
+@pytest.mark.parametrize("n_members", [1, 3])
+def test_the_version_of_the_operators_can_be_set(version, n_members):
     pytest.importorskip("skl2onnx")
-    classifier = quick().fit(X, MANY)
-    pipeline = make_pipeline(StandardScaler(), quick()).fit(X, CODES // 2)
+    classifier = quick(n_members=n_members).fit(X, MANY)
+    pipeline = make_pipeline(StandardScaler(), quick(n_members=n_members)).fit(X, CODES // 2)
     for fitted in (classifier, pipeline):
         exported = to_onnx(fitted, X, target_opset=version)
         check(fitted, X, exported)
@@ -1111,7 +1173,7 @@ def test_a_newer_version_is_used_where_a_step_needs_it():
 def changed_activation(monkeypatch, factor):
     """Let the graphs multiply the outputs of relu by a factor."""
 
-    def relu(graph, x, dtype):
+    def relu(graph, x, p, dtype):
         x = graph.add("Mul", graph.add("Relu", x), np.asarray(2.0, dtype))  # factors near 1 are removed
         return graph.add("Mul", x, np.asarray(factor / 2.0, dtype))
 
@@ -1119,9 +1181,13 @@ def changed_activation(monkeypatch, factor):
 
 
 @pytest.mark.parametrize("dtype", FLOATS)
-@pytest.mark.parametrize("y", [CODES // 2, CODES, MANY], ids=["two", "three", "several"])
-def test_a_graph_that_differs_by_more_than_rounding_is_refused(y, dtype, runtime, monkeypatch):
-    fitted, eps = quick(dtype=dtype, max_iter=20).fit(X, y), np.finfo(dtype).eps
+@pytest.mark.parametrize(
+    ("y", "n_members"),
+    [(CODES // 2, 1), (CODES, 1), (MANY, 1), (CODES // 2, 2), (CODES, 2)],
+    ids=["two", "three", "several", "two, members", "three, members"],
+)
+def test_a_graph_that_differs_by_more_than_rounding_is_refused(y, n_members, dtype, runtime, monkeypatch):
+    fitted, eps = quick(dtype=dtype, max_iter=20, n_members=n_members).fit(X, y), np.finfo(dtype).eps
     for factor in (1.0, 1.0 + eps):
         changed_activation(monkeypatch, factor)
         assert run(to_onnx(fitted, X), X)[0].shape == y.shape
@@ -1131,6 +1197,18 @@ def test_a_graph_that_differs_by_more_than_rounding_is_refused(y, dtype, runtime
         for rows in (X, X.astype(np.float32), None):
             with pytest.raises(ValueError, match="cannot export this TinyClassifier: the prob.* differ by"):
                 to_onnx(fitted, rows)
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_the_probabilities_of_members_may_be_rounded_as_far_as_their_logits(dtype, monkeypatch):
+    pytest.importorskip("skl2onnx")
+    fitted, scaled = (quick(n_members=2, dtype=dtype, calibrate=False) for _ in range(2))
+    for model in (fitted.fit(X, CODES), make_pipeline(StandardScaler(), scaled).fit(X, CODES)):
+        network = (fitted if model is fitted else scaled).network_
+        network.parameters[-1].b += 1e4  # in the logits of all classes of each member
+        assert np.abs(model.decision_function(X)).max() < 10  # those of the mean probabilities
+        changed_activation(monkeypatch, 1 + 100 * np.finfo(dtype).eps)
+        assert to_onnx(model, X).graph.node
 
 
 def test_a_graph_with_other_labels_is_refused(runtime, monkeypatch):
@@ -1146,7 +1224,7 @@ def test_a_graph_with_other_labels_is_refused(runtime, monkeypatch):
 
 
 def test_a_graph_that_does_not_load_is_refused(runtime, monkeypatch):
-    monkeypatch.setitem(OPERATORS, ReLU, lambda graph, x, dtype: graph.add("Unknown", x))
+    monkeypatch.setitem(OPERATORS, ReLU, lambda graph, x, p, dtype: graph.add("Unknown", x))
     with pytest.raises(ValueError, match="cannot export this TinyClassifier: the graph does not load: "):
         to_onnx(quick().fit(X, CODES))
 
@@ -1229,15 +1307,17 @@ class CustomScaler(StandardScaler):
 @pytest.mark.parametrize("layer", [Swish(), PReLU(), LayerNorm(), CustomDense(4), CustomDropout(0.1)])
 def test_the_error_names_an_unsupported_layer(layer):
     assert isinstance(layer, Layer)
-    fitted = quick(activation=[["relu", layer]], hidden_layer_sizes=8).fit(X, CODES)
+    fitted = quick(activation=[["relu", layer]], hidden_layer_sizes=8, n_members=1).fit(X, CODES)
     name = type(layer).__name__
-    with pytest.raises(TypeError, match=f"layers Dense, ReLU, .*, Dropout, got {name}"):
+    known = "layers Dense, SharedDense, MemberDense, ReLU, .*, Dropout"
+    with pytest.raises(TypeError, match=f"{known}, got {name}"):
         to_onnx(fitted)
 
 
-@pytest.mark.parametrize(
-    "loss", [CustomLoss(), *(loss for loss in LOSSES if type(loss) not in (*KNOWN_LOSSES, MemberLoss))]
-)
+UNKNOWN_LOSSES = [loss for loss in LOSSES if type(loss) not in (*KNOWN_LOSSES, MemberLoss)]
+
+
+@pytest.mark.parametrize("loss", [CustomLoss(), *UNKNOWN_LOSSES])
 def test_the_error_names_an_unsupported_loss(loss):
     fitted = quick(loss=loss).fit(X / 10, CODES)
     known = "losses SoftmaxCrossEntropy, SigmoidCrossEntropy"

@@ -93,8 +93,8 @@ def test_one_member_is_the_network_of_dense_layers():
     ("value", "error", "match"),
     [
         *(
-            (value, ValueError, "'n_members' parameter .* must be an int")
-            for value in (0, -1, 2.5, "auto", None)
+            (value, ValueError, "'n_members' parameter .* must be a str among {'auto'} or an int")
+            for value in (0, -1, 2.5, "some", None)
         ),
         (True, TypeError, "n_members must be a whole number, got True"),
     ],

@@ -40,12 +40,14 @@ from .validation import Scorer, check_is_scorer
 DOCUMENTATION = "https://tinyclf.readthedocs.io/en/stable"
 
 SKLEARN_DEFAULTS: dict[str, Any] = {
+    "alpha": 1e-4,
     "batch_size": "auto",
     "learning_rate": "constant",
     "learning_rate_init": 1e-3,
     "max_iter": 200,
     "early_stopping": False,
     "validation_fraction": 0.1,
+    "beta_2": 0.999,
     "dtype": None,
     "scale_inputs": False,
     "categorical_features": None,
@@ -104,7 +106,7 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         "adam" and "sgd" are built from the parameters below. An Optimizer has its own learning rate
         and momentum, and the parameters for these are ignored. "lbfgs" suits small data: it uses
         all rows in each iteration, has no learning rate, and computes in float64.
-    alpha : float, default=1e-4
+    alpha : float, default=0.01
         Strength of the L2 penalty on the weights, at least 0. A larger value makes the model
         smoother. The penalty is divided by the sum of the sample weights of a batch, so it is
         weaker for larger batches; see ``weight_decay``.
@@ -121,7 +123,7 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         A callable maps the fraction of the training that is done, in [0, 1), to a factor of the
         rate, at least 0. ``partial_fit`` has no fixed number of epochs, so it keeps the rate
         constant for "linear", "cosine", "flat_cosine" and a callable.
-    learning_rate_init : float, default=0.01
+    learning_rate_init : float, default=0.02
         Initial learning rate, greater than 0. A larger rate trains faster, but training diverges if
         the rate is too large. Not used by "lbfgs".
     power_t : float, default=0.5
@@ -165,7 +167,7 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
     beta_1 : float, default=0.9
         Decay rate of the mean of the gradient in "adam", at least 0 and less than 1. A larger value
         averages over more steps.
-    beta_2 : float, default=0.999
+    beta_2 : float, default=0.95
         Decay rate of the mean of the squared gradient in "adam", at least 0 and less than 1.
     epsilon : float, default=1e-8
         Term in the denominator of "adam", greater than 0. A larger value makes the steps for small
@@ -212,6 +214,15 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         weighted mean and standard deviation of the rows passed to ``fit``, after outliers were
         clipped; they are computed from quantiles of the column. Scaled values z beyond 3 become
         3 + 3 log(z / 3), and those below -3 likewise, so outliers keep their order but do not dominate.
+<<<<<<< HEAD
+        A constant column becomes 0. A missing number (NaN) is read as the center, and if some numbers
+        of the column are missing in ``fit``, the network gets an indicator of these as another input.
+        Without scaling, NaN is an error. Sparse rows are not centered; they are divided by the root mean
+        square of the nonzero entries of the column. See `scaled_inputs`. ``partial_fit``, and
+        ``fit`` with ``warm_start=True``, change center and scale, but not what missing numbers are
+        read as. They adjust the first layer such that predictions do not change for rows that are
+        within three scales of the center before and after. In a warm start, all earlier rows
+=======
         A constant column becomes 0. A missing number (NaN) becomes 0, too, and if some numbers of the
         column are missing in ``fit``, the network gets an indicator of these as another input. Without
         scaling, NaN is an error. Sparse rows are not centered; they are divided by the root mean
@@ -219,6 +230,7 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         ``fit`` with ``warm_start=True``, change center and scale, and adjust the first layer such
         that predictions do not change for rows that are within three scales of the center before
         and after; missing numbers are still read as the first center. In a warm start, all earlier rows
+>>>>>>> core
         together count as at most ten of the new rows.
     calibrate : bool, default=True
         Whether to calibrate on the validation set, passed or held out: logits z are shrunk toward
@@ -246,6 +258,21 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         categories, those with the smallest total weight share one input. A category that did not
         occur in ``fit`` is treated like these, or has no input if there are none. With more inputs,
         the network can distinguish more categories, but training is slower. None means no limit.
+<<<<<<< HEAD
+    n_members : int or "auto", default="auto"
+        Number of members of the network, at least 1: networks that are trained together, and whose
+        probabilities are averaged. The members share the weights of the first layer, to which each
+        brings its own factors of the inputs; the other weights of a member are its own (see
+        `SharedDense` and `MemberDense`). ``hidden_layer_sizes`` are the widths of each member. More
+        members predict better, but take more time and memory. Training minimizes the mean of the
+        members' losses; validation and calibration use the mean of their probabilities. "auto" is 8
+        with the solver "adam" and at most 100,000 weights, and 1 otherwise, with user-defined layers
+        or losses, and without hidden layers. With "sgd" and several members, use a larger
+        ``learning_rate_init``, since the steps for the weights of each member are that much smaller.
+        User-defined layers read the units of all members beside each other. With a user-defined loss
+        that overrides ``probabilities``, the logits of the members are averaged instead. See
+        `member_probabilities`.
+=======
     n_members : int, default=1
         Number of networks in one, at least 1, whose probabilities are averaged: an ensemble. The
         members share the weights of the first layer, and each multiplies the features by its own
@@ -258,6 +285,7 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         read the units of all members beside each other; a layer that combines columns combines
         members, too. With a user-defined loss that overrides ``probabilities``, the members' logits are
         averaged instead. Without hidden layers there is one member.
+>>>>>>> core
 
     Attributes
     ----------
@@ -379,7 +407,7 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         "refit": ["boolean"],
         "categorical_features": [StrOptions({"from_dtype"}), "array-like", None],
         "max_categories": [Interval(Integral, 2, None, closed="left"), None],
-        "n_members": [Interval(Integral, 1, None, closed="left")],
+        "n_members": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
     }
 
     _doc_link_module = "tinyclf"
@@ -391,10 +419,10 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         activation: str | Layer | type[Layer] | Sequence[Any] = "relu",
         *,
         solver: str | Optimizer = "adam",
-        alpha: float = 1e-4,
+        alpha: float = 0.01,
         batch_size: int | str = "proportional",
         learning_rate: str | Schedule = "flat_cosine",
-        learning_rate_init: float = 0.01,
+        learning_rate_init: float = 0.02,
         power_t: float = 0.5,
         max_iter: int | str = "auto",
         shuffle: bool = True,
@@ -407,7 +435,7 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         early_stopping: bool | str = "auto",
         validation_fraction: float | str = "auto",
         beta_1: float = 0.9,
-        beta_2: float = 0.999,
+        beta_2: float = 0.95,
         epsilon: float = 1e-8,
         n_iter_no_change: float = 10,
         max_fun: int = 15000,
@@ -425,7 +453,7 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         refit: bool = True,
         categorical_features: str | ArrayLike | None = "from_dtype",
         max_categories: int | None = 100,
-        n_members: int = 1,
+        n_members: int | str = "auto",
     ) -> None:
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation

@@ -1,8 +1,8 @@
 """Members: several networks in one, trained together, whose probabilities are averaged.
 
 k members read the same rows. In the first layer they share the weights W, and each member multiplies the
-features by its own numbers r, 1 or -1 at the start; so each sees W in other signs. From there on, each has
-its own units. Their outputs stand beside each other: a layer of k members with h units each has the output
+features by its own factors r, at the start random signs with some noise. From there on, each has its own
+weights. Their outputs stand beside each other: a layer of k members with h units each has the output
 (B, k h), the first h columns of which belong to the first member. Layers without parameters, such as ReLU,
 treat it like any other.
 
@@ -28,6 +28,7 @@ ensembling" (2024); the layers are those of its variant TabM-mini.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -38,10 +39,13 @@ from . import functional, kernels
 from .arrays import Array, Buffer, Views
 from .errors import whole_number
 from .layers import Dense, matrix_product
-from .logsumexp import log_softmax_rows
+from .logsumexp import log_softmax_rows, softmax_rows
 from .losses import Loss
 
 _LARGEST = float(np.finfo(np.float64).max)
+
+# Sums of larger probabilities have no terms that underflow and matter.
+_TINY = 1e-290
 
 
 @dataclass(frozen=True)
@@ -77,12 +81,12 @@ class SharedDense(_MemberLayer):
         k, at least 1.
     """
 
-    # Without a penalty on r, that on W would have no effect: W may decrease while r grows, for the same y.
+    # Without a penalty on r, that on W would have little effect: W may decrease while r grows.
     regularized: ClassVar[tuple[str, ...]] = ("W", "r")
 
     def parameters(self, n_in: int, rng: np.random.Generator) -> dict[str, Array]:
         k = self.n_members
-        r = rng.integers(0, 2, (k, n_in)) * 2.0 - 1.0
+        r = rng.choice([-1.0, 1.0], (k, n_in)) + rng.normal(0.0, 0.5, (k, n_in))
         b = np.empty((k, self.units))
         for m in range(k):
             W, b[m] = self.init(rng, n_in, self.units)  # W that of the last member
@@ -251,23 +255,33 @@ class MemberLoss(Loss):
         z = functional.as_logits(z)
         if self.n_members == 1:
             return z
-        shape = len(z), self.n_members, self._per_member(z.shape[1])
-        if self.inverse_link == "softmax" and type(self.loss).probabilities is Loss.probabilities:
-            return _log_mean(log_softmax_rows(z.reshape(-1, shape[2])).reshape(shape))
-        z = z.astype(np.float64).reshape(shape)
+        z = z.reshape(-1, self._per_member(z.shape[1]))
         if self.inverse_link == "logistic":
-            return _log_mean(functional.log_sigmoid(z)) - _log_mean(functional.log_sigmoid(-z))
-        with np.errstate(over="ignore"):
-            mean: Array = np.clip((z / self.n_members).sum(axis=1), -_LARGEST, _LARGEST)
-        return mean
+            z = z.astype(np.float64)
+            both = (self._log_mean(x, functional.sigmoid, functional.log_sigmoid) for x in (z, -z))
+            return np.subtract(*both)
+        if type(self.loss).probabilities is not Loss.probabilities:
+            z = z.reshape(-1, self.n_members, z.shape[1]).astype(np.float64)
+            with np.errstate(over="ignore"):
+                mean: Array = np.clip((z / self.n_members).sum(axis=1), -_LARGEST, _LARGEST)
+            return mean
+        return self._log_mean(z, softmax_rows, log_softmax_rows)
 
+    def _log_mean(
+        self, z: Array, probabilities: Callable[[Array], Array], logarithms: Callable[[Array], Array]
+    ) -> Array:
+        """Return the logarithm of the mean over the members, given logits z with a row for each member.
 
-def _log_mean(logs: Array) -> Array:
-    """Return log of the mean of exp(logs) over the members, (n, c), given logs (n, k, c) <= 0.
-
-    With the largest of them, m, it is m + log mean exp(logs - m), where no exp overflows, and one is 1.
-    """
-    logs = np.maximum(logs, -_LARGEST)  # not -inf, whose difference to -inf is nan
-    m = logs.max(axis=1)
-    found: Array = m + np.log(np.exp(logs - m[:, None]).mean(axis=1))
-    return found
+        Where a mean might underflow, it is computed from the logarithms of probabilities: with the largest of
+        them, m, it is m + log mean exp(logarithms - m), where no exp overflows, and one is 1.
+        """
+        shape = (-1, self.n_members, z.shape[1])
+        mean = np.add.reduce(probabilities(z).reshape(shape), axis=1) / self.n_members
+        if mean.min(initial=1.0) > _TINY:
+            logs: Array = np.log(mean)
+            return logs
+        with np.errstate(all="ignore"):
+            logs = np.maximum(logarithms(z).reshape(shape), -_LARGEST)  # the difference of two -inf is nan
+            m = logs.max(axis=1)
+            found: Array = m + np.log(np.exp(logs - m[:, None]).mean(axis=1))
+        return found

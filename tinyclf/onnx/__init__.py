@@ -51,8 +51,8 @@ def to_onnx(
     in the reference evaluator of onnx if onnxruntime is not installed. Its predictions are compared with
     those of the model on up to 1000 rows of X. Without X, a classifier is compared on random rows with
     all its categories, unknown ones and missing entries, and a pipeline is not compared. The
-    probabilities may differ by 16 eps (1 + the largest logit), where eps is the rounding unit of the
-    network's type, and in a pipeline that of float32. A graph cannot raise errors: for rows that
+    probabilities may differ by 16 eps (1 + the largest logit of a member), where eps is the rounding unit
+    of the network's type, and in a pipeline that of float32. A graph cannot raise errors: for rows that
     `predict` rejects, such as infinite numbers, or missing ones without ``scale_inputs``, its output is
     undefined.
 
@@ -105,7 +105,8 @@ def to_onnx(
     --------
     >>> from sklearn.datasets import load_iris
     >>> from tinyclf import TinyClassifier, to_onnx
-    >>> graph = to_onnx(TinyClassifier(random_state=0).fit(*load_iris(return_X_y=True))).graph
+    >>> X, y = load_iris(return_X_y=True)
+    >>> graph = to_onnx(TinyClassifier(n_members=1, random_state=0).fit(X, y)).graph
     >>> [node.op_type for node in graph.node][-6:]
     ['Gemm', 'Relu', 'Gemm', 'Softmax', 'ArgMax', 'Gather']
     >>> [value.name for value in (*graph.input, *graph.output)]

@@ -1,9 +1,9 @@
 """The graph of a fitted classifier: the operations that compute its predictions from the columns of X.
 
 The graph computes codes of categories as in `table.read`, scaling and indicators as in `Encoding.rows`,
-the network, calibration of the logits, and probabilities. The types are those of the estimator, except
-that the graph computes probabilities in the type of the network, and `predict_proba` in float64. Labels
-are computed from the logits, which still differ if probabilities round to the same value.
+the network, the mean of its members, calibration of the logits, and probabilities. The types are those of
+the estimator, except that the graph computes probabilities in the type of the network, and `predict_proba`
+in float64. Labels are computed from the logits, which still differ if probabilities round to the same value.
 """
 
 from __future__ import annotations
@@ -16,12 +16,14 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from ..estimator.classifier import TinyClassifier
+from ..estimator.plan import FitPlan
 from ..estimator.scaling import LINEAR
 from ..estimator.state import FitState
 from ..estimator.targets import LabelSets
 from ..nn.arrays import Array
 from ..nn.layers import GELU, Dense, Dropout, Identity, Layer, Logistic, ReLU, SiLU, Tanh
 from ..nn.losses import Loss, SigmoidCrossEntropy, SoftmaxCrossEntropy
+from ..nn.members import MemberDense, SharedDense
 
 # Versions of the operators and of the machine-learning operators. The first are from 2020, and all later
 # runtimes support them. The second are tried if a step of a pipeline needs newer operators.
@@ -74,15 +76,6 @@ class Column(NamedTuple):
     """float32, float64, int32, int64, bool, or object for strings."""
 
 
-# Each adds the operators of an activation on a value of a type, and returns the name of the output.
-ACTIVATIONS: dict[type[Layer], Callable[[Graph, str, DTypeLike], str]] = {
-    ReLU: lambda graph, x, dtype: graph.add("Relu", x),
-    Tanh: lambda graph, x, dtype: graph.add("Tanh", x),
-    Logistic: lambda graph, x, dtype: graph.add("Sigmoid", x),
-    SiLU: lambda graph, x, dtype: graph.add("Mul", x, graph.add("Sigmoid", x)),
-    GELU: lambda graph, x, dtype: _add_gelu(graph, x, np.dtype(dtype)),
-}
-NO_OPERATION: tuple[type[Layer], ...] = (Identity, Dropout)  # in prediction
 LOSSES: tuple[type[Loss], ...] = (SoftmaxCrossEntropy, SigmoidCrossEntropy)
 
 
@@ -94,16 +87,18 @@ def add_classifier(
     loss, classes = state.plan.loss, as_held(model.classes_)
     if type(loss) not in LOSSES:
         raise _unknown("losses", LOSSES, loss)
-    z = _add_network(graph, state, _add_inputs(graph, state, x, given))
-    if isinstance(model._fitted.labels, LabelSets):
-        one, zero = np.ones((), model.network_.dtype), np.zeros((), model.network_.dtype)
-        e = graph.add("Exp", graph.add("Neg", z))  # onnxruntime's Sigmoid is never below about 1e-8
-        graph.add("Reciprocal", graph.add("Add", e, one), output=probabilities)
-        graph.add("Cast", graph.add("Greater", z, zero), to=onnx_type(np.int64), output=label)
+    z, held = _add_network(graph, state, _add_inputs(graph, state, x, given))
+    dtype = model.network_.dtype
+    if isinstance(state.labels, LabelSets):
+        e = graph.cast(z, held, dtype)
+        e = graph.add("Exp", graph.add("Neg", e))  # onnxruntime's Sigmoid is never below about 1e-8
+        graph.add("Reciprocal", graph.add("Add", e, np.ones((), dtype)), output=probabilities)
+        positive = graph.add("Greater", z, np.zeros((), held))
+        graph.add("Cast", positive, to=onnx_type(np.int64), output=label)
         return
     if model.n_outputs_ < len(classes):
         z = graph.add("Pad", z, np.array([0, 1, 0, 0]))  # softmax([0, z]) = [sigmoid(-z), sigmoid(z)]
-    graph.add("Softmax", z, axis=1, output=probabilities)
+    graph.add("Softmax", graph.cast(z, held, dtype), axis=1, output=probabilities)
     graph.add("Gather", classes, graph.add("ArgMax", z, axis=1, keepdims=0), axis=0, output=label)
 
 
@@ -213,27 +208,75 @@ def _add_scaling(graph: Graph, state: FitState, x: str, given: DTypeLike) -> str
     return graph.cast(graph.add("Where", graph.add("IsNaN", x), missing, z), held, dtype)
 
 
-def _add_network(graph: Graph, state: FitState, x: str) -> str:
-    """Add operations that compute the calibrated logits from the inputs of the network."""
-    network = state.network
+def _add_network(graph: Graph, state: FitState, x: str) -> tuple[str, DTypeLike]:
+    """Add operations that compute the calibrated logits from the inputs of the network; return their type."""
+    network, plan = state.network, state.plan
+    held = network.dtype
     for layer, p in zip(network.layers, network.parameters, strict=True):
-        if type(layer) is Dense:
-            x = graph.add("Gemm", x, p.W, p.b)
-        elif type(layer) in ACTIVATIONS:
-            x = ACTIVATIONS[type(layer)](graph, x, network.dtype)
-        elif type(layer) not in NO_OPERATION:
-            raise _unknown("layers", (Dense, *ACTIVATIONS, *NO_OPERATION), layer)
+        if type(layer) not in LAYERS:
+            raise _unknown("layers", LAYERS, layer)
+        x = LAYERS[type(layer)](graph, x, p, held)
+    if plan.n_members > 1:
+        x, held = _add_pool(graph, plan, graph.cast(x, held, np.float64)), np.dtype(np.float64)
     if state.calibration is not None:
-        factor, offset = state.calibration.terms(network.dtype)
+        factor, offset = state.calibration.terms(held)
         x = graph.add("Add", graph.add("Mul", x, factor), offset)
-    return x
+    return x, held
 
 
-def _add_gelu(graph: Graph, x: str, dtype: np.dtype[Any]) -> str:
+def _add_pool(graph: Graph, plan: FitPlan, x: str) -> str:
+    """Add operations on the outputs of all members, in float64, as in `MemberLoss.pool`."""
+    logistic = plan.loss.inverse_link == "logistic"
+    z = graph.add("Reshape", x, np.array([-1, plan.n_members, plan.n_outputs, *[1] * logistic]))
+    if logistic:  # log_softmax([0, z]) = [log_sigmoid(-z), log_sigmoid(z)]
+        z = graph.add("Pad", z, np.array([0, 0, 0, 1, 0, 0, 0, 0]))
+    logs = graph.add("LogSoftmax", z, axis=-1)
+    # The largest entry, so that exp does not overflow; the arguments of ReduceMax depend on the version.
+    top = graph.add("GatherElements", logs, graph.add("ArgMax", logs, axis=1), axis=1)
+    total = graph.add("ReduceSum", graph.add("Exp", graph.add("Sub", logs, top)), np.array([1]))
+    # Of equal members, the mean is exactly 1: onnxruntime may round equal logarithms differently.
+    mean = graph.add("Div", total, np.asarray(plan.n_members, np.float64))
+    z = graph.add("Add", top, graph.add("Log", mean))
+    if logistic:
+        z = graph.add("MatMul", z, np.array([[-1.0], [1.0]]))
+    return graph.add("Reshape", z, np.array([-1, plan.n_outputs]))
+
+
+def _shared_dense(graph: Graph, x: str, p: Any, dtype: np.dtype[Any]) -> str:
+    """Add a `SharedDense`; the graph computes the matrix of all members, which is k times as large as W."""
+    W = graph.add("Mul", p.r.T[:, :, None], p.W[:, None, :])
+    return graph.add("Gemm", x, graph.add("Reshape", W, np.array([-1, p.b.size])), p.b.reshape(-1))
+
+
+def _member_dense(graph: Graph, x: str, p: Any, dtype: np.dtype[Any]) -> str:
+    """Add a `MemberDense`, as products of the matrices (k, rows, n_in / k) and (k, n_in / k, units)."""
+    x = graph.add("Reshape", x, np.array([-1, *p.W.shape[:2]]))
+    y = graph.add("MatMul", graph.add("Transpose", x, perm=[1, 0, 2]), p.W)
+    y = graph.add("Transpose", graph.add("Add", y, p.b[:, None]), perm=[1, 0, 2])
+    return graph.add("Reshape", y, np.array([-1, p.b.size]))
+
+
+def _gelu(graph: Graph, x: str, p: Any, dtype: np.dtype[Any]) -> str:
     """Add x (1 + erf(x / sqrt(2))) / 2; the operator Gelu is newer than most runtimes."""
     erf = graph.add("Erf", graph.add("Mul", x, np.asarray(np.sqrt(0.5), dtype)))
     half = graph.add("Mul", x, np.asarray(0.5, dtype))
     return graph.add("Mul", half, graph.add("Add", erf, np.ones((), dtype)))
+
+
+# Each adds the operators of a layer with the parameters p on a value of the network's type, and returns the
+# name of the output.
+LAYERS: dict[type[Layer], Callable[[Graph, str, Any, np.dtype[Any]], str]] = {
+    Dense: lambda graph, x, p, dtype: graph.add("Gemm", x, p.W, p.b),
+    SharedDense: _shared_dense,
+    MemberDense: _member_dense,
+    ReLU: lambda graph, x, p, dtype: graph.add("Relu", x),
+    Tanh: lambda graph, x, p, dtype: graph.add("Tanh", x),
+    Logistic: lambda graph, x, p, dtype: graph.add("Sigmoid", x),
+    SiLU: lambda graph, x, p, dtype: graph.add("Mul", x, graph.add("Sigmoid", x)),
+    GELU: _gelu,
+    Identity: lambda graph, x, p, dtype: x,
+    Dropout: lambda graph, x, p, dtype: x,  # in prediction
+}
 
 
 def outputs_of(model: TinyClassifier, rows: Any) -> list[tuple[str, DTypeLike, list[Any]]]:
@@ -264,7 +307,7 @@ def as_held(classes: Array) -> Array:
     )
 
 
-def _unknown(what: str, known: tuple[type, ...], part: Any) -> TypeError:
+def _unknown(what: str, known: Iterable[type], part: Any) -> TypeError:
     names = ", ".join(one.__name__ for one in known)
     return TypeError(f"to_onnx supports the {what} {names}, got {type(part).__name__}; fit with one of them")
 
