@@ -109,6 +109,15 @@ def test_an_invalid_number_of_members_is_refused(value, error, match):
         assert not hasattr(model, "network_")
 
 
+@pytest.mark.parametrize("value", [10**9, 10**18, 10**30])
+def test_more_members_than_memory_holds_are_refused_at_once(value):
+    match = (
+        rf"not enough memory for the parameters of SharedDense\(units=5, n_members={value}\) with 4 inputs"
+    )
+    with pytest.raises(ValueError, match=match):
+        quick(n_members=value).fit(IRIS, SPECIES)
+
+
 def test_dense_layers_of_an_activation_have_members_too():
     activation = [[Tanh(), Dense(4), PReLU(), MemberDense(6, n_members=2)], "relu"]
     model = learned(hidden_layer_sizes=(8, 5), activation=activation, n_members=2).fit(IRIS, SPECIES)

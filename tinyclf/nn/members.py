@@ -248,9 +248,11 @@ class MemberLoss(Loss):
     def pool(self, z: Array) -> Array:
         """Return the logits (n, n_outputs / n_members) whose probabilities are the mean of the members'.
 
-        They are finite float64 numbers. For a user-defined loss with ``probabilities`` of its own, the
-        logits are the mean of the members' logits, as it may not be possible to compute those of the mean.
+        They are finite float64 numbers; the logits of a single member do not change. For a user-defined
+        loss with ``probabilities`` of its own, they are the mean of the members' logits, as it may not be
+        possible to compute those of the mean.
         """
+        z = functional.as_logits(z)
         if self.n_members == 1:
             return z
         z = z.reshape(-1, self._per_member(z.shape[1]))
