@@ -111,6 +111,12 @@ EXPECTED = {
         (r"\nSub, Mul, Abs, Clip, Log, Clip, Sign, Mul, Add, Mul, IsNaN, Where, Gemm, Relu, Gemm, ", []),
     ],
     "train_by_hand": [(r"epoch 200: loss ([\d.]+)", [(0, 0.3)]), (r"epoch 20: loss ([\d.]+)", [(0, 0.2)])],
+    "ensemble": [
+        (r"one network +log-loss ([\d.]+), accuracy ([\d.]+)\n", [(0.08, 0.14), (0.95, 1)]),
+        (r"a member +log-loss ([\d.]+), accuracy ([\d.]+)\n", [(0.11, 0.19), (0.93, 0.98)]),
+        (r"mean of members +log-loss ([\d.]+), accuracy ([\d.]+)\n", [(0.06, 0.11), (0.96, 1)]),
+        (r"the mean has the lower log-loss: (\d) of 5\n", [(3, 5)]),
+    ],
     "own_activation": [(r"\(right\)", []), (r"accuracy on digits: ([\d.]+)", [(0.95, 1)])],
     "own_layer": [(r"\(right\)", []), (r"([\d.]+)  Network\(.*LayerNorm\(\)", [(0, 0.1)])],
     "own_loss": [
