@@ -1,8 +1,8 @@
-"""Compare the time of predictions: ``python benchmarks/predict.py [--quick] [--scaled]``.
+"""Compare the time of predictions: ``python benchmarks/predict.py [--quick] [--scaled] [--members K]``.
 
 The script compares ``predict_proba`` of TinyClassifier and MLPClassifier on one pinned core, for 100,000 rows
-and for one row, as when a model is served. With ``--scaled``, TinyClassifier scales its input, as by default;
-MLPClassifier does not.
+and for one row, as when a model is served. TinyClassifier has one member, or K. With ``--scaled``, it scales
+its input, as by default; MLPClassifier does not.
 """
 
 import argparse
@@ -25,6 +25,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--quick", action="store_true", help="few rows")
     parser.add_argument("--scaled", action="store_true", help="let TinyClassifier scale its input")
+    parser.add_argument("--members", type=int, default=1, help="number of members of TinyClassifier")
     options = parser.parse_args()
     n, scaled = 2_000 if options.quick else MANY, options.scaled
     warnings.simplefilter("ignore", ConvergenceWarning)
@@ -38,8 +39,8 @@ def main() -> None:
         for dtype in ("float64", "float32"):
             X = wide.astype(dtype)
             theirs = MLPClassifier(widths[1:-1], max_iter=1, random_state=0).fit(X[:1000], y[:1000])
-            ours = TinyClassifier(widths[1:-1], max_iter=1, scale_inputs=scaled, random_state=0)
-            ours.fit(X[:1000], y[:1000])
+            ours = TinyClassifier(widths[1:-1], n_members=options.members, max_iter=1, random_state=0)
+            ours.set_params(scale_inputs=scaled).fit(X[:1000], y[:1000])
             many = side_by_side({m: (lambda m=m, X=X: m.predict_proba(X)) for m in (ours, theirs)}, 9)
             one = side_by_side(
                 {

@@ -1,9 +1,9 @@
 """Measure the time of an epoch by the size of the data: ``python benchmarks/scaling.py [--quick]``.
 
-The script prints the time of an epoch in batches of 200 on one pinned core: by the number of rows, by the
-number of classes, and by the fraction of nonzero entries of sparse rows, there compared with MLPClassifier. A
-fit has as many epochs as add up to 20,000 rows, at least one; three on sparse rows. The last table shows the
-time of an epoch where units die.
+The script prints the time of an epoch on one pinned core, in batches of 200: by the number of rows, by the
+number of classes, by the fraction of nonzero entries of sparse rows, compared with MLPClassifier, and by the
+number of members on digits, in batches of 64 as well. A fit has as many epochs as add up to 20,000
+rows, at least one; three on sparse rows. The last table shows the time of an epoch where units die.
 """
 
 import argparse
@@ -25,10 +25,15 @@ from tinyclf.nn import optimizers  # noqa: E402
 PARAMETERS = {"batch_size": 200, "tol": 0.0, "early_stopping": False, "random_state": 0}
 
 
-def seconds(X, y, epochs: int, repeats: int, kinds=(TinyClassifier,)) -> list[float]:
-    """Return the seconds of an epoch for each class of classifiers."""
-    equal = {MLPClassifier: {}, TinyClassifier: {**SKLEARN_DEFAULTS, "dtype": "float32"}}
-    models = [kind(**{**equal[kind], **PARAMETERS, "max_iter": epochs}) for kind in kinds]
+def ours(**parameters) -> TinyClassifier:
+    return TinyClassifier(**{**SKLEARN_DEFAULTS, "dtype": "float32", **PARAMETERS, **parameters})
+
+
+def seconds(X, y, epochs: int, repeats: int, *models) -> list[float]:
+    """Return the seconds of an epoch for each classifier, by default ours."""
+    models = models or (ours(),)
+    for model in models:
+        model.set_params(max_iter=epochs)
     best = side_by_side({model: (lambda model=model: model.fit(X, y)) for model in models}, repeats)
     return [best[model] / epochs for model in models]
 
@@ -61,9 +66,23 @@ def main() -> None:
         print(f"{'2,000 sparse rows x 20,000':32}{'milliseconds':>24}{'MLPClassifier':>20}{'ratio':>10}")
         for fraction in (0.0005, 0.005, 0.02, 0.05, 0.2)[: 2 if quick else None]:
             X = scipy.sparse.random(2_000, 20_000, fraction, format="csr", random_state=0)
-            ours, theirs = seconds(X, rng.permutation(2_000) % 20, 3, 3, (TinyClassifier, MLPClassifier))
+            both = (ours(), MLPClassifier(**PARAMETERS))
+            tiny, theirs = seconds(X, rng.permutation(2_000) % 20, 3, 3, *both)
             title = f"{100 * fraction:g} % nonzero"
-            print(f"{title:32}{1e3 * ours:24.1f}{1e3 * theirs:20.1f}{theirs / ours:10.2f}", flush=True)
+            print(f"{title:32}{1e3 * tiny:24.1f}{1e3 * theirs:20.1f}{theirs / tiny:10.2f}", flush=True)
+        X, y = load_digits(return_X_y=True)
+        print(
+            f"{'members, on digits':32}{'batches of 64: ms':>24}{'ratio':>10}{'of 200: ms':>20}{'ratio':>10}"
+        )
+        numbers = (1, 2, 4, 8, 16)[: 2 if quick else None]
+        sizes = [
+            seconds(X, y, 10, 9, *(ours(n_members=k, batch_size=size) for k in numbers)) for size in (64, 200)
+        ]
+        for k, small, large in zip(numbers, *sizes, strict=True):
+            ratios = small / sizes[0][0], large / sizes[1][0]
+            print(
+                f"{k:<32}{1e3 * small:24.2f}{ratios[0]:10.2f}{1e3 * large:20.2f}{ratios[1]:10.2f}", flush=True
+            )
         dead_units(40 if quick else 400)
 
 

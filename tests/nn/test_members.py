@@ -200,10 +200,11 @@ def test_the_output_of_a_member_depends_on_its_own_numbers_only():
     assert (after[1] != before[1]).all()
 
 
-def test_members_start_with_signs_and_numbers_of_their_own():
+def test_members_start_with_factors_and_weights_of_their_own():
     network = Network([SharedDense(6, n_members=4), ReLU(), MemberDense(3, n_members=4)], 20, seed=0)
     first, _, last = network.parameters
-    assert set(np.unique(first.r)) == {-1.0, 1.0}
+    assert 0.2 < (first.r > 0).mean() < 0.8
+    assert np.abs(np.abs(first.r) - 1.0).mean() == pytest.approx(0.5 * np.sqrt(2 / np.pi), rel=0.3)
     for values in (first.r, first.b, last.W.reshape(4, -1), last.b):
         assert len(np.unique(values, axis=0)) == 4
     # Each sees n_in or n_in / k inputs, and its weights are as large as those of a network alone.

@@ -27,8 +27,8 @@ CUSTOM |= {"half": half, "Warmup": Warmup, "negative_entropy": negative_entropy}
 
 
 def quick(**parameters):
-    """A classifier that is fitted in milliseconds."""
-    settings = {"hidden_layer_sizes": 5, "max_iter": 3, "random_state": 0}
+    """A classifier that is fitted in milliseconds; by default it has one member."""
+    settings = {"hidden_layer_sizes": 5, "max_iter": 3, "n_members": 1, "random_state": 0}
     return TinyClassifier(**{**settings, **parameters})
 
 

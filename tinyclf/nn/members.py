@@ -28,6 +28,7 @@ ensembling" (2024); the layers are those of its variant TabM-mini.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -38,9 +39,13 @@ from . import functional, kernels
 from .arrays import Array, Buffer, Views
 from .errors import whole_number
 from .layers import Dense, matrix_product
+from .logsumexp import log_softmax_rows, softmax_rows
 from .losses import Loss
 
 _LARGEST = float(np.finfo(np.float64).max)
+
+# Sums of larger probabilities have no terms that underflow and matter.
+_TINY = 1e-290
 
 
 @dataclass(frozen=True)
@@ -247,23 +252,33 @@ class MemberLoss(Loss):
         """
         if self.n_members == 1:
             return z
-        n_outputs = self._per_member(z.shape[1])
-        z = z.reshape(len(z), self.n_members, n_outputs).astype(np.float64)
+        z = z.reshape(-1, self._per_member(z.shape[1]))
         if self.inverse_link == "logistic":
-            return _log_mean(functional.log_sigmoid(z)) - _log_mean(functional.log_sigmoid(-z))
+            z = z.astype(np.float64)
+            both = (self._log_mean(x, functional.sigmoid, functional.log_sigmoid) for x in (z, -z))
+            return np.subtract(*both)
         if type(self.loss).probabilities is not Loss.probabilities:
+            z = z.reshape(-1, self.n_members, z.shape[1]).astype(np.float64)
             with np.errstate(over="ignore"):
                 mean: Array = np.clip((z / self.n_members).sum(axis=1), -_LARGEST, _LARGEST)
             return mean
-        return _log_mean(functional.log_softmax(z))
+        return self._log_mean(z, softmax_rows, log_softmax_rows)
 
+    def _log_mean(
+        self, z: Array, probabilities: Callable[[Array], Array], logarithms: Callable[[Array], Array]
+    ) -> Array:
+        """Return the logarithm of the mean over the members, given logits z with a row for each member.
 
-def _log_mean(logs: Array) -> Array:
-    """Return log of the mean of exp(logs) over the members, (n, c), given logs (n, k, c) <= 0.
-
-    With the largest of them, m, it is m + log mean exp(logs - m), where no exp overflows, and one is 1.
-    """
-    logs = np.maximum(logs, -_LARGEST)  # not -inf, whose difference to -inf is nan
-    m = logs.max(axis=1)
-    found: Array = m + np.log(np.exp(logs - m[:, None]).mean(axis=1))
-    return found
+        Where a mean might underflow, it is computed from the logarithms of probabilities: with the largest of
+        them, m, it is m + log mean exp(logarithms - m), where no exp overflows, and one is 1.
+        """
+        shape = (-1, self.n_members, z.shape[1])
+        mean = np.add.reduce(probabilities(z).reshape(shape), axis=1) / self.n_members
+        if mean.min(initial=1.0) > _TINY:
+            logs: Array = np.log(mean)
+            return logs
+        with np.errstate(all="ignore"):
+            logs = np.maximum(logarithms(z).reshape(shape), -_LARGEST)  # the difference of two -inf is nan
+            m = logs.max(axis=1)
+            found: Array = m + np.log(np.exp(logs - m[:, None]).mean(axis=1))
+        return found
