@@ -114,7 +114,7 @@ def test_the_html_shows_the_changed_parameters():
     page = model._repr_html_()
     changed = re.findall(r'<tr class="user-set">.*?<td class="value">(.*?)</td>', page, re.DOTALL)
     assert "Not fitted" in page
-    assert len(changed) == 6
+    assert len(changed) == 6  # those of quick, and these two
     assert "[Tanh()]" in changed
     assert any(value.startswith("SGD(learning_") for value in changed)
     assert "<span>Fitted</span>" in model.fit(IRIS, SPECIES)._repr_html_()

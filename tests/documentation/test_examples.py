@@ -94,7 +94,7 @@ EXPECTED = {
     ],
     "grid_search": [(r"log-loss ([\d.]+)", [(0, 0.1)])],
     "monitor_training": [
-        (r"stopped after (\d+) epochs, kept the weights of epoch (\d+)", [(20, 299), (10, 299)]),
+        (r"stopped after (\d+) epochs, kept the weights of epoch (\d+)", [(12, 299), (4, 299)]),
         (r"the loaded model predicts the same: True", []),
         (r"test accuracy ([\d.]+), mean confidence ([\d.]+)", [(0.94, 1), (0.9, 1)]),
     ],
@@ -107,10 +107,16 @@ EXPECTED = {
         for dtype in ("float64", "float32")
     ]
     + [
-        (r" has (\d+) bytes; the network alone", [(5000, 10000)]),
-        (r"\nSub, Mul, Abs, Clip, Log, Clip, Sign, Mul, Add, Mul, IsNaN, Where, Gemm, Relu, Gemm, ", []),
+        (r" has (\d+) bytes; the network alone", [(15000, 30000)]),
+        (r"\nSub, Mul, Abs, Clip, Log, Clip, Sign, Mul, Add, Mul, IsNaN, Where, Mul, .*Relu, .*MatMul, ", []),
     ],
     "train_by_hand": [(r"epoch 200: loss ([\d.]+)", [(0, 0.3)]), (r"epoch 20: loss ([\d.]+)", [(0, 0.2)])],
+    "ensemble": [
+        (r"one network +log-loss ([\d.]+), accuracy ([\d.]+)\n", [(0.08, 0.14), (0.95, 1)]),
+        (r"a member +log-loss ([\d.]+), accuracy ([\d.]+)\n", [(0.11, 0.19), (0.93, 0.98)]),
+        (r"mean of members +log-loss ([\d.]+), accuracy ([\d.]+)\n", [(0.06, 0.11), (0.96, 1)]),
+        (r"the mean has the lower log-loss: (\d) of 5\n", [(3, 5)]),
+    ],
     "own_activation": [(r"\(right\)", []), (r"accuracy on digits: ([\d.]+)", [(0.95, 1)])],
     "own_layer": [(r"\(right\)", []), (r"([\d.]+)  Network\(.*LayerNorm\(\)", [(0, 0.1)])],
     "own_loss": [

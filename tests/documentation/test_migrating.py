@@ -351,6 +351,19 @@ def errors_of_missing_entries_and_strings_and_the_inputs_of_digits_and_booleans(
     return errors + widths
 
 
+@differs(
+    '`n_members="auto"`',
+    here=[(4, 8), (8, 8, 3), (8, 8), (8, 3)],
+    there=[(4, 8), (8, 3), (8,), (3,)],
+    n_members="auto",
+)
+def shapes_of_the_weights(make):
+    model = make().fit(X, Y)
+    if getattr(model, "n_members", 1) == "auto":
+        assert model.activations(X).shape == (150, 8 * 8)
+    return [values.shape for values in (*model.coefs_, *model.intercepts_)]
+
+
 @differs("epochs", here=(40, []), there=(200, [ConvergenceWarning]))
 def epochs_and_warnings_of_the_defaults(make):
     with warnings.catch_warnings(record=True) as caught:

@@ -35,6 +35,7 @@ from tinyclf import (
     Network,
     TinyClassifier,
     TrainingWarning,
+    cross_entropy,
 )
 from tinyclf.estimator.calibration import Calibration
 from tinyclf.estimator.dataset import Dataset
@@ -99,6 +100,20 @@ def test_a_loss_above_that_of_the_prior_raises_a_divergence_warning_with_numbers
     loss = -model.predict_log_proba(X)[np.arange(900), y].mean(dtype="float64")
     assert loss > 10 * prior
     assert re.search(rf"900 .* {re.escape(f'{loss:.4g}')},.*class frequencies.* {prior:.4g}\b", message)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_members_that_have_diverged_raise_a_divergence_warning_with_the_mean_of_their_losses(seed):
+    """The loss of the mean of their probabilities may be below that of the prior."""
+    X, y = DIGITS[:900] / 16, LABELS[:900]
+    model = plain(n_members=8, learning_rate_init=100.0, max_iter=30, n_iter_no_change=5, random_state=seed)
+    model.set_params(early_stopping=False)
+    message = only(warned(model, X, y), DivergenceWarning)
+    z = model.network_.logits(X).reshape(-1, 10)
+    loss = cross_entropy(z.astype(float), np.repeat(y, 8)).mean()
+    assert loss > 10 * scipy.stats.entropy(np.bincount(y))
+    number = float(re.search(r"the mean log-loss of its members is ([\d.e+]+), where", message)[1])
+    assert number == pytest.approx(loss, rel=1e-3)
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")

@@ -10,6 +10,7 @@ import numpy as np
 from ..nn.arrays import Array
 from ..nn.errors import CollapseWarning, DivergenceWarning, FeatureScaleWarning
 from ..nn.losses import SigmoidCrossEntropy, SoftmaxCrossEntropy
+from ..nn.members import MemberLoss
 from .dataset import Dataset
 from .plan import FitPlan
 from .scaling import Scaling
@@ -203,19 +204,21 @@ def nothing_learned(few: TrainingRows, settled: bool) -> list[Warning]:
     """Return a warning if the log-loss is much higher than the prior's, or all predictions are the same.
 
     If training has not settled, all predictions may still be the same, and only a loss that is ten
-    times the prior's is too high.
+    times the prior's is too high. The log-loss of several members is the mean of theirs, as in
+    training: that of their mean is limited, even if most of them have diverged.
     """
     plan, labels, state = few.plan, few.data.labels, few.state
-    z = state.logits(few.inputs)
-    if state.calibration is not None:
-        z = state.calibration.apply(z)
+    each = state.network.outputs(few.inputs)
+    z = state.calibrated(plan.pooled(each.copy()))
     n, k = z.shape
     if plan.loss.inverse_link == "softmax" and k != len(labels.classes):
         return []  # the logits of a user-defined loss may mean something else
     exact = SigmoidCrossEntropy() if plan.loss.inverse_link == "logistic" else SoftmaxCrossEntropy()
     targets = exact.targets(labels.for_loss(few.data.targets, k), n, k)
-    loss = exact.mean(z, targets, few.weight)
-    numbers = f"the log-loss is {loss:.4g}, where the class frequencies alone give {few.prior:.4g}"
+    of_members = state.calibrated(each.reshape(n * plan.n_members, k)).reshape(n, -1)
+    loss = MemberLoss(exact, plan.n_members).mean(of_members, targets, few.weight)
+    of_whom = "mean log-loss of its members" if plan.n_members > 1 else "log-loss"
+    numbers = f"the {of_whom} is {loss:.4g}, where the class frequencies alone give {few.prior:.4g}"
     # If the score is not the loss, the weights with the best score may have a high loss although training
     # went well.
     times = _TIMES if settled else _TIMES_UNSETTLED
