@@ -214,7 +214,6 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         weighted mean and standard deviation of the rows passed to ``fit``, after outliers were
         clipped; they are computed from quantiles of the column. Scaled values z beyond 3 become
         3 + 3 log(z / 3), and those below -3 likewise, so outliers keep their order but do not dominate.
-<<<<<<< HEAD
         A constant column becomes 0. A missing number (NaN) is read as the center, and if some numbers
         of the column are missing in ``fit``, the network gets an indicator of these as another input.
         Without scaling, NaN is an error. Sparse rows are not centered; they are divided by the root mean
@@ -222,15 +221,6 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         ``fit`` with ``warm_start=True``, change center and scale, but not what missing numbers are
         read as. They adjust the first layer such that predictions do not change for rows that are
         within three scales of the center before and after. In a warm start, all earlier rows
-=======
-        A constant column becomes 0. A missing number (NaN) becomes 0, too, and if some numbers of the
-        column are missing in ``fit``, the network gets an indicator of these as another input. Without
-        scaling, NaN is an error. Sparse rows are not centered; they are divided by the root mean
-        square of the nonzero entries of the column. See `scaled_inputs`. ``partial_fit``, and
-        ``fit`` with ``warm_start=True``, change center and scale, and adjust the first layer such
-        that predictions do not change for rows that are within three scales of the center before
-        and after; missing numbers are still read as the first center. In a warm start, all earlier rows
->>>>>>> core
         together count as at most ten of the new rows.
     calibrate : bool, default=True
         Whether to calibrate on the validation set, passed or held out: logits z are shrunk toward
@@ -258,34 +248,21 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         categories, those with the smallest total weight share one input. A category that did not
         occur in ``fit`` is treated like these, or has no input if there are none. With more inputs,
         the network can distinguish more categories, but training is slower. None means no limit.
-<<<<<<< HEAD
     n_members : int or "auto", default="auto"
         Number of members of the network, at least 1: networks that are trained together, and whose
-        probabilities are averaged. The members share the weights of the first layer, to which each
-        brings its own factors of the inputs; the other weights of a member are its own (see
-        `SharedDense` and `MemberDense`). ``hidden_layer_sizes`` are the widths of each member. More
-        members predict better, but take more time and memory. Training minimizes the mean of the
-        members' losses; validation and calibration use the mean of their probabilities. "auto" is 8
-        with the solver "adam" and at most 100,000 weights, and 1 otherwise, with user-defined layers
-        or losses, and without hidden layers. With "sgd" and several members, use a larger
+        probabilities are averaged. The members share the weights of the first layer, and each
+        multiplies the features by its own factors; all later layers of a member are its own, with
+        ``hidden_layer_sizes`` as for one network. With more members, predictions are usually better,
+        but a fit and predictions take more time and memory. Training minimizes the mean of the
+        members' losses, and all members stop at the same epoch. Validation and calibration use the
+        mean of the probabilities. See `member_probabilities` for how far the members agree, and
+        `SharedDense` and `MemberDense` for the layers. "auto" is 8 with Adam and at most 100,000
+        weights, and 1 otherwise, with user-defined layers or losses, and without hidden layers; a fit
+        that continues an earlier one keeps its number. With "sgd" and several members, use a larger
         ``learning_rate_init``, since the steps for the weights of each member are that much smaller.
-        User-defined layers read the units of all members beside each other. With a user-defined loss
-        that overrides ``probabilities``, the logits of the members are averaged instead. See
-        `member_probabilities`.
-=======
-    n_members : int, default=1
-        Number of networks in one, at least 1, whose probabilities are averaged: an ensemble. The
-        members share the weights of the first layer, and each multiplies the features by its own
-        numbers; all later layers of a member are its own, with ``hidden_layer_sizes`` as for one
-        network. With more members, probabilities are usually more accurate, but a fit and predictions
-        take more time and memory. Training minimizes the mean of the members' losses, and all members
-        stop at the same epoch. Validation and calibration use the mean of the probabilities. See
-        `member_probabilities` for how far the members agree, and `SharedDense` and `MemberDense` for
-        the layers. The penalty ``alpha`` is the sum over all members. User-defined activation layers
-        read the units of all members beside each other; a layer that combines columns combines
-        members, too. With a user-defined loss that overrides ``probabilities``, the members' logits are
-        averaged instead. Without hidden layers there is one member.
->>>>>>> core
+        The penalty ``alpha`` is the sum over all members. User-defined activation layers read the
+        units of all members beside each other; a layer that combines columns combines members, too.
+        With a user-defined loss that overrides ``probabilities``, the members' logits are averaged.
 
     Attributes
     ----------
