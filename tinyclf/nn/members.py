@@ -86,6 +86,7 @@ class SharedDense(_MemberLayer):
 
     def parameters(self, n_in: int, rng: np.random.Generator) -> dict[str, Array]:
         k = self.n_members
+        # With the noise, the members are less alike than with signs alone, and their mean predicts better.
         r = rng.choice([-1.0, 1.0], (k, n_in)) + rng.normal(0.0, 0.5, (k, n_in))
         b = np.empty((k, self.units))
         for m in range(k):
