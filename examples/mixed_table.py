@@ -29,10 +29,8 @@ X["income"] = X["income"].mask(rng.random(n) < 0.1)
 X["city"] = X["city"].mask(rng.random(n) < 0.1)
 print(X.head(), "\n")
 
-# No preprocessing.
 X_train, X_test, y_train, y_test = train_test_split(X, y, stratify=y, random_state=0)
-model = TinyClassifier(random_state=0)
-model.fit(X_train, y_train)
+model = TinyClassifier(random_state=0).fit(X_train, y_train)
 print("accuracy", model.score(X_test, y_test), "\n")
 print("inputs of the network:", *model.input_names_, "\n")
 
@@ -42,8 +40,7 @@ columns = make_column_transformer(
 )
 
 
-def mean_loss(*steps):
-    """Return the mean log-loss for three seeds, which differ by a few percent."""
+def mean_loss(*steps):  # of three seeds, since the results of a single one differ by a few percent
     models = [make_pipeline(*steps, TinyClassifier(random_state=seed)) for seed in range(3)]
     return np.mean([log_loss(y_test, one.fit(X_train, y_train).predict_proba(X_test)) for one in models])
 
