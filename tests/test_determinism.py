@@ -25,8 +25,11 @@ from tinyclf import (
     Adam,
     Dense,
     Dropout,
+    MemberDense,
+    MemberLoss,
     Network,
     ReLU,
+    SharedDense,
     SigmoidCrossEntropy,
     SoftmaxCrossEntropy,
     Tanh,
@@ -171,11 +174,17 @@ def by_hand(model, layers, X, y, epochs=None, **options):
     ("parameters", "layers", "options", "data"),
     [
         ({"scale_inputs": False}, [Dense(20), ReLU(), Dense(10)], {}, {}),
+        (
+            {"n_members": 3},
+            [SharedDense(20, n_members=3), ReLU(), MemberDense(10, n_members=3)],
+            {"loss": MemberLoss(SoftmaxCrossEntropy(), 3)},
+            {"sample_weight": WEIGHTS},
+        ),
         ({"max_grad_norm": 0.3}, [Dense(20), ReLU(), Dense(10)], {"max_grad_norm": 0.3}, {}),
         (
             {"activation": "tanh", "dropout": 0.4, "solver": "sgd", "learning_rate": "cosine"},
             [Dense(20), Tanh(), Dropout(0.4), Dense(10)],
-            {"optimizer": SGD(0.01, 0.9, nesterov=True), "schedule": cosine},
+            {"optimizer": SGD(0.02, 0.9, nesterov=True), "schedule": cosine},
             {},
         ),
         (
@@ -202,11 +211,11 @@ def by_hand(model, layers, X, y, epochs=None, **options):
 )
 def test_a_fit_equals_train(parameters, layers, options, data, dtype):
     data = {"X": DIGITS, "y": LABELS, **data}
-    shared = {"hidden_layer_sizes": 20, "batch_size": 200, "max_iter": 4, "random_state": 5}
+    shared = {"hidden_layer_sizes": 20, "batch_size": 200, "max_iter": 4, "n_members": 1, "random_state": 5}
     off = {"early_stopping": False, "calibrate": False, "learning_rate": "constant"}
     model = TinyClassifier(**{**shared, **off, "dtype": dtype, **parameters}).fit(**data)
     defaults = {
-        "optimizer": Adam(0.01),
+        "optimizer": Adam(0.02, beta_2=0.95),
         "loss": SoftmaxCrossEntropy(),
         "batch_size": 200,
         "schedule": constant,
@@ -217,10 +226,11 @@ def test_a_fit_equals_train(parameters, layers, options, data, dtype):
 
 
 def test_a_fit_with_held_out_rows_ends_like_train_on_all_rows():
-    model = TinyClassifier(20, max_iter=6, calibrate=False, random_state=3).fit(DIGITS, LABELS)
+    model = TinyClassifier(20, n_members=4, max_iter=6, calibrate=False, random_state=3).fit(DIGITS, LABELS)
     assert model.validation_scores_ is not None
-    layers = [Dense(20), ReLU(), Dense(10)]
-    options = {"optimizer": Adam(0.01), "loss": SoftmaxCrossEntropy(), "schedule": flat_cosine}
+    layers = [SharedDense(20, n_members=4), ReLU(), MemberDense(10, n_members=4)]
+    loss = MemberLoss(SoftmaxCrossEntropy(), 4)
+    options = {"optimizer": Adam(0.02, beta_2=0.95), "loss": loss, "schedule": flat_cosine}
     losses, theta = by_hand(
         model, layers, DIGITS, LABELS, model.best_epoch_, batch_size=len(DIGITS) // 16, **options
     )

@@ -93,8 +93,8 @@ def test_one_member_is_the_network_of_dense_layers():
     ("value", "error", "match"),
     [
         *(
-            (value, ValueError, "'n_members' parameter .* must be an int")
-            for value in (0, -1, 2.5, "auto", None)
+            (value, ValueError, "'n_members' parameter .* must be a str among {'auto'} or an int")
+            for value in (0, -1, 2.5, "some", None)
         ),
         (True, TypeError, "n_members must be a whole number, got True"),
     ],
@@ -107,6 +107,15 @@ def test_an_invalid_number_of_members_is_refused(value, error, match):
         with pytest.raises(error, match=match):
             model.partial_fit(IRIS, SPECIES, classes=[0, 1, 2])
         assert not hasattr(model, "network_")
+
+
+@pytest.mark.parametrize("value", [10**9, 10**18, 10**30])
+def test_more_members_than_memory_holds_are_refused_at_once(value):
+    match = (
+        rf"not enough memory for the parameters of SharedDense\(units=5, n_members={value}\) with 4 inputs"
+    )
+    with pytest.raises(ValueError, match=match):
+        quick(n_members=value).fit(IRIS, SPECIES)
 
 
 def test_dense_layers_of_an_activation_have_members_too():

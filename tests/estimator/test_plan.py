@@ -273,7 +273,7 @@ def test_the_network_has_the_requested_layers(parameters, kinds, rates):
     ],
 )
 def test_initial_weights_are_within_scikit_learns_bounds(hidden, activation, factors):
-    plan = plan_of(DIGITS, NUMBERS, hidden_layer_sizes=hidden, activation=activation)
+    plan = plan_of(DIGITS, NUMBERS, hidden_layer_sizes=hidden, activation=activation, n_members=1)
     network = Network(plan.layers, DIGITS.shape[1], seed=0)
     dense = [p for p in network.parameters if "W" in vars(p)]
     for p, factor in zip(dense, factors, strict=True):
@@ -329,12 +329,12 @@ def test_the_loss_depends_on_its_name_the_labels_and_label_smoothing(y, paramete
 @pytest.mark.parametrize(
     ("parameters", "optimizer"),
     [
-        ({}, Adam(0.01)),
+        ({}, Adam(0.02, beta_2=0.95)),
         ({"learning_rate_init": 0.1, "beta_1": 0.5, "beta_2": 0.6, "epsilon": 0.3}, Adam(0.1, 0.5, 0.6, 0.3)),
-        ({"weight_decay": 0.2}, Adam(0.01, weight_decay=0.2)),
-        ({"solver": "sgd"}, SGD(0.01, 0.9, nesterov=True)),
-        ({"solver": "sgd", "momentum": 0.5, "nesterovs_momentum": False}, SGD(0.01, 0.5)),
-        ({"solver": "sgd", "weight_decay": 0.2}, SGD(0.01, 0.9, True, 0.2)),
+        ({"weight_decay": 0.2}, Adam(0.02, beta_2=0.95, weight_decay=0.2)),
+        ({"solver": "sgd"}, SGD(0.02, 0.9, nesterov=True)),
+        ({"solver": "sgd", "momentum": 0.5, "nesterovs_momentum": False}, SGD(0.02, 0.5)),
+        ({"solver": "sgd", "weight_decay": 0.2}, SGD(0.02, 0.9, True, 0.2)),
         ({"solver": AdamW(0.02), "learning_rate_init": 0.5, "momentum": 0.1}, AdamW(0.02)),
     ],
 )

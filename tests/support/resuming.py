@@ -46,7 +46,7 @@ FITS = {
         (X, NAMES),
         {},
     ),
-    "X_val": ({"n_iter_no_change": 3}, (X[100:], NAMES[100:]), VALIDATION),
+    "X_val": ({"n_iter_no_change": 3, "learning_rate_init": 0.1}, (X[100:], NAMES[100:]), VALIDATION),
     "X_val, weighted": (
         {"early_stopping": False, "scoring": "f1_macro"},
         (X[100:], NAMES[100:], np.linspace(0.0, 2.0, 500)),

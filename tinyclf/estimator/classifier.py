@@ -250,17 +250,19 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         the network can distinguish more categories, but training is slower. None means no limit.
     n_members : int or "auto", default="auto"
         Number of members of the network, at least 1: networks that are trained together, and whose
-        probabilities are averaged. The members share the weights of the first layer, to which each
-        brings its own factors of the inputs; the other weights of a member are its own (see
-        `SharedDense` and `MemberDense`). ``hidden_layer_sizes`` are the widths of each member. More
-        members predict better, but take more time and memory. Training minimizes the mean of the
-        members' losses; validation and calibration use the mean of their probabilities. "auto" is 8
-        with the solver "adam" and at most 100,000 weights, and 1 otherwise, with user-defined layers
-        or losses, and without hidden layers. With "sgd" and several members, use a larger
+        probabilities are averaged. The members share the weights of the first layer, and each
+        multiplies the features by its own factors; all later layers of a member are its own, with
+        ``hidden_layer_sizes`` as for one network. With more members, predictions are usually better,
+        but a fit and predictions take more time and memory. Training minimizes the mean of the
+        members' losses, and all members stop at the same epoch. Validation and calibration use the
+        mean of the probabilities. See `member_probabilities` for how far the members agree, and
+        `SharedDense` and `MemberDense` for the layers. "auto" is 8 with Adam and at most 100,000
+        weights, and 1 otherwise, with user-defined layers or losses, and without hidden layers; a fit
+        that continues an earlier one keeps its number. With "sgd" and several members, use a larger
         ``learning_rate_init``, since the steps for the weights of each member are that much smaller.
-        User-defined layers read the units of all members beside each other. With a user-defined loss
-        that overrides ``probabilities``, the logits of the members are averaged instead. See
-        `member_probabilities`.
+        The penalty ``alpha`` is the sum over all members. User-defined activation layers read the
+        units of all members beside each other; a layer that combines columns combines members, too.
+        With a user-defined loss that overrides ``probabilities``, the members' logits are averaged.
 
     Attributes
     ----------

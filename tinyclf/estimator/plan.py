@@ -38,7 +38,7 @@ _FRACTION, _LARGEST_FRACTION, _AIM = 0.2, 0.5, 100
 # For n_members="auto": the number of members, and the largest number of weights of a member.
 _MEMBERS, _SMALL_NETWORK = 8, 100_000
 
-_BUILT_IN = {Dense, Dropout, *map(type, ACTIVATIONS.values())}
+_BUILT_IN = {Dense, Dropout, *map(type, ACTIVATIONS.values()), *LOSSES.values()}
 
 
 @dataclass(frozen=True, repr=False)
@@ -345,7 +345,7 @@ def _parts_of(estimator: Any, data: Dataset, network: Network | None) -> dict[st
         *(layer for group in hidden for layer in group),
         output_layer(n_outputs, hidden, activation),
     ]
-    n_members = _n_members(estimator.n_members, layers, data.encoding.n_inputs, loss, optimizer)
+    n_members = _n_members(estimator.n_members, layers, data.encoding.n_inputs, loss, optimizer, network)
     if n_members > 1:
         layers = with_members(layers, n_members)
     if network is not None:
@@ -400,23 +400,33 @@ def _check_continues(network: Network, layers: list[Layer], dtype: DTypeLike | N
         )
 
 
-def _n_members(wanted: int | str, layers: list[Layer], n_in: int, loss: Loss, optimizer: Optimizer) -> int:
+def _n_members(
+    wanted: int | str,
+    layers: list[Layer],
+    n_in: int,
+    loss: Loss,
+    optimizer: Optimizer,
+    continued: Network | None,
+) -> int:
     """Return the number of members of a network, given the layers of one member.
 
-    "auto" is one member where several would take too long, as in large networks, or learn too slowly: the
-    steps of SGD for the weights of a member are proportional to its part of the loss. A user-defined
-    layer or loss might mix the members.
+    "auto" is that of the network that is continued. In a new network it is one where several would take
+    too long, as in large networks, or learn too slowly: the steps of SGD for the weights of a member are
+    proportional to its part of the loss. A user-defined layer or loss might mix the members.
     """
     members = _MEMBERS if wanted == "auto" else whole_number("n_members", wanted, 1)
     if len(layers) == 1:  # without hidden layers, all members would learn the same
         return 1
     if wanted != "auto":
         return members
+    if continued is not None:
+        first = continued.layers[0]
+        return first.n_members if isinstance(first, SharedDense) else 1
     n_weights = 0
     for layer in layers:
         if isinstance(layer, Dense):
             n_weights, n_in = n_weights + n_in * layer.units, layer.units
-    built_in = _is_calibrated(loss) and all(type(layer) in _BUILT_IN for layer in layers)
+    built_in = all(type(part) in _BUILT_IN for part in (loss, *layers))
     return members if built_in and isinstance(optimizer, Adam) and n_weights <= _SMALL_NETWORK else 1
 
 

@@ -86,9 +86,11 @@ class SharedDense(_MemberLayer):
 
     def parameters(self, n_in: int, rng: np.random.Generator) -> dict[str, Array]:
         k = self.n_members
-        W, b = self.init(rng, n_in, self.units)
-        b = np.array([b, *(self.init(rng, n_in, self.units)[1] for _ in range(k - 1))])
+        # With the noise, the members are less alike than with signs alone, and their mean predicts better.
         r = rng.choice([-1.0, 1.0], (k, n_in)) + rng.normal(0.0, 0.5, (k, n_in))
+        b = np.empty((k, self.units))
+        for m in range(k):
+            W, b[m] = self.init(rng, n_in, self.units)  # W that of the last member
         return {"W": W, "r": r, "b": b}
 
     def buffers(self, n_in: int) -> dict[str, Buffer]:
@@ -247,9 +249,11 @@ class MemberLoss(Loss):
     def pool(self, z: Array) -> Array:
         """Return the logits (n, n_outputs / n_members) whose probabilities are the mean of the members'.
 
-        They are finite float64 numbers. For a user-defined loss with ``probabilities`` of its own, the
-        logits are the mean of the members' logits, as it may not be possible to compute those of the mean.
+        They are finite float64 numbers; the logits of a single member do not change. For a user-defined
+        loss with ``probabilities`` of its own, they are the mean of the members' logits, as it may not be
+        possible to compute those of the mean.
         """
+        z = functional.as_logits(z)
         if self.n_members == 1:
             return z
         z = z.reshape(-1, self._per_member(z.shape[1]))
