@@ -37,16 +37,16 @@ VALUES: dict[str, list] = {
     "hidden_layer_sizes": [(), (20,), (256,), (100, 100)],
     "activation": ["tanh", "logistic"],
     "solver": ["sgd", "lbfgs"],
-    "alpha": [0.0, 0.01, 0.1, 1.0],
+    "alpha": [0.0, 1e-4, 0.1, 1.0],
     "batch_size": [16, 32, "auto"],
     "learning_rate": ["constant", "cosine"],
-    "learning_rate_init": [0.001, 0.003, 0.03],
+    "learning_rate_init": [0.001, 0.005, 0.05],
     "max_iter": [20, 100, 200],
     "early_stopping": [False, True],
     "validation_fraction": [0.1, 0.4],
     "n_iter_no_change": [3, 40],
     "beta_1": [0.8, 0.95],
-    "beta_2": [0.95, 0.99],
+    "beta_2": [0.9, 0.999],
     "class_weight": ["balanced"],
     "dropout": [0.1, 0.3, 0.5],
     "label_smoothing": [0.05, 0.2],
@@ -58,6 +58,7 @@ VALUES: dict[str, list] = {
     "refit": [False],
     "dtype": ["float64"],
     "shuffle": [False],
+    "n_members": [1, 4, 16],
 }
 
 PAIRS: list[dict[str, object]] = [

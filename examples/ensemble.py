@@ -2,7 +2,7 @@
 An ensemble in one network
 ==========================
 
-Train eight members that share a first layer. The mean of their probabilities beats one separate network.
+Train eight members that share a first layer. Their mean is usually better than one separate network.
 """
 
 import numpy as np

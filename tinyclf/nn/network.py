@@ -249,7 +249,7 @@ def _parameters(layer: Layer, n_in: int, rng: np.random.Generator) -> dict[str, 
     """Return the initial parameters of a layer, or raise a ValueError if they do not fit into memory."""
     try:
         return layer.parameters(n_in, rng)
-    except MemoryError as error:
+    except (MemoryError, OverflowError) as error:
         reason = str(error)
     except ValueError as error:  # NumPy's error for a shape beyond the range of its indices
         reason = str(error)
