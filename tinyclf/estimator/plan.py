@@ -58,7 +58,7 @@ class FitPlan:
         For each hidden layer, the number of ``layers`` up to its end.
     loss : Loss
     n_outputs : int
-        Number of logits.
+        Number of logits, of each member.
     n_members : int
         Number of members of the network, whose probabilities are averaged.
     dtype : dtype
@@ -410,8 +410,8 @@ def _n_members(
 ) -> int:
     """Return the number of members of a network, given the layers of one member.
 
-    "auto" is that of the network that is continued. In a new network it is one where several would take
-    too long, as in large networks, or learn too slowly: the steps of SGD for the weights of a member are
+    "auto" is that of the network that is continued. In a new network it is 1 where several would take too
+    long, as in large networks, or learn too slowly: the steps of SGD for the weights of a member are
     proportional to its part of the loss. A user-defined layer or loss might mix the members.
     """
     members = _MEMBERS if wanted == "auto" else whole_number("n_members", wanted, 1)

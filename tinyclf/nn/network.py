@@ -145,7 +145,7 @@ class Network:
         except MemoryError as error:
             raise ValueError(
                 f"there is not enough memory for {batch_size} rows of a network with the widths "
-                f"{self.widths} ({error}); use fewer units, or smaller batches"
+                f"{self.widths} ({error}); use fewer units or members, or smaller batches"
             ) from None
 
     def forward(self, tapes: list[Views], x: Array, n_layers: int | None = None) -> Array:
@@ -262,5 +262,5 @@ def _parameters(layer: Layer, n_in: int, rng: np.random.Generator) -> dict[str, 
             raise
     raise ValueError(
         f"there is not enough memory for the parameters of {layer!r} with {n_in} inputs ({reason}); use "
-        "fewer units"
+        "fewer units or members"
     )
