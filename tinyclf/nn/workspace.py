@@ -78,10 +78,10 @@ class Workspace:
                 raise ValueError(
                     f"{taken.pop()!r} is reserved on the tape; rename that buffer of {type(layer).__name__}"
                 )
-            made = {k: b.array(batch_size, dtype) for k, b in buffers.items()}
-            self._arrays[-1].update({k: a for k, a in made.items() if buffers[k].per_row})
-            whole = {k: a for k, a in made.items() if not buffers[k].per_row}
-            self._whole.append({**whole, "training": training, "rng": rng})
+            self._whole.append({"training": training, "rng": rng})
+            for name, buffer in buffers.items():
+                held = self._arrays[-1] if buffer.per_row else self._whole[-1]
+                held[name] = buffer.array(batch_size, dtype)
             below = layer
         buffers = {} if loss is None else loss.buffers(widths[-1], dtype)
         if not all(buffer.per_row for buffer in buffers.values()):
