@@ -42,7 +42,7 @@ PLAN, HISTORY, BEST, PATIENCE, TRAINING, ENCODING, SCALING = (
     (*S, part) for part in ("plan", "history", "best", "patience", "training", "encoding", "scaling")
 )
 LAYERS, CLASSES = (*PLAN, "layers"), (*S, "labels", "classes")
-NUMBER, SOME = {"$": "scalar", "at": 16}, {"$": "array", "at": 16}
+NUMBER, SOME = {"$": "scalar", "at": 17}, {"$": "array", "at": 17}
 PLAIN_SGD = {
     "$": "object",
     "class": "SGD",
@@ -183,8 +183,8 @@ WRONG = [
     ((*PLAN, "batch_size_warning"), 1, None, "batch_size_warning must be a string or None"),
     ((*PLAN, "dtype"), "float32", None, "dtype must be float32 or float64"),
     ((*PLAN, "dtype"), {"$": "name", "name": "float32"}, None, "dtype must be float32 or float64"),
-    ((*PLAN, "dtype"), {"$": "dtype", "at": 16}, np.zeros(0, np.float16), "dtype must be float32 or float64"),
-    ((*PLAN, "dtype"), {"$": "dtype", "at": 16}, np.zeros(0, ">f4"), "dtype must be float32 or float64"),
+    ((*PLAN, "dtype"), {"$": "dtype", "at": 17}, np.zeros(0, np.float16), "dtype must be float32 or float64"),
+    ((*PLAN, "dtype"), {"$": "dtype", "at": 17}, np.zeros(0, ">f4"), "dtype must be float32 or float64"),
     (PLAN, None, None, "plan has the wrong type"),
     ((*S, "theta"), SOME, np.zeros(46, np.float32), "the layers need at least 47 weights, but there are 46"),
     ((*S, "theta"), SOME, np.zeros(48, np.float32), "shape"),
@@ -418,7 +418,7 @@ WRONG_MEMBERS = [
     ),
     *(
         ((*SCALING, "fill"), SOME, np.array([0.0, 0.0, wrong, 0.0]), "must be finite")
-        for wrong in (np.nan, np.inf, -np.inf)
+        for wrong in (np.inf, -np.inf)
     ),
     ((*SCALING, "fill"), ..., None, "fill"),
 ]

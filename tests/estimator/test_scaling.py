@@ -664,6 +664,39 @@ def test_after_a_single_row_the_units_still_differ_and_its_prediction_does_not_c
     assert weights.max(axis=0).min() > 1e-3
 
 
+@pytest.mark.parametrize("n_members", [1, 3])
+@pytest.mark.parametrize(
+    ("kind", "first"),
+    [
+        *((np.asarray, first) for first in ([[0]], [[0, 1]], [[0, 1], [2, 3]], [[0], [1], []])),
+        # Missing entries of sparse rows are 0, also if other rows know the column.
+        *((scipy.sparse.csr_array, first) for first in ([[0]], [[0, 1], [0, 1]])),
+    ],
+)
+def test_after_equal_rows_with_missing_entries_their_prediction_does_not_change(first, kind, n_members):
+    """Row i of the first part misses the columns first[i]."""
+    rows = np.repeat(NEAR[:1], len(first), axis=0)
+    for i, columns in enumerate(first):
+        rows[i, columns] = np.nan
+    model = sgd(n_members=n_members).partial_fit(kind(rows), np.arange(len(rows)) % 2, classes=[0, 1])
+    before = model.decision_function(kind(rows))
+    for start in (1, 100):
+        model.partial_fit(kind(NEAR[start : start + 99]), np.arange(99) % 2)
+        assert_allclose(model.decision_function(kind(rows)), before, rtol=1e-12, atol=1e-12)
+
+
+def test_missing_entries_are_the_later_center_if_the_column_had_no_effect_before():
+    x = NEAR[:50].copy()
+    x[:, 1] = 0.0
+    scaling = Scaling.of(x).with_rows(NEAR[:100] + 1e3 * (np.arange(NEAR.shape[1]) == 1))
+    assert scaling.missing[1] == 0.0
+    assert scaling.scale[1] > 0.0
+    for moved in (0.0, 1.0):
+        later = scaling.with_rows(NEAR[:100] + moved)
+        expected = np.where(Scaling.of(x).scale > 0.0, Scaling.of(x).center, scaling.center)
+        assert_allclose(later.fill, np.where(scaling.scale > 0.0, expected, np.nan))
+
+
 def test_partial_fit_learns_from_rows_one_by_one():
     model = quick(hidden_layer_sizes=8, learning_rate_init=0.02)
     for _ in range(2):

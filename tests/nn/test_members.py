@@ -439,6 +439,20 @@ def test_pooled_logits_are_finite_at_the_ends_of_the_range(loss, dtype):
     assert found.pool(z[:0]).shape == (0, 4)
 
 
+@pytest.mark.promise("never nan")
+@pytest.mark.parametrize("loss", [SoftmaxCrossEntropy(), SigmoidCrossEntropy(), Brier()], ids=repr)
+@pytest.mark.parametrize("n_outputs", [1, 3])
+def test_predictions_raise_no_floating_point_errors(loss, n_outputs):
+    rng = np.random.default_rng(0)
+    for n_members in (1, 3):
+        for z in (rng.uniform(-760.0, 760.0, (200, 3 * n_outputs)), np.full((1, 3 * n_outputs), -1e300)):
+            member = MemberLoss(loss, n_members)
+            z = z[:, : n_members * n_outputs]
+            with np.errstate(all="raise"):
+                found = member.pool(z), member.probabilities(z), member.log_probabilities(z)
+            assert all(np.isfinite(values).all() for values in found)
+
+
 def test_small_losses_are_not_lost():
     z = np.array([[60.0, 0.0, 50.0, 0.0, 80.0, 0.0]])
     loss = MemberLoss(SoftmaxCrossEntropy(), 3)

@@ -308,7 +308,7 @@ class FitPlan:
 
     def pooled(self, z: Array) -> Array:
         """Return logits (n, n_outputs), given the outputs of all members: those of the mean probabilities."""
-        return MemberLoss(self.loss, self.n_members).pool(z)
+        return z if self.n_members == 1 else MemberLoss(self.loss, self.n_members).pool(z)
 
     @property
     def rows_dtype(self) -> np.dtype[Any]:

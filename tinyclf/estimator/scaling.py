@@ -19,7 +19,7 @@ the network's weights: with a column offset of 1e6, float32 weights would lose f
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from typing import Any, Generic, TypeVar
 
 import numpy as np
@@ -106,8 +106,8 @@ class Scaling:
         How often rows were added.
     centered : bool
         Whether the rows are dense.
-    fill : ndarray of shape (n_in,) or None
-        What missing entries are read as, if later rows have moved the center; None is the center.
+    fill : ndarray of shape (n_in,)
+        What missing entries are read as; NaN is the center.
     """
 
     total_weight: Array
@@ -116,7 +116,7 @@ class Scaling:
     points: Array
     n_updates: int
     centered: bool
-    fill: Array | None = None
+    fill: Array
 
     def __post_init__(self) -> None:
         if type(self.centered) is not bool:
@@ -124,15 +124,15 @@ class Scaling:
         if type(self.n_updates) is not int or self.n_updates < 0:
             raise ValueError(f"the number of updates must be an integer >= 0, got {self.n_updates!r}")
         n_in, n_points = np.shape(self.base)[:1], _POINTS if self.centered else _SPARSE_POINTS
-        given = (self.base, self.weight, self.total_weight, *(() if self.fill is None else (self.fill,)))
-        vectors = [(values, n_in) for values in given]
+        vectors = [(values, n_in) for values in (self.base, self.weight, self.total_weight, self.fill)]
         for values, shape in (*vectors, (self.points, (n_points, *n_in))):
             if not isinstance(values, np.ndarray) or values.dtype != np.float64 or values.shape != shape:
                 raise ValueError(
                     f"the statistics of the columns must be arrays of float64 of shape {shape}, got "
                     f"{type(values).__name__} of shape {np.shape(values)}"
                 )
-            if not np.isfinite(values).all():
+            center = np.isnan(values) if values is self.fill else False
+            if not (np.isfinite(values) | center).all():
                 raise ValueError("the statistics of the columns must be finite")
             values.flags.writeable = False  # cached properties depend on them
         if not ((self.weight >= 0.0) & (self.weight <= 1.000001 * self.total_weight)).all():
@@ -157,11 +157,11 @@ class Scaling:
         w = np.ones(X.shape[0]) if weight is None else weight
         X, w = (X, w) if w.all() else (X[w > 0.0], w[w > 0.0])
         if hasattr(X, "tocsr") and not centered:
-            return cls(*_quantiles_of_sparse(X, w), 1, centered)
+            return cls(*_quantiles_of_sparse(X, w), 1, centered, np.full(X.shape[1], np.nan))
         X = X.toarray() if hasattr(X, "tocsr") else X
         total, base, weight, points = _quantiles_of_dense(X, w, centered)
         total = np.where(total < 0.999999999 * w.sum(), total, w.sum())  # not the rounded sum of blocks
-        return cls(total, base, weight, points, 1, centered)
+        return cls(total, base, weight, points, 1, centered, np.full(X.shape[1], np.nan))
 
     def with_rows(self, X: Any, weight: Array | None = None, remembered: float = np.inf) -> Scaling:
         """Return the scaling of all earlier rows and these rows together; for errors, see `of`.
@@ -179,10 +179,10 @@ class Scaling:
         # quantiles of many.
         levels = _levels(len(self.points), self.n_updates * _GOLDEN % 1.0)
         found = _combined(parts, levels, self.centered)
-        fill = np.array(self.center if self.fill is None else self.fill)
-        made = Scaling(*found, self.n_updates + 1, self.centered, fill)._checked(X)
-        constant = self.scale == 0.0  # so far these columns had no effect, whatever missing entries were
-        return replace(made, fill=np.where(constant, made.center, fill)) if constant.any() else made
+        # A constant column had no effect, whatever missing entries were; but if all are, their row has one.
+        fixed = self.scale > 0.0 if self.scale.any() else self.total_weight > 0.0
+        fill = np.where(fixed, np.where(np.isnan(self.fill), self.center, self.fill), np.nan)
+        return Scaling(*found, self.n_updates + 1, self.centered, fill)._checked(X)
 
     def _checked(self, X: Any) -> Scaling:
         """Return the scaling, or raise an error if a difference within a column is not finite."""
@@ -301,7 +301,7 @@ class Scaling:
     @cached_property
     def missing(self) -> Array:
         """What missing entries are scaled to, (n_in,)."""
-        return np.zeros(len(self.base)) if self.fill is None else _scaled_row(self, self.fill)
+        return np.where(np.isnan(self.fill), 0.0, _scaled_row(self, self.fill))
 
     def terms(self, given: DTypeLike, dtype: DTypeLike) -> tuple[Array, Array]:
         """Return center and factor, (n_in,), for rows of the type ``given`` in `transform`.
@@ -356,7 +356,8 @@ def change_of_scaling(old: Scaling | None, new: Scaling | None, n_in: int) -> tu
     z as a function of y is replaced by the line through its values at y = -1 and y = 1. For entries
     within three scales of the center, before and after, the line is exact. A column that was constant
     had no effect; its growth is 0. If all columns were constant, for example after a single row, the
-    growth is 1, so that the weights of units still differ, and the line is exact for that row.
+    growth is 1, so that the weights of units still differ, and the line is exact for that row; a column
+    of which no entry was known has a shift of 0.
 
     Parameters
     ----------
@@ -373,7 +374,7 @@ def change_of_scaling(old: Scaling | None, new: Scaling | None, n_in: int) -> tu
             return growth, -old.center * growth
         if old is not None and not old.scale.any():  # all earlier rows were equal
             row = np.where(old.weight > 0.0, old.points[0], old.base)
-            return np.ones(n_in), -_scaled_row(new, row)
+            return np.ones(n_in), -_scaled_row(new, np.where(old.total_weight > 0.0, row, new.center))
         low, high = (_scaled_row(old, new.center + side * new.scale) for side in (-1.0, 1.0))
         return high / 2.0 - low / 2.0, high / 2.0 + low / 2.0
 

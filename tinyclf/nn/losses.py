@@ -235,9 +235,10 @@ class SigmoidCrossEntropy(_CrossEntropy):
         if z.shape[1] != 1:
             return functional.sigmoid(z)
         p, z = np.empty((len(z), 2)), z[:, 0]
-        e, positive = np.exp(-np.abs(z)), z > 0.0
-        likely = 1.0 / (1.0 + e)
-        e *= likely  # the probability of the other class
+        with np.errstate(under="ignore"):
+            e, positive = np.exp(-np.abs(z)), z > 0.0
+            likely = 1.0 / (1.0 + e)
+            e *= likely  # the probability of the other class
         p[:, 0] = np.where(positive, e, likely)
         p[:, 1] = np.where(positive, likely, e)
         return p

@@ -35,9 +35,10 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
-from . import functional, kernels
+from . import kernels
 from .arrays import Array, Buffer, Views
 from .errors import whole_number
+from .functional import as_logits, log_sigmoid, sigmoid
 from .layers import Dense, matrix_product
 from .logsumexp import log_softmax_rows, softmax_rows
 from .losses import Loss
@@ -253,20 +254,19 @@ class MemberLoss(Loss):
         loss with ``probabilities`` of its own, they are the mean of the members' logits, as it may not be
         possible to compute those of the mean.
         """
-        z = functional.as_logits(z)
+        z = as_logits(z)
         if self.n_members == 1:
             return z
         z = z.reshape(-1, self._per_member(z.shape[1]))
-        if self.inverse_link == "logistic":
-            z = z.astype(np.float64)
-            both = (self._log_mean(x, functional.sigmoid, functional.log_sigmoid) for x in (z, -z))
-            return np.subtract(*both)
-        if type(self.loss).probabilities is not Loss.probabilities:
-            z = z.reshape(-1, self.n_members, z.shape[1]).astype(np.float64)
-            with np.errstate(over="ignore"):
-                mean: Array = np.clip((z / self.n_members).sum(axis=1), -_LARGEST, _LARGEST)
+        with np.errstate(all="ignore"):
+            if self.inverse_link == "logistic":
+                z = z.astype(np.float64)
+                return self._log_mean(z, sigmoid, log_sigmoid) - self._log_mean(-z, sigmoid, log_sigmoid)
+            if type(self.loss).probabilities is Loss.probabilities:
+                return self._log_mean(z, softmax_rows, log_softmax_rows)
+            parts = z.reshape(-1, self.n_members, z.shape[1]).astype(np.float64) / self.n_members
+            mean: Array = np.clip(parts.sum(axis=1), -_LARGEST, _LARGEST)
             return mean
-        return self._log_mean(z, softmax_rows, log_softmax_rows)
 
     def _log_mean(
         self, z: Array, probabilities: Callable[[Array], Array], logarithms: Callable[[Array], Array]
@@ -277,12 +277,10 @@ class MemberLoss(Loss):
         them, m, it is m + log mean exp(logarithms - m), where no exp overflows, and one is 1.
         """
         shape = (-1, self.n_members, z.shape[1])
-        mean = np.add.reduce(probabilities(z).reshape(shape), axis=1) / self.n_members
+        mean: Array = np.add.reduce(probabilities(z).reshape(shape), axis=1) / self.n_members
         if mean.min(initial=1.0) > _TINY:
-            logs: Array = np.log(mean)
-            return logs
-        with np.errstate(all="ignore"):
-            logs = np.maximum(logarithms(z).reshape(shape), -_LARGEST)  # the difference of two -inf is nan
-            m = logs.max(axis=1)
-            found: Array = m + np.log(np.exp(logs - m[:, None]).mean(axis=1))
-        return found
+            return np.log(mean, out=mean)
+        logs = np.maximum(logarithms(z).reshape(shape), -_LARGEST)  # the difference of two -inf is nan
+        m: Array = logs.max(axis=1)
+        m += np.log(np.exp(logs - m[:, None]).mean(axis=1))
+        return m
