@@ -468,7 +468,7 @@ def test_outliers_do_not_prevent_learning(kind, n_members, fraction, value):
     x[rng.random(x.shape) < fraction] = value
     x[0] = value
     model = TinyClassifier(n_members=n_members, max_iter=20, random_state=0).fit(kind(x[:1000]), y[:1000])
-    # Several members, which share the first layer, learn more slowly where a fifth of the rows has an outlier.
+    # Members, which share the first layer, learn more slowly where a fifth of the rows has an outlier.
     often = 0.85 if n_members == 1 else 0.8
     assert model.score(kind(x[1000:]), y[1000:]) > (0.95 if fraction < 0.01 else often)
 
