@@ -6,7 +6,7 @@ The script prints the time of an epoch on one pinned core, in batches of 200 unl
   least one;
 - by the fraction of nonzero entries of sparse rows, compared with MLPClassifier; a fit has three epochs;
 - by the number of members on digits, in batches of 64 and of 200; a fit has ten epochs;
-- at the start and at the end of a fit in which units die.
+- in early and late epochs of a fit in which units die.
 """
 
 import argparse
