@@ -6,7 +6,7 @@ The classifiers have their default parameters unless stated otherwise:
 - MLPClassifier on raw and on scaled features, and logistic regression on scaled features;
 - HistGradientBoostingClassifier, LightGBM and CatBoost on raw features;
 - with ``--pytabkit``, RealMLP-TD-S and TabM of the package pytabkit on raw features, with the parameters that
-  its documentation recommends for a low log-loss: the epoch with the lowest log-loss on held-out rows, without
+  its documentation recommends for a low log-loss: the epoch with the lowest log-loss on held-out rows, no
   label smoothing. They take long.
 
 Classifiers whose package is not installed are left out. The data sets are scikit-learn's digits, wine, iris
