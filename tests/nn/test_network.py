@@ -219,7 +219,7 @@ def test_the_repr_shows_the_layers():
 @pytest.mark.parametrize("widths", [(10**15,), (10**18,), (10**19,), (4, 10**16), (2**40, 2**40)], ids=str)
 def test_a_network_that_does_not_fit_into_memory_is_refused_with_the_layer(widths):
     with pytest.raises(
-        ValueError, match=r"not enough memory .*Dense\(units=\d+\) with \d+ inputs .* fewer units"
+        ValueError, match=r"not enough memory .*Dense\(units=\d+\) with \d+ inputs .* fewer units or members"
     ):
         Network([Dense(width) for width in widths], 3)
     with pytest.raises(ValueError, match="not enough memory"):

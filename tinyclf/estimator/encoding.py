@@ -130,7 +130,7 @@ class Encoding:
         Raises
         ------
         ValueError
-            If its parameters would not be finite.
+            If the new parameters are not finite.
         """
         growth, shift = change_of_scaling(old, new, self.n_numbers)
         first, p = network.layers[0], network.parameters[0]

@@ -48,7 +48,7 @@ class Network:
         Width of the input and of each layer's output.
     largest_product : int
         Multiplications per row in the largest matrix product of a layer: the size of the largest
-        array of parameters, or of a layer's matrix that is computed from them.
+        parameter array, or buffer with ``per_row=False``, such as the weights of all members.
 
     Examples
     --------
@@ -257,5 +257,5 @@ def _parameters(layer: Layer, n_in: int, rng: np.random.Generator) -> dict[str, 
             raise
     raise ValueError(
         f"there is not enough memory for the parameters of {layer!r} with {n_in} inputs ({reason}); use "
-        "fewer units"
+        "fewer units or members"
     )
