@@ -35,13 +35,13 @@ from pathlib import Path
 from defaults import (
     BOOSTING,
     CATBOOST,
-    MEMBERS,
+    ONE_MEMBER,
     OURS,
     Contender,
     catboost,
     compare,
     installed,
-    members,
+    one_member,
     ours,
     pairwise_table,
     spread,
@@ -129,7 +129,7 @@ class CatBoost:
 def contenders() -> dict[str, Contender]:
     made: dict[str, Contender] = {
         OURS: ours,
-        MEMBERS: members,
+        ONE_MEMBER: one_member,
         BEHIND: lambda seed: make_pipeline(columns(), ours(seed)),
         MLP: lambda seed: make_pipeline(columns(StandardScaler()), MLPClassifier(random_state=seed)),
         BOOSTING: lambda seed: make_pipeline(

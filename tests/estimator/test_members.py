@@ -132,7 +132,9 @@ class Doubled(Dense):
 
 
 @pytest.mark.parametrize(
-    "layer", [Doubled(4), SharedDense(4, n_members=2), MemberDense(4, n_members=3), SharedDense(4)], ids=repr
+    "layer",
+    [Doubled(4), SharedDense(4, n_members=2), MemberDense(4, n_members=3), SharedDense(4, n_members=1)],
+    ids=repr,
 )
 def test_dense_layers_that_would_mix_the_members_are_refused(layer):
     model = quick(activation=[["relu", layer]], n_members=2)

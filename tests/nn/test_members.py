@@ -183,8 +183,8 @@ def test_a_subclass_that_overrides_forward_does_not_read_sparse_rows_by_default(
             super().forward(p, t)
             t.y *= 2.0
 
-    assert not Doubled(3).reads_sparse
-    assert SharedDense(3).reads_sparse
+    assert not Doubled(3, n_members=2).reads_sparse
+    assert SharedDense(3, n_members=1).reads_sparse
 
 
 def test_the_output_of_a_member_depends_on_its_own_numbers_only():
@@ -522,7 +522,7 @@ def test_an_invalid_number_of_members_is_refused(value, error, match):
     [
         (lambda: SharedDense(0, n_members=2), ValueError, "units of SharedDense must be at least 1, got 0"),
         (lambda: MemberDense(1.5, n_members=2), TypeError, "units of MemberDense must be a whole number"),
-        (lambda: MemberDense(3, 4), TypeError, "init must be a function.* got 4"),
+        (lambda: MemberDense(3, 4, n_members=2), TypeError, "init must be a function.* got 4"),
         (
             lambda: MemberLoss(SoftmaxCrossEntropy, 4),
             TypeError,

@@ -546,7 +546,7 @@ def with_members(layers: list[Layer], n_members: int) -> list[Layer]:
     for i, layer in enumerate(layers):
         kind = MemberDense if i else SharedDense
         if type(layer) is Dense:
-            layer = kind(layer.units, layer.init, n_members)
+            layer = kind(layer.units, layer.init, n_members=n_members)
         elif isinstance(layer, Dense) and not (isinstance(layer, kind) and layer.n_members == n_members):
             raise ValueError(
                 f"with n_members={n_members}, {layer!r} in activation would mix the members; use Dense, or "

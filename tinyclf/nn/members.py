@@ -29,7 +29,7 @@ ensembling" (2024); the layers are those of its variant TabM-mini.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
@@ -53,7 +53,7 @@ _TINY = 1e-290
 class _MemberLayer(Dense):
     """Base class of dense layers with k members, each with ``units`` outputs."""
 
-    n_members: int = 1
+    n_members: int = field(kw_only=True)
 
     def __post_init__(self) -> None:
         super().__post_init__()
