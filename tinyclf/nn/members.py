@@ -149,8 +149,6 @@ class MemberDense(_MemberLayer):
         W, b = zip(*(self.init(rng, n_in // k, self.units) for _ in range(k)), strict=True)
         return {"W": np.array(W), "b": np.array(b)}
 
-    reads_sparse: ClassVar[bool] = False
-
     def buffers(self, n_in: int) -> dict[str, Buffer]:
         k = self.n_members
         return {"W": Buffer((k, self.units, n_in // k), per_row=False)}
