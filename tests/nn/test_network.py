@@ -124,7 +124,7 @@ def test_outputs_applies_a_function_block_by_block_and_returns_its_shape():
     assert sum(sizes) == 1500
     assert network.outputs(X[:0], function=best).shape == (0,)
     assert network.outputs(X, function=lambda z: z.tolist()).shape == (1500, 3)
-    with pytest.raises(ValueError, match=r"one entry per row, 512, got shape \(1, 3\)"):
+    with pytest.raises(ValueError, match=r"one entry per row, 1024, got shape \(1, 3\)"):
         network.outputs(X, function=lambda z: z[:1])
 
 

@@ -1112,7 +1112,7 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
     def _predictions(self, X: Any, function: Callable[[Array], Array]) -> Array:
         """Apply a function to the calibrated logits."""
         state = self._fitted
-        return self._outputs(X, lambda z: function(state.calibrated(state.plan.pooled(z))))
+        return self._outputs(X, lambda z: function(state.calibrated(state.plan.ensemble_logits(z))))
 
     def _answers(self, X: Any, function: Callable[[Array], Array]) -> Array:
         """Apply a function to the calibrated logits, in float64, and return the type of the plan."""

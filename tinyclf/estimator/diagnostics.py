@@ -210,7 +210,7 @@ def nothing_learned(few: TrainingRows, settled: bool) -> list[Warning]:
     """
     plan, labels, state = few.plan, few.data.labels, few.state
     each = state.network.outputs(few.inputs)
-    z = state.calibrated(plan.pooled(each.copy()))
+    z = state.calibrated(plan.ensemble_logits(each.copy()))
     n, k = z.shape
     if plan.loss.inverse_link == "softmax" and k != len(labels.classes):
         return []  # the logits of a user-defined loss may mean something else

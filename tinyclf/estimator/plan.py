@@ -306,9 +306,9 @@ class FitPlan:
         """The loss of the outputs of the whole network: the mean of the members' losses."""
         return self.loss if self.n_members == 1 else MemberLoss(self.loss, self.n_members)
 
-    def pooled(self, z: Array) -> Array:
+    def ensemble_logits(self, z: Array) -> Array:
         """Return the logits (n, n_outputs) of the members' mean probabilities, given the outputs of all."""
-        return z if self.n_members == 1 else MemberLoss(self.loss, self.n_members).pool(z)
+        return z if self.n_members == 1 else MemberLoss(self.loss, self.n_members).ensemble_logits(z)
 
     @property
     def rows_dtype(self) -> np.dtype[Any]:

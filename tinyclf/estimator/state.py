@@ -82,7 +82,7 @@ class FitState:
 
     def logits(self, inputs: Any) -> Array:
         """Return the logits (n, n_outputs) before calibration; with members, of their mean probabilities."""
-        return self.network.outputs(inputs, function=self.plan.pooled)
+        return self.network.outputs(inputs, function=self.plan.ensemble_logits)
 
     def calibrated(self, z: Array) -> Array:
         """Return the calibrated logits (n, n_outputs), given logits; this may overwrite them."""

@@ -143,7 +143,7 @@ class Dense(Layer):
         if t.dx is not None:
             np.dot(t.dy, p.W.T, out=t.dx)  # (B, n_in) = (B, n_out) @ (n_out, n_in)
 
-    def substitute(self, p: Any, growth: Array, shift: Array) -> None:
+    def rescale_input(self, p: Any, growth: Array, shift: Array) -> None:
         """Rewrite the parameters for a change of the input scaling, x = growth x' + shift.
 
         With the new parameters, the layer returns for x' what it returned for x before. ``growth`` and

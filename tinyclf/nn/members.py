@@ -117,7 +117,7 @@ class SharedDense(_MemberLayer):
         np.matmul(G, p.W[:, :, None], out=g.r.T[:, :, None])
         np.dot(t.ones, t.dy, out=g.b.reshape(-1))
 
-    def substitute(self, p: Any, growth: Array, shift: Array) -> None:
+    def rescale_input(self, p: Any, growth: Array, shift: Array) -> None:
         p.b += (shift * p.r) @ p.W
         p.W *= growth[:, None]
 
@@ -242,12 +242,12 @@ class MemberLoss(Loss):
         return z.reshape(n, -1), np.repeat(y, self.n_members, axis=0), dz.reshape(n, -1), Views(**held)
 
     def probabilities(self, z: Array) -> Array:
-        return self.loss.probabilities(self.pool(z))
+        return self.loss.probabilities(self.ensemble_logits(z))
 
     def log_probabilities(self, z: Array) -> Array:
-        return self.loss.log_probabilities(self.pool(z))
+        return self.loss.log_probabilities(self.ensemble_logits(z))
 
-    def pool(self, z: Array) -> Array:
+    def ensemble_logits(self, z: Array) -> Array:
         """Return the logits of the mean of the members' probabilities, (n, n_outputs / n_members).
 
         They are finite and float64. With one member, z is returned unchanged. If a user-defined loss

@@ -225,7 +225,7 @@ def _add_network(graph: Graph, state: FitState, x: str) -> tuple[str, DTypeLike]
 
 
 def _add_pool(graph: Graph, plan: FitPlan, x: str) -> str:
-    """Add operations that compute the logits of the mean probabilities, in float64, as `MemberLoss.pool`."""
+    """Add operations that compute the logits of the mean probabilities, in float64, as `MemberLoss.ensemble_logits`."""
     logistic = plan.loss.inverse_link == "logistic"
     z = graph.add("Reshape", x, np.array([-1, plan.n_members, plan.n_outputs, *[1] * logistic]))
     if logistic:  # log_softmax([0, z]) = [log_sigmoid(-z), log_sigmoid(z)]
