@@ -224,13 +224,13 @@ def test_the_largest_product_is_that_of_all_members():
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_inputs_can_be_substituted_without_changing_the_outputs(dtype):
+def test_inputs_can_be_rescaled_without_changing_the_outputs(dtype):
     rng = np.random.default_rng(0)
     growth, shift = rng.uniform(0.5, 2.0, 4), rng.normal(size=4)
     for layer in (Dense(5), SharedDense(5, n_members=3)):
         network = Network([layer], 4, dtype=dtype, seed=0)
         before = network.logits(growth * IRIS + shift)
-        layer.substitute(network.parameters[0], growth, shift)
+        layer.rescale_input(network.parameters[0], growth, shift)
         np.testing.assert_allclose(network.logits(IRIS), before, atol=20 * np.finfo(dtype).eps * 10)
 
 

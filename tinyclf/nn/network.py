@@ -20,8 +20,8 @@ from .workspace import Workspace
 # predicted alone. Products of wider rows round differently for each number of rows anyway.
 _FEWEST_ROWS, _NARROW = 4, 32
 
-# With wider layers, ROW_BLOCK rows are beyond the cache: 1797 rows of eight members with 100 units take two to
-# three times as long as in blocks of half as many rows.
+# With wider layers, ROW_BLOCK rows are beyond the cache: 1797 rows of eight members with 100 units take two
+# to three times as long as in blocks of half as many rows.
 _WIDE = 512
 
 

@@ -217,15 +217,15 @@ def _add_network(graph: Graph, state: FitState, x: str) -> tuple[str, DTypeLike]
             raise _unknown("layers", LAYERS, layer)
         x = LAYERS[type(layer)](graph, x, p, held)
     if plan.n_members > 1:
-        x, held = _add_pool(graph, plan, graph.cast(x, held, np.float64)), np.dtype(np.float64)
+        x, held = _add_ensemble_logits(graph, plan, graph.cast(x, held, np.float64)), np.dtype(np.float64)
     if state.calibration is not None:
         factor, offset = state.calibration.terms(held)
         x = graph.add("Add", graph.add("Mul", x, factor), offset)
     return x, held
 
 
-def _add_pool(graph: Graph, plan: FitPlan, x: str) -> str:
-    """Add operations that compute the logits of the mean probabilities, in float64, as `MemberLoss.ensemble_logits`."""
+def _add_ensemble_logits(graph: Graph, plan: FitPlan, x: str) -> str:
+    """Add operations that compute the logits of the mean probabilities, in float64, see `MemberLoss`."""
     logistic = plan.loss.inverse_link == "logistic"
     z = graph.add("Reshape", x, np.array([-1, plan.n_members, plan.n_outputs, *[1] * logistic]))
     if logistic:  # log_softmax([0, z]) = [log_sigmoid(-z), log_sigmoid(z)]
