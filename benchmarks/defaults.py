@@ -1,13 +1,13 @@
 """Compare default parameters: ``python benchmarks/defaults.py [FOLDER] [--ablation] [--pytabkit]``.
 
-The classifiers are, all with their default parameters unless stated otherwise:
+The classifiers have their default parameters unless stated otherwise:
 
-- TinyClassifier on raw features, and with another number of members;
+- TinyClassifier on raw features, by default and with ``n_members=1``;
 - MLPClassifier on raw and on scaled features, and logistic regression on scaled features;
 - HistGradientBoostingClassifier, LightGBM and CatBoost on raw features;
 - with ``--pytabkit``, RealMLP-TD-S and TabM of the package pytabkit on raw features, with the parameters that
-  its documentation recommends where log-loss matters: the epoch with the lowest log-loss on held-out rows,
-  without label smoothing. They take long.
+  its documentation recommends for a low log-loss: the epoch with the lowest log-loss on held-out rows, no
+  label smoothing. They take long.
 
 Classifiers whose package is not installed are left out. The data sets are scikit-learn's digits, wine, iris
 and breast_cancer, and those in a folder: files ``NAME.npz`` with arrays X (n, n_features) and y (n,). Each
@@ -24,15 +24,15 @@ HistGradientBoostingClassifier, the third one with CatBoost. Their columns are
 - rank: the mean rank by log-loss;
 - warned: the fraction of fits with a warning.
 
-The last table has wins, ties and losses of each pair. Log-losses are computed in float64; probabilities are
-clipped at 2e-16.
+The last table has wins, ties and losses of each pair of classifiers. Log-losses are computed in float64;
+probabilities are clipped at 2e-16.
 
 ``--picture FILE`` draws the log-loss ratios to MLPClassifier on scaled features. ``--ranks FILE`` draws the
 mean ranks, each in the middle of a bar as long as the critical difference of the Nemenyi test at 5 %
-(Demsar, "Statistical comparisons of classifiers over multiple data sets", JMLR 7, 2006): two classifiers
-differ if their bars do not overlap; the gray band is the bar of the best one. Of the tests in that paper, a
-picture of ranks can show this one completely, since one distance holds for all pairs. It is corrected for
-the number of pairs, so it misses some differences that a test of one pair finds.
+(Demsar, "Statistical comparisons of classifiers over multiple data sets", JMLR 7, 2006). Two classifiers
+differ significantly if their bars do not overlap; the gray band has the width of the best classifier's bar.
+This test has the same critical difference for all pairs, so one picture shows its result. It is corrected
+for the number of pairs, so it misses some differences that a test of a single pair finds.
 
 ``--ablation`` compares TinyClassifier() with copies that have one parameter at a time at scikit-learn's
 default.
@@ -70,17 +70,15 @@ BASE, OURS, BOOSTING = "MLPClassifier, scaled", "TinyClassifier", "HistGradientB
 CATBOOST, LIGHTGBM, REALMLP, TABM = "CatBoost", "LightGBM", "RealMLP-TD-S", "TabM"
 PACKAGES = {CATBOOST: "catboost", LIGHTGBM: "lightgbm", REALMLP: "pytabkit", TABM: "pytabkit"}
 
-# One network and an ensemble: TinyClassifier() is one of them, this is the other.
-N_MEMBERS = 8 if TinyClassifier().n_members == 1 else 1
-MEMBERS = f"{OURS}, n_members={N_MEMBERS}"
+ONE_MEMBER = f"{OURS}, n_members=1"
 
 
 def ours(seed: int) -> TinyClassifier:
     return TinyClassifier(random_state=seed)
 
 
-def members(seed: int) -> TinyClassifier:
-    return TinyClassifier(random_state=seed, n_members=N_MEMBERS)
+def one_member(seed: int) -> TinyClassifier:
+    return TinyClassifier(random_state=seed, n_members=1)
 
 
 def catboost(seed: int) -> Any:
@@ -116,7 +114,7 @@ def contenders(pytabkit: bool) -> dict[str, Contender]:
     made: dict[str, Contender] = {
         BASE: lambda seed: make_pipeline(StandardScaler(), MLPClassifier(random_state=seed)),
         OURS: ours,
-        MEMBERS: members,
+        ONE_MEMBER: one_member,
         "MLPClassifier, raw": lambda seed: MLPClassifier(random_state=seed),
         "LogisticRegression, scaled": lambda seed: make_pipeline(StandardScaler(), LogisticRegression()),
         BOOSTING: lambda seed: HistGradientBoostingClassifier(random_state=seed),
@@ -169,7 +167,7 @@ def measure(make: Contender, X: Any, y: np.ndarray, splits: list, first: int) ->
     rows = getattr(X, "iloc", X)
     values: dict[str, list] = {"log_loss": [], "accuracy": [], "brier": [], "seconds": [], "warned": []}
     for seed, (train, test) in enumerate(splits, first):
-        model = make(seed)  # the import of its package is no part of the fit
+        model = make(seed)  # not timed, since it imports the package
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             start = time.perf_counter()

@@ -1,8 +1,8 @@
 """Compare the time of predictions: ``python benchmarks/predict.py [--quick] [--scaled] [--members K]``.
 
 The script compares ``predict_proba`` of TinyClassifier and MLPClassifier on one pinned core, for 100,000 rows
-and for one row, as when a model is served. TinyClassifier has one member, or K. With ``--scaled``, it scales
-its input, as by default; MLPClassifier does not.
+and for one row, as when a model is served. TinyClassifier has one member, or K with ``--members K``. With
+``--scaled``, it scales its input, as by default; MLPClassifier does not.
 """
 
 import argparse

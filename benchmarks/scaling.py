@@ -1,9 +1,12 @@
 """Measure the time of an epoch by the size of the data: ``python benchmarks/scaling.py [--quick]``.
 
-The script prints the time of an epoch on one pinned core, in batches of 200: by the number of rows, by the
-number of classes, by the fraction of nonzero entries of sparse rows, compared with MLPClassifier, and by the
-number of members on digits, in batches of 64 as well. A fit has as many epochs as add up to 20,000
-rows, at least one; three on sparse rows. The last table shows the time of an epoch where units die.
+The script prints the time of an epoch on one pinned core, in batches of 200 unless stated otherwise:
+
+- by the number of rows, and by the number of classes; a fit has as many epochs as add up to 20,000 rows, at
+  least one;
+- by the fraction of nonzero entries of sparse rows, compared with MLPClassifier; a fit has three epochs;
+- by the number of members on digits, in batches of 64 and of 200; a fit has ten epochs;
+- in early and late epochs of a fit in which units die.
 """
 
 import argparse

@@ -9,7 +9,7 @@ process uses one pinned core.
 
 The classifiers have their default parameters:
 
-- TinyClassifier on the data frame as it is, and with another number of members;
+- TinyClassifier on the data frame as it is, by default and with ``n_members=1``;
 - TinyClassifier and MLPClassifier behind a ColumnTransformer, with SimpleImputer(add_indicator=True) for
   numbers and OneHotEncoder(handle_unknown="infrequent_if_exist") for the other columns. For MLPClassifier,
   StandardScaler follows the imputer; TinyClassifier scales its inputs itself;
@@ -21,7 +21,7 @@ The classifiers have their default parameters:
 The results are compared with those of TinyClassifier behind the ColumnTransformer, and with those of
 HistGradientBoostingClassifier. The columns are those of ``defaults.py``, but 0.01 is added to each log-loss
 and Brier score before two are divided, so that tables on which nearly every row is certain do not dominate.
-The last table has wins, ties and losses of each pair.
+The last table has wins, ties and losses of each pair of classifiers.
 
 ``--ablation`` compares TinyClassifier() with other limits of the number of categories, and with indicators
 of categories and missing entries that are standardized like numbers.
@@ -35,13 +35,13 @@ from pathlib import Path
 from defaults import (
     BOOSTING,
     CATBOOST,
-    MEMBERS,
+    ONE_MEMBER,
     OURS,
     Contender,
     catboost,
     compare,
     installed,
-    members,
+    one_member,
     ours,
     pairwise_table,
     spread,
@@ -129,7 +129,7 @@ class CatBoost:
 def contenders() -> dict[str, Contender]:
     made: dict[str, Contender] = {
         OURS: ours,
-        MEMBERS: members,
+        ONE_MEMBER: one_member,
         BEHIND: lambda seed: make_pipeline(columns(), ours(seed)),
         MLP: lambda seed: make_pipeline(columns(StandardScaler()), MLPClassifier(random_state=seed)),
         BOOSTING: lambda seed: make_pipeline(

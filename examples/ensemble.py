@@ -1,8 +1,8 @@
 """
-An ensemble in one network
-==========================
+An ensemble of networks
+=======================
 
-Train eight members that share a first layer. Their mean is usually better than one separate network.
+Train eight networks that share their first layer's weights. Their mean is usually better than one network.
 """
 
 import numpy as np
@@ -26,7 +26,7 @@ X, y = load_digits(return_X_y=True)
 X /= 16.0
 k, results = 8, []
 
-for seed in range(5):  # five splits, since the results of a single split depend on chance
+for seed in range(5):  # five splits, since the result of one split depends on chance
     order = np.random.default_rng(seed).permutation(len(X))
     training, test = order[:1000], order[1000:]
     settings = {"optimizer": Adam(0.01), "epochs": 20, "seed": seed}
@@ -38,7 +38,7 @@ for seed in range(5):  # five splits, since the results of a single split depend
     loss = MemberLoss(SoftmaxCrossEntropy(), n_members=k)
     list(train(network, X[training], y[training], loss=loss, **settings))
 
-    z = network.logits(X[test])  # the logits of all members beside each other
+    z = network.logits(X[test])  # the logits of all members, concatenated
     members = softmax(z.reshape(-1, k, 10)).transpose(1, 0, 2)
     predictions = softmax(single.logits(X[test])), loss.probabilities(z), *members
     results.append([(log_loss(y[test], p), accuracy_score(y[test], p.argmax(axis=1))) for p in predictions])

@@ -381,7 +381,7 @@ def test_the_graph_is_as_accurate_as_the_model_where_float32_is_not_exact(dtype,
     rows = X * 300
     settings = {"scale_inputs": False, "learning_rate_init": 1e-3, "n_members": n_members}
     fitted = quick(**settings, dtype=dtype).fit(rows, CODES)
-    z = fitted.plan_.pooled(fitted.network_.copy("float64").logits(rows))
+    z = fitted.plan_.ensemble_logits(fitted.network_.copy("float64").logits(rows))
     assert fitted.calibration_ < 1
     truth = fitted.plan_.loss.probabilities(fitted._state.calibration.apply(z))
     ours = np.abs(fitted.predict_proba(rows) - truth).max()

@@ -112,7 +112,7 @@ def test_members_that_have_diverged_raise_a_divergence_warning_with_the_mean_of_
     z = model.network_.logits(X).reshape(-1, 10)
     loss = cross_entropy(z.astype(float), np.repeat(y, 8)).mean()
     assert loss > 10 * scipy.stats.entropy(np.bincount(y))
-    number = float(re.search(r"the mean log-loss of its members is ([\d.e+]+), where", message)[1])
+    number = float(re.search(r"the mean log-loss of the members is ([\d.e+]+), where", message)[1])
     assert number == pytest.approx(loss, rel=1e-3)
 
 

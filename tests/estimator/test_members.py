@@ -133,7 +133,9 @@ class Doubled(Dense):
 
 
 @pytest.mark.parametrize(
-    "layer", [Doubled(4), SharedDense(4, n_members=2), MemberDense(4, n_members=3), SharedDense(4)], ids=repr
+    "layer",
+    [Doubled(4), SharedDense(4, n_members=2), MemberDense(4, n_members=3), SharedDense(4, n_members=1)],
+    ids=repr,
 )
 def test_dense_layers_that_would_mix_the_members_are_refused(layer):
     model = quick(activation=[["relu", layer]], n_members=2)
@@ -146,7 +148,8 @@ def test_dense_layers_that_would_mix_the_members_are_refused(layer):
 
 def test_the_loss_of_members_is_not_a_loss_of_the_classifier():
     with pytest.raises(
-        ValueError, match=r"loss must be that of one member, got MemberLoss.*; set n_members=4"
+        ValueError,
+        match=r"loss must be the loss of one member, got MemberLoss.*; use its loss, and set n_members=4",
     ):
         quick(loss=MemberLoss(SoftmaxCrossEntropy(), 4)).fit(IRIS, SPECIES)
 

@@ -391,15 +391,12 @@ DENSE = {
 N_WEIGHTS = 4 * 4 + 4 * 4 + 4 * 4 + (4 * 4 * 3 + 4 * 3) + (4 * 3 * 3 + 4 * 3)
 WRONG_MEMBERS = [
     *((MEMBERS, n, None, "n_members must be a whole number >= 1") for n in (0, -1, True, 4.0, "4", None)),
-    *(
-        (MEMBERS, n, None, f"layers must be those of n_members={n}|mix the members")
-        for n in (1, 2, 3, 10**18)
-    ),
+    *((MEMBERS, n, None, f"layers do not match n_members={n}|mix the members") for n in (1, 2, 3, 10**18)),
     *(((*FIRST, "n_members"), n, None, "n_members must be") for n in (0, -1, 4.0, True, None)),
     ((*LATER, "n_members"), 2, None, "with n_members=4, MemberDense.* mix the members"),
     ((*FIRST, "n_members"), 3, None, "with n_members=4, SharedDense.* mix the members"),
-    (FIRST, DENSE, None, "layers must be those of n_members=4"),
-    (LATER, DENSE, None, "layers must be those of n_members=4"),
+    (FIRST, DENSE, None, "layers do not match n_members=4"),
+    (LATER, DENSE, None, "layers do not match n_members=4"),
     ((*FIRST, "units"), 10**9, None, "the layers need at least 8000000016 weights"),
     ((*LATER, "units"), 10**9, None, f"the layers need at least .* but there are {N_WEIGHTS}"),
     ((*FIRST, "units"), 5, None, "the layers need at least|shape"),

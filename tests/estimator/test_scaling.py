@@ -459,15 +459,18 @@ def test_amounts_far_beyond_the_usual_keep_different_probabilities(kind):
 
 @pytest.mark.parametrize("value", [1e4, 1e8, 1e30, -999.0])
 @pytest.mark.parametrize("fraction", [0.0003, 0.05])
+@pytest.mark.parametrize("n_members", [1, 8])
 @KINDS
-def test_outliers_do_not_prevent_learning(kind, fraction, value):
+def test_outliers_do_not_prevent_learning(kind, n_members, fraction, value):
     rng = np.random.default_rng(0)
     x = rng.normal(size=(1500, 4))
     y = x @ [1.0, -1.0, 2.0, 0.5] > 0
     x[rng.random(x.shape) < fraction] = value
     x[0] = value
-    model = TinyClassifier(max_iter=20, random_state=0).fit(kind(x[:1000]), y[:1000])
-    assert model.score(kind(x[1000:]), y[1000:]) > (0.95 if fraction < 0.01 else 0.85)
+    model = TinyClassifier(n_members=n_members, max_iter=20, random_state=0).fit(kind(x[:1000]), y[:1000])
+    # Members, which share the first layer, learn more slowly where a fifth of the rows has an outlier.
+    often = 0.85 if n_members == 1 else 0.8
+    assert model.score(kind(x[1000:]), y[1000:]) > (0.95 if fraction < 0.01 else often)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

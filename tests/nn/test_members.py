@@ -183,8 +183,8 @@ def test_a_subclass_that_overrides_forward_does_not_read_sparse_rows_by_default(
             super().forward(p, t)
             t.y *= 2.0
 
-    assert not Doubled(3).reads_sparse
-    assert SharedDense(3).reads_sparse
+    assert not Doubled(3, n_members=2).reads_sparse
+    assert SharedDense(3, n_members=1).reads_sparse
 
 
 def test_the_output_of_a_member_depends_on_its_own_numbers_only():
@@ -224,13 +224,13 @@ def test_the_largest_product_is_that_of_all_members():
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_inputs_can_be_substituted_without_changing_the_outputs(dtype):
+def test_inputs_can_be_rescaled_without_changing_the_outputs(dtype):
     rng = np.random.default_rng(0)
     growth, shift = rng.uniform(0.5, 2.0, 4), rng.normal(size=4)
     for layer in (Dense(5), SharedDense(5, n_members=3)):
         network = Network([layer], 4, dtype=dtype, seed=0)
         before = network.logits(growth * IRIS + shift)
-        layer.substitute(network.parameters[0], growth, shift)
+        layer.rescale_input(network.parameters[0], growth, shift)
         np.testing.assert_allclose(network.logits(IRIS), before, atol=20 * np.finfo(dtype).eps * 10)
 
 
@@ -373,7 +373,7 @@ def test_the_mean_of_the_losses_is_at_least_the_loss_of_the_mean(loss):
     for k in (2, 5):
         for z, y in example(loss, k, n=500):
             rows, _, _ = losses_and_gradient(MemberLoss(loss, k), z, y)
-            pooled, _, _ = losses_and_gradient(loss, MemberLoss(loss, k).pool(z), y)
+            pooled, _, _ = losses_and_gradient(loss, MemberLoss(loss, k).ensemble_logits(z), y)
             assert (pooled <= rows * (1 + 1e-12)).all()
             assert pooled.mean() < rows.mean() - 0.1
 
@@ -400,7 +400,7 @@ def test_pooled_logits_are_exact_for_any_logits(kind, dtype):
     k, c, n = 3, 4, 25
     z = np.concatenate([logits_of(kind, n, c, dtype, rng) for _ in range(k)], axis=1)
     softmax = MemberLoss(SoftmaxCrossEntropy(), k)
-    q, p, log_p = softmax.pool(z), softmax.probabilities(z), softmax.log_probabilities(z)
+    q, p, log_p = softmax.ensemble_logits(z), softmax.probabilities(z), softmax.log_probabilities(z)
     assert np.abs(p.sum(axis=1) - 1.0).max() <= 4 * EPS
     for i in range(n):
         members = [softmax_truth(row) for row in z[i].reshape(k, c)]
@@ -414,7 +414,7 @@ def test_pooled_logits_are_exact_for_any_logits(kind, dtype):
             assert abs(log_p[i, j] - max(exact, -mpmath.mpf(np.finfo(float).max))) <= bound, z[i].tolist()
     one = MemberLoss(SigmoidCrossEntropy(), k)
     columns = z[:, :k]
-    q = one.pool(columns)
+    q = one.ensemble_logits(columns)
     assert np.isfinite(one.log_probabilities(columns)).all()
     for i in range(n):
         values = [mpmath.mpf(float(v)) for v in columns[i]]
@@ -430,13 +430,13 @@ def test_pooled_logits_are_finite_at_the_ends_of_the_range(loss, dtype):
     values = np.array([limit, -limit, 0.0, limit / 2, np.finfo(dtype).smallest_subnormal], dtype)
     z = np.random.default_rng(0).choice(values, size=(200, 12))
     found = MemberLoss(loss, 3)
-    assert np.isfinite(found.pool(z)).all()
+    assert np.isfinite(found.ensemble_logits(z)).all()
     if not isinstance(loss, Hinge):
         p = found.probabilities(z)
         assert np.isfinite(p).all()
-    assert found.pool(z).dtype == np.float64
-    np.testing.assert_array_equal(found.pool(z.tolist()), found.pool(z.astype(float)))
-    assert found.pool(z[:0]).shape == (0, 4)
+    assert found.ensemble_logits(z).dtype == np.float64
+    np.testing.assert_array_equal(found.ensemble_logits(z.tolist()), found.ensemble_logits(z.astype(float)))
+    assert found.ensemble_logits(z[:0]).shape == (0, 4)
 
 
 @pytest.mark.promise("never nan")
@@ -449,7 +449,7 @@ def test_predictions_raise_no_floating_point_errors(loss, n_outputs):
             member = MemberLoss(loss, n_members)
             z = z[:, : n_members * n_outputs]
             with np.errstate(all="raise"):
-                found = member.pool(z), member.probabilities(z), member.log_probabilities(z)
+                found = member.ensemble_logits(z), member.probabilities(z), member.log_probabilities(z)
             assert all(np.isfinite(values).all() for values in found)
 
 
@@ -469,7 +469,7 @@ def test_small_losses_are_not_lost():
 
 def test_the_logits_of_a_loss_with_probabilities_of_its_own_are_averaged():
     z = np.array([[2.0, -1.0, 5.0], [0.5, 0.5, -4.0]])
-    np.testing.assert_allclose(MemberLoss(Hinge(), 3).pool(z), [[2.0], [-1.0]], rtol=1e-15)
+    np.testing.assert_allclose(MemberLoss(Hinge(), 3).ensemble_logits(z), [[2.0], [-1.0]], rtol=1e-15)
     assert MemberLoss(Hinge(), 3).probabilities(z).shape == (2, 2)
 
 
@@ -522,7 +522,7 @@ def test_an_invalid_number_of_members_is_refused(value, error, match):
     [
         (lambda: SharedDense(0, n_members=2), ValueError, "units of SharedDense must be at least 1, got 0"),
         (lambda: MemberDense(1.5, n_members=2), TypeError, "units of MemberDense must be a whole number"),
-        (lambda: MemberDense(3, 4), TypeError, "init must be a function.* got 4"),
+        (lambda: MemberDense(3, 4, n_members=2), TypeError, "init must be a function.* got 4"),
         (
             lambda: MemberLoss(SoftmaxCrossEntropy, 4),
             TypeError,

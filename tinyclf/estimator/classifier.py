@@ -218,10 +218,10 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         of the column are missing in ``fit``, the network gets an indicator of these as another input.
         Without scaling, NaN is an error. Sparse rows are not centered; they are divided by the root mean
         square of the nonzero entries of the column. See `scaled_inputs`. ``partial_fit``, and
-        ``fit`` with ``warm_start=True``, change center and scale, but not what missing numbers are
-        read as. They adjust the first layer such that predictions do not change for rows that are
-        within three scales of the center before and after. In a warm start, all earlier rows
-        together count as at most ten of the new rows.
+        ``fit`` with ``warm_start=True``, update center and scale, and adjust the first layer such
+        that predictions do not change for rows that are within three scales of the center before
+        and after. Missing numbers are still read as the first center. In a warm start, all earlier
+        rows together count as at most ten of the new rows.
     calibrate : bool, default=True
         Whether to calibrate on the validation set, passed or held out: logits z are shrunk toward
         the class-frequency logits c, z <- c + a (z - c), where a, from 0.01 to 1, minimizes the
@@ -249,20 +249,23 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         occur in ``fit`` is treated like these, or has no input if there are none. With more inputs,
         the network can distinguish more categories, but training is slower. None means no limit.
     n_members : int or "auto", default="auto"
-        Number of members of the network, at least 1: networks that are trained together, and whose
-        probabilities are averaged. The members share the weights of the first layer, and each
-        multiplies the features by its own factors; all later layers of a member are its own, with
-        ``hidden_layer_sizes`` as for one network. With more members, predictions are usually better,
-        but a fit and predictions take more time and memory. Training minimizes the mean of the
-        members' losses, and all members stop at the same epoch. Validation and calibration use the
-        mean of the probabilities. See `member_probabilities` for how far the members agree, and
-        `SharedDense` and `MemberDense` for the layers. "auto" is 8 with Adam and at most 100,000
-        weights, and 1 otherwise, with user-defined layers or losses, and without hidden layers; a fit
-        that continues an earlier one keeps its number. With "sgd" and several members, use a larger
-        ``learning_rate_init``, since the steps for the weights of each member are that much smaller.
-        The penalty ``alpha`` is the sum over all members. User-defined activation layers read the
-        units of all members beside each other; a layer that combines columns combines members, too.
-        With a user-defined loss that overrides ``probabilities``, the members' logits are averaged.
+        Number of members, at least 1. Members are networks that are trained together as an ensemble:
+        `predict_proba` returns the mean of their probabilities. Each member has the layers of
+        ``hidden_layer_sizes``. The members share the weights of the first layer; each multiplies the
+        inputs by its own factors, and has its own biases and later layers. More members usually
+        predict better, but take more time and memory. Training minimizes the mean of the members'
+        losses. Validation and calibration use the averaged probabilities, and all members stop at
+        the same epoch. The L2 penalty is the sum over the weights and factors of all members.
+
+        "auto" is 8 if the optimizer is Adam or AdamW, there is a hidden layer, one member has at most
+        100,000 weights, and no layer or loss is user-defined; otherwise it is 1. A fit that continues
+        an earlier one keeps its number of members. Without hidden layers, there is always one member.
+        With "sgd" and several members, use a larger ``learning_rate_init``: the mean over the members
+        makes the gradient of each member's own weights ``n_members`` times smaller.
+
+        A user-defined layer receives the units of all members, concatenated, so it must compute each
+        column by itself. If a user-defined loss overrides ``probabilities``, the members' logits are
+        averaged, not their probabilities.
 
     Attributes
     ----------
@@ -273,13 +276,13 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         The labels, sorted. For several labels per row, and with ``soft_targets=True``, the names of
         the columns if y is a data frame, and 0, 1, ... otherwise.
     network_ : Network
-        The trained network, without scaling and calibration. Its outputs are the logits of all members
-        beside each other. With several members, ``network_.parameters[0].r``, of shape (n_members,
-        n_inputs), has the numbers by which the members multiply the inputs.
+        The trained network, without scaling and calibration. With several members, its outputs are
+        the concatenated logits of all members, and ``network_.parameters[0].r``, of shape (n_members,
+        n_inputs), has the factors by which the members multiply the inputs.
     coefs_ : list of ndarray
         Trained weights of the dense layers, each of shape (n_in, n_out). They are views: assigning
-        to the list or to one of its items changes the model. With several members, all but the first,
-        which they share, have shape (n_members, n_in, n_out).
+        to the list or to one of its items changes the model. With several members, all arrays except
+        the first one, which they share, have shape (n_members, n_in, n_out).
     intercepts_ : list of ndarray
         Trained biases of the dense layers, each of shape (n_out,), or (n_members, n_out) with several
         members. They are views, too.
@@ -325,7 +328,7 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
     n_layers_ : int
         Number of layers, including the input layer.
     n_outputs_ : int
-        Number of logits, of each member: one for two classes with "log_loss".
+        Number of logits of each member: one for two classes with "log_loss".
     out_activation_ : {"softmax", "logistic"}
         The function from logits to probabilities.
     n_features_in_ : int
@@ -692,11 +695,12 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         return self._answers(X, self._fitted.plan.loss.probabilities)
 
     def member_probabilities(self, X: Any) -> Array:
-        """Return the probabilities that each member of the network predicts, see ``n_members``.
+        """Return the probabilities that each member predicts, see ``n_members``.
 
-        Their spread shows how far the members agree: it is larger for rows unlike those of ``fit``. If
-        ``calibration_`` is 1, their mean is what `predict_proba` returns. Otherwise the logits of
-        each member are calibrated as those of the mean are.
+        Their spread shows how much the members disagree. It is usually larger for rows that are unlike
+        those of ``fit``. If ``calibration_`` is 1, the mean over the members is the result of
+        `predict_proba`, up to rounding. Otherwise the logits of each member are calibrated by the same
+        number, and the mean is only close to this result.
 
         Parameters
         ----------
@@ -705,8 +709,8 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         Returns
         -------
         ndarray of shape (n_samples, n_members, n_classes)
-            float64, see ``dtype``; the probabilities of a member sum to 1 if each row has one label.
-            n_members is 1 without hidden layers.
+            float64, see ``dtype``. If each row has one label, the probabilities of a member sum to 1.
+            n_members is that of ``plan_``, with "auto" resolved.
 
         Examples
         --------
@@ -755,7 +759,8 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         Returns
         -------
         ndarray of shape (n_samples, n_classes), or (n_samples,) for two classes
-            For two classes, the log-odds of the second class.
+            For two classes, the log-odds of the second class. With several members, the logits of
+            the mean of their probabilities.
         """
         labels = self._fitted.labels
         return self._answers(X, lambda z: labels.scores(z.astype(np.float64)))
@@ -796,7 +801,7 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         Returns
         -------
         ndarray of shape (n_samples, width of the layer), or (n_samples, n_members * width)
-            The units of the first member come first.
+            With several members, the units of all members, concatenated.
 
         Raises
         ------
@@ -1107,7 +1112,7 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
     def _predictions(self, X: Any, function: Callable[[Array], Array]) -> Array:
         """Apply a function to the calibrated logits."""
         state = self._fitted
-        return self._outputs(X, lambda z: function(state.calibrated(state.plan.pooled(z))))
+        return self._outputs(X, lambda z: function(state.calibrated(state.plan.ensemble_logits(z))))
 
     def _answers(self, X: Any, function: Callable[[Array], Array]) -> Array:
         """Apply a function to the calibrated logits, in float64, and return the type of the plan."""

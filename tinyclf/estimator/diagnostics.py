@@ -204,12 +204,13 @@ def nothing_learned(few: TrainingRows, settled: bool) -> list[Warning]:
     """Return a warning if the log-loss is much higher than the prior's, or all predictions are the same.
 
     If training has not settled, all predictions may still be the same, and only a loss that is ten
-    times the prior's is too high. The log-loss of several members is the mean of theirs, as in
-    training: that of their mean is limited, even if most of them have diverged.
+    times the prior's is too high. With several members, the log-loss is the mean of the members'
+    log-losses, as in training: the averaged probabilities may have a low log-loss even if most members
+    have diverged.
     """
     plan, labels, state = few.plan, few.data.labels, few.state
     each = state.network.outputs(few.inputs)
-    z = state.calibrated(plan.pooled(each.copy()))
+    z = state.calibrated(plan.ensemble_logits(each.copy()))
     n, k = z.shape
     if plan.loss.inverse_link == "softmax" and k != len(labels.classes):
         return []  # the logits of a user-defined loss may mean something else
@@ -217,7 +218,7 @@ def nothing_learned(few: TrainingRows, settled: bool) -> list[Warning]:
     targets = exact.targets(labels.for_loss(few.data.targets, k), n, k)
     of_members = state.calibrated(each.reshape(n * plan.n_members, k)).reshape(n, -1)
     loss = MemberLoss(exact, plan.n_members).mean(of_members, targets, few.weight)
-    of_whom = "mean log-loss of its members" if plan.n_members > 1 else "log-loss"
+    of_whom = "mean log-loss of the members" if plan.n_members > 1 else "log-loss"
     numbers = f"the {of_whom} is {loss:.4g}, where the class frequencies alone give {few.prior:.4g}"
     # If the score is not the loss, the weights with the best score may have a high loss although training
     # went well.

@@ -130,13 +130,13 @@ class Encoding:
         Raises
         ------
         ValueError
-            If its parameters would not be finite.
+            If the new parameters are not finite.
         """
         growth, shift = change_of_scaling(old, new, self.n_numbers)
         first, p = network.layers[0], network.parameters[0]
         assert isinstance(first, Dense)
         with np.errstate(all="ignore"):
-            first.substitute(p, self.with_indicators(growth, 1.0), self.with_indicators(shift, 0.0))
+            first.rescale_input(p, self.with_indicators(growth, 1.0), self.with_indicators(shift, 0.0))
             if not all(map(all_finite, vars(p).values())):
                 worst = int(np.maximum(np.abs(shift), growth).argmax())
                 centers = ("0" if s is None else f"{s.center[worst]:.4g}" for s in (old, new))

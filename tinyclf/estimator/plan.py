@@ -58,9 +58,9 @@ class FitPlan:
         For each hidden layer, the number of ``layers`` up to its end.
     loss : Loss
     n_outputs : int
-        Number of logits, of each member.
+        Number of logits of each member.
     n_members : int
-        Number of members of the network, whose probabilities are averaged.
+        Number of members of the network; their probabilities are averaged.
     dtype : dtype
         The type of the network.
     output_dtype : dtype
@@ -299,16 +299,16 @@ class FitPlan:
         else:
             fits = bool(ends) and with_members(layers, k) == layers
         if not fits:
-            raise ValueError(f"the layers must be those of n_members={k}, got {layers!r}")
+            raise ValueError(f"the layers do not match n_members={k}: {layers!r}")
 
     @property
     def training_loss(self) -> Loss:
-        """The loss of the network's outputs, those of all members."""
+        """The loss of the outputs of the whole network: the mean of the members' losses."""
         return self.loss if self.n_members == 1 else MemberLoss(self.loss, self.n_members)
 
-    def pooled(self, z: Array) -> Array:
-        """Return logits (n, n_outputs), given the outputs of all members: those of the mean probabilities."""
-        return z if self.n_members == 1 else MemberLoss(self.loss, self.n_members).pool(z)
+    def ensemble_logits(self, z: Array) -> Array:
+        """Return the logits (n, n_outputs) of the members' mean probabilities, given the outputs of all."""
+        return z if self.n_members == 1 else MemberLoss(self.loss, self.n_members).ensemble_logits(z)
 
     @property
     def rows_dtype(self) -> np.dtype[Any]:
@@ -408,14 +408,14 @@ def _n_members(
     optimizer: Optimizer,
     continued: Network | None,
 ) -> int:
-    """Return the number of members of a network, given the layers of one member.
+    """Return the number of members, given the layers of one member.
 
-    "auto" is that of the network that is continued. In a new network it is 1 where several would take too
-    long, as in large networks, or learn too slowly: the steps of SGD for the weights of a member are
-    proportional to its part of the loss. A user-defined layer or loss might mix the members.
+    If a fit is continued, "auto" is the number of members of its network. In a new network, it is 1 if
+    several members would take too long (a large network), would learn too slowly (with SGD, whose steps
+    are proportional to a member's part of the loss), or might be mixed (by a user-defined layer or loss).
     """
     members = _MEMBERS if wanted == "auto" else whole_number("n_members", wanted, 1)
-    if len(layers) == 1:  # without hidden layers, all members would learn the same
+    if len(layers) == 1:  # without hidden layers, all members would learn the same function
         return 1
     if wanted != "auto":
         return members
@@ -546,7 +546,7 @@ def with_members(layers: list[Layer], n_members: int) -> list[Layer]:
     for i, layer in enumerate(layers):
         kind = MemberDense if i else SharedDense
         if type(layer) is Dense:
-            layer = kind(layer.units, layer.init, n_members)
+            layer = kind(layer.units, layer.init, n_members=n_members)
         elif isinstance(layer, Dense) and not (isinstance(layer, kind) and layer.n_members == n_members):
             raise ValueError(
                 f"with n_members={n_members}, {layer!r} in activation would mix the members; use Dense, or "
@@ -611,7 +611,10 @@ def _initializer(layers: list[Layer]) -> Any:
 def loss_for(labels: Labels, loss: str | Loss, label_smoothing: float) -> Loss:
     """Return the loss for these labels: "log_loss" is logistic for two classes and for several labels."""
     if isinstance(loss, MemberLoss):
-        raise ValueError(f"loss must be that of one member, got {loss!r}; set n_members={loss.n_members}")
+        raise ValueError(
+            f"loss must be the loss of one member, got {loss!r}; use its loss, and set "
+            f"n_members={loss.n_members}"
+        )
     if isinstance(loss, Loss):
         if label_smoothing:
             raise ValueError(

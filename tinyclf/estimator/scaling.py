@@ -12,8 +12,8 @@ become equal:
     f(z) = sign(z) 3 (1 + log(|z| / 3))     otherwise
 
 f and its first derivative are continuous. Missing entries (NaN) are not part of the statistics. They are
-read as the center of the first rows, also when later rows move the center. The scaling is not part of
-the network's weights: with a column offset of 1e6, float32 weights would lose five of their seven digits.
+read as the center of the first rows, even after later rows have moved the center. The scaling is not part
+of the network's weights: with a column offset of 1e6, float32 weights would lose five of their seven digits.
 """
 
 from __future__ import annotations
@@ -107,7 +107,8 @@ class Scaling:
     centered : bool
         Whether the rows are dense.
     fill : ndarray of shape (n_in,)
-        What missing entries are read as; NaN is the center.
+        The value that missing entries are read as; NaN stands for the present center. If later rows move
+        the center, it is the center of the first rows.
     """
 
     total_weight: Array
@@ -300,7 +301,7 @@ class Scaling:
 
     @cached_property
     def missing(self) -> Array:
-        """What missing entries are scaled to, (n_in,)."""
+        """The scaled value of missing entries, (n_in,)."""
         return np.where(np.isnan(self.fill), 0.0, _scaled_row(self, self.fill))
 
     def terms(self, given: DTypeLike, dtype: DTypeLike) -> tuple[Array, Array]:
@@ -351,13 +352,13 @@ class Scaling:
 
 
 def change_of_scaling(old: Scaling | None, new: Scaling | None, n_in: int) -> tuple[Array, Array]:
-    """Return growth g and shift m, (n_in,), with z = g y + m for the old and the new scaled entries z and y.
+    """Return growth g and shift m, such that z = g y + m for the old scaled entry z and the new one, y.
 
-    z as a function of y is replaced by the line through its values at y = -1 and y = 1. For entries
-    within three scales of the center, before and after, the line is exact. A column that was constant
-    had no effect; its growth is 0. If all columns were constant, for example after a single row, the
-    growth is 1, so that the weights of units still differ, and the line is exact for that row; a column
-    of which no entry was known has a shift of 0.
+    This line goes through the values of z at y = -1 and y = 1. It is exact for entries within three
+    scales of the center, before and after. A column that was constant had no effect; its growth is 0.
+    If all columns were constant, for example after a single row, the growth is 1, so that the weights
+    of the units still differ, and the line is exact for that row; a column of which no entry was known
+    has a shift of 0.
 
     Parameters
     ----------
@@ -365,6 +366,10 @@ def change_of_scaling(old: Scaling | None, new: Scaling | None, n_in: int) -> tu
         None is the identity.
     n_in : int
         Number of columns.
+
+    Returns
+    -------
+    growth, shift : ndarray of shape (n_in,)
     """
     with np.errstate(all="ignore"):
         if new is None:

@@ -81,8 +81,8 @@ class FitState:
         return self.training.network
 
     def logits(self, inputs: Any) -> Array:
-        """Return the logits (n, n_outputs) for inputs of the network, before calibration."""
-        return self.network.outputs(inputs, function=self.plan.pooled)
+        """Return the logits (n, n_outputs) before calibration; with members, of their mean probabilities."""
+        return self.network.outputs(inputs, function=self.plan.ensemble_logits)
 
     def calibrated(self, z: Array) -> Array:
         """Return the calibrated logits (n, n_outputs), given logits; this may overwrite them."""
@@ -228,7 +228,7 @@ class FitState:
         if not (network.widths[-1] == n_outputs and plan.n_outputs == labels.n_outputs(plan.loss)):
             raise ValueError(
                 f"the network has {network.widths[-1]} outputs, but {len(labels.classes)} classes need "
-                f"{labels.n_outputs(plan.loss)}"
+                f"{plan.n_members * labels.n_outputs(plan.loss)}"
             )
         if held["scaling"] is not None:
             _check_array("the medians", held["scaling"].base, encoding.n_numbers, np.float64)

@@ -139,8 +139,8 @@ class Buffer(NamedTuple):
 
     ``shape`` is the shape for one row of the batch: () for one number per row, 5 or (5,) for a
     vector of 5. A dtype of None stands for the type that the network computes in. With ``fill``,
-    all entries have this value, and the array is read-only. If ``per_row`` is False, which only layers
-    support, ``shape`` is the shape of the whole buffer, for any number of rows.
+    all entries have this value, and the array is read-only. If ``per_row`` is False, ``shape`` is the
+    shape of the whole buffer, whatever the number of rows; only layers support this, losses do not.
     """
 
     shape: int | tuple[int, ...]

@@ -143,10 +143,11 @@ class Dense(Layer):
         if t.dx is not None:
             np.dot(t.dy, p.W.T, out=t.dx)  # (B, n_in) = (B, n_out) @ (n_out, n_in)
 
-    def substitute(self, p: Any, growth: Array, shift: Array) -> None:
-        """Rewrite the parameters for inputs x' with x = growth x' + shift, so that y does not change.
+    def rescale_input(self, p: Any, growth: Array, shift: Array) -> None:
+        """Rewrite the parameters for a change of the input scaling, x = growth x' + shift.
 
-        ``growth`` and ``shift`` have one entry for each column of x.
+        With the new parameters, the layer returns for x' what it returned for x before. ``growth`` and
+        ``shift`` have one entry for each column of x.
         """
         p.b += shift @ p.W
         p.W *= growth[:, None]

@@ -1,14 +1,14 @@
-"""Members: several networks in one, trained together, whose probabilities are averaged.
+"""Members: an ensemble of k networks, computed as one network.
 
-k members read the same rows. In the first layer they share the weights W, and each member multiplies the
-features by its own factors r, at the start random signs with some noise. From there on, each has its own
-weights. Their outputs stand beside each other: a layer of k members with h units each has the output
-(B, k h), the first h columns of which belong to the first member. Layers without parameters, such as ReLU,
-treat it like any other.
+All members read the same rows. In the first layer they share the weights W, and each member multiplies the
+inputs by its own factors r, which start as random signs plus noise. In later layers, each member has its own
+weights. The outputs of the members are concatenated: a layer of k members with h units each has the output
+(B, k h), and the first h columns belong to the first member. Layers without parameters, such as ReLU, need
+no changes.
 
-The loss of the members is the mean of their losses, not the loss of their mean: each member has to be
-right alone. The prediction is the mean of their probabilities, which is better than most of them. The
-log-loss of the mean is at most the mean of the log-losses, since -log is convex.
+Training minimizes the mean of the members' losses, not the loss of the mean prediction, so each member
+learns to be right by itself. The prediction is the mean of the members' probabilities. Its log-loss is at
+most the mean of the members' log-losses, since -log is convex.
 
 >>> from tinyclf import Network, ReLU, train, Adam, SoftmaxCrossEntropy
 >>> X, y = np.array([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]]), np.array([0, 1, 1, 0])
@@ -29,7 +29,7 @@ ensembling" (2024); the layers are those of its variant TabM-mini.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
@@ -45,7 +45,7 @@ from .losses import Loss
 
 _LARGEST = float(np.finfo(np.float64).max)
 
-# Sums of larger probabilities have no terms that underflow and matter.
+# If a mean of probabilities is larger than this, terms that underflow do not change it.
 _TINY = 1e-290
 
 
@@ -53,7 +53,7 @@ _TINY = 1e-290
 class _MemberLayer(Dense):
     """Base class of dense layers with k members, each with ``units`` outputs."""
 
-    n_members: int = 1
+    n_members: int = field(kw_only=True)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -65,33 +65,35 @@ class _MemberLayer(Dense):
 
 @dataclass(frozen=True)
 class SharedDense(_MemberLayer):
-    """The first layer of k members with shared weights: y_m = (x * r_m) W + b_m for each member m.
+    """First layer of k members, which share its weights: y_m = (x * r_m) W + b_m for each member m.
 
-    W (n_in, units) is shared; r (k, n_in) and b (k, units) have a row for each member. The products are
-    taken together: the matrix W_m with the rows r_mi W_i maps x to x W_m = (x * r_m) W, and the W_m
-    beside each other are one matrix (n_in, k units). If G_m = x' dy_m is the gradient with respect to
-    W_m, then dL/dW_ij = sum_m r_mi G_mij and dL/dr_mi = sum_j G_mij W_ij.
+    W (n_in, units) is shared. The factors r (k, n_in) and the biases b (k, units) have one row for each
+    member. r starts as random signs plus normal noise with a standard deviation of 0.5.
+
+    All members are computed in one matrix product. Let W_m be the matrix with the rows r_mi W_i, so that
+    x W_m = (x * r_m) W. The concatenated W_m are one matrix (n_in, k units). If G_m = x' dy_m is the
+    gradient with respect to W_m, then dL/dW_ij = sum_m r_mi G_mij and dL/dr_mi = sum_j G_mij W_ij.
 
     Parameters
     ----------
     units : int
         Width of the output of each member, at least 1.
     init : callable, default=glorot_uniform
-        ``init(rng, n_in, n_out)`` returns the initial W and b.
+        ``init(rng, n_in, n_out)`` returns the initial W and b_m of a member; W is that of the last one.
     n_members : int
         k, at least 1.
     """
 
-    # Without a penalty on r, that on W would have little effect: W may decrease while r grows.
+    # Without a penalty on r, the penalty on W would have little effect: W could shrink while r grows.
     regularized: ClassVar[tuple[str, ...]] = ("W", "r")
 
     def parameters(self, n_in: int, rng: np.random.Generator) -> dict[str, Array]:
         k = self.n_members
-        # With the noise, the members are less alike than with signs alone, and their mean predicts better.
+        # With noise, members differ more than with signs alone, and their mean predicts better.
         r = rng.choice([-1.0, 1.0], (k, n_in)) + rng.normal(0.0, 0.5, (k, n_in))
         b = np.empty((k, self.units))
         for m in range(k):
-            W, b[m] = self.init(rng, n_in, self.units)  # W that of the last member
+            W, b[m] = self.init(rng, n_in, self.units)  # keeps the W of the last member
         return {"W": W, "r": r, "b": b}
 
     def buffers(self, n_in: int) -> dict[str, Buffer]:
@@ -109,30 +111,30 @@ class SharedDense(_MemberLayer):
     def backward(self, p: Any, g: Any, t: Any) -> None:
         if t.dx is not None:
             np.dot(t.dy, _flat(t.W).T, out=t.dx)
-        G = t.W  # overwrites the weights, which are not needed any more
+        G = t.W  # overwrites the weights, which are no longer needed
         matrix_product(t.x.T, t.dy, out=_flat(G))
         np.matmul(p.r.T[:, None, :], G, out=g.W[:, None, :])
         np.matmul(G, p.W[:, :, None], out=g.r.T[:, :, None])
         np.dot(t.ones, t.dy, out=g.b.reshape(-1))
 
-    def substitute(self, p: Any, growth: Array, shift: Array) -> None:
+    def rescale_input(self, p: Any, growth: Array, shift: Array) -> None:
         p.b += (shift * p.r) @ p.W
         p.W *= growth[:, None]
 
 
 @dataclass(frozen=True)
 class MemberDense(_MemberLayer):
-    """A later layer of k members with weights of their own: y_m = x_m W_m + b_m for each member m.
+    """Later layer of k members, each with its own weights: y_m = x_m W_m + b_m for each member m.
 
-    x_m (B, n_in / k) is the part of the input that belongs to member m; W (k, n_in / k, units) and b (k,
-    units) have the parameters of all members.
+    x_m (B, n_in / k) are the columns of the input that belong to member m. W (k, n_in / k, units) and
+    b (k, units) contain the parameters of all members.
 
     Parameters
     ----------
     units : int
         Width of the output of each member, at least 1.
     init : callable, default=glorot_uniform
-        ``init(rng, n_in / k, n_out)`` returns the initial W_m and b_m.
+        ``init(rng, n_in / k, n_out)`` returns the initial W_m and b_m of a member.
     n_members : int
         k, at least 1; a divisor of ``n_in``.
     """
@@ -171,7 +173,7 @@ class MemberDense(_MemberLayer):
 
 
 def by_member(values: Array, n_members: int) -> Array:
-    """Return a view (k, B, n / k) of the rows (B, n) of all members beside each other."""
+    """Return the concatenated outputs (B, n) of k members as a view (k, B, n / k)."""
     return values.reshape(len(values), n_members, -1).transpose(1, 0, 2)
 
 
@@ -181,7 +183,7 @@ def _flat(W: Array) -> Array:
 
 @dataclass(frozen=True)
 class MemberLoss(Loss):
-    """The mean of the losses of k members, for training; probabilities are the mean of theirs.
+    """Mean of the losses of k members; the probabilities are the mean of the members' probabilities.
 
     Parameters
     ----------
@@ -234,23 +236,23 @@ class MemberLoss(Loss):
         return self.loss.value_and_grad(z, y, w, dz, t)
 
     def _members(self, z: Array, y: Array, dz: Array, t: Any) -> tuple[Array, Array, Array, Views]:
-        """Return the arguments of the loss of a member, with a row for each member of each row."""
+        """Return arguments for the loss of a member: for each row of z, k rows, one for each member."""
         n = len(z) * self.n_members
         held = {name: b.reshape(n, *b.shape[2:]) for name, b in vars(t).items()}
         return z.reshape(n, -1), np.repeat(y, self.n_members, axis=0), dz.reshape(n, -1), Views(**held)
 
     def probabilities(self, z: Array) -> Array:
-        return self.loss.probabilities(self.pool(z))
+        return self.loss.probabilities(self.ensemble_logits(z))
 
     def log_probabilities(self, z: Array) -> Array:
-        return self.loss.log_probabilities(self.pool(z))
+        return self.loss.log_probabilities(self.ensemble_logits(z))
 
-    def pool(self, z: Array) -> Array:
-        """Return the logits (n, n_outputs / n_members) whose probabilities are the mean of the members'.
+    def ensemble_logits(self, z: Array) -> Array:
+        """Return the logits of the mean of the members' probabilities, (n, n_outputs / n_members).
 
-        They are finite float64 numbers; the logits of a single member do not change. For a user-defined
-        loss with ``probabilities`` of its own, they are the mean of the members' logits, as it may not be
-        possible to compute those of the mean.
+        They are finite and float64. With one member, z is returned unchanged. If a user-defined loss
+        overrides ``probabilities``, the members' logits are averaged instead, since there may be no
+        formula for the logits of the mean probabilities.
         """
         z = as_logits(z)
         if self.n_members == 1:
@@ -269,10 +271,10 @@ class MemberLoss(Loss):
     def _log_mean(
         self, z: Array, probabilities: Callable[[Array], Array], logarithms: Callable[[Array], Array]
     ) -> Array:
-        """Return the logarithm of the mean over the members, given logits z with a row for each member.
+        """Return the logarithm of the members' mean probabilities, given z with one row for each member.
 
-        Where a mean might underflow, it is computed from the logarithms of probabilities: with the largest of
-        them, m, it is m + log mean exp(logarithms - m), where no exp overflows, and one is 1.
+        If a mean might underflow, the result is computed from the logarithms of the probabilities: if m is
+        the largest of them, it is m + log(mean(exp(logarithms - m))). No exp overflows, and one of them is 1.
         """
         shape = (-1, self.n_members, z.shape[1])
         mean: Array = np.add.reduce(probabilities(z).reshape(shape), axis=1) / self.n_members

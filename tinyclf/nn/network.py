@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from .arrays import Array, Views
+from .arrays import ROW_BLOCK, Array, Views
 from .batches import Rows, UncheckedRows
 from .errors import returns_instead_of_writing, whole_number
 from .layers import Layer
@@ -20,10 +20,9 @@ from .workspace import Workspace
 # predicted alone. Products of wider rows round differently for each number of rows anyway.
 _FEWEST_ROWS, _NARROW = 4, 32
 
-
-# Rows per block of a prediction. With 1024, the outputs of eight members with 100 units are beyond the cache,
-# and 1797 rows take two to three times as long; with 256, those of a narrow network take longer.
-_ROWS = 512
+# With wider layers, ROW_BLOCK rows are beyond the cache: 1797 rows of eight members with 100 units take two
+# to three times as long as in blocks of half as many rows.
+_WIDE = 512
 
 
 class Network:
@@ -53,7 +52,7 @@ class Network:
         Width of the input and of each layer's output.
     largest_product : int
         Multiplications per row in the largest matrix product of a layer: the size of the largest
-        array of parameters, or of a layer's matrix that is computed from them.
+        parameter array, or buffer with ``per_row=False``, such as the weights of all members.
 
     Examples
     --------
@@ -207,10 +206,11 @@ class Network:
         rows = X if isinstance(X, Rows) else UncheckedRows(X, self.dtype, self.widths[0], sparse)
         n = len(rows)
         result: Array | None = None
-        workspace = self.workspace(min(max(n, _FEWEST_ROWS), _ROWS), training=False)
+        size = ROW_BLOCK if max(self.widths[1:]) <= _WIDE else ROW_BLOCK // 2
+        workspace = self.workspace(min(max(n, _FEWEST_ROWS), size), training=False)
         with np.errstate(all="ignore"):
-            for start in range(0, max(n, 1), _ROWS):
-                x = rows.block(start, start + _ROWS)
+            for start in range(0, max(n, 1), size):
+                x = rows.block(start, start + size)
                 m = x.shape[0]
                 if 0 < m < _FEWEST_ROWS and self.widths[0] <= _NARROW and isinstance(x, np.ndarray):
                     x = x[np.minimum(np.arange(_FEWEST_ROWS), m - 1)]
@@ -223,7 +223,7 @@ class Network:
                     )
                 if result is None:
                     result = np.empty((n, *y.shape[1:]), y.dtype)
-                result[start : start + _ROWS] = y
+                result[start : start + size] = y
                 tapes[0].bind(x=None)
                 del x  # frees the block before the next one is read
         assert result is not None  # there is at least one block

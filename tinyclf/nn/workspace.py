@@ -58,7 +58,7 @@ class Workspace:
         rng: np.random.Generator | None = None,
     ) -> None:
         self._arrays: list[dict[str, Array | None]] = []
-        self._whole: list[dict[str, Any]] = []  # for each layer, what is the same for all numbers of rows
+        self._whole: list[dict[str, Any]] = []  # for each layer, what does not depend on the number of rows
         self._sliced: dict[int, Tapes] = {}
 
         def new(width: int) -> Array:

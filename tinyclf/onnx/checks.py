@@ -94,7 +94,10 @@ def difference(found: Any, model: Any, rows: Any, dtype: DTypeLike) -> str:
 
 
 def _largest_logit(model: Any, rows: Any) -> float:
-    """Return the largest calibrated logit of a member; that of their mean is small where they disagree."""
+    """Return the largest calibrated logit of a member.
+
+    Where members disagree, the logits of their mean are smaller, and would allow too little rounding.
+    """
     while isinstance(model, Pipeline):
         model, rows = model[-1], model[:-1].transform(rows) if len(model) > 1 else rows
     state = model._fitted

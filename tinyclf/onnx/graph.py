@@ -217,24 +217,26 @@ def _add_network(graph: Graph, state: FitState, x: str) -> tuple[str, DTypeLike]
             raise _unknown("layers", LAYERS, layer)
         x = LAYERS[type(layer)](graph, x, p, held)
     if plan.n_members > 1:
-        x, held = _add_pool(graph, plan, graph.cast(x, held, np.float64)), np.dtype(np.float64)
+        x, held = _add_ensemble_logits(graph, plan, graph.cast(x, held, np.float64)), np.dtype(np.float64)
     if state.calibration is not None:
         factor, offset = state.calibration.terms(held)
         x = graph.add("Add", graph.add("Mul", x, factor), offset)
     return x, held
 
 
-def _add_pool(graph: Graph, plan: FitPlan, x: str) -> str:
-    """Add operations on the outputs of all members, in float64, as in `MemberLoss.pool`."""
+def _add_ensemble_logits(graph: Graph, plan: FitPlan, x: str) -> str:
+    """Add operations that compute the logits of the mean probabilities, in float64, see `MemberLoss`."""
     logistic = plan.loss.inverse_link == "logistic"
     z = graph.add("Reshape", x, np.array([-1, plan.n_members, plan.n_outputs, *[1] * logistic]))
     if logistic:  # log_softmax([0, z]) = [log_sigmoid(-z), log_sigmoid(z)]
         z = graph.add("Pad", z, np.array([0, 0, 0, 1, 0, 0, 0, 0]))
     logs = graph.add("LogSoftmax", z, axis=-1)
-    # The largest entry, so that exp does not overflow; the arguments of ReduceMax depend on the version.
+    # Subtract the largest entry, so that exp does not overflow. GatherElements finds it, since the
+    # arguments of ReduceMax depend on the version.
     top = graph.add("GatherElements", logs, graph.add("ArgMax", logs, axis=1), axis=1)
     total = graph.add("ReduceSum", graph.add("Exp", graph.add("Sub", logs, top)), np.array([1]))
-    # Of equal members, the mean is exactly 1: onnxruntime may round equal logarithms differently.
+    # Divide before the logarithm: if all members are equal, the mean is exactly 1, and its logarithm 0.
+    # onnxruntime may round log(total) and log(n_members) differently.
     mean = graph.add("Div", total, np.asarray(plan.n_members, np.float64))
     z = graph.add("Add", top, graph.add("Log", mean))
     if logistic:
@@ -243,7 +245,7 @@ def _add_pool(graph: Graph, plan: FitPlan, x: str) -> str:
 
 
 def _shared_dense(graph: Graph, x: str, p: Any, dtype: np.dtype[Any]) -> str:
-    """Add a `SharedDense`; the graph computes the matrix of all members, which is k times as large as W."""
+    """Add a `SharedDense`; the graph computes the weights of all members, which are k times as large as W."""
     W = graph.add("Mul", p.r.T[:, :, None], p.W[:, None, :])
     return graph.add("Gemm", x, graph.add("Reshape", W, np.array([-1, p.b.size])), p.b.reshape(-1))
 
@@ -263,8 +265,8 @@ def _gelu(graph: Graph, x: str, p: Any, dtype: np.dtype[Any]) -> str:
     return graph.add("Mul", half, graph.add("Add", erf, np.ones((), dtype)))
 
 
-# Each adds the operators of a layer with the parameters p on a value of the network's type, and returns the
-# name of the output.
+# Each function adds the operators of a layer with the parameters p, in the type of the network, and returns
+# the name of the output.
 LAYERS: dict[type[Layer], Callable[[Graph, str, Any, np.dtype[Any]], str]] = {
     Dense: lambda graph, x, p, dtype: graph.add("Gemm", x, p.W, p.b),
     SharedDense: _shared_dense,
