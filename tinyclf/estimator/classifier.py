@@ -106,7 +106,7 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         "adam" and "sgd" are built from the parameters below. An Optimizer has its own learning rate
         and momentum, and the parameters for these are ignored. "lbfgs" suits small data: it uses
         all rows in each iteration, has no learning rate, and computes in float64.
-    alpha : float, default=0.01
+    alpha : float, default=0.005
         Strength of the L2 penalty on the weights, at least 0. A larger value makes the model
         smoother. The penalty is divided by the sum of the sample weights of a batch, so it is
         weaker for larger batches; see ``weight_decay``.
@@ -399,7 +399,7 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         activation: str | Layer | type[Layer] | Sequence[Any] = "relu",
         *,
         solver: str | Optimizer = "adam",
-        alpha: float = 0.01,
+        alpha: float = 0.005,
         batch_size: int | str = "proportional",
         learning_rate: str | Schedule = "flat_cosine",
         learning_rate_init: float = 0.02,
