@@ -249,7 +249,8 @@ def test_the_score_of_an_epoch_is_the_loss_of_all_rows_though_a_sample_is_calibr
 def test_for_noise_hardly_more_than_the_order_of_predictions_is_kept():
     # The cost of a shrinkage makes it 0.01 instead of 0.14; it is never 0, which would make ties.
     X, y = np.random.default_rng(1).normal(size=(20, 3)), np.arange(20) % 2
-    assert TinyClassifier(random_state=0).fit(X, y).calibration_ == 0.01
+    assert TinyClassifier(n_members=1, random_state=0).fit(X, y).calibration_ == 0.01
+    assert 0.01 <= TinyClassifier(random_state=0).fit(X, y).calibration_ < 0.03
 
 
 @pytest.mark.promise("calibration never changes the weights")
