@@ -200,6 +200,13 @@ def test_the_output_of_a_member_depends_on_its_own_numbers_only():
     assert (after[1] != before[1]).all()
 
 
+@pytest.mark.parametrize(
+    "layer", [Dense(5), SharedDense(5, n_members=3), MemberDense(5, n_members=3)], ids=repr
+)
+def test_the_number_of_parameters_is_known_before_they_are_drawn(layer):
+    assert layer.n_parameters(12) == Network([layer], n_in=12).theta.size
+
+
 def test_members_start_with_factors_and_weights_of_their_own():
     network = Network([SharedDense(6, n_members=4), ReLU(), MemberDense(3, n_members=4)], 20, seed=0)
     first, _, last = network.parameters

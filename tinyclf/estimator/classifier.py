@@ -700,7 +700,8 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         Their spread shows how much the members disagree. It is usually larger for rows that are unlike
         those of ``fit``. If ``calibration_`` is 1, the mean over the members is the result of
         `predict_proba`, up to rounding. Otherwise the logits of each member are calibrated by the same
-        number, and the mean is only close to this result.
+        number, and the mean is only close to this result. So it is for a user-defined loss that
+        overrides ``probabilities``, see ``n_members``.
 
         Parameters
         ----------
@@ -728,7 +729,7 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         probabilities = _in_float64(plan.loss.probabilities)
 
         def of_members(z: Array) -> Array:
-            p = probabilities(state.calibrated(z.reshape(len(z) * plan.n_members, plan.n_outputs)))
+            p = probabilities(state.member_logits(z))
             return p.reshape(len(z), plan.n_members, p.shape[1])
 
         return self._outputs(X, of_members).astype(plan.output_dtype, copy=False)

@@ -216,7 +216,7 @@ def nothing_learned(few: TrainingRows, settled: bool) -> list[Warning]:
         return []  # the logits of a user-defined loss may mean something else
     exact = SigmoidCrossEntropy() if plan.loss.inverse_link == "logistic" else SoftmaxCrossEntropy()
     targets = exact.targets(labels.for_loss(few.data.targets, k), n, k)
-    of_members = state.calibrated(each.reshape(n * plan.n_members, k)).reshape(n, -1)
+    of_members = state.member_logits(each).reshape(n, -1)
     loss = MemberLoss(exact, plan.n_members).mean(of_members, targets, few.weight)
     of_whom = "mean log-loss of the members" if plan.n_members > 1 else "log-loss"
     numbers = f"the {of_whom} is {loss:.4g}, where the class frequencies alone give {few.prior:.4g}"

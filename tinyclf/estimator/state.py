@@ -11,7 +11,6 @@ import numpy as np
 
 from ..nn.arrays import Array
 from ..nn.layers import Dense
-from ..nn.members import SharedDense
 from ..nn.network import Network
 from ..nn.state import TrainState
 from .calibration import Calibration
@@ -87,6 +86,14 @@ class FitState:
     def calibrated(self, z: Array) -> Array:
         """Return the calibrated logits (n, n_outputs), given logits; this may overwrite them."""
         return z if self.calibration is None else self.calibration.apply(z)
+
+    def member_logits(self, z: Array) -> Array:
+        """Return the calibrated logits of each member, given the outputs z (n, ...) of the network.
+
+        They have the shape (n * n_members, n_outputs): the members of a row follow each other. This may
+        overwrite z.
+        """
+        return self.calibrated(z.reshape(-1, self.plan.n_outputs))
 
     @classmethod
     def start(
@@ -277,10 +284,8 @@ def _check_size(plan: FitPlan, n_in: int, size: int) -> None:
     width, needed = n_in, 0
     for layer in plan.layers:
         if isinstance(layer, Dense):
-            factors = width * layer.n_members if isinstance(layer, SharedDense) else 0
-            needed += width * int(layer.units) + factors
+            needed += layer.n_parameters(width)
             width = layer.n_out(width)
-            needed += width
         if needed > size:
             raise ValueError(f"the layers need at least {needed} weights, but there are {size}")
 

@@ -128,6 +128,10 @@ class Dense(Layer):
         W, b = self.init(rng, n_in, self.units)
         return {"W": W, "b": b}
 
+    def n_parameters(self, n_in: int) -> int:
+        """Return the number of parameters, without drawing them."""
+        return n_in * int(self.units) + self.n_out(n_in)
+
     @property
     def reads_sparse(self) -> bool:  # type: ignore[override]
         """True, but False by default in a subclass that overrides forward or backward."""

@@ -96,6 +96,9 @@ class SharedDense(_MemberLayer):
             W, b[m] = self.init(rng, n_in, self.units)  # keeps the W of the last member
         return {"W": W, "r": r, "b": b}
 
+    def n_parameters(self, n_in: int) -> int:
+        return super().n_parameters(n_in) + int(self.n_members) * n_in
+
     def buffers(self, n_in: int) -> dict[str, Buffer]:
         return {"W": Buffer((n_in, self.n_members, self.units), per_row=False)}
 

@@ -101,12 +101,8 @@ def _largest_logit(model: Any, rows: Any) -> float:
     while isinstance(model, Pipeline):
         model, rows = model[-1], model[:-1].transform(rows) if len(model) > 1 else rows
     state = model._fitted
-
-    def of_members(z: Array) -> Array:
-        calibrated: Array = state.calibrated(z.reshape(-1, state.plan.n_outputs))
-        return calibrated.reshape(z.shape)
-
-    return float(np.abs(model._outputs(rows, of_members)).max(initial=0.0))
+    logits = model._outputs(rows, lambda z: state.member_logits(z).reshape(z.shape))
+    return float(np.abs(logits).max(initial=0.0))
 
 
 def deviation(found: Any, part: Any, rows: Any, dtype: DTypeLike) -> str:
