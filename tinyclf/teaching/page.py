@@ -6,6 +6,7 @@ import html
 import json
 import math
 import re
+import string
 from importlib.resources import files
 from typing import Any
 
@@ -14,7 +15,7 @@ from sklearn.datasets import load_digits
 
 from .arithmetic import DTYPES, OFFSET, wrong_row
 from .experiments import Outcome
-from .lesson import EPS, EPS_IN_WORDS, FORGOTTEN, GAP, LABELS, RUNS, SCALES, SHOWN, Lesson, Summary
+from .lesson import EPS, FORGOTTEN, GAP, LABELS, RUNS, SCALES, SHOWN, Lesson, Summary
 
 _FADED = 50
 """The second scale at which the text states the gradient of log(p + eps)."""
@@ -45,7 +46,8 @@ def render(lesson: Lesson, command: str = "python -m tinyclf lesson") -> str:
 
     a, runs, template = lesson.arithmetic, lesson.runs, part("lesson.html")
     scaled = [summary.accuracy for summary in runs["scaled"].values()]
-    return template.format(
+    return _Typesetter().format(
+        template,
         style=part("lesson.css"),
         numerics=part("numerics.js"),
         charts=part("charts.js"),
@@ -58,7 +60,7 @@ def render(lesson: Lesson, command: str = "python -m tinyclf lesson") -> str:
         made_with=html.escape(lesson.made_with()),
         command=html.escape(command),
         seed_words=html.escape(_seeds(lesson.seeds)),
-        eps=EPS_IN_WORDS,
+        eps=EPS,
         cap=-math.log(EPS),
         forgotten=FORGOTTEN,
         scale=SCALES[0],
@@ -86,13 +88,35 @@ def render(lesson: Lesson, command: str = "python -m tinyclf lesson") -> str:
     )
 
 
+class _Typesetter(string.Formatter):
+    """Format as `str.format` does, but write numbers as in print, with `_typeset`."""
+
+    def format_field(self, value: Any, spec: str) -> str:
+        text = str(super().format_field(value, spec))
+        return text if isinstance(value, str) else _typeset(text)
+
+
+def _typeset(text: str) -> str:
+    """Write numbers with minus signs and powers of ten; ``typeset`` in charts.js does the same."""
+
+    def power(match: re.Match[str]) -> str:
+        mantissa = "" if match[1] == "1" else f"{match[1]}\N{MULTIPLICATION SIGN}"
+        return f"{mantissa}10{str(int(match[2])).translate(_SUPERSCRIPTS)}"
+
+    text = re.sub(r"(?<![\d.])(\d+(?:\.\d+)?)e([+-]?\d+)", power, text)
+    return text.replace("-", "\N{MINUS SIGN}")
+
+
+_SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
 def _right_in_half_precision() -> str:
     """Name the losses that are accurate to 1 % for float16 logits [_HALF, 0] with label 1."""
     right = []
     for name in SHOWN:
         loss, gradient = wrong_row(_HALF, name, "float16")
         if np.allclose([loss, *gradient], [_HALF, 1, -1], rtol=0.01):
-            right.append(f"&ldquo;{LABELS[name]}&rdquo;")
+            right.append(f"<em>{name}</em>")
     return "Only " + " and ".join(right) if right else "None"
 
 
@@ -120,7 +144,7 @@ def _steep_story(steep: dict[str, Summary]) -> str:
     """Compare the stable loss with those that lose gradients, and interpret the result."""
     scores = (
         f"The clipped loss reaches {steep['clipped'].accuracy:.0%} here, and "
-        f"log(p&nbsp;+&nbsp;{EPS_IN_WORDS}) {steep['padded'].accuracy:.0%}."
+        f"the padded loss {steep['padded'].accuracy:.0%}."
     )
     if max(steep["clipped"].accuracy, steep["padded"].accuracy) <= steep["stable"].accuracy:
         return (

@@ -67,7 +67,7 @@ function range(from, to, step = 1) {
 function tidy(v) {
   if (v === 0) return "0";
   const small = Math.abs(v) < 1e-3;
-  return small || Math.abs(v) >= 1e6 ? v.toExponential(0).replace("e+", "e") : String(Number(v.toPrecision(6)));
+  return typeset(small || Math.abs(v) >= 1e6 ? v.toExponential(0) : String(Number(v.toPrecision(6))));
 }
 
 // Draws axes with grid and labels; returns the SVG, the two scales and the borders of the plot.
@@ -175,7 +175,7 @@ function dotStrip({ width, rows, description, label }) {
 function gradientBars({ width, name, gradient, description }) {
   const row = 24;
   const root = canvas(width, row * gradient.length + 4, description);
-  const [left, right] = [34, width - 72];
+  const [left, right] = [30, width - 80];
   const X = scale({ min: -1, max: 1 }, left, right);
   root.append(svg("line", { class: "axis", x1: X(0), x2: X(0), y1: 0, y2: row * gradient.length }));
   gradient.forEach((g, i) => {
@@ -193,7 +193,7 @@ function gradientBars({ width, name, gradient, description }) {
         root.append(svg("path", { class: `bar series-${name}`, d: `M${end} ${y - 2}L${end + tip} ${y + 9}L${end} ${y + 20}Z` }));
       }
     }
-    root.append(text(width, y + 14, number(minus, 3), { class: "tick value", "text-anchor": "end" }));
+    root.append(text(width, y + 14, number(minus, 2), { class: "tick value", "text-anchor": "end" }));
   });
   return root;
 }
@@ -211,12 +211,19 @@ function percent(v) {
   return `${Math.round(100 * v)}%`;
 }
 
-// Formats a number in a short form close to NumPy's: 0, 20, 16.118, 2.0612e-9, inf, nan.
+// Formats a number in a short form: 0, 20, 16.118, 2.0612×10⁻⁹, inf, nan.
 function number(v, digits = 5) {
   if (Number.isNaN(v)) return "nan";
-  if (!Number.isFinite(v)) return v > 0 ? "inf" : "-inf";
+  if (!Number.isFinite(v)) return v > 0 ? "inf" : "\u2212inf";
   if (v === 0) return "0";
   const size = Math.abs(v);
-  if (size < 1e-4 || size >= 1e7) return v.toExponential(digits - 1).replace(/\.?0+e/, "e").replace("e+", "e");
-  return String(Number(v.toPrecision(digits)));
+  if (size < 1e-4 || size >= 1e7) return typeset(v.toExponential(digits - 1).replace(/\.?0+e/, "e"));
+  return typeset(String(Number(v.toPrecision(digits))));
+}
+
+// Replaces the hyphens and the e of formatted numbers by minus signs and powers of ten.
+function typeset(words) {
+  const raised = (exponent) => [...exponent].map((c) => (c === "-" ? "\u207b" : "⁰¹²³⁴⁵⁶⁷⁸⁹"[c])).join("");
+  const power = (_, mantissa, exponent) => `${mantissa === "1" ? "" : `${mantissa}\u00d7`}10${raised(exponent)}`;
+  return words.replace(/(?<![\d.])(\d+(?:\.\d+)?)e\+?(-?\d+)/g, power).replaceAll("-", "\u2212");
 }
