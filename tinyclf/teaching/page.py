@@ -7,6 +7,7 @@ import json
 import math
 import re
 import string
+from collections.abc import Iterable
 from importlib.resources import files
 from typing import Any
 
@@ -16,6 +17,17 @@ from sklearn.datasets import load_digits
 from .arithmetic import DTYPES, OFFSET, wrong_row
 from .experiments import Outcome
 from .lesson import EPS, FORGOTTEN, GAP, LABELS, RUNS, SCALES, SHOWN, Lesson, Summary
+
+SCRIPTS = (
+    "numerics.js",
+    "charts.js",
+    "state.js",
+    "controls.js",
+    "predict.js",
+    "lesson.js",
+    "navigation.js",
+)
+"""The scripts of the page, in the order in which they run; they share their top-level names."""
 
 _FADED = 50
 """The second scale at which the text states the gradient of log(p + eps)."""
@@ -49,9 +61,7 @@ def render(lesson: Lesson, command: str = "python -m tinyclf lesson") -> str:
     return _Typesetter().format(
         template,
         style=part("lesson.css"),
-        numerics=part("numerics.js"),
-        charts=part("charts.js"),
-        script=part("lesson.js"),
+        scripts="\n".join(f"<script>\n{part(name)}</script>" for name in SCRIPTS),
         data=_json(_data(lesson)),
         a=a,
         r=runs,
@@ -71,6 +81,13 @@ def render(lesson: Lesson, command: str = "python -m tinyclf lesson") -> str:
         offset=OFFSET,
         gap=GAP,
         tiny=a["tiny"],
+        extreme=_typeset(", ".join(f"{v:g}" for v in a["vectors"]["extreme"]["x"])),
+        clipped_gradient=_points((x, -wrong_row(x, "clipped")[1][1]) for x in np.linspace(0, 40, 161)),
+        clipped_curve=_points(enumerate(runs["unscaled"]["clipped"].curve, 1)),
+        half_way=-wrong_row(0, "stable")[1][1],
+        epochs=RUNS["unscaled"][0].epochs,
+        guess=math.log(10),
+        float32_eps=float(np.finfo("float32").eps),
         half=_HALF,
         right_at_half=_right_in_half_precision(),
         white={run: experiment.white for run, (experiment, *_) in RUNS.items()},
@@ -118,6 +135,11 @@ def _right_in_half_precision() -> str:
         if np.allclose([loss, *gradient], [_HALF, 1, -1], rtol=0.01):
             right.append(f"<em>{name}</em>")
     return "Only " + " and ".join(right) if right else "None"
+
+
+def _points(points: Iterable[tuple[float, float]]) -> str:
+    """Encode the points of a curve as an attribute of an HTML element."""
+    return html.escape(_json([[_short(x), _short(y)] for x, y in points]))
 
 
 def _range(low: float, high: float) -> str:
