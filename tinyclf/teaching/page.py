@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 from sklearn.datasets import load_digits
 
+from ..estimator.classifier import DOCUMENTATION
 from .arithmetic import DTYPES, OFFSET, wrong_row
-from .experiments import Outcome
+from .experiments import QUIET, Outcome
 from .lesson import EPS, FORGOTTEN, GAP, LABELS, RUNS, SCALES, SHOWN, Lesson, Summary
 
 SCRIPTS = (
@@ -24,10 +25,13 @@ SCRIPTS = (
     "state.js",
     "controls.js",
     "predict.js",
+    "opening.js",
     "lesson.js",
     "navigation.js",
 )
 """The scripts of the page, in the order in which they run; they share their top-level names."""
+
+_REPOSITORY = "https://github.com/tinyclf/tinyclf"
 
 _FADED = 50
 """The second scale at which the text states the gradient of log(p + eps)."""
@@ -57,12 +61,16 @@ def render(lesson: Lesson, command: str = "python -m tinyclf lesson") -> str:
         return (folder / name).read_text("utf-8")
 
     a, runs, template = lesson.arithmetic, lesson.runs, part("lesson.html")
+    opening = _opening(lesson)
     scaled = [summary.accuracy for summary in runs["scaled"].values()]
     return _Typesetter().format(
         template,
         style=part("lesson.css"),
         scripts="\n".join(f"<script>\n{part(name)}</script>" for name in SCRIPTS),
-        data=_json(_data(lesson)),
+        data=_json(_data(lesson) | {"opening": opening}),
+        opening=opening,
+        docs=DOCUMENTATION,
+        repository=_REPOSITORY,
         a=a,
         r=runs,
         n=len(lesson.seeds),
@@ -96,7 +104,7 @@ def render(lesson: Lesson, command: str = "python -m tinyclf lesson") -> str:
         log_largest={dtype: math.log(np.finfo(dtype).max) for dtype in DTYPES},
         steep_rate=RUNS["steep"][0].optimizer.learning_rate,
         cured=_range(min(scaled), max(scaled)),
-        quiet_story=_quiet_story(runs["quiet"]["clipped"]),
+        quiet_story=_quiet_story(runs["quiet"]["clipped"], opening["seed"]),
         steep_story=_steep_story(runs["steep"]),
         steps={
             name: str(i)
@@ -127,6 +135,34 @@ def _typeset(text: str) -> str:
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
+def _opening(lesson: Lesson) -> dict[str, Any]:
+    """Describe the digit that a network with the clipped loss recognizes worst.
+
+    Of the networks that forgot a digit, it is the most accurate one: its failure is easy to overlook.
+    """
+    run = "quiet" if lesson.runs["quiet"]["clipped"].forgotten else "unscaled"
+    outcomes = lesson.runs[run]["clipped"].outcomes
+    o = max(outcomes, key=lambda o: (o.recall.min() < FORGOTTEN, o.accuracy))
+    digit = int(o.recall.argmin())
+    _, images, _, y = QUIET.data(o.seed)  # pixels from 0 to 16, with the split of every run with this seed
+    twin = next(twin for twin in lesson.runs[run]["stable"].outcomes if twin.seed == o.seed)
+    return {
+        "digit": digit,
+        "seed": o.seed,
+        "accuracy": o.accuracy,
+        "n": int(np.sum(y == digit)),
+        "right": int(np.sum(o.predicted[y == digit] == digit)),
+        "right_stable": int(np.sum(twin.predicted[y == digit] == digit)),
+        "question": (
+            "Why is it worse at this digit than at the others?"
+            if digit in o.predicted
+            else f"It never answers {digit}. Why?"
+        ),
+        "images": images[y == digit],
+        "answers": o.predicted[y == digit],
+    }
+
+
 def _right_in_half_precision() -> str:
     """Name the losses that are accurate to 1 % for float16 logits [_HALF, 0] with label 1."""
     right = []
@@ -148,7 +184,7 @@ def _range(low: float, high: float) -> str:
     return words[0] if words[0] == words[1] else f"{words[0]} <small>to</small> {words[1]}"
 
 
-def _quiet_story(clipped: Summary) -> str:
+def _quiet_story(clipped: Summary, seed: int) -> str:
     """Describe the forgotten digits, or state that there are none."""
     if not clipped.forgotten:
         return (
@@ -156,7 +192,8 @@ def _quiet_story(clipped: Summary) -> str:
             "each digit: the mean accuracy does not show a forgotten digit."
         )
     return (
-        f"Look at the recall of each digit. After training, {clipped.stuck:.0%} of the training rows of a "
+        f"Look at the recall of each digit, for example with seed {seed}: this is the network at the start of "
+        f"this page. After training, {clipped.stuck:.0%} of the training rows of a "
         "forgotten digit are misclassified and have a gradient of 0, so they would not contribute to "
         "further training. The mean accuracy hides a forgotten digit; the recall of each class shows it."
     )
