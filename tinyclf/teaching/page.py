@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from sklearn.datasets import load_digits
 
-from .arithmetic import DTYPES, OFFSET, wrong_row
+from .arithmetic import OFFSET, wrong_row
 from .experiments import Outcome
 from .lesson import EPS, EPS_IN_WORDS, FORGOTTEN, GAP, LABELS, RUNS, SCALES, SHOWN, Lesson, Summary
 
@@ -24,6 +24,8 @@ SCRIPTS = (
     "controls.js",
     "predict.js",
     "lesson.js",
+    "code.js",
+    "address.js",
     "navigation.js",
 )
 """The scripts of the page, in the order in which they run; they share their top-level names."""
@@ -90,8 +92,8 @@ def render(lesson: Lesson, command: str = "python -m tinyclf lesson") -> str:
         right_at_half=_right_in_half_precision(),
         white={run: experiment.white for run, (experiment, *_) in RUNS.items()},
         factor=a["thresholds"]["float64"]["exp"] / a["thresholds"]["float32"]["exp"],
-        largest={dtype: float(np.finfo(dtype).max) for dtype in DTYPES},
-        log_largest={dtype: math.log(np.finfo(dtype).max) for dtype in DTYPES},
+        largest={dtype: float(np.finfo(dtype).max) for dtype in ("float16", "float32")},
+        log_largest={"float16": math.log(np.finfo("float16").max)},
         steep_rate=RUNS["steep"][0].optimizer.learning_rate,
         cured=_range(min(scaled), max(scaled)),
         quiet_story=_quiet_story(runs["quiet"]["clipped"]),

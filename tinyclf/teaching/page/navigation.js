@@ -11,7 +11,20 @@ sections.forEach((section, i) => {
 
 let current = -1; // the cover
 
+let late = 0; // timer
+
+// Writes the address once the settings have stopped changing for a moment; browsers limit how often it may change.
+function writeAddressLater() {
+  late ||= setTimeout(() => {
+    late = 0;
+    writeAddress(pages[current]);
+  }, 400);
+}
+
+shows(Object.keys(SETTINGS), writeAddressLater);
+
 function markCurrent(index) {
+  if (index !== current) writeAddressLater();
   current = index;
   pages.forEach((page, i) => page.classList.toggle("current", i === index));
   [...byId("contents").querySelectorAll("a")].forEach((link, i) => {
@@ -27,7 +40,7 @@ function go(index) {
     scrollTo({ top: 0, behavior: "instant" });
     return;
   }
-  history.replaceState(null, "", `#${pages[current].id}`);
+  writeAddress(pages[current]);
   pages[current].querySelector("h2").focus({ preventScroll: true });
   pages[current].scrollIntoView({ behavior: "instant" });
 }
@@ -55,14 +68,20 @@ byId("present").onclick = () => present(!presenting());
 byId("previous").onclick = () => go(current - 1);
 byId("next").onclick = () => go(current + 1);
 
-addEventListener("hashchange", () => {
-  const index = pages.findIndex((page) => `#${page.id}` === location.hash);
-  if (index >= 0) go(index);
-});
+// Goes to the step of a fragment, with its settings.
+function visit(words) {
+  const { id, changes } = readFragment(words);
+  const index = pages.findIndex((page) => page.id === id);
+  if (index < 0) return;
+  set(changes);
+  go(index);
+}
+
+addEventListener("hashchange", () => visit(location.hash));
 
 addEventListener("keydown", (event) => {
   const { target, key } = event;
-  if (target.matches("input[type=number]") || event.ctrlKey || event.metaKey || event.altKey) return;
+  if (target.matches("input[type=number], textarea") || event.ctrlKey || event.metaKey || event.altKey) return;
   const own = target.matches("input, [role=slider]") || target.closest(".scroll"); // these use the arrow keys
   const action = {
     ArrowRight: !own && (() => go(current + 1)),
@@ -91,6 +110,5 @@ addEventListener("resize", () => refresh(["zoom"]));
 
 refresh();
 // Again after loading: the layout may have moved the step, or a reload may have restored another position.
-for (const start of ["DOMContentLoaded", "load"]) {
-  addEventListener(start, () => location.hash && dispatchEvent(new HashChangeEvent("hashchange")));
-}
+const start = location.hash;
+for (const event of ["DOMContentLoaded", "load"]) addEventListener(event, () => visit(start));
