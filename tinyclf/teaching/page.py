@@ -15,7 +15,7 @@ import numpy as np
 from sklearn.datasets import load_digits
 
 from ..estimator.classifier import DOCUMENTATION
-from .arithmetic import DTYPES, OFFSET, wrong_row
+from .arithmetic import OFFSET, wrong_row
 from .experiments import QUIET, Outcome
 from .lesson import EPS, FORGOTTEN, GAP, LABELS, RUNS, SCALES, SHOWN, Lesson, Summary
 
@@ -27,6 +27,8 @@ SCRIPTS = (
     "predict.js",
     "opening.js",
     "lesson.js",
+    "code.js",
+    "address.js",
     "navigation.js",
 )
 """The scripts of the page, in the order in which they run; they share their top-level names."""
@@ -100,8 +102,8 @@ def render(lesson: Lesson, command: str = "python -m tinyclf lesson") -> str:
         right_at_half=_right_in_half_precision(),
         white={run: experiment.white for run, (experiment, *_) in RUNS.items()},
         factor=a["thresholds"]["float64"]["exp"] / a["thresholds"]["float32"]["exp"],
-        largest={dtype: float(np.finfo(dtype).max) for dtype in DTYPES},
-        log_largest={dtype: math.log(np.finfo(dtype).max) for dtype in DTYPES},
+        largest={dtype: float(np.finfo(dtype).max) for dtype in ("float16", "float32")},
+        log_largest={"float16": math.log(np.finfo("float16").max)},
         steep_rate=RUNS["steep"][0].optimizer.learning_rate,
         cured=_range(min(scaled), max(scaled)),
         quiet_story=_quiet_story(runs["quiet"]["clipped"], opening["seed"]),
@@ -192,8 +194,8 @@ def _quiet_story(clipped: Summary, seed: int) -> str:
             "each digit: the mean accuracy does not show a forgotten digit."
         )
     return (
-        f"Look at the recall of each digit, for example with seed {seed}: this is the network at the start of "
-        f"this page. After training, {clipped.stuck:.0%} of the training rows of a "
+        f"Look at the recall of each digit, for example with seed {seed}, the network at the start of this "
+        f"page. After training, {clipped.stuck:.0%} of the training rows of a "
         "forgotten digit are misclassified and have a gradient of 0, so they would not contribute to "
         "further training. The mean accuracy hides a forgotten digit; the recall of each class shows it."
     )

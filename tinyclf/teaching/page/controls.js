@@ -43,26 +43,62 @@ function lossChoice(box) {
   }
 }
 
+// A number field for a part of the state; it accepts any number.
+function numberField(title, { part, read, write }) {
+  const field = element("input", { type: "number", step: "any", "aria-label": `${title}, as a number` });
+  const showValue = () => { field.value = Number.isInteger(read()) ? read() : Number(read().toPrecision(9)); };
+  field.oninput = () => { if (!Number.isNaN(field.valueAsNumber)) write(field.valueAsNumber); };
+  field.onblur = showValue;
+  shows([part], () => { if (document.activeElement !== field) showValue(); });
+  return field;
+}
+
 // Adds a slider and a number field for the same value. The field also accepts values beyond the slider's range.
 function slider(box, title, { part, read = () => state[part], write = (v) => set({ [part]: v }), low, high, step }) {
   groups += 1;
   const id = `slider${groups}`;
-  const change = (event) => {
-    const value = event.target.valueAsNumber;
-    if (!Number.isNaN(value)) write(value);
-  };
-  const range = element("input", { type: "range", id, oninput: change });
-  const field = element("input", { type: "number", oninput: change, "aria-label": `${title}, as a number` });
-  const showValue = () => { field.value = Number.isInteger(read()) ? read() : Number(read().toPrecision(9)); };
-  field.onblur = showValue;
-  box.append(element("label", { htmlFor: id }, title), range, field);
+  const range = element("input", { type: "range", id, oninput: () => write(range.valueAsNumber) });
+  box.append(element("label", { htmlFor: id }, title), range, numberField(title, { part, read, write }));
   shows([part, "dtype"], () => {
     [range.min, range.max, range.step] = [low(), high(), step()];
-    field.step = "any";
     range.value = read();
-    if (document.activeElement !== field) showValue();
   });
 }
+
+// Adds a bar from 0 whose end can be dragged, and a number field for the same value. `words` describe the value.
+function barSlider(box, title, { part, also = [], read, write, high, step, words }) {
+  const inset = 14;
+  const near = (v) => clamp(tidied(Math.round(clamp(v, -high(), high()) / step()) * step()), -high(), high());
+  const chart = element("div");
+  const handle = knob(title, (right, up) => write(near(read() + (right || up) * step())));
+  const area = element("div", { className: "bar-slider" }, chart, handle);
+  let X = null;
+  let across = 1;
+  onDrag(area, { move: (x) => write(near(X.inverse(x * across))) });
+  drawing(chart, [part, "dtype", ...also], (width) => {
+    const height = 36;
+    const root = canvas(width, height, `${title} ${words()}`);
+    root.setAttribute("aria-hidden", "true"); // the handle says the same
+    X = scale({ min: -high(), max: high() }, inset, width - inset);
+    across = width;
+    const end = X(clamp(read(), -high(), high()));
+    root.append(svg("line", { class: "grid", x1: inset, x2: width - inset, y1: height / 2, y2: height / 2 }));
+    root.append(svg("rect", { class: "logit", x: Math.min(X(0), end), width: Math.abs(end - X(0)), y: 9, height: height - 18 }));
+    root.append(svg("line", { class: "axis", x1: X(0), x2: X(0), y1: 0, y2: height }));
+    handle.style.left = `${(100 * end) / width}%`;
+    return root;
+  });
+  shows([part, "dtype", ...also], () => {
+    handle.setAttribute("aria-valuemin", -high());
+    handle.setAttribute("aria-valuemax", high());
+    handle.setAttribute("aria-valuenow", clamp(read(), -high(), high()));
+    handle.setAttribute("aria-valuetext", words());
+  });
+  box.append(element("span", { className: "name" }, title), area, numberField(title, { part, read, write }));
+}
+
+// Removes the rounding errors of a multiple of a step.
+const tidied = (v) => Number(v.toPrecision(12));
 
 function table(id, head, rows) {
   const cell = (content, tag, scope) => {
@@ -147,7 +183,7 @@ function knob(title, move) {
 
 const chosen = (names) => names.filter((name) => state.losses.has(name));
 const reach = () => REACH[state.dtype];
-const finely = () => reach() / 240;
+const finely = () => FINE[state.dtype];
 const rounded = (values) => values.map(ROUND[state.dtype]);
 const evaluate = (name, z, label, dtype = state.dtype) => LOSSES[name](z.map(ROUND[dtype]), label, dtype);
 const doubtful = (v) => (Number.isFinite(v) ? number(v) : [number(v), "bad"]);

@@ -54,11 +54,11 @@ picture("thresholds", ["x", "dtype"], (width) => {
   const words = DTYPES.map((dtype) => `${dtype} to ${DATA.thresholds[dtype].exp.toFixed(2)}`);
   const area = frame({
     width,
-    height: 262,
-    left: 70,
+    height: 320,
+    left: 76,
     right: 20,
     x: { min: 3, max: 1200, kind: "log", label: "x, logarithmic", at: width < 480 ? [10, 100, 1000] : [5, 10, 20, 50, 100, 200, 500, 1000] },
-    y: { min: 0, max: 3, label: "", at: [] },
+    y: { min: 0, max: 4, label: "", at: [] },
     description: `exp(x) is finite: ${words.join(", ")}.`,
   });
   DTYPES.forEach((dtype, i) => {
@@ -99,19 +99,48 @@ table(
 // 3. The losses of three logits
 
 state.z.forEach((_, i) => {
-  slider(byId("logit-sliders"), `z${i}`, {
+  barSlider(byId("logit-bars"), `z${i}`, {
     part: "z",
+    also: ["label"],
     read: () => state.z[i],
     write: (v) => set({ z: state.z.map((old, j) => (j === i ? v : old)) }),
-    low: () => -reach(),
     high: reach,
     step: finely,
+    words: () => `${number(state.z[i], 9)}${i === state.label ? ", the true class" : ""}`,
   });
 });
 
 byId("presets").append(element("span", { className: "name" }, "Examples"));
 for (const preset of [[2, 1, 0], ...DATA.scales.map((s) => [s, 0, 0])]) {
   byId("presets").append(element("button", { type: "button", onclick: () => set({ z: preset, label: 1 }) }, `[${preset.join(", ")}]`));
+}
+
+// What happens to the logits [x, 0, 0] where the second class is true, and the condition that holds below that x.
+const CLIFFS = [
+  ["exp overflows", (x) => Number.isFinite(evaluate("naive", x, 1).loss)],
+  ["p is clipped", (x) => evaluate("clipped", x, 1).loss === evaluate("shifted", x, 1).loss],
+  ["p underflows", (x) => Number.isFinite(evaluate("shifted", x, 1).loss)],
+];
+
+// The last number at which a condition holds and the first at which it does not; with two decimals where these suffice.
+function bothSides(holds) {
+  const last = lastNumber(holds, state.dtype, 4096);
+  const hundredths = Math.floor(100 * last);
+  const [below, above] = [hundredths / 100, (hundredths + 1) / 100];
+  const coarse = holds(above);
+  return coarse ? [last, nextAbove(last, state.dtype)] : [below, above];
+}
+
+for (const [title, holds] of CLIFFS) {
+  const buttons = ["just below", "just above"].map((side, i) => element("button", {
+    type: "button",
+    onclick: () => set({ z: [bothSides((x) => holds([x, 0, 0]))[i], 0, 0], label: 1 }),
+  }));
+  byId("cliffs").append(element("span", { className: "pair" }, element("span", { className: "name" }, title), ...buttons));
+  shows(["dtype"], () => bothSides((x) => holds([x, 0, 0])).forEach((x, i) => {
+    buttons[i].textContent = x;
+    buttons[i].setAttribute("aria-label", `${x}: ${title} ${i ? "here" : "above"}`);
+  }));
 }
 
 radios(byId("true-class"), "True class", [0, 1, 2], {
@@ -121,7 +150,7 @@ radios(byId("true-class"), "True class", [0, 1, 2], {
 
 // Compares a loss with the exact one. Returns a state for the style sheet, and a sentence.
 function verdict({ loss, gradient }, exact, z) {
-  const slack = state.dtype === "float16" ? 0.02 : 0.001;
+  const slack = { float16: 0.02, bfloat16: 0.05 }[state.dtype] ?? 0.001;
   if (!z.every(Number.isFinite)) return ["broken", `A logit is too large for ${state.dtype}.`];
   if (Number.isNaN(loss)) return ["broken", "The loss is nan, the result of inf / inf."];
   if (!Number.isFinite(loss)) return ["broken", "The loss is inf, and its gradient is not finite."];
@@ -345,8 +374,7 @@ shows(["run", "losses"], () => {
 
 slider(byId("seed-slider"), "Seed", {
   part: "seed",
-  read: () => DATA.seeds[state.seed],
-  write: (seed) => set({ seed: clamp(Math.round(seed) - DATA.seeds[0], 0, DATA.seeds.length - 1) }),
+  write: (seed) => set({ seed: clamp(Math.round(seed), DATA.seeds[0], DATA.seeds[DATA.seeds.length - 1]) }),
   low: () => DATA.seeds[0],
   high: () => DATA.seeds[DATA.seeds.length - 1],
   step: () => 1,
@@ -355,19 +383,20 @@ slider(byId("seed-slider"), "Seed", {
 picture("recall", ["seed"], (width) => {
   const runs = DATA.runs.quiet.losses;
   const names = ["clipped", "stable"];
-  const [clipped, stable] = names.map((name) => runs[name][state.seed]);
+  const index = DATA.seeds.indexOf(state.seed);
+  const [clipped, stable] = names.map((name) => runs[name][index]);
   const height = 330;
   const area = frame({
     width,
     height,
     x: { min: -0.5, max: 9.5, label: "digit", at: [] },
-    y: { min: 0, max: 1, label: width < 480 ? "recall" : `recall, seed ${DATA.seeds[state.seed]}`, format: percent, at: [0, 0.25, 0.5, 0.75, 1] },
+    y: { min: 0, max: 1, label: width < 480 ? "recall" : `recall, seed ${state.seed}`, format: percent, at: [0, 0.25, 0.5, 0.75, 1] },
     description: `Recall of the digits 0 to 9. Clipped: ${clipped.recall.map(percent).join(", ")}. Stable: ${stable.recall.map(percent).join(", ")}.`,
   });
   const bar = Math.min(22, (area.right - area.left) / 26);
   range(0, 9).forEach((digit) => {
     names.forEach((name, i) => {
-      const recall = runs[name][state.seed].recall[digit];
+      const recall = runs[name][index].recall[digit];
       const x = area.X(digit) + (i ? 1 : -1 - bar);
       area.root.append(svg("rect", { class: `bar series-${name}`, x, width: bar, y: area.Y(recall), height: area.bottom - area.Y(recall) }));
       if (recall < DATA.forgotten) cross(area.root, name, x + bar / 2, area.bottom - 16);

@@ -10,20 +10,33 @@ sections.forEach((section, i) => {
 });
 
 // On narrow screens, a list of names replaces the numbers.
-const names = byId("step-names");
-names.append(element("option", { value: -1 }, "Start"));
+const stepNames = byId("step-names");
+stepNames.append(element("option", { value: -1 }, "Start"));
 pages.forEach((page, i) => {
   const { dataset, textContent } = page.querySelector("h2");
-  names.append(element("option", { value: i }, [dataset.number, textContent].filter(Boolean).join(" ")));
+  stepNames.append(element("option", { value: i }, [dataset.number, textContent].filter(Boolean).join(" ")));
 });
-names.onchange = () => go(Number(names.value));
+stepNames.onchange = () => go(Number(stepNames.value));
 
 let current = -1; // the cover
 
+let late = 0; // timer
+
+// Writes the address once the settings have stopped changing for a moment; browsers limit how often it may change.
+function writeAddressLater() {
+  late ||= setTimeout(() => {
+    late = 0;
+    writeAddress(pages[current]);
+  }, 400);
+}
+
+shows(Object.keys(SETTINGS), writeAddressLater);
+
 function markCurrent(index) {
+  if (index !== current) writeAddressLater();
   current = index;
   pages.forEach((page, i) => page.classList.toggle("current", i === index));
-  names.value = index;
+  stepNames.value = index;
   [...byId("contents").querySelectorAll("a")].forEach((link, i) => {
     if (sections[i] === pages[index]) link.setAttribute("aria-current", "step");
     else link.removeAttribute("aria-current");
@@ -37,7 +50,7 @@ function go(index) {
     scrollTo({ top: 0, behavior: "instant" });
     return;
   }
-  history.replaceState(null, "", `#${pages[current].id}`);
+  writeAddress(pages[current]);
   pages[current].querySelector("h2").focus({ preventScroll: true });
   pages[current].scrollIntoView({ behavior: "instant" });
 }
@@ -65,14 +78,20 @@ byId("present").onclick = () => present(!presenting());
 byId("previous").onclick = () => go(current - 1);
 byId("next").onclick = () => go(current + 1);
 
-addEventListener("hashchange", () => {
-  const index = pages.findIndex((page) => `#${page.id}` === location.hash);
-  if (index >= 0) go(index);
-});
+// Goes to the step of a fragment, with its settings.
+function visit(words) {
+  const { id, changes } = readFragment(words);
+  const index = pages.findIndex((page) => page.id === id);
+  if (index < 0) return;
+  set(changes);
+  go(index);
+}
+
+addEventListener("hashchange", () => visit(location.hash));
 
 addEventListener("keydown", (event) => {
   const { target, key } = event;
-  if (target.matches("input[type=number]") || event.ctrlKey || event.metaKey || event.altKey) return;
+  if (target.matches("input[type=number], textarea") || event.ctrlKey || event.metaKey || event.altKey) return;
   const own = target.matches("input, [role=slider]") || target.closest(".scroll"); // these use the arrow keys
   const action = {
     ArrowRight: !own && (() => go(current + 1)),
@@ -119,6 +138,5 @@ for (const box of document.querySelectorAll(".scroll, pre")) {
 
 refresh();
 // Again after loading: the layout may have moved the step, or a reload may have restored another position.
-for (const start of ["DOMContentLoaded", "load"]) {
-  addEventListener(start, () => location.hash && dispatchEvent(new HashChangeEvent("hashchange")));
-}
+const start = location.hash;
+for (const event of ["DOMContentLoaded", "load"]) addEventListener(event, () => visit(start));

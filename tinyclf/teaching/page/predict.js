@@ -160,9 +160,6 @@ function numberQuestion(box, answer) {
   };
 }
 
-// Removes the rounding errors of a multiple of a step.
-const tidied = (v) => Number(v.toPrecision(12));
-
 // A curve
 
 const COLUMNS = 48;

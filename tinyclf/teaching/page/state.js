@@ -9,8 +9,9 @@ const DATA = JSON.parse(document.getElementById("data").textContent, (_, v) => (
 
 const LOSSES = lossesWith(DATA.eps);
 const SHOWN = ["naive", "shifted", "clipped", "padded", "stable"];
-const DTYPES = ["float16", "float32", "float64"];
-const REACH = { float16: 24, float32: 120, float64: 800 }; // range of the sliders
+const DTYPES = Object.keys(ROUND);
+const REACH = { float16: 24, bfloat16: 120, float32: 120, float64: 800 }; // range of the sliders
+const FINE = { float16: 0.1, bfloat16: 0.5, float32: 0.5, float64: 2 }; // and their steps
 
 const state = {
   dtype: "float32",
@@ -22,7 +23,7 @@ const state = {
   scale: DATA.scales[0],
   gap: DATA.gap,
   run: "unscaled",
-  seed: 0,
+  seed: DATA.seeds[0],
 };
 
 const drawings = []; // parts of the page: the names of the state they show, and the function that updates them
@@ -39,3 +40,40 @@ function set(changes) {
   Object.assign(state, changes);
   refresh(Object.keys(changes));
 }
+
+// The settings as text, in the address of the page. `read` returns undefined for a text that is not a setting.
+
+function oneOf(values) {
+  return { write: String, read: (words) => values.find((value) => String(value) === words) };
+}
+
+function readNumber(words) {
+  return /^-?\d+(\.\d+)?(e[+-]?\d+)?$/.test(words) && Number.isFinite(Number(words)) ? Number(words) : undefined;
+}
+
+const anyNumber = { write: String, read: readNumber };
+
+const SETTINGS = {
+  dtype: oneOf(DTYPES),
+  losses: {
+    write: (losses) => SHOWN.filter((name) => losses.has(name)).join(",") || "none",
+    read: (words) => {
+      const names = words === "none" ? [] : words.split(",");
+      return names.every((name) => SHOWN.includes(name)) ? new Set(names) : undefined;
+    },
+  },
+  vector: oneOf(Object.keys(DATA.vectors)),
+  x: anyNumber,
+  z: {
+    write: String,
+    read: (words) => {
+      const z = words.split(",").map(readNumber);
+      return z.length === state.z.length && !z.includes(undefined) ? z : undefined;
+    },
+  },
+  label: oneOf([0, 1, 2]),
+  scale: anyNumber,
+  gap: anyNumber,
+  run: oneOf(["unscaled", "unscaled64"]),
+  seed: oneOf(DATA.seeds),
+};
