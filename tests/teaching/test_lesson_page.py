@@ -509,6 +509,9 @@ def test_presentation_mode_shows_one_step_at_a_time(page):
     visible = lambda: [s.get_attribute("id") for s in page.locator(".step").all() if s.is_visible()]  # noqa: E731
     assert len(visible()) == STEPS
     page.keyboard.press("p")
+    assert page.locator("#basics").is_visible()
+    assert visible() == []
+    page.keyboard.press("ArrowRight")
     assert visible() == ["vectors"]
     page.keyboard.press("ArrowRight")
     page.keyboard.press("PageDown")
@@ -530,6 +533,7 @@ def test_presentation_mode_shows_one_step_at_a_time(page):
 def test_page_up_and_down_change_the_step_even_if_a_slider_has_the_focus(page):
     page.keyboard.press("p")
     page.keyboard.press("PageDown")
+    page.keyboard.press("PageDown")
     page.get_by_label("x", exact=True).focus()
     page.keyboard.press("PageDown")
     assert page.locator("#half").is_visible()
@@ -539,7 +543,8 @@ def test_page_up_and_down_change_the_step_even_if_a_slider_has_the_focus(page):
 
 def test_links_to_steps_work_in_presentation_mode(page):
     page.keyboard.press("p")
-    page.locator("#next").click()
+    for _ in range(2):
+        page.locator("#next").click()
     page.locator("#thresholds a[href='#training']").click()
     page.locator("#training").wait_for(state="visible")  # the page's security policy blocks wait_for_function
     assert not page.locator("#thresholds").is_visible()
