@@ -6,15 +6,23 @@ import html
 import json
 import math
 import re
+from dataclasses import asdict
 from importlib.resources import files
 from typing import Any
 
 import numpy as np
 from sklearn.datasets import load_digits
 
+from ..nn.schedules import linear
 from .arithmetic import DTYPES, OFFSET, wrong_row
-from .experiments import Outcome
+from .experiments import Experiment, Outcome
 from .lesson import EPS, EPS_IN_WORDS, FORGOTTEN, GAP, LABELS, RUNS, SCALES, SHOWN, Lesson, Summary
+
+SCRIPTS = ("numerics.js", "trainer.js", "charts.js", "lesson.js", "training.js")
+"""The scripts of the page, in the order in which they run."""
+
+_SECTIONS = {"training": "unscaled", "quiet": "quiet", "not-cured": "steep", "cure": "scaled"}
+"""The steps whose runs the reader can repeat in the page."""
 
 _FADED = 50
 """The second scale at which the text states the gradient of log(p + eps)."""
@@ -47,9 +55,7 @@ def render(lesson: Lesson, command: str = "python -m tinyclf lesson") -> str:
     scaled = [summary.accuracy for summary in runs["scaled"].values()]
     return template.format(
         style=part("lesson.css"),
-        numerics=part("numerics.js"),
-        charts=part("charts.js"),
-        script=part("lesson.js"),
+        scripts="\n".join(f'<script id="{name}">\n{part(name)}</script>' for name in SCRIPTS),
         data=_json(_data(lesson)),
         a=a,
         r=runs,
@@ -77,6 +83,7 @@ def render(lesson: Lesson, command: str = "python -m tinyclf lesson") -> str:
         log_largest={dtype: math.log(np.finfo(dtype).max) for dtype in DTYPES},
         steep_rate=RUNS["steep"][0].optimizer.learning_rate,
         cured=_range(min(scaled), max(scaled)),
+        n_weights=RUNS["unscaled"][0].network(0).theta.size,
         quiet_story=_quiet_story(runs["quiet"]["clipped"]),
         steep_story=_steep_story(runs["steep"]),
         steps={
@@ -143,7 +150,6 @@ def _seeds(seeds: list[int]) -> str:
 def _data(lesson: Lesson) -> dict[str, Any]:
     """Return the data that the scripts of the page draw."""
     a = lesson.arithmetic
-    digits = load_digits()
     return {
         "eps": EPS,
         "gap": GAP,
@@ -165,7 +171,37 @@ def _data(lesson: Lesson) -> dict[str, Any]:
             }
             for run, (experiment, dtype, _) in RUNS.items()
         },
-        "images": [digits.data[(digits.target == digit).argmax()] for digit in range(10)],
+        "settings": {run: _settings(section, RUNS[run][0]) for section, run in _SECTIONS.items()},
+        "digits": _digits(),
+    }
+
+
+def _settings(section: str, experiment: Experiment) -> dict[str, Any]:
+    """Return the settings of an experiment for the training in the page."""
+    optimizer = experiment.optimizer
+    return {
+        "section": section,
+        "white": experiment.white,
+        "centered": experiment.centered,
+        "hidden": experiment.hidden,
+        "rate": optimizer.learning_rate,
+        "optimizer": {"name": type(optimizer).__name__, **asdict(optimizer)},
+        "falls": experiment.schedule is linear,
+        "batch": experiment.batch_size,
+        "epochs": experiment.epochs,
+    }
+
+
+def _digits() -> dict[str, str]:
+    """Pack the images and labels of the digits, in about a character per pixel that is not 0.
+
+    A letter from "b" to "q" is a pixel from 1 to 16, and one from "A" to "Z" is 1 to 26 pixels of 0.
+    """
+    digits = load_digits()
+    letters = "".join(chr(ord("a") + int(pixel)) for pixel in digits.data.flat)
+    return {
+        "pixels": re.sub("a{1,26}", lambda zeros: chr(ord("A") - 1 + len(zeros[0])), letters),
+        "labels": "".join(map(str, digits.target)),
     }
 
 
