@@ -14,7 +14,7 @@ from tinyclf.teaching.page import render
 
 pytestmark = pytest.mark.browser
 
-STEPS = 9
+STEPS = 10
 SCREENS = {
     f"{name}, {scheme}": {"viewport": {"width": width, "height": height}, "color_scheme": scheme}
     for (name, width, height) in (("desktop", 1280, 900), ("phone", 360, 740))

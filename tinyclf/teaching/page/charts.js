@@ -223,22 +223,20 @@ function recallBars({ width, results, label, forgotten, images }) {
     const first = N_PIXELS * images.labels.indexOf(digit);
     area.root.append(digitImage(images.pixels.subarray(first, first + N_PIXELS), area.X(digit) - 10, area.bottom + 5, 20));
   });
-  // The names above the bars, from the right; with the forgotten digits, or without the accuracy, as the space allows.
+  // The names above the bars, from the right: with the forgotten digits, only with the accuracy, or alone.
   const head = { ...area, top: 0, bottom: 24 };
   const glyphs = { naive: "\u00d7", clipped: "\u25a0", stable: "\u25cf" };
-  const forms = names.map((name) => {
+  const inForm = (form) => (name) => {
     const { accuracy, recall } = results[name] ?? {};
-    const bare = `${glyphs[name]} ${name}`;
-    if (!recall) return [bare];
-    if (!Number.isFinite(accuracy)) return [`${bare} nan`, bare];
-    const short = `${bare} ${percent(accuracy)}`;
+    const alone = `${glyphs[name]} ${name}`;
+    if (form === "alone" || !recall) return alone;
+    if (!Number.isFinite(accuracy)) return `${alone} nan`;
     const lost = recall.flatMap((v, digit) => (forgets(v) ? [digit] : []));
-    return name === "stable" ? [short, bare] : [`${short}, forgot ${lost.length ? lost.join(", ") : "none"}`, short, bare];
-  });
+    return `${alone} ${percent(accuracy)}${form === "forgotten" && name !== "stable" ? `, forgot ${lost.join(", ") || "none"}` : ""}`;
+  };
   const fits = (words) => words.reduce((total, one) => total + widthOf(one) + 16, 0) < area.right - widthOf(label) - 16;
-  const longest = Math.max(...forms.map((form) => form.length));
-  const chosenForms = range(0, longest).map((level) => forms.map((form) => form[Math.min(level, form.length - 1)]));
-  const words = chosenForms.find(fits) ?? chosenForms.at(-1);
+  const forms = ["forgotten", "accuracy", "alone"].map((form) => names.map(inForm(form)));
+  const words = forms.find(fits) ?? forms.at(-1);
   let right = area.right;
   names.toReversed().forEach((name, i) => {
     const its = words.at(-1 - i);

@@ -65,6 +65,7 @@ function split({ pixels, labels }, { white, centered }, random) {
   const pixel = (image, k) => pixels[image * N_PIXELS + k] * (white / WHITEST);
   const middle = Array.from({ length: N_PIXELS }, (_, k) => (centered ? train.reduce((sum, i) => sum + pixel(i, k), 0) / train.length : 0));
   const rows = (images) => ({
+    images,
     X: Float32Array.from({ length: images.length * N_PIXELS }, (_, i) => pixel(images[Math.floor(i / N_PIXELS)], i % N_PIXELS) - middle[i % N_PIXELS]),
     y: Uint8Array.from(images, (image) => labels[image]),
   });

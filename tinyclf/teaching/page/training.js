@@ -91,16 +91,15 @@ function restart() {
 
 // Controls
 
-const stepNumber = (id) => byId(id).querySelector("h2").dataset.number;
-
-radios(byId("live-setting"), "Settings of step", Object.keys(DATA.settings), {
-  part: "setting",
-  words: (setting) => stepNumber(DATA.settings[setting].section),
-  choose: (setting) => {
-    const { white, rate, hidden } = settingsOf(setting);
-    set({ setting, white, rate, hidden });
-  },
-});
+byId("live-setting").append(element("span", { className: "name" }, "As in step"));
+for (const setting of Object.keys(DATA.settings)) {
+  const { section, white, rate, hidden } = DATA.settings[setting];
+  const step = byId(section).querySelector("h2").dataset.number;
+  const preset = { setting, white, rate, hidden };
+  const button = element("button", { type: "button", "aria-label": `As in step ${step}`, onclick: () => set(preset) }, step);
+  byId("live-setting").append(button);
+  shows(Object.keys(preset), () => button.setAttribute("aria-pressed", Object.entries(preset).every(([part, v]) => state[part] === v)));
+}
 
 // Adds a slider over a list of values. A value of the state that is not in the list is shown beside the nearest one.
 function stops(box, title, part, values) {
@@ -179,8 +178,8 @@ shows(["live"], () => {
     COMPARED.map((name) => {
       if (!trained) return [DATA.labels[name], "", "", "", ""];
       const { loss, largest, stuck, accuracy } = latest(name);
-      const words = (v) => (v === undefined ? "" : Number.isFinite(v) ? percent(v) : ["none", "bad"]);
-      return [DATA.labels[name], doubtful(loss), doubtful(largest), words(stuck), words(accuracy)];
+      const words = (v, none) => (v === undefined ? "" : Number.isFinite(v) ? percent(v) : [none, "bad"]);
+      return [DATA.labels[name], doubtful(loss), doubtful(largest), words(stuck, "nan"), words(accuracy, "none")];
     }),
   );
 });
@@ -206,7 +205,7 @@ function liveChart(chart, { y, points, limit }) {
       width,
       height: 210,
       x: { min: 0, max: liveSettings().epochs, label: "epoch" },
-      y: { min: 0, max, at: [0, ...POWERS], ...y },
+      y: { min: 0, at: [0, ...POWERS], ...y, max },
       description: `${y.label} during the training. ${live.steps.length ? `Now: ${ends.join(", ")}.` : "Not trained yet."}`,
     });
     if (limit) {
@@ -220,7 +219,7 @@ function liveChart(chart, { y, points, limit }) {
       const broken = finite.length < curves[name].length;
       if (finite.length) drawLine(area, { name, points: finite, wide: name === "naive", marks: name !== "naive" });
       if (!curves[name].length) continue;
-      const [x, v] = finite.at(-1) ?? [0, max];
+      const [x, v] = finite.at(-1) ?? [0, y.max ? max / 2 : max];
       if (broken) cross(area.root, name, area.X(x) + (finite.length ? 0 : 10), area.Y(clamp(v, 0, max)));
       labels.push({ name, words: name, x: area.X(x) + (broken ? 20 : 4), y: area.Y(clamp(v, 0, max)) + (broken ? 5 : -9), anchor: broken ? "start" : "end" });
     }
@@ -231,9 +230,9 @@ function liveChart(chart, { y, points, limit }) {
 
 liveChart("live-loss", { y: { label: "reported loss", kind: "symlog" }, points: (name) => liveCurves("loss")(name) });
 liveChart("live-logit", {
-  y: { label: "largest logit", kind: "symlog" },
+  y: { label: "largest logit", min: 1, kind: "log" },
   points: (name) => liveCurves("largest")(name),
-  limit: [DATA.thresholds.float32.exp, "exp overflows above"],
+  limit: [DATA.thresholds.float32.exp, "exp overflows above this line"],
 });
 liveChart("live-no-gradient", {
   y: { label: "misclassified rows with a gradient of 0", max: 1, at: [0, 0.5, 1], format: percent },
