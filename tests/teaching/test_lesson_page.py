@@ -15,7 +15,7 @@ from tinyclf.teaching.page import _typeset, render
 
 pytestmark = pytest.mark.browser
 
-STEPS = 9
+STEPS = 10
 SCREENS = {
     f"{name}, {scheme}": {"viewport": {"width": width, "height": height}, "color_scheme": scheme}
     for (name, width, height) in (("desktop", 1280, 900), ("phone", 360, 740))
@@ -617,6 +617,106 @@ def test_the_reader_can_switch_between_light_and_dark(page):
     assert page.locator("#theme").inner_text() == "Light"
     page.locator("#theme").click()
     assert page.evaluate(paper) == light
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_no_violation(browser, address, scheme, width):
+    axe = pytest.importorskip("axe_core_python.sync_playwright").Axe()
+    options = {"viewport": {"width": width, "height": 900}, "color_scheme": scheme}
+    with open_page(browser, "file:", offline=True, **options) as (page, complaints):
+        page.goto(address)
+        for show in (False, True):
+            if show:
+                open_lesson(page, address)
+            result = axe.run(page, options={"resultTypes": ["violations"]})
+            assert len(result["passes"]) > 20
+            violations = {v["id"]: [node["html"][:200] for node in v["nodes"]] for v in result["violations"]}
+            assert violations == {}
+        assert complaints == []
+
+
+def test_a_table_or_program_that_does_not_fit_can_be_scrolled_by_keyboard(browser, address):
+    boxes = ".scroll:visible, pre:visible"
+    for width, some in ((1280, False), (390, True)):
+        with open_page(browser, "file:", viewport={"width": width, "height": 900}) as (page, _):
+            open_lesson(page, address)
+            page.wait_for_timeout(300)  # the page's security policy blocks wait_for_function
+            found = page.locator(boxes).evaluate_all(
+                "all => all.map(e => [e.scrollWidth > e.clientWidth, e.tabIndex, e.getAttribute('role')])"
+            )
+            assert len(found) > 10
+            for wide, *attributes in found:
+                assert attributes == ([0, "region"] if wide else [-1, None])
+            assert any(wide for wide, *_ in found) == some
+            names = page.locator("[role=region]").evaluate_all("all => all.map(e => e.ariaLabel)")
+            assert all(name.startswith(("Table, scrollable: ", "Program, scrollable: ")) for name in names)
+
+
+def test_on_a_phone_the_steps_are_chosen_by_name(browser, address):
+    with open_page(browser, "file:", viewport={"width": 360, "height": 740}) as (page, _):
+        open_lesson(page, address)
+        assert not page.locator("#contents").is_visible()
+        names = page.get_by_label("Step", exact=True)
+        options = names.locator("option").all_inner_texts()
+        titles = page.locator("main h2[tabindex]").evaluate_all(
+            "all => all.map(e => [e.dataset.number, e.textContent].filter(Boolean).join(' '))"
+        )
+        assert options == ["Start", *titles]
+        names.select_option("6 A failure without overflow or warning")
+        assert page.evaluate("document.activeElement.closest('section').id") == "quiet"
+        page.locator("#next").click()
+        assert names.evaluate("e => e.selectedOptions[0].text") == "7 Tiny losses are not 0"
+        names.select_option("Start")
+        assert page.evaluate("scrollY") == 0
+
+
+def test_the_first_picture_shows_the_answers_of_the_network(page):
+    opening = page.evaluate("DATA.opening")
+    picture = page.locator("[data-chart=opening] svg")
+    answers = [words.split()[0] for words in picture.locator("text").all_inner_texts()]
+    assert answers == [str(answer) for answer in opening["answers"]]
+    assert picture.locator(".answer:not(.wrong)").count() == opening["right"]
+    darkest = picture.locator(".digit").evaluate_all(
+        "all => all.map(e => [...e.children].map(r => [+r.getAttribute('x'), +r.getAttribute('y'),"
+        " +r.getAttribute('fill-opacity')]))"
+    )
+    for found, pixels in zip(darkest, opening["images"], strict=True):
+        image = np.zeros((8, 8))
+        for x, y, v in found:
+            image[int(y), int(x)] = 16 * v
+        np.testing.assert_array_equal(image.ravel(), pixels)
+
+
+def test_formulas_fit_on_a_phone(browser, address):
+    with open_page(browser, "file:", viewport={"width": 360, "height": 740}) as (page, _):
+        page.goto(address)
+        formulas = page.locator("math").all()
+        assert len(formulas) >= 3
+        for formula in formulas:
+            ends = formula.locator("mi").evaluate_all(
+                "all => all.map(e => e.getBoundingClientRect()).map(b => [b.left, b.right])"
+            )
+            assert min(left for left, _ in ends) > 10
+            assert max(right for _, right in ends) < 350
+
+
+def test_a_loss_that_is_not_selected_is_not_struck_through(page):
+    box = page.locator("#half").get_by_role("checkbox", name="shifted")
+    looks = []
+    for on in (False, True):
+        box.set_checked(on)
+        looks.append(
+            box.evaluate(
+                "e => [e.nextElementSibling.textContent, getComputedStyle(e.nextElementSibling).borderStyle,"
+                " getComputedStyle(e.nextElementSibling, '::before').content,"
+                " getComputedStyle(e.nextElementSibling).textDecorationLine]"
+            )
+        )
+    assert looks == [
+        ["shifted", "dashed", '""', "none"],
+        ["shifted", "solid", '"\N{CHECK MARK}"', "none"],
+    ]
 
 
 def test_controls_have_names(page):

@@ -8,6 +8,7 @@ import math
 import re
 import string
 from collections.abc import Iterable
+from dataclasses import asdict
 from importlib.resources import files
 from typing import Any
 
@@ -15,18 +16,21 @@ import numpy as np
 from sklearn.datasets import load_digits
 
 from ..estimator.classifier import DOCUMENTATION
+from ..nn.schedules import linear
 from .arithmetic import OFFSET, wrong_row
-from .experiments import QUIET, Outcome
+from .experiments import QUIET, Experiment, Outcome
 from .lesson import EPS, FORGOTTEN, GAP, LABELS, RUNS, SCALES, SHOWN, Lesson, Summary
 
 SCRIPTS = (
     "numerics.js",
+    "trainer.js",
     "charts.js",
     "state.js",
     "controls.js",
     "predict.js",
     "opening.js",
     "lesson.js",
+    "training.js",
     "code.js",
     "address.js",
     "navigation.js",
@@ -34,6 +38,9 @@ SCRIPTS = (
 """The scripts of the page, in the order in which they run; they share their top-level names."""
 
 _REPOSITORY = "https://github.com/tinyclf/tinyclf"
+
+_SECTIONS = {"training": "unscaled", "quiet": "quiet", "not-cured": "steep", "cure": "scaled"}
+"""The steps whose runs the reader can repeat in the page."""
 
 _FADED = 50
 """The second scale at which the text states the gradient of log(p + eps)."""
@@ -68,7 +75,7 @@ def render(lesson: Lesson, command: str = "python -m tinyclf lesson") -> str:
     return _Typesetter().format(
         template,
         style=part("lesson.css"),
-        scripts="\n".join(f"<script>\n{part(name)}</script>" for name in SCRIPTS),
+        scripts="\n".join(f'<script id="{name}">\n{part(name)}</script>' for name in SCRIPTS),
         data=_json(_data(lesson) | {"opening": opening}),
         opening=opening,
         docs=DOCUMENTATION,
@@ -106,6 +113,7 @@ def render(lesson: Lesson, command: str = "python -m tinyclf lesson") -> str:
         log_largest={"float16": math.log(np.finfo("float16").max)},
         steep_rate=RUNS["steep"][0].optimizer.learning_rate,
         cured=_range(min(scaled), max(scaled)),
+        n_weights=RUNS["unscaled"][0].network(0).theta.size,
         quiet_story=_quiet_story(runs["quiet"]["clipped"], opening["seed"]),
         steep_story=_steep_story(runs["steep"]),
         steps={
@@ -228,7 +236,6 @@ def _seeds(seeds: list[int]) -> str:
 def _data(lesson: Lesson) -> dict[str, Any]:
     """Return the data that the scripts of the page draw."""
     a = lesson.arithmetic
-    digits = load_digits()
     return {
         "eps": EPS,
         "gap": GAP,
@@ -250,7 +257,37 @@ def _data(lesson: Lesson) -> dict[str, Any]:
             }
             for run, (experiment, dtype, _) in RUNS.items()
         },
-        "images": [digits.data[(digits.target == digit).argmax()] for digit in range(10)],
+        "settings": {run: _settings(section, RUNS[run][0]) for section, run in _SECTIONS.items()},
+        "digits": _digits(),
+    }
+
+
+def _settings(section: str, experiment: Experiment) -> dict[str, Any]:
+    """Return the settings of an experiment for the training in the page."""
+    optimizer = experiment.optimizer
+    return {
+        "section": section,
+        "white": experiment.white,
+        "centered": experiment.centered,
+        "hidden": experiment.hidden,
+        "rate": optimizer.learning_rate,
+        "optimizer": {"name": type(optimizer).__name__, **asdict(optimizer)},
+        "falls": experiment.schedule is linear,
+        "batch": experiment.batch_size,
+        "epochs": experiment.epochs,
+    }
+
+
+def _digits() -> dict[str, str]:
+    """Pack the images and labels of the digits, in about a character per pixel that is not 0.
+
+    A letter from "b" to "q" is a pixel from 1 to 16, and one from "A" to "Z" is 1 to 26 pixels of 0.
+    """
+    digits = load_digits()
+    letters = "".join(chr(ord("a") + int(pixel)) for pixel in digits.data.flat)
+    return {
+        "pixels": re.sub("a{1,26}", lambda zeros: chr(ord("A") - 1 + len(zeros[0])), letters),
+        "labels": "".join(map(str, digits.target)),
     }
 
 
