@@ -674,7 +674,7 @@ def test_on_a_phone_the_steps_are_chosen_by_name(browser, address):
 def test_the_first_picture_shows_the_answers_of_the_network(page):
     opening = page.evaluate("DATA.opening")
     picture = page.locator("[data-chart=opening] svg")
-    answers = [words.split()[0] for words in picture.locator("text").all_inner_texts()]
+    answers = [words.split()[0] for words in picture.locator("text").all_text_contents()]
     assert answers == [str(answer) for answer in opening["answers"]]
     assert picture.locator(".answer:not(.wrong)").count() == opening["right"]
     darkest = picture.locator(".digit").evaluate_all(
