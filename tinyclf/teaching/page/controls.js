@@ -77,8 +77,7 @@ function barSlider(box, title, { part, also = [], read, write, high, step, words
   onDrag(area, { move: (x) => write(near(X.inverse(x * across))) });
   drawing(chart, [part, "dtype", ...also], (width) => {
     const height = 36;
-    const root = canvas(width, height, `${title} ${words()}`);
-    root.setAttribute("aria-hidden", "true"); // the handle says the same
+    const root = svg("svg", { viewBox: `0 0 ${width} ${height}`, height, "aria-hidden": "true" }); // the handle has the words
     X = scale({ min: -high(), max: high() }, inset, width - inset);
     across = width;
     const end = X(clamp(read(), -high(), high()));

@@ -55,7 +55,7 @@ picture("thresholds", ["x", "dtype"], (width) => {
   const area = frame({
     width,
     height: 320,
-    left: 76,
+    left: 84,
     right: 20,
     x: { min: 3, max: 1200, kind: "log", label: "x, logarithmic", at: width < 480 ? [10, 100, 1000] : [5, 10, 20, 50, 100, 200, 500, 1000] },
     y: { min: 0, max: 4, label: "", at: [] },
