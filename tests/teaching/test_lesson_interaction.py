@@ -101,6 +101,19 @@ def test_a_number_is_marked_beside_the_measured_one_on_the_same_axis(asking, mea
     assert asking.locator("#thresholds .predict [role=slider]").is_hidden()
 
 
+def test_a_question_whose_field_is_empty_has_no_answer(asking):
+    question = asking.locator("#thresholds .predict")
+    field, button = question.get_by_role("spinbutton"), question.get_by_role("button")
+    for words, enabled in (("50", True), ("", False), ("-1e30", True), ("", False)):
+        field.fill(words)
+        assert button.is_enabled() == enabled
+    field.press("Enter")
+    assert not asking.locator("#thresholds figure").is_visible()
+    question.get_by_role("slider").focus()
+    asking.keyboard.press("Space")  # accepts the position of the handle
+    assert (button.is_enabled(), field.input_value()) == (True, "71")
+
+
 def test_a_percentage_has_its_unit(asking, measured):
     asking.locator("#not-cured .predict").get_by_role("spinbutton").fill("90")
     asking.locator("#not-cured .reveal").click()
@@ -210,19 +223,55 @@ def test_a_curve_can_be_drawn_by_keyboard(asking):
     assert outcome(asking, "gradient").startswith("You drew 0.46 at scale 10, 0.26 at scale 30; ")
 
 
-def test_a_gesture_that_scrolls_the_page_draws_nothing(asking):
-    area = asking.locator("#gradient .predict .axis").first
-    assert area.evaluate("e => getComputedStyle(e).touchAction") == "pan-y"
-    area.evaluate(
-        """e => { for (const type of ["pointerdown", "pointercancel"]) {
-            const { left, top } = e.getBoundingClientRect();
-            e.setPointerCapture = () => {};
-            const at = { clientX: left + 200, clientY: top + 80, isPrimary: true };
-            e.dispatchEvent(new PointerEvent(type, at));
-            window.drawn = (window.drawn ?? []).concat(e.querySelector(".line.series-yours") !== null);
-        } }"""
-    )
-    assert asking.evaluate("window.drawn") == [True, False]
+def swipe(page, start, end):
+    """Move a finger over a touch screen."""
+    session = page.context.new_cdp_session(page)
+    for kind, share in (("touchStart", 0.0), *(("touchMove", i / 10) for i in range(1, 11))):
+        x, y = (a + share * (b - a) for a, b in zip(start, end, strict=True))
+        session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": [{"x": x, "y": y}]})
+    session.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+    page.wait_for_timeout(200)
+
+
+def test_a_finger_draws_and_drags_sideways_and_scrolls_up_and_down(browser, address):
+    screen = {"viewport": {"width": 390, "height": 800}, "has_touch": True, "is_mobile": True}
+    with open_page(browser, "file:", offline=True, **screen) as (page, complaints):
+        page.goto(address)
+        scrolled = lambda: page.evaluate("scrollY")  # noqa: E731
+        curve = page.locator("#gradient .predict .axis").first
+        curve.evaluate("e => e.scrollIntoView({ block: 'center', behavior: 'instant' })")
+        page.wait_for_timeout(200)
+        x, y = center(curve.bounding_box())
+        before = scrolled()
+        swipe(page, (x, y), (x, y - 150))
+        assert scrolled() > before + 50
+        assert page.locator("#gradient .predict .line.series-yours[d*=M]").count() == 0
+        assert page.locator("#gradient .reveal").is_disabled()
+        before = scrolled()
+        x, y = center(curve.bounding_box())
+        swipe(page, (x - 100, y), (x + 100, y))
+        assert scrolled() == before
+        assert page.locator("#gradient .reveal").is_enabled()
+        axis = page.locator("#quiet .predict .axis").first
+        axis.evaluate("e => e.scrollIntoView({ block: 'center', behavior: 'instant' })")
+        page.wait_for_timeout(200)
+        x, y = center(axis.bounding_box())
+        swipe(page, (x + 50, y), (x + 50, y - 150))
+        assert page.locator("#quiet .reveal").is_disabled()
+
+        show_answers(page)
+        bar = page.locator("#logit-bars .bar-slider").first
+        bar.evaluate("e => e.scrollIntoView({ block: 'center', behavior: 'instant' })")
+        page.wait_for_timeout(200)
+        x, y = center(bar.bounding_box())
+        before = scrolled()
+        swipe(page, (x, y), (x, y - 150))
+        assert scrolled() > before + 50
+        assert value(page, 0) == 20
+        x, y = center(bar.bounding_box())
+        swipe(page, (x, y), (x + 50, y + 20))
+        assert 50 < value(page, 0) < 110
+        assert complaints == []
 
 
 def test_a_choice_is_marked_beside_the_computed_one(asking):
@@ -390,20 +439,6 @@ def test_logits_are_moved_by_keyboard(page):
     assert (handle.get_attribute("aria-valuemax"), handle.get_attribute("aria-valuenow")) == ("24", "-24")
     page.locator("#true-class").get_by_role("radio").first.check()
     assert handle.get_attribute("aria-valuetext") == "-120"
-
-
-def test_logits_are_moved_by_touch_and_do_not_prevent_scrolling(browser, address):
-    screen = {"viewport": {"width": 390, "height": 800}, "has_touch": True, "is_mobile": True}
-    with open_page(browser, "file:", offline=True, **screen) as (page, complaints):
-        page.goto(address)
-        show_answers(page)
-        area = page.locator("#logit-bars .bar-slider").first
-        area.scroll_into_view_if_needed()
-        x, y = center(area.bounding_box())
-        page.touchscreen.tap(x + 0.3 * area.bounding_box()["width"], y)
-        assert 60 < value(page, 0) < 100
-        assert area.evaluate("e => getComputedStyle(e).touchAction") == "pan-y"
-        assert complaints == []
 
 
 def next_above(x, dtype):
