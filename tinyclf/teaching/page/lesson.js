@@ -5,7 +5,7 @@
 // 1. Vectors
 
 radios(byId("vector-choice"), "Vector", Object.keys(DATA.vectors), {
-  words: (name) => `[${DATA.vectors[name].x.join(", ")}]`,
+  words: (name) => typeset(`[${DATA.vectors[name].x.join(", ")}]`),
   part: "vector",
 });
 
@@ -13,7 +13,7 @@ picture("vector", ["vector"], (width) => {
   const { x } = DATA.vectors[state.vector];
   const { exp, vanish } = DATA.thresholds.float64;
   const height = 150;
-  const root = canvas(width, height, `The entries ${x.join(", ")} on a number line. exp is inf above ${exp.toFixed(1)} and 0 below ${(-vanish).toFixed(1)}.`);
+  const root = canvas(width, height, typeset(`The entries ${x.join(", ")} on a number line; exp is inf above ${exp.toFixed(1)} and 0 below ${(-vanish).toFixed(1)}.`));
   const X = scale({ min: -3000, max: 3000, kind: "symlog" }, 8, width - 8);
   const line = 92;
   root.append(svg("rect", { class: "zone series-naive", x: X(exp), width: width - 8 - X(exp), y: 34, height: 76, fill: "var(--naive)" }));
@@ -23,7 +23,7 @@ picture("vector", ["vector"], (width) => {
   root.append(text(width / 2, 26, "exp is finite", { class: "title", "text-anchor": "middle" }));
   root.append(svg("line", { class: "axis", x1: 8, x2: width - 8, y1: line, y2: line }));
   for (const v of width < 480 ? [-1000, 0, 1000] : [-1000, -100, -10, 0, 10, 100, 1000]) {
-    root.append(text(X(v), line + 38, String(v).replace("-", "\u2212"), { class: "tick", "text-anchor": "middle" }));
+    root.append(text(X(v), line + 38, number(v), { class: "tick", "text-anchor": "middle" }));
   }
   x.forEach((v) => {
     if (v > exp) cross(root, "naive", X(v), line);
@@ -37,7 +37,7 @@ shows(["vector"], () => {
   table(
     "vector-table",
     ["z", "exp z", "naive softmax", "softmax", "log(softmax)", "log-softmax"],
-    v.x.map((x, i) => [String(x), ...["exp", "naive_softmax", "softmax", "log_of_softmax", "log_softmax"].map((part) => doubtful(v[part][i]))]),
+    v.x.map((x, i) => [number(x), ...["exp", "naive_softmax", "softmax", "log_of_softmax", "log_softmax"].map((part) => doubtful(v[part][i]))]),
   );
 });
 
@@ -189,7 +189,7 @@ shows(["z", "label", "dtype", "losses"], () => {
 
 table(
   "cases",
-  [`float32 logits, true class 1`, ...DATA.scales.flatMap((s) => [`loss of [${s}, 0]`, "gradient"])],
+  ["float32; the second class is true", ...DATA.scales.flatMap((s) => [`loss of [${s}, 0]`, "gradient"])],
   SHOWN.map((name) => [
     DATA.labels[name],
     ...DATA.scales.flatMap((s) => {
@@ -443,7 +443,7 @@ shows(["gap", "dtype"], () => {
   const parts = ["textbook", "stable"].flatMap((name) => {
     const { loss, gradient } = evaluate(name, [state.gap, 0], 0);
     const zero = (v) => number(v === 0 ? 0 : v, 8);
-    return [`${DATA.labels[name]}: loss `, element("b", {}, zero(loss)), ", gradient at the label ", element("b", {}, zero(gradient[0])), element("br")];
+    return [`${DATA.labels[name]}: loss `, element("b", {}, zero(loss)), ", gradient at the true logit ", element("b", {}, zero(gradient[0])), element("br")];
   });
   byId("tiny-readout").replaceChildren(`[${number(state.gap)}, 0] in ${state.dtype}`, element("br"), ...parts);
 });
