@@ -631,7 +631,7 @@ def shown(page, step):
             [
                 number(card.locator(".loss").inner_text()),
                 *(
-                    float(v)
+                    number(v)
                     for v in card.locator(".value").evaluate_all("all => all.map(e => e.textContent)")
                 ),
             ]

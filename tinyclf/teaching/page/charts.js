@@ -182,7 +182,7 @@ function dotStrip({ width, rows, description, label }) {
 function gradientBars({ width, name, gradient, description }) {
   const row = 24;
   const root = canvas(width, row * gradient.length + 4, description);
-  const [left, right] = [30, width - 80];
+  const [left, right] = [30, width - 88];
   const X = scale({ min: -1, max: 1 }, left, right);
   root.append(svg("line", { class: "axis", x1: X(0), x2: X(0), y1: 0, y2: row * gradient.length }));
   gradient.forEach((g, i) => {
@@ -200,7 +200,7 @@ function gradientBars({ width, name, gradient, description }) {
         root.append(svg("path", { class: `bar series-${name}`, d: `M${end} ${y - 2}L${end + tip} ${y + 9}L${end} ${y + 20}Z` }));
       }
     }
-    root.append(text(width, y + 14, number(minus, 2), { class: "tick value", "text-anchor": "end" }));
+    root.append(text(width, y + 14, number(minus, 3), { class: "tick value", "text-anchor": "end" }));
   });
   return root;
 }
