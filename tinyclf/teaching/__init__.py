@@ -1,5 +1,6 @@
 """Cross-entropy losses that fail on large logits, and the lesson that measures how they fail."""
 
+from .loss_audit import Audit, Fault, assert_stable, audit
 from .naive_losses import (
     ClippedSoftmaxCrossEntropy,
     NaiveSoftmaxCrossEntropy,
@@ -13,11 +14,15 @@ from .naive_losses import (
 )
 
 __all__ = [
+    "Audit",
     "ClippedSoftmaxCrossEntropy",
+    "Fault",
     "NaiveSoftmaxCrossEntropy",
     "PaddedSoftmaxCrossEntropy",
     "ShiftedSoftmaxCrossEntropy",
     "TextbookSoftmaxCrossEntropy",
+    "assert_stable",
+    "audit",
     "clipped_cross_entropy",
     "clipped_cross_entropy_grad",
     "naive_cross_entropy",
