@@ -131,6 +131,8 @@ class Search:
 
     def _run(self) -> None:
         self.subject.find_convention(self.dtype)
+        if self.subject.convention.problem is not None:
+            raise NotALossError(self.subject.convention.problem)
         if self.dtype == "float64" and self.subject.is_as_coarse_as(24, self.dtype):
             self.working = "float32"
         if not self._is_cross_entropy():
@@ -170,9 +172,8 @@ class Search:
             if len(sample.labels) > 1 and not self.raw and kind != "wrong":
                 key = "rows"
             sentence, repair = TEXTS[key]
-            sentence = sentence.format(
-                cap=f"{self._cap or 0:.6g}", ulps=f"{sample.ulps:.3g}", reason=self.reason
-            )
+            cap = f"{self._cap or sample.got:.6g}" if kind == "capped" else ""
+            sentence = sentence.format(cap=cap, ulps=f"{sample.ulps:.3g}", reason=self.reason)
             yield Fault(kind, self.dtype, ramp.text if ramp else "", beyond, sample, sentence, repair)
 
     # Moderate logits
@@ -215,7 +216,7 @@ class Search:
         if not got.any():
             return f"The {of} is always 0."
         ratio = got / right
-        if np.ptp(ratio) < 1e-3 * abs(ratio[0]):
+        if np.ptp(ratio) < 1e-3 * abs(ratio[0]) and abs(ratio[0] - 1) > 0.01:
             known = {
                 np.log2(np.e): ", that of a logarithm to base 2",
                 np.log10(np.e): ", that of a logarithm to base 10",
