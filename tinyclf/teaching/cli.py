@@ -28,7 +28,7 @@ from .._version import __version__
 from ..estimator.classifier import TinyClassifier
 from ..persistence import write_atomically
 from .experiments import UNSCALED, Outcome
-from .frameworks import FRAMEWORKS, framework_named, quiet
+from .frameworks import FRAMEWORKS, framework_named, one_line, quiet
 from .lesson import QUICK_SEEDS, SEEDS, THREE, Summary, measure, tables
 from .loss_audit import audit
 from .page import render
@@ -105,8 +105,7 @@ def _imported(text: str) -> Any:
         with quiet():
             found = import_module(module)
     except (Exception, SystemExit) as error:
-        reason = " ".join(f"{type(error).__name__}: {error}".split())
-        raise ValueError(f"importing {module} raises {reason}") from error
+        raise ValueError(f"importing {module} raises {one_line(error)}") from error
     try:
         return reduce(getattr, name.split("."), found)
     except AttributeError:

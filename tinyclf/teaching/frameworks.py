@@ -19,6 +19,11 @@ def first(result: Any) -> Any:
     return result[0] if isinstance(result, tuple) and result else result
 
 
+def one_line(error: BaseException) -> str:
+    """Return the name and the message of an exception as one line."""
+    return " ".join(f"{type(error).__name__}: {error}".removesuffix(": ").split())[:300]
+
+
 class Framework:
     """The arrays of a framework, and its automatic differentiation; this one is NumPy, which has none."""
 

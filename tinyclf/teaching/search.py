@@ -110,7 +110,7 @@ class Search:
         self.unexplained: dict[str, Sample] = {}  # the largest errors of results without another fault
         self.found: dict[tuple[str, str], tuple[Ramp | None, float | None, Sample]] = {}
         self.raw = False  # whether exp of the logits themselves causes inf or nan
-        self.reason = "It differs from the cross-entropy at large logits."
+        self.reason = ""  # why it is wrong
         try:
             self._run()
         except NotALossError as problem:
@@ -157,7 +157,7 @@ class Search:
             return "wrong"
         if kinds & {"nan", "inf"}:
             return "naive" if self.raw else "half-fixed"
-        if kinds & {"capped", "dead gradient"}:
+        if kinds & {"capped", "dead gradient", "too large"}:
             return "clipped"
         return "stable" if kinds else "exact"
 
@@ -190,7 +190,7 @@ class Search:
         if not bad:
             return True
         self.found["wrong", bad[0].of] = (None, None, bad[0])
-        self.reason = self._reason([s for s in samples if s.of == bad[0].of], bad)
+        self.reason = self._reason(samples, bad)
         return False
 
     def _agrees(self, s: Sample, eps: float) -> bool:
@@ -210,41 +210,35 @@ class Search:
     def _reason(self, samples: list[Sample], bad: list[Sample]) -> str:
         """Compare with common other functions."""
         of = bad[0].of
-        got, right = (np.array([getattr(s, name) for s in samples]) for name in ("got", "right"))
-        if not np.isfinite(got).all():
-            return f"The {of} is not finite at moderate logits."
-        if not got.any():
-            return f"The {of} is always 0."
-        ratio = got / right
-        if np.ptp(ratio) < 1e-3 * abs(ratio[0]) and abs(ratio[0] - 1) > 0.01:
-            known = {
-                np.log2(np.e): ", that of a logarithm to base 2",
-                np.log10(np.e): ", that of a logarithm to base 10",
-            }
-            base = next((text for value, text in known.items() if abs(ratio[0] - value) < 1e-3), "")
-            return f"The {of} is {ratio[0]:.6g} times the exact one{base}."
-        if np.ptp(got) < 1e-6:
-            return f"The {of} does not depend on the logits."
         if all(len(s.labels) > 1 for s in bad):
             return f"The {of} of each row alone is right, but not that of three rows together."
-        single = [s for s in samples if len(s.labels) == 1]
+        samples = [s for s in samples if s.of == of and len(s.labels) == 1]
+        got, right = (np.array([getattr(s, name) for s in samples]) for name in ("got", "right"))
+        if of == "loss" and np.allclose(self._losses_of_probabilities(samples), right, 1e-3):
+            return "The function takes probabilities; it must take logits."
+        if not np.isfinite(got).all():
+            return f"The {of} is not finite at moderate logits."
+        if np.ptp(got) < 1e-6:
+            return f"The {of} is {got[0] + 0:.6g} for all logits."
+        ratio = got / right
+        if np.ptp(ratio) < 1e-3 * abs(ratio[0]) and abs(ratio[0] - 1) > 0.01:
+            base = next((b for b in (2, 10) if abs(ratio[0] * np.log(b) - 1) < 1e-3), None)
+            of_base = "" if base is None else f", that of a logarithm to base {base}"
+            return f"The {of} is {ratio[0]:.6g} times the exact one{of_base}."
         if of == "loss":
-            if np.allclose(
-                [self._loss(softmax(s.logits), s.labels) for s in single], [s.right for s in single], 1e-3
-            ):
-                return "The function takes probabilities; it must take logits."
-            excess = [s.got - s.right for s in single]
-            mean = [s.logits[0][s.labels[0]] - np.mean(s.logits[0]) for s in single]
-            smoothing = excess[0] / mean[0]
-            if 0 < smoothing < 1 and np.allclose(excess, smoothing * np.array(mean), 1e-2, 1e-6):
+            excess = np.array([s.logits[0][s.labels[0]] - np.mean(s.logits[0]) for s in samples])
+            smoothing = (got - right)[0] / excess[0]
+            if 0 < smoothing < 1 and np.allclose(got - right, smoothing * excess, 1e-2, 1e-6):
                 return f"It is the cross-entropy with a label smoothing of {smoothing:.3g}."
             for name, bits in (("float16", 11), ("bfloat16", 8)):
                 if np.allclose(got, right, 0.05, 0.05) and self.subject.is_as_coarse_as(bits, self.dtype):
                     return f"It computes in {name}."
         return f"The {of} differs from the exact one at moderate logits."
 
-    def _loss(self, z: Array, labels: Sequence[int]) -> float:
-        return next(self.subject.compare(np.asarray(z, self.dtype), labels))[1]
+    def _losses_of_probabilities(self, samples: list[Sample]) -> list[float]:
+        """Call the function with softmax(z) instead of z."""
+        rows = [(np.array(softmax(s.logits), self.dtype), s.labels) for s in samples]
+        return [next(self.subject.compare(p, labels))[1] for p, labels in rows]
 
     # Hard logits
 
@@ -309,11 +303,11 @@ class Search:
             scale = max(1.0, float(np.abs(sample.logits).max()))
             if right - got > shortfall * scale:
                 return "capped"
-            return "wrong" if got - right > 1e-2 * scale else None
+            return "too large" if got - right > 1e-2 * scale else None
         if sample.of == "gradient" and size > 1e-3:
             if abs(got) < size / 2:
                 return "dead gradient"
-            return "wrong" if abs(got) > 1.01 * size or got * right < 0 else None
+            return "too large" if abs(got) > 1.01 * size or got * right < 0 else None
         if got == 0:
             return "false zero"
         return "small values" if abs(got - right) > 1e-3 * size else None

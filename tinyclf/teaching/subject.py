@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
@@ -13,7 +14,7 @@ import numpy as np
 
 from ..nn.arrays import Array
 from .exact import exact_loss
-from .frameworks import Framework, first, quiet
+from .frameworks import FRAMEWORKS, Framework, first, one_line, quiet
 
 # Moderate logits, on which all cross-entropies agree, and their classes.
 PROBES = ([[0.3, -1.1, 1.7, 0.6], [2.3, 0.4, -0.7, 1.9], [-1.2, 0.8, 0.1, -2.4]], [3, 0, 2])
@@ -113,7 +114,7 @@ class Subject:
         result, gradient = self._call(z, np.asarray(labels))
         losses = _numbers(result, "the result")
         if losses.size not in (1, len(z)):
-            raise NotALossError(f"for {len(z)} rows of logits, the result has the shape {losses.shape}")
+            raise NotALossError(f"for logits {z.shape}, the result has the shape {losses.shape}")
         if gradient is None:
             return losses.ravel(), None
         gradients = _numbers(gradient, "the gradient")
@@ -137,9 +138,9 @@ class Subject:
                     gradient = self._apply(self.gradient, array(logits), array(targets))
                 return self.framework.numpy(first(result)), self.framework.numpy(gradient)
         except (Exception, SystemExit) as error:
-            reason = " ".join(f"{type(error).__name__}: {error}".split())
-            rows = f"{z.dtype} {logits.tolist()} with the targets {targets.tolist()}"
-            raise CallError(f"{name} raises {reason[:300]}; it was called with {rows}") from error
+            row = " ".join(np.array2string(logits, separator=", ", precision=7).split())
+            example = f"the {z.dtype} logits {row} and the targets {targets.tolist()}"
+            raise CallError(f"{name} raises {one_line(error)} for {example}") from error
 
     def _apply(self, function: Any, logits: Any, targets: Any) -> Any:
         return function(targets, logits) if self.convention.swapped else function(logits, targets)
@@ -162,8 +163,11 @@ class Subject:
             if found[-1][0] < 1e-4:
                 break
         if not found:
-            raise errors[0]
-        _, self.convention = min(found, key=lambda entry: entry[0])
+            others = [name for name in FRAMEWORKS if name in sys.modules and name != "numpy"]
+            hint = f"; if it takes arrays of {' or '.join(others)}, pass the framework" if others else ""
+            raise CallError(f"{errors[0]}{hint * (type(self.framework) is Framework)}") from errors[0]
+        nearest = min(found, key=lambda entry: entry[0])
+        self.convention = (nearest if nearest[0] < 0.2 else found[0])[1]
 
     def _try(self, convention: Convention, dtype: str) -> tuple[float, Convention]:
         """Return the largest error, and the convention with what happens to several rows."""
@@ -211,6 +215,8 @@ def _rounded(x: Array, bits: int) -> Array:
 
 
 def _numbers(values: Any, what: str) -> Array:
+    if values is None:
+        raise NotALossError(f"{what} is None")
     try:
         array = np.asarray(values)
         if array.dtype.kind not in "fiuO":
