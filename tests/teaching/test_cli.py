@@ -208,6 +208,7 @@ def module(tmp_path, monkeypatch):
     """Write a module of losses, which can be imported, and return the path of its file."""
     path = tmp_path / "audited_losses.py"
     path.write_text(MODULE)
+    path.with_name("json.py").write_text(MODULE)
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, path.stem, raising=False)
@@ -226,6 +227,7 @@ def run_audit(*arguments):
     [
         (["audited_losses:stable"], "stable", 0),
         (["audited_losses.py:stable"], "stable", 0),
+        (["json.py:stable"], "stable", 0),
         (["audited_losses:Losses.inner"], "stable", 0),
         (["tinyclf:cross_entropy", "--gradient", "tinyclf:cross_entropy_grad"], "exact", 0),
         (["audited_losses:stable", "--gradient", "audited_losses:gradient"], "wrong", 1),
@@ -257,8 +259,8 @@ def test_what_the_audited_function_prints_goes_to_standard_error(module, capsys)
         ("audited_losses:missing", "the module audited_losses has no 'missing'"),
         ("audited_losses:np", "loss must be a function of logits and targets"),
         ("audited_losses:raises", "the loss raises RuntimeError: two lines for the float32 logits"),
-        ("damaged.py:loss", "importing damaged raises SyntaxError"),
-        ("leaving.py:loss", "importing leaving raises SystemExit: 3"),
+        ("damaged.py:loss", "importing damaged.py raises SyntaxError"),
+        ("leaving.py:loss", "importing leaving.py raises SystemExit: 3"),
     ],
 )
 def test_a_function_that_cannot_be_audited_is_explained_in_one_line(function, message, module, capsys):
@@ -270,6 +272,15 @@ def test_a_function_that_cannot_be_audited_is_explained_in_one_line(function, me
     [line] = printed.err.splitlines()
     assert line.startswith(f"{function} cannot be audited: ")
     assert message in line
+
+
+def test_ctrl_c_ends_the_audit_without_a_verdict(monkeypatch, capsys):
+    def interrupt(*args, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(command, "audit", interrupt)
+    assert run_audit("tinyclf:cross_entropy") == 130
+    assert capsys.readouterr() == ("", "Interrupted.\n")
 
 
 def test_without_a_command_the_help_lists_the_commands(capsys):

@@ -222,8 +222,10 @@ def _numbers(values: Any, what: str) -> Array:
         if array.dtype.kind not in "fiuO":
             raise NotALossError(f"{what} must consist of real numbers, but has the type {array.dtype}")
         return array.astype(np.float64)
-    except (TypeError, ValueError):
-        raise NotALossError(f"{what} must consist of real numbers, but is {values!r:.80}") from None
+    except (TypeError, ValueError, RuntimeError):  # torch raises a RuntimeError for tensors with a gradient
+        raise NotALossError(
+            f"{what} must consist of real numbers, but is {' '.join(repr(values).split())[:80]}"
+        ) from None
 
 
 def _largest(errors: Array) -> float:
