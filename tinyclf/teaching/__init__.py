@@ -1,6 +1,7 @@
 """Cross-entropy losses that fail on large logits, and the lesson that measures how they fail."""
 
-from .loss_audit import Audit, Fault, assert_stable, audit
+from .faults import Fault, Sample
+from .loss_audit import Audit, assert_stable, audit
 from .naive_losses import (
     ClippedSoftmaxCrossEntropy,
     NaiveSoftmaxCrossEntropy,
@@ -19,6 +20,7 @@ __all__ = [
     "Fault",
     "NaiveSoftmaxCrossEntropy",
     "PaddedSoftmaxCrossEntropy",
+    "Sample",
     "ShiftedSoftmaxCrossEntropy",
     "TextbookSoftmaxCrossEntropy",
     "assert_stable",

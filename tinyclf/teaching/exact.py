@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from decimal import Context, Decimal, localcontext
 
 DIGITS = Context(prec=60)
+TINY = Decimal("1e-20")
 NEGLIGIBLE = Decimal(-100_000)  # exp of it is below any float64
 
 
@@ -46,4 +47,4 @@ def exact_loss(logits: Sequence[float], label: int) -> tuple[Decimal, list[Decim
 
 def _log1p(S: Decimal) -> Decimal:
     """Logarithm of 1 + S; a tiny S would be lost in the sum, and its series needs only three terms."""
-    return (1 + S).ln() if S > Decimal("1e-20") else S * (1 - S / 2 + S * S / 3)
+    return S * (1 - S / 2 + S * S / 3) if S < TINY else (1 + S).ln()
