@@ -6,15 +6,29 @@ import html
 import json
 import math
 import re
+from collections.abc import Iterable
 from importlib.resources import files
 from typing import Any
 
 import numpy as np
 from sklearn.datasets import load_digits
 
-from .arithmetic import DTYPES, OFFSET, wrong_row
+from .arithmetic import OFFSET, wrong_row
 from .experiments import Outcome
 from .lesson import EPS, EPS_IN_WORDS, FORGOTTEN, GAP, LABELS, RUNS, SCALES, SHOWN, Lesson, Summary
+
+SCRIPTS = (
+    "numerics.js",
+    "charts.js",
+    "state.js",
+    "controls.js",
+    "predict.js",
+    "lesson.js",
+    "code.js",
+    "address.js",
+    "navigation.js",
+)
+"""The scripts of the page, in the order in which they run; they share their top-level names."""
 
 _FADED = 50
 """The second scale at which the text states the gradient of log(p + eps)."""
@@ -47,9 +61,7 @@ def render(lesson: Lesson, command: str = "python -m tinyclf lesson") -> str:
     scaled = [summary.accuracy for summary in runs["scaled"].values()]
     return template.format(
         style=part("lesson.css"),
-        numerics=part("numerics.js"),
-        charts=part("charts.js"),
-        script=part("lesson.js"),
+        scripts="\n".join(f"<script>\n{part(name)}</script>" for name in SCRIPTS),
         data=_json(_data(lesson)),
         a=a,
         r=runs,
@@ -69,12 +81,19 @@ def render(lesson: Lesson, command: str = "python -m tinyclf lesson") -> str:
         offset=OFFSET,
         gap=GAP,
         tiny=a["tiny"],
+        extreme=", ".join(f"{v:g}".replace("-", "&minus;") for v in a["vectors"]["extreme"]["x"]),
+        clipped_gradient=_points((x, -wrong_row(x, "clipped")[1][1]) for x in np.linspace(0, 40, 161)),
+        clipped_curve=_points(enumerate(runs["unscaled"]["clipped"].curve, 1)),
+        half_way=-wrong_row(0, "stable")[1][1],
+        epochs=RUNS["unscaled"][0].epochs,
+        guess=math.log(10),
+        float32_eps=float(np.finfo("float32").eps),
         half=_HALF,
         right_at_half=_right_in_half_precision(),
         white={run: experiment.white for run, (experiment, *_) in RUNS.items()},
         factor=a["thresholds"]["float64"]["exp"] / a["thresholds"]["float32"]["exp"],
-        largest={dtype: float(np.finfo(dtype).max) for dtype in DTYPES},
-        log_largest={dtype: math.log(np.finfo(dtype).max) for dtype in DTYPES},
+        largest={dtype: float(np.finfo(dtype).max) for dtype in ("float16", "float32")},
+        log_largest={"float16": math.log(np.finfo("float16").max)},
         steep_rate=RUNS["steep"][0].optimizer.learning_rate,
         cured=_range(min(scaled), max(scaled)),
         quiet_story=_quiet_story(runs["quiet"]["clipped"]),
@@ -94,6 +113,11 @@ def _right_in_half_precision() -> str:
         if np.allclose([loss, *gradient], [_HALF, 1, -1], rtol=0.01):
             right.append(f"&ldquo;{LABELS[name]}&rdquo;")
     return "Only " + " and ".join(right) if right else "None"
+
+
+def _points(points: Iterable[tuple[float, float]]) -> str:
+    """Encode the points of a curve as an attribute of an HTML element."""
+    return html.escape(_json([[_short(x), _short(y)] for x, y in points]))
 
 
 def _range(low: float, high: float) -> str:

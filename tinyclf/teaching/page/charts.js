@@ -39,11 +39,18 @@ function canvas(width, height, description) {
   return svg("svg", { viewBox: `0 0 ${width} ${height}`, width, height, role: "img", "aria-label": description });
 }
 
-// Returns a function from values to pixels. Kinds: `linear`, `log`, and `symlog`, which also allows 0 and negative values.
+// Returns a function from values to pixels, with its inverse. Kinds: `linear`, `log`, and `symlog`, which also allows 0
+// and negative values.
 function scale({ min, max, kind = "linear" }, from, to) {
-  const bend = { linear: (v) => v, log: Math.log10, symlog: (v) => Math.sign(v) * Math.log10(1 + Math.abs(v)) }[kind];
+  const [bend, unbend] = {
+    linear: [(v) => v, (u) => u],
+    log: [Math.log10, (u) => 10 ** u],
+    symlog: [(v) => Math.sign(v) * Math.log10(1 + Math.abs(v)), (u) => Math.sign(u) * (10 ** Math.abs(u) - 1)],
+  }[kind];
   const [low, high] = [bend(min), bend(max)];
-  return (v) => from + ((bend(v) - low) / (high - low)) * (to - from);
+  const pixels = (v) => from + ((bend(v) - low) / (high - low)) * (to - from);
+  pixels.inverse = (at) => unbend(low + ((at - from) / (to - from)) * (high - low));
+  return pixels;
 }
 
 // About `count` round numbers between min and max.

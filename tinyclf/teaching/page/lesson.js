@@ -1,149 +1,6 @@
-// The controls of the page, and the charts and tables that they update. The measured data are in the #data element.
+// Steps 1 to 9: their controls, and the charts and tables that these update.
 
 "use strict";
-
-document.documentElement.classList.add("js");
-
-const NOT_FINITE = { nan: NaN, inf: Infinity, "-inf": -Infinity }; // JSON cannot represent them
-const DATA = JSON.parse(document.getElementById("data").textContent, (_, v) => (typeof v === "string" && v in NOT_FINITE ? NOT_FINITE[v] : v));
-const LOSSES = lossesWith(DATA.eps);
-const SHOWN = ["naive", "shifted", "clipped", "padded", "stable"];
-const DTYPES = ["float16", "float32", "float64"];
-const REACH = { float16: 24, float32: 120, float64: 800 }; // range of the sliders
-
-const state = {
-  dtype: "float32",
-  losses: new Set(["naive", "clipped", "stable"]),
-  vector: "overflow",
-  x: 60,
-  z: [DATA.scales[0], 0, 0],
-  label: 1,
-  scale: DATA.scales[0],
-  gap: DATA.gap,
-  run: "unscaled",
-  seed: 0,
-};
-
-const drawings = []; // parts of the page: the names of the state they show, and the function that updates them
-
-function shows(names, draw) {
-  drawings.push({ names, draw });
-}
-
-function refresh(changed = Object.keys(state)) {
-  for (const { names, draw } of drawings) if (names.some((name) => changed.includes(name))) draw();
-}
-
-function set(changes) {
-  Object.assign(state, changes);
-  refresh(Object.keys(changes));
-}
-
-// Elements
-
-function element(tag, attributes = {}, ...children) {
-  const node = document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes)) {
-    if (name in node) node[name] = value;
-    else node.setAttribute(name, value);
-  }
-  node.append(...children);
-  return node;
-}
-
-const byId = (id) => document.getElementById(id);
-
-function icon(name) {
-  return svg("svg", { viewBox: "-8 -8 16 16", class: `series-${name}`, "aria-hidden": "true" }, svg("path", { class: `mark series-${name}`, d: MARKS[name] }));
-}
-
-let groups = 0;
-
-// Adds radio buttons for a part of the state to `box`. `read` returns the selected value; `choose` sets another.
-function radios(box, title, values, { part, words = String, read = () => state[part], choose = (v) => set({ [part]: v }) }) {
-  groups += 1;
-  const inputs = values.map((value) => element("input", { type: "radio", name: `group${groups}`, onchange: () => choose(value) }));
-  box.append(element("span", { className: "name" }, title));
-  values.forEach((value, i) => box.append(element("label", { className: "choice" }, inputs[i], element("span", {}, words(value)))));
-  shows([part], () => inputs.forEach((input, i) => { input.checked = values[i] === read(); }));
-}
-
-function lossChoice(box) {
-  box.append(element("span", { className: "name" }, "Losses"));
-  for (const name of SHOWN) {
-    const toggle = () => {
-      if (!state.losses.delete(name)) state.losses.add(name);
-      refresh(["losses"]);
-    };
-    const input = element("input", { type: "checkbox", onchange: toggle });
-    const label = element("span", { className: `series-${name}` }, icon(name), DATA.labels[name]);
-    box.append(element("label", { className: "choice" }, input, label));
-    shows(["losses"], () => { input.checked = state.losses.has(name); });
-  }
-}
-
-// Adds a slider and a number field for the same value. The field also accepts values beyond the slider's range.
-function slider(box, title, { part, read = () => state[part], write = (v) => set({ [part]: v }), low, high, step }) {
-  groups += 1;
-  const id = `slider${groups}`;
-  const change = (event) => {
-    const value = event.target.valueAsNumber;
-    if (!Number.isNaN(value)) write(value);
-  };
-  const range = element("input", { type: "range", id, oninput: change });
-  const field = element("input", { type: "number", oninput: change, "aria-label": `${title}, as a number` });
-  const showValue = () => { field.value = Number.isInteger(read()) ? read() : Number(read().toPrecision(9)); };
-  field.onblur = showValue;
-  box.append(element("label", { htmlFor: id }, title), range, field);
-  shows([part, "dtype"], () => {
-    [range.min, range.max, range.step] = [low(), high(), step()];
-    field.step = "any";
-    range.value = read();
-    if (document.activeElement !== field) showValue();
-  });
-}
-
-function table(id, head, rows) {
-  const cell = (content, tag, scope) => {
-    const [words, className] = Array.isArray(content) ? content : [content, ""];
-    return element(tag, scope ? { className, scope } : { className }, words);
-  };
-  byId(id).replaceChildren(
-    element("thead", {}, element("tr", {}, ...head.map((title) => cell(title, "th", "col")))),
-    element("tbody", {}, ...rows.map(([first, ...rest]) => element("tr", {}, cell(first, "th", "row"), ...rest.map((v) => cell(v, "td"))))),
-  );
-}
-
-const presenting = () => document.documentElement.classList.contains("presenting");
-const zoom = () => parseFloat(getComputedStyle(document.documentElement).fontSize) / 16; // of the text
-
-// Redraws a chart when the state that it shows, or its width, changes.
-function picture(name, names, draw) {
-  const box = document.querySelector(`[data-chart="${name}"]`);
-  let width = 0;
-  const redraw = () => {
-    if (!width) return;
-    const drawn = draw(Math.floor(width / zoom()));
-    drawn.setAttribute("width", width);
-    drawn.setAttribute("height", drawn.getAttribute("height") * zoom());
-    box.replaceChildren(drawn);
-  };
-  new ResizeObserver(([entry]) => {
-    const now = Math.floor(entry.contentRect.width);
-    if (now !== width) {
-      width = now;
-      redraw();
-    }
-  }).observe(box);
-  shows([...names, "zoom"], redraw);
-}
-
-const chosen = (names) => names.filter((name) => state.losses.has(name));
-const reach = () => REACH[state.dtype];
-const finely = () => reach() / 240;
-const rounded = (values) => values.map(ROUND[state.dtype]);
-const evaluate = (name, z, label, dtype = state.dtype) => LOSSES[name](z.map(ROUND[dtype]), label, dtype);
-const doubtful = (v) => (Number.isFinite(v) ? number(v) : [number(v), "bad"]);
 
 // 1. Vectors
 
@@ -197,11 +54,11 @@ picture("thresholds", ["x", "dtype"], (width) => {
   const words = DTYPES.map((dtype) => `${dtype} to ${DATA.thresholds[dtype].exp.toFixed(2)}`);
   const area = frame({
     width,
-    height: 262,
-    left: 70,
+    height: 320,
+    left: 76,
     right: 20,
     x: { min: 3, max: 1200, kind: "log", label: "x, logarithmic", at: width < 480 ? [10, 100, 1000] : [5, 10, 20, 50, 100, 200, 500, 1000] },
-    y: { min: 0, max: 3, label: "", at: [] },
+    y: { min: 0, max: 4, label: "", at: [] },
     description: `exp(x) is finite: ${words.join(", ")}.`,
   });
   DTYPES.forEach((dtype, i) => {
@@ -242,19 +99,48 @@ table(
 // 3. The losses of three logits
 
 state.z.forEach((_, i) => {
-  slider(byId("logit-sliders"), `z${i}`, {
+  barSlider(byId("logit-bars"), `z${i}`, {
     part: "z",
+    also: ["label"],
     read: () => state.z[i],
     write: (v) => set({ z: state.z.map((old, j) => (j === i ? v : old)) }),
-    low: () => -reach(),
     high: reach,
     step: finely,
+    words: () => `${number(state.z[i], 9)}${i === state.label ? ", the true class" : ""}`,
   });
 });
 
 byId("presets").append(element("span", { className: "name" }, "Examples"));
 for (const preset of [[2, 1, 0], ...DATA.scales.map((s) => [s, 0, 0])]) {
   byId("presets").append(element("button", { type: "button", onclick: () => set({ z: preset, label: 1 }) }, `[${preset.join(", ")}]`));
+}
+
+// What happens to the logits [x, 0, 0] where the second class is true, and the condition that holds below that x.
+const CLIFFS = [
+  ["exp overflows", (x) => Number.isFinite(evaluate("naive", x, 1).loss)],
+  ["p is clipped", (x) => evaluate("clipped", x, 1).loss === evaluate("shifted", x, 1).loss],
+  ["p underflows", (x) => Number.isFinite(evaluate("shifted", x, 1).loss)],
+];
+
+// The last number at which a condition holds and the first at which it does not; with two decimals where these suffice.
+function bothSides(holds) {
+  const last = lastNumber(holds, state.dtype, 4096);
+  const hundredths = Math.floor(100 * last);
+  const [below, above] = [hundredths / 100, (hundredths + 1) / 100];
+  const coarse = holds(above);
+  return coarse ? [last, nextAbove(last, state.dtype)] : [below, above];
+}
+
+for (const [title, holds] of CLIFFS) {
+  const buttons = ["just below", "just above"].map((side, i) => element("button", {
+    type: "button",
+    onclick: () => set({ z: [bothSides((x) => holds([x, 0, 0]))[i], 0, 0], label: 1 }),
+  }));
+  byId("cliffs").append(element("span", { className: "pair" }, element("span", { className: "name" }, title), ...buttons));
+  shows(["dtype"], () => bothSides((x) => holds([x, 0, 0])).forEach((x, i) => {
+    buttons[i].textContent = x;
+    buttons[i].setAttribute("aria-label", `${x}: ${title} ${i ? "here" : "above"}`);
+  }));
 }
 
 radios(byId("true-class"), "True class", [0, 1, 2], {
@@ -264,7 +150,7 @@ radios(byId("true-class"), "True class", [0, 1, 2], {
 
 // Compares a loss with the exact one. Returns a state for the style sheet, and a sentence.
 function verdict({ loss, gradient }, exact, z) {
-  const slack = state.dtype === "float16" ? 0.02 : 0.001;
+  const slack = { float16: 0.02, bfloat16: 0.05 }[state.dtype] ?? 0.001;
   if (!z.every(Number.isFinite)) return ["broken", `A logit is too large for ${state.dtype}.`];
   if (Number.isNaN(loss)) return ["broken", "The loss is nan, the result of inf / inf."];
   if (!Number.isFinite(loss)) return ["broken", "The loss is inf, and its gradient is not finite."];
@@ -488,8 +374,7 @@ shows(["run", "losses"], () => {
 
 slider(byId("seed-slider"), "Seed", {
   part: "seed",
-  read: () => DATA.seeds[state.seed],
-  write: (seed) => set({ seed: clamp(Math.round(seed) - DATA.seeds[0], 0, DATA.seeds.length - 1) }),
+  write: (seed) => set({ seed: clamp(Math.round(seed), DATA.seeds[0], DATA.seeds[DATA.seeds.length - 1]) }),
   low: () => DATA.seeds[0],
   high: () => DATA.seeds[DATA.seeds.length - 1],
   step: () => 1,
@@ -498,19 +383,20 @@ slider(byId("seed-slider"), "Seed", {
 picture("recall", ["seed"], (width) => {
   const runs = DATA.runs.quiet.losses;
   const names = ["clipped", "stable"];
-  const [clipped, stable] = names.map((name) => runs[name][state.seed]);
+  const index = DATA.seeds.indexOf(state.seed);
+  const [clipped, stable] = names.map((name) => runs[name][index]);
   const height = 330;
   const area = frame({
     width,
     height,
     x: { min: -0.5, max: 9.5, label: "digit", at: [] },
-    y: { min: 0, max: 1, label: width < 480 ? "recall" : `recall, seed ${DATA.seeds[state.seed]}`, format: percent, at: [0, 0.25, 0.5, 0.75, 1] },
+    y: { min: 0, max: 1, label: width < 480 ? "recall" : `recall, seed ${state.seed}`, format: percent, at: [0, 0.25, 0.5, 0.75, 1] },
     description: `Recall of the digits 0 to 9. Clipped: ${clipped.recall.map(percent).join(", ")}. Stable: ${stable.recall.map(percent).join(", ")}.`,
   });
   const bar = Math.min(22, (area.right - area.left) / 26);
   range(0, 9).forEach((digit) => {
     names.forEach((name, i) => {
-      const recall = runs[name][state.seed].recall[digit];
+      const recall = runs[name][index].recall[digit];
       const x = area.X(digit) + (i ? 1 : -1 - bar);
       area.root.append(svg("rect", { class: `bar series-${name}`, x, width: bar, y: area.Y(recall), height: area.bottom - area.Y(recall) }));
       if (recall < DATA.forgotten) cross(area.root, name, x + bar / 2, area.bottom - 16);
@@ -593,7 +479,7 @@ shows(["gap", "dtype"], () => {
 accuracyStrip("steep", "steep");
 accuracyStrip("scaled", "scaled");
 
-// Controls and captions of several steps, and navigation
+// Controls and captions of several steps
 
 for (const box of document.querySelectorAll("[data-controls]")) {
   const wanted = box.dataset.controls.split(" ");
@@ -614,105 +500,4 @@ for (const caption of document.querySelectorAll("[data-setup]")) {
   const setup = () => `Measured: ${DATA.runs[run()].setup}; ${DATA.runs[run()].dtype}; ${seeds}. The seed determines the split, the initial weights and the order of the rows.`;
   const run = () => (caption.dataset.setup === "unscaled" ? state.run : caption.dataset.setup);
   shows(["run"], () => { caption.textContent = setup(); });
-}
-
-const sections = [...document.querySelectorAll(".step")];
-const pages = [...sections, byId("limits")];
-sections.forEach((section, i) => {
-  const title = section.querySelector("h2").textContent;
-  byId("contents").append(element("li", {}, element("a", { href: `#${section.id}`, title, "aria-label": `Step ${i + 1}: ${title}` }, String(i + 1))));
-});
-
-let current = -1; // the cover
-
-function markCurrent(index) {
-  current = index;
-  pages.forEach((page, i) => page.classList.toggle("current", i === index));
-  [...byId("contents").querySelectorAll("a")].forEach((link, i) => {
-    if (i === index) link.setAttribute("aria-current", "step");
-    else link.removeAttribute("aria-current");
-  });
-}
-
-// Goes to a step and focuses its heading, or goes to the cover (index -1).
-function go(index) {
-  markCurrent(clamp(index, presenting() ? 0 : -1, pages.length - 1));
-  if (current < 0) {
-    scrollTo({ top: 0, behavior: "instant" });
-    return;
-  }
-  history.replaceState(null, "", `#${pages[current].id}`);
-  pages[current].querySelector("h2").focus({ preventScroll: true });
-  pages[current].scrollIntoView({ behavior: "instant" });
-}
-
-function present(on) {
-  document.documentElement.classList.toggle("presenting", on);
-  byId("present").setAttribute("aria-pressed", String(on));
-  refresh(["zoom"]);
-  go(Math.max(current, 0));
-}
-
-function dark() {
-  const { theme } = document.documentElement.dataset;
-  return theme ? theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
-}
-
-function toggleTheme() {
-  document.documentElement.dataset.theme = dark() ? "light" : "dark";
-  byId("theme").textContent = dark() ? "Light" : "Dark";
-}
-
-byId("theme").textContent = dark() ? "Light" : "Dark";
-byId("theme").onclick = toggleTheme;
-byId("present").onclick = () => present(!presenting());
-byId("previous").onclick = () => go(current - 1);
-byId("next").onclick = () => go(current + 1);
-
-addEventListener("hashchange", () => {
-  const index = pages.findIndex((page) => `#${page.id}` === location.hash);
-  if (index >= 0) go(index);
-});
-
-addEventListener("keydown", (event) => {
-  const { target, key } = event;
-  if (target.matches("input[type=number]") || event.ctrlKey || event.metaKey || event.altKey) return;
-  const own = target.matches("input") || target.closest(".scroll"); // these use the arrow keys
-  const action = {
-    ArrowRight: !own && (() => go(current + 1)),
-    ArrowLeft: !own && (() => go(current - 1)),
-    PageDown: presenting() && (() => go(current + 1)),
-    PageUp: presenting() && (() => go(current - 1)),
-    p: () => byId("present").click(),
-    d: toggleTheme,
-    Escape: presenting() && (() => present(false)),
-  }[key.length === 1 ? key.toLowerCase() : key];
-  if (action) {
-    action();
-    event.preventDefault();
-  }
-});
-
-const watcher = new IntersectionObserver((entries) => {
-  if (presenting()) return;
-  const seen = entries.filter((entry) => entry.isIntersecting).map((entry) => pages.indexOf(entry.target));
-  if (seen.length) markCurrent(Math.max(...seen));
-}, { rootMargin: "-20% 0px -70% 0px" });
-for (const page of pages) watcher.observe(page);
-
-// Open all answers for printing.
-let closed = [];
-addEventListener("beforeprint", () => {
-  closed = [...document.querySelectorAll("details:not([open])")];
-  for (const details of closed) details.open = true;
-});
-addEventListener("afterprint", () => {
-  for (const details of closed) details.open = false;
-});
-addEventListener("resize", () => refresh(["zoom"]));
-
-refresh();
-// Again after loading: the layout may have moved the step, or a reload may have restored another position.
-for (const start of ["DOMContentLoaded", "load"]) {
-  addEventListener(start, () => location.hash && dispatchEvent(new HashChangeEvent("hashchange")));
 }
