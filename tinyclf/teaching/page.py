@@ -6,29 +6,41 @@ import html
 import json
 import math
 import re
+import string
 from collections.abc import Iterable
+from dataclasses import asdict
 from importlib.resources import files
 from typing import Any
 
 import numpy as np
 from sklearn.datasets import load_digits
 
+from ..estimator.classifier import DOCUMENTATION
+from ..nn.schedules import linear
 from .arithmetic import OFFSET, wrong_row
-from .experiments import Outcome
-from .lesson import EPS, EPS_IN_WORDS, FORGOTTEN, GAP, LABELS, RUNS, SCALES, SHOWN, Lesson, Summary
+from .experiments import QUIET, Experiment, Outcome
+from .lesson import EPS, FORGOTTEN, GAP, LABELS, RUNS, SCALES, SHOWN, Lesson, Summary
 
 SCRIPTS = (
     "numerics.js",
+    "trainer.js",
     "charts.js",
     "state.js",
     "controls.js",
     "predict.js",
+    "opening.js",
     "lesson.js",
+    "training.js",
     "code.js",
     "address.js",
     "navigation.js",
 )
 """The scripts of the page, in the order in which they run; they share their top-level names."""
+
+_REPOSITORY = "https://github.com/tinyclf/tinyclf"
+
+_SECTIONS = {"training": "unscaled", "quiet": "quiet", "not-cured": "steep", "cure": "scaled"}
+"""The steps whose runs the reader can repeat in the page."""
 
 _FADED = 50
 """The second scale at which the text states the gradient of log(p + eps)."""
@@ -58,11 +70,16 @@ def render(lesson: Lesson, command: str = "python -m tinyclf lesson") -> str:
         return (folder / name).read_text("utf-8")
 
     a, runs, template = lesson.arithmetic, lesson.runs, part("lesson.html")
+    opening = _opening(lesson)
     scaled = [summary.accuracy for summary in runs["scaled"].values()]
-    return template.format(
+    return _Typesetter().format(
+        template,
         style=part("lesson.css"),
-        scripts="\n".join(f"<script>\n{part(name)}</script>" for name in SCRIPTS),
-        data=_json(_data(lesson)),
+        scripts="\n".join(f'<script id="{name}">\n{part(name)}</script>' for name in SCRIPTS),
+        data=_json(_data(lesson) | {"opening": opening}),
+        opening=opening,
+        docs=DOCUMENTATION,
+        repository=_REPOSITORY,
         a=a,
         r=runs,
         n=len(lesson.seeds),
@@ -70,7 +87,7 @@ def render(lesson: Lesson, command: str = "python -m tinyclf lesson") -> str:
         made_with=html.escape(lesson.made_with()),
         command=html.escape(command),
         seed_words=html.escape(_seeds(lesson.seeds)),
-        eps=EPS_IN_WORDS,
+        eps=EPS,
         cap=-math.log(EPS),
         forgotten=FORGOTTEN,
         scale=SCALES[0],
@@ -81,7 +98,7 @@ def render(lesson: Lesson, command: str = "python -m tinyclf lesson") -> str:
         offset=OFFSET,
         gap=GAP,
         tiny=a["tiny"],
-        extreme=", ".join(f"{v:g}".replace("-", "&minus;") for v in a["vectors"]["extreme"]["x"]),
+        extreme=_typeset(", ".join(f"{v:g}" for v in a["vectors"]["extreme"]["x"])),
         clipped_gradient=_points((x, -wrong_row(x, "clipped")[1][1]) for x in np.linspace(0, 40, 161)),
         clipped_curve=_points(enumerate(runs["unscaled"]["clipped"].curve, 1)),
         half_way=-wrong_row(0, "stable")[1][1],
@@ -96,7 +113,8 @@ def render(lesson: Lesson, command: str = "python -m tinyclf lesson") -> str:
         log_largest={"float16": math.log(np.finfo("float16").max)},
         steep_rate=RUNS["steep"][0].optimizer.learning_rate,
         cured=_range(min(scaled), max(scaled)),
-        quiet_story=_quiet_story(runs["quiet"]["clipped"]),
+        n_weights=RUNS["unscaled"][0].network(0).theta.size,
+        quiet_story=_quiet_story(runs["quiet"]["clipped"], opening["seed"]),
         steep_story=_steep_story(runs["steep"]),
         steps={
             name: str(i)
@@ -105,13 +123,63 @@ def render(lesson: Lesson, command: str = "python -m tinyclf lesson") -> str:
     )
 
 
+class _Typesetter(string.Formatter):
+    """Format as `str.format` does, but write numbers as in print, with `_typeset`."""
+
+    def format_field(self, value: Any, spec: str) -> str:
+        text = str(super().format_field(value, spec))
+        return text if isinstance(value, str) else _typeset(text)
+
+
+def _typeset(text: str) -> str:
+    """Write numbers with minus signs and powers of ten; ``typeset`` in charts.js does the same."""
+
+    def power(match: re.Match[str]) -> str:
+        mantissa = "" if match[1] == "1" else f"{match[1]}\N{MULTIPLICATION SIGN}"
+        return f"{mantissa}10{str(int(match[2])).translate(_SUPERSCRIPTS)}"
+
+    text = re.sub(r"(?<![\d.])(\d+(?:\.\d+)?)e([+-]?\d+)", power, text)
+    return text.replace("-", "\N{MINUS SIGN}")
+
+
+_SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+def _opening(lesson: Lesson) -> dict[str, Any]:
+    """Describe the digit that a network with the clipped loss recognizes worst.
+
+    Of the networks that forgot a digit, it is the most accurate one: its failure is easy to overlook.
+    """
+    run = "quiet" if lesson.runs["quiet"]["clipped"].forgotten else "unscaled"
+    outcomes = lesson.runs[run]["clipped"].outcomes
+    o = max(outcomes, key=lambda o: (o.recall.min() < FORGOTTEN, o.accuracy))
+    digit = int(o.recall.argmin())
+    _, images, _, y = QUIET.data(o.seed)  # pixels from 0 to 16, with the split of every run with this seed
+    twin = next(twin for twin in lesson.runs[run]["stable"].outcomes if twin.seed == o.seed)
+    return {
+        "digit": digit,
+        "seed": o.seed,
+        "accuracy": o.accuracy,
+        "n": int(np.sum(y == digit)),
+        "right": int(np.sum(o.predicted[y == digit] == digit)),
+        "right_stable": int(np.sum(twin.predicted[y == digit] == digit)),
+        "question": (
+            "Why is it worse at this digit than at the others?"
+            if digit in o.predicted
+            else f"It never answers {digit}. Why?"
+        ),
+        "images": images[y == digit],
+        "answers": o.predicted[y == digit],
+    }
+
+
 def _right_in_half_precision() -> str:
     """Name the losses that are accurate to 1 % for float16 logits [_HALF, 0] with label 1."""
     right = []
     for name in SHOWN:
         loss, gradient = wrong_row(_HALF, name, "float16")
         if np.allclose([loss, *gradient], [_HALF, 1, -1], rtol=0.01):
-            right.append(f"&ldquo;{LABELS[name]}&rdquo;")
+            right.append(f"<em>{name}</em>")
     return "Only " + " and ".join(right) if right else "None"
 
 
@@ -126,7 +194,7 @@ def _range(low: float, high: float) -> str:
     return words[0] if words[0] == words[1] else f"{words[0]} <small>to</small> {words[1]}"
 
 
-def _quiet_story(clipped: Summary) -> str:
+def _quiet_story(clipped: Summary, seed: int) -> str:
     """Describe the forgotten digits, or state that there are none."""
     if not clipped.forgotten:
         return (
@@ -134,7 +202,8 @@ def _quiet_story(clipped: Summary) -> str:
             "each digit: the mean accuracy does not show a forgotten digit."
         )
     return (
-        f"Look at the recall of each digit. After training, {clipped.stuck:.0%} of the training rows of a "
+        f"Look at the recall of each digit, for example with seed {seed}, the network at the start of this "
+        f"page. After training, {clipped.stuck:.0%} of the training rows of a "
         "forgotten digit are misclassified and have a gradient of 0, so they would not contribute to "
         "further training. The mean accuracy hides a forgotten digit; the recall of each class shows it."
     )
@@ -144,7 +213,7 @@ def _steep_story(steep: dict[str, Summary]) -> str:
     """Compare the stable loss with those that lose gradients, and interpret the result."""
     scores = (
         f"The clipped loss reaches {steep['clipped'].accuracy:.0%} here, and "
-        f"log(p&nbsp;+&nbsp;{EPS_IN_WORDS}) {steep['padded'].accuracy:.0%}."
+        f"the padded loss {steep['padded'].accuracy:.0%}."
     )
     if max(steep["clipped"].accuracy, steep["padded"].accuracy) <= steep["stable"].accuracy:
         return (
@@ -167,7 +236,6 @@ def _seeds(seeds: list[int]) -> str:
 def _data(lesson: Lesson) -> dict[str, Any]:
     """Return the data that the scripts of the page draw."""
     a = lesson.arithmetic
-    digits = load_digits()
     return {
         "eps": EPS,
         "gap": GAP,
@@ -189,7 +257,37 @@ def _data(lesson: Lesson) -> dict[str, Any]:
             }
             for run, (experiment, dtype, _) in RUNS.items()
         },
-        "images": [digits.data[(digits.target == digit).argmax()] for digit in range(10)],
+        "settings": {run: _settings(section, RUNS[run][0]) for section, run in _SECTIONS.items()},
+        "digits": _digits(),
+    }
+
+
+def _settings(section: str, experiment: Experiment) -> dict[str, Any]:
+    """Return the settings of an experiment for the training in the page."""
+    optimizer = experiment.optimizer
+    return {
+        "section": section,
+        "white": experiment.white,
+        "centered": experiment.centered,
+        "hidden": experiment.hidden,
+        "rate": optimizer.learning_rate,
+        "optimizer": {"name": type(optimizer).__name__, **asdict(optimizer)},
+        "falls": experiment.schedule is linear,
+        "batch": experiment.batch_size,
+        "epochs": experiment.epochs,
+    }
+
+
+def _digits() -> dict[str, str]:
+    """Pack the images and labels of the digits, in about a character per pixel that is not 0.
+
+    A letter from "b" to "q" is a pixel from 1 to 16, and one from "A" to "Z" is 1 to 26 pixels of 0.
+    """
+    digits = load_digits()
+    letters = "".join(chr(ord("a") + int(pixel)) for pixel in digits.data.flat)
+    return {
+        "pixels": re.sub("a{1,26}", lambda zeros: chr(ord("A") - 1 + len(zeros[0])), letters),
+        "labels": "".join(map(str, digits.target)),
     }
 
 

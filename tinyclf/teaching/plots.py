@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .arithmetic import gradient_limit, wrong_row
-from .lesson import FORGOTTEN, LABELS, RUNS, THREE
+from .lesson import FORGOTTEN, RUNS, THREE
 
 if TYPE_CHECKING:
     from .lesson import Lesson, Summary
@@ -99,18 +99,17 @@ def draw_gradient(loss_ax: Any, gradient_ax: Any) -> None:
         (-14, 8),
         "right",
     )
-    _label(loss_ax, "stable", LABELS["stable"], (top, heights["stable"]), (-14, 0), "right")
-    clipped = f"{LABELS['clipped']}: constant"
-    _label(loss_ax, "clipped", clipped, (top, heights["clipped"]), (0, 10), "right")
+    _label(loss_ax, "stable", "stable", (top, heights["stable"]), (-14, 0), "right")
+    _label(loss_ax, "clipped", "clipped: constant", (top, heights["clipped"]), (0, 10), "right")
     _label(
         gradient_ax,
         "clipped",
-        f"{LABELS['clipped']}: 0 above {gradient_limit('clipped'):.1f}",
+        f"clipped: 0 above {gradient_limit('clipped'):.1f}",
         (top, 0.0),
         (0, 10),
         "right",
     )
-    _label(gradient_ax, "stable", LABELS["stable"], (top, 1.0), (0, -20), "right")
+    _label(gradient_ax, "stable", "stable", (top, 1.0), (0, -20), "right")
     for ax, title in ((loss_ax, "loss"), (gradient_ax, "minus the gradient at the true logit")):
         ax.set_xlabel("scale of the float32 logits [scale, 0]; the true class is the second")
         ax.set_ylabel(title)
@@ -132,7 +131,7 @@ def draw_recall(summaries: Mapping[str, Summary], axes: Any) -> None:
         shown = ax.imshow(recall, cmap="cividis", vmin=0.0, vmax=1.0, aspect="auto")
         for seed, digit in zip(*np.nonzero(recall < FORGOTTEN), strict=True):
             ax.plot(digit, seed, "x", color="white", markersize=11, markeredgewidth=2.5)
-        title = f"{LABELS[name]}: {summary.accuracy:.0%} accuracy, {summary.forgotten} digits forgotten"
+        title = f"{name}: {summary.accuracy:.0%} accuracy, {summary.forgotten} digits forgotten"
         ax.set_title(title, color=COLORS[name], fontsize=11, fontweight="bold")
         ax.set_xticks(range(10))
         ax.set_yticks(range(len(recall)), [str(outcome.seed) for outcome in summary.outcomes])

@@ -74,7 +74,7 @@ function range(from, to, step = 1) {
 function tidy(v) {
   if (v === 0) return "0";
   const small = Math.abs(v) < 1e-3;
-  return small || Math.abs(v) >= 1e6 ? v.toExponential(0).replace("e+", "e") : String(Number(v.toPrecision(6)));
+  return typeset(small || Math.abs(v) >= 1e6 ? v.toExponential(0) : String(Number(v.toPrecision(6))));
 }
 
 // Draws axes with grid and labels; returns the SVG, the two scales and the borders of the plot.
@@ -182,7 +182,7 @@ function dotStrip({ width, rows, description, label }) {
 function gradientBars({ width, name, gradient, description }) {
   const row = 24;
   const root = canvas(width, row * gradient.length + 4, description);
-  const [left, right] = [34, width - 72];
+  const [left, right] = [30, width - 80];
   const X = scale({ min: -1, max: 1 }, left, right);
   root.append(svg("line", { class: "axis", x1: X(0), x2: X(0), y1: 0, y2: row * gradient.length }));
   gradient.forEach((g, i) => {
@@ -200,9 +200,57 @@ function gradientBars({ width, name, gradient, description }) {
         root.append(svg("path", { class: `bar series-${name}`, d: `M${end} ${y - 2}L${end + tip} ${y + 9}L${end} ${y + 20}Z` }));
       }
     }
-    root.append(text(width, y + 14, number(minus, 3), { class: "tick value", "text-anchor": "end" }));
+    root.append(text(width, y + 14, number(minus, 2), { class: "tick value", "text-anchor": "end" }));
   });
   return root;
+}
+
+// The recall of each digit with some losses, with the first image of the digit below. `results` has the recall and the
+// accuracy for each loss; a result that is undefined has no bars. A digit is forgotten if its recall is below `forgotten`.
+function recallBars({ width, results, label, forgotten, images }) {
+  const names = Object.keys(results);
+  const inWords = (name) => results[name]?.recall.map((v) => (Number.isFinite(v) ? percent(v) : "none")).join(", ") ?? "none";
+  const area = frame({
+    width,
+    height: 330,
+    x: { min: -0.5, max: 9.5, label: "digit", at: [] },
+    y: { min: 0, max: 1, label, format: percent, at: [0, 0.25, 0.5, 0.75, 1] },
+    description: `Recall of the digits 0 to 9. ${names.map((name) => `${name[0].toUpperCase()}${name.slice(1)}: ${inWords(name)}.`).join(" ")}`,
+  });
+  const forgets = (recall) => recall < forgotten;
+  const bar = Math.min(22, (area.right - area.left) / (10 * names.length + 6));
+  range(0, 9).forEach((digit) => {
+    names.forEach((name, i) => {
+      const recall = results[name]?.recall[digit];
+      if (!Number.isFinite(recall)) return;
+      const x = area.X(digit) + (i - names.length / 2) * (bar + 2) + 1;
+      area.root.append(svg("rect", { class: `bar series-${name}`, x, width: bar, y: area.Y(recall), height: area.bottom - area.Y(recall) }));
+      if (forgets(recall)) cross(area.root, name, x + bar / 2, area.bottom - 16);
+    });
+    const first = N_PIXELS * images.labels.indexOf(digit);
+    area.root.append(digitImage(images.pixels.subarray(first, first + N_PIXELS), area.X(digit) - 10, area.bottom + 5, 20));
+  });
+  // The names above the bars, from the right: with the forgotten digits, only with the accuracy, or alone.
+  const head = { ...area, top: 0, bottom: 24 };
+  const glyphs = { naive: "\u00d7", clipped: "\u25a0", stable: "\u25cf" };
+  const inForm = (form) => (name) => {
+    const { accuracy, recall } = results[name] ?? {};
+    const alone = `${glyphs[name]} ${name}`;
+    if (form === "alone" || !recall) return alone;
+    if (!Number.isFinite(accuracy)) return `${alone} nan`;
+    const lost = recall.flatMap((v, digit) => (forgets(v) ? [digit] : []));
+    return `${alone} ${percent(accuracy)}${form === "forgotten" && name !== "stable" ? `, forgot ${lost.join(", ") || "none"}` : ""}`;
+  };
+  const fits = (words) => words.reduce((total, one) => total + widthOf(one) + 16, 0) < area.right - widthOf(label) - 16;
+  const forms = ["forgotten", "accuracy", "alone"].map((form) => names.map(inForm(form)));
+  const words = forms.find(fits) ?? forms.at(-1);
+  let right = area.right;
+  names.toReversed().forEach((name, i) => {
+    const its = words.at(-1 - i);
+    drawLabels(head, [{ name, words: its, x: right, y: 16 }]);
+    right -= widthOf(its) + 16;
+  });
+  return area.root;
 }
 
 // An 8 x 8 image of a digit, `size` pixels wide.
@@ -218,12 +266,19 @@ function percent(v) {
   return `${Math.round(100 * v)}%`;
 }
 
-// Formats a number in a short form close to NumPy's: 0, 20, 16.118, 2.0612e-9, inf, nan.
+// Formats a number in a short form: 0, 20, 16.118, 2.0612×10⁻⁹, inf, nan.
 function number(v, digits = 5) {
   if (Number.isNaN(v)) return "nan";
-  if (!Number.isFinite(v)) return v > 0 ? "inf" : "-inf";
+  if (!Number.isFinite(v)) return v > 0 ? "inf" : "\u2212inf";
   if (v === 0) return "0";
   const size = Math.abs(v);
-  if (size < 1e-4 || size >= 1e7) return v.toExponential(digits - 1).replace(/\.?0+e/, "e").replace("e+", "e");
-  return String(Number(v.toPrecision(digits)));
+  if (size < 1e-4 || size >= 1e7) return typeset(v.toExponential(digits - 1).replace(/\.?0+e/, "e"));
+  return typeset(String(Number(v.toPrecision(digits))));
+}
+
+// Replaces the hyphens and the e of formatted numbers by minus signs and powers of ten.
+function typeset(words) {
+  const raised = (exponent) => [...exponent].map((c) => (c === "-" ? "\u207b" : "⁰¹²³⁴⁵⁶⁷⁸⁹"[c])).join("");
+  const power = (_, mantissa, exponent) => `${mantissa === "1" ? "" : `${mantissa}\u00d7`}10${raised(exponent)}`;
+  return words.replace(/(?<![\d.])(\d+(?:\.\d+)?)e\+?(-?\d+)/g, power).replaceAll("-", "\u2212");
 }

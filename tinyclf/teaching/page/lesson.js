@@ -380,39 +380,13 @@ slider(byId("seed-slider"), "Seed", {
   step: () => 1,
 });
 
-picture("recall", ["seed"], (width) => {
-  const runs = DATA.runs.quiet.losses;
-  const names = ["clipped", "stable"];
-  const index = DATA.seeds.indexOf(state.seed);
-  const [clipped, stable] = names.map((name) => runs[name][index]);
-  const height = 330;
-  const area = frame({
-    width,
-    height,
-    x: { min: -0.5, max: 9.5, label: "digit", at: [] },
-    y: { min: 0, max: 1, label: width < 480 ? "recall" : `recall, seed ${state.seed}`, format: percent, at: [0, 0.25, 0.5, 0.75, 1] },
-    description: `Recall of the digits 0 to 9. Clipped: ${clipped.recall.map(percent).join(", ")}. Stable: ${stable.recall.map(percent).join(", ")}.`,
-  });
-  const bar = Math.min(22, (area.right - area.left) / 26);
-  range(0, 9).forEach((digit) => {
-    names.forEach((name, i) => {
-      const recall = runs[name][index].recall[digit];
-      const x = area.X(digit) + (i ? 1 : -1 - bar);
-      area.root.append(svg("rect", { class: `bar series-${name}`, x, width: bar, y: area.Y(recall), height: area.bottom - area.Y(recall) }));
-      if (recall < DATA.forgotten) cross(area.root, name, x + bar / 2, area.bottom - 16);
-    });
-    area.root.append(digitImage(DATA.images[digit], area.X(digit) - 10, area.bottom + 5, 20));
-  });
-  const forgotten = clipped.recall.flatMap((v, digit) => (v < DATA.forgotten ? [digit] : []));
-  const head = { ...area, top: 0, bottom: 24 };
-  const right = `\u25cf stable ${percent(stable.accuracy)}`;
-  const short = `\u25a0 clipped ${percent(clipped.accuracy)}`;
-  const long = `${short}, forgot ${forgotten.length ? forgotten.join(", ") : "none"}`;
-  const space = area.right - widthOf(right) - 16;
-  drawLabels(head, [{ name: "stable", words: right, x: area.right, y: 16 }]);
-  drawLabels(head, [{ name: "clipped", words: widthOf(long) < space - 110 ? long : short, x: space, y: 16 }]);
-  return area.root;
-});
+picture("recall", ["seed"], (width) => recallBars({
+  width,
+  results: Object.fromEntries(["clipped", "stable"].map((name) => [name, DATA.runs.quiet.losses[name][DATA.seeds.indexOf(state.seed)]])),
+  label: width < 480 ? "recall" : `recall, seed ${state.seed}`,
+  forgotten: DATA.forgotten,
+  images: DIGITS,
+}));
 
 function accuracyStrip(chart, run) {
   picture(chart, [], (width) => {

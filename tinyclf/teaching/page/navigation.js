@@ -3,11 +3,20 @@
 "use strict";
 
 const sections = [...document.querySelectorAll(".step")];
-const pages = [...sections, byId("limits")];
+const pages = [byId("basics"), ...sections, byId("limits")];
 sections.forEach((section, i) => {
   const title = section.querySelector("h2").textContent;
   byId("contents").append(element("li", {}, element("a", { href: `#${section.id}`, title, "aria-label": `Step ${i + 1}: ${title}` }, String(i + 1))));
 });
+
+// On narrow screens, a list of names replaces the numbers.
+const stepNames = byId("step-names");
+stepNames.append(element("option", { value: -1 }, "Start"));
+pages.forEach((page, i) => {
+  const { dataset, textContent } = page.querySelector("h2");
+  stepNames.append(element("option", { value: i }, [dataset.number, textContent].filter(Boolean).join(" ")));
+});
+stepNames.onchange = () => go(Number(stepNames.value));
 
 let current = -1; // the cover
 
@@ -27,8 +36,9 @@ function markCurrent(index) {
   if (index !== current) writeAddressLater();
   current = index;
   pages.forEach((page, i) => page.classList.toggle("current", i === index));
+  stepNames.value = index;
   [...byId("contents").querySelectorAll("a")].forEach((link, i) => {
-    if (i === index) link.setAttribute("aria-current", "step");
+    if (sections[i] === pages[index]) link.setAttribute("aria-current", "step");
     else link.removeAttribute("aria-current");
   });
 }
@@ -107,6 +117,24 @@ const watcher = new IntersectionObserver((entries) => {
 for (const page of pages) watcher.observe(page);
 
 addEventListener("resize", () => refresh(["zoom"]));
+
+// A table or program that is wider than its box can be scrolled by keyboard, too.
+const scrolled = new ResizeObserver((entries) => {
+  for (const box of new Set(entries.map(({ target }) => target.closest(".scroll, pre")))) {
+    const wide = box.scrollWidth > box.clientWidth;
+    if (!wide) {
+      for (const name of ["tabindex", "role", "aria-label"]) box.removeAttribute(name);
+      continue;
+    }
+    box.tabIndex = 0;
+    box.setAttribute("role", "region");
+    box.setAttribute("aria-label", `${box.matches("pre") ? "Program" : "Table"}, scrollable: ${box.closest("section").querySelector("h2").textContent}`);
+  }
+});
+for (const box of document.querySelectorAll(".scroll, pre")) {
+  scrolled.observe(box);
+  scrolled.observe(box.firstElementChild);
+}
 
 refresh();
 // Again after loading: the layout may have moved the step, or a reload may have restored another position.

@@ -8,6 +8,7 @@ const NOT_FINITE = { nan: NaN, inf: Infinity, "-inf": -Infinity }; // JSON canno
 const DATA = JSON.parse(document.getElementById("data").textContent, (_, v) => (typeof v === "string" && v in NOT_FINITE ? NOT_FINITE[v] : v));
 
 const LOSSES = lossesWith(DATA.eps);
+const DIGITS = unpack(DATA.digits);
 const SHOWN = ["naive", "shifted", "clipped", "padded", "stable"];
 const DTYPES = Object.keys(ROUND);
 const REACH = { float16: 24, bfloat16: 120, float32: 120, float64: 800 }; // range of the sliders

@@ -1,0 +1,255 @@
+// Step 10: three networks that a worker trains while the page draws them. The page sends a request, and the worker
+// answers it with the results of about a tenth of a second; the next request is sent when the answer has arrived.
+
+"use strict";
+
+const COMPARED = ["naive", "clipped", "stable"];
+const WORKER_SCRIPTS = ["numerics.js", "trainer.js"];
+
+function settingsOf(setting, changes = {}) {
+  return { names: COMPARED, eps: DATA.eps, ...DATA.settings[setting], ...changes };
+}
+
+Object.assign(state, { setting: "unscaled", liveSeed: 0 });
+for (const part of ["white", "rate", "hidden"]) state[part] = settingsOf(state.setting)[part];
+
+const liveSettings = () => settingsOf(state.setting, { white: state.white, rate: state.rate, hidden: state.hidden, seed: state.liveSeed });
+
+const live = {
+  worker: null,
+  running: false,
+  waiting: false, // for an answer of the worker
+  fresh: true, // the worker does not have the settings yet
+  next: null, // the next request
+};
+
+function clear() {
+  Object.assign(live, { fresh: true, steps: [], tests: [], total: Infinity, stepsPerEpoch: 1 });
+}
+
+function send() {
+  if (live.waiting || !live.next) return;
+  if (!live.worker) {
+    const source = WORKER_SCRIPTS.map((name) => byId(name).textContent).join("\n");
+    const address = URL.createObjectURL(new Blob([source, "serve(self);"], { type: "text/javascript" }));
+    live.worker = new Worker(address);
+    live.worker.onmessage = ({ data }) => receive(data);
+    live.worker.onerror = ({ message }) => { byId("live-progress").textContent = `This browser cannot train the networks: ${message ?? "it starts no worker"}.`; };
+  }
+  live.worker.postMessage({ ...live.next, ...(live.fresh && { digits: DIGITS, settings: liveSettings() }) });
+  Object.assign(live, { waiting: true, fresh: false, next: null });
+}
+
+function receive({ steps, tests, total, stepsPerEpoch }) {
+  live.waiting = false;
+  if (live.fresh) { // the settings changed meanwhile
+    send();
+    return;
+  }
+  live.steps.push(...steps);
+  live.tests.push(...tests);
+  Object.assign(live, { total, stepsPerEpoch });
+  const finished = live.steps.length === total;
+  if (live.running && !finished) live.next ??= { batches: Infinity };
+  if (finished) live.running = false;
+  if (!live.running && !live.next) announce(finished ? "Finished" : "Paused");
+  send();
+  show();
+}
+
+let scheduled = false;
+
+function show() {
+  if (scheduled) return;
+  scheduled = true;
+  requestAnimationFrame(() => {
+    scheduled = false;
+    refresh(["live"]);
+  });
+}
+
+function run(on) {
+  if (on && live.steps.length === live.total) clear();
+  live.running = on;
+  live.next = on ? { batches: Infinity } : { batches: 0, measures: true };
+  send();
+  show();
+}
+
+function trainOneBatch() {
+  live.running = false;
+  live.next = { batches: 1, measures: true };
+  send();
+}
+
+function restart() {
+  clear();
+  live.next = live.running ? { batches: Infinity } : null;
+  send();
+  show();
+}
+
+// Controls
+
+byId("live-setting").append(element("span", { className: "name" }, "As in step"));
+for (const setting of Object.keys(DATA.settings)) {
+  const { section, white, rate, hidden } = DATA.settings[setting];
+  const step = byId(section).querySelector("h2").dataset.number;
+  const preset = { setting, white, rate, hidden };
+  const button = element("button", { type: "button", "aria-label": `As in step ${step}`, onclick: () => set(preset) }, step);
+  byId("live-setting").append(button);
+  shows(Object.keys(preset), () => button.setAttribute("aria-pressed", Object.entries(preset).every(([part, v]) => state[part] === v)));
+}
+
+// Adds a slider over a list of values. A value of the state that is not in the list is shown beside the nearest one.
+function stops(box, title, part, values) {
+  groups += 1;
+  const id = `slider${groups}`;
+  const input = element("input", { type: "range", id, min: 0, max: values.length - 1, oninput: () => set({ [part]: values[input.valueAsNumber] }) });
+  const shown = element("span", { className: "readout" });
+  box.append(element("label", { htmlFor: id }, title), input, shown);
+  shows([part], () => {
+    const distances = values.map((v) => Math.abs(v - state[part]));
+    input.value = distances.indexOf(Math.min(...distances));
+    input.setAttribute("aria-valuetext", state[part]);
+    shown.textContent = state[part];
+  });
+}
+
+stops(byId("live-sliders"), "largest pixel", "white", [1, 2, 4, 8, 16, 32, 64, 128, 255]);
+stops(byId("live-sliders"), "learning rate", "rate", [0.0003, 0.001, 0.003, 0.01, 0.02, 0.05, 0.1, 0.3, 1]);
+stops(byId("live-sliders"), "hidden units", "hidden", [16, 32, 64, 128, 256]);
+stops(byId("live-sliders"), "seed", "liveSeed", range(0, 9));
+
+const runButton = element("button", { type: "button", onclick: () => run(!live.running) });
+byId("live-buttons").append(
+  runButton,
+  element("button", { type: "button", onclick: trainOneBatch }, "One batch"),
+  element("button", { type: "button", onclick: () => { live.running = false; restart(); } }, "Reset"),
+);
+shows(["live"], () => { runButton.textContent = live.running ? "Pause" : "Start"; });
+
+const inputs = ["setting", "white", "rate", "hidden", "liveSeed"];
+shows(inputs, restart);
+
+shows(inputs, () => {
+  const { white, centered, hidden, optimizer, rate, falls, batch, epochs: n } = liveSettings();
+  byId("live-setup").textContent = `Computed in your browser: digits, pixels 0 to ${white}${centered ? ", centered" : ""}; 64-${hidden}-10, ReLU, He-normal; ${optimizer.name} ${rate}${falls ? " falling to 0" : ""}, batch ${batch}, ${n} epochs; float32; seed ${state.liveSeed}. The seed determines the test images, the initial weights and the order of the rows.`;
+});
+
+// Results
+
+// "epoch 3, batch 5" after a number of steps, or "epoch 3" at its end.
+function place(steps) {
+  const { stepsPerEpoch } = live;
+  const epoch = Math.ceil(steps / stepsPerEpoch);
+  const batch = steps - (epoch - 1) * stepsPerEpoch;
+  return batch === stepsPerEpoch ? `epoch ${epoch}` : `epoch ${epoch}, batch ${batch}`;
+}
+
+// Results of steps with one loss, as one: means over their rows, and the largest logit; nan if the loss is not finite.
+function pooled(name, steps) {
+  const reports = steps.map((step) => step[name]);
+  const rows = reports.reduce((total, { n }) => total + n, 0);
+  const share = (part) => reports.reduce((total, report) => total + report[part] * report.n, 0) / rows;
+  const loss = share("loss");
+  return { loss, largest: maximum(reports.map(({ largest }) => largest)), stuck: Number.isFinite(loss) ? share("stuck") : NaN };
+}
+
+function latest(name) {
+  const from = Math.floor((live.steps.length - 1) / live.stepsPerEpoch) * live.stepsPerEpoch;
+  return { ...pooled(name, live.steps.slice(from)), ...live.tests.at(-1)?.[name] };
+}
+
+function announce(what) {
+  const results = COMPARED.map((name) => {
+    const { loss, accuracy } = latest(name);
+    return `${DATA.labels[name]}: reported loss ${number(loss, 3)}, test accuracy ${Number.isFinite(accuracy) ? percent(accuracy) : "none"}.`;
+  });
+  byId("live-status").textContent = `${what} after ${place(live.steps.length)}. ${results.join(" ")}`;
+}
+
+shows(["live"], () => {
+  const trained = live.steps.length > 0;
+  byId("live-progress").textContent = trained ? `After ${place(live.steps.length)} of ${liveSettings().epochs} epochs` : "Not trained yet";
+  table(
+    "live-table",
+    [trained ? "in this epoch" : "", "reported loss", "largest logit", "misclassified, gradient 0", "test accuracy"],
+    COMPARED.map((name) => {
+      if (!trained) return [DATA.labels[name], "", "", "", ""];
+      const { loss, largest, stuck, accuracy } = latest(name);
+      const words = (v, none) => (v === undefined ? "" : Number.isFinite(v) ? percent(v) : [none, "bad"]);
+      return [DATA.labels[name], doubtful(loss), doubtful(largest), words(stuck, "nan"), words(accuracy, "none")];
+    }),
+  );
+});
+
+const POWERS = range(0, 9).map((e) => 10 ** e);
+
+// The curves of one result of the steps, of which up to 120 are drawn: each is pooled from several steps.
+function liveCurves(part) {
+  const every = Math.max(1, Math.ceil(Math.min(live.total, 1e4) / 120));
+  return (name) => range(0, live.steps.length - 1, every).map((start) => {
+    const steps = live.steps.slice(start, start + every);
+    return [(start + steps.length) / live.stepsPerEpoch, pooled(name, steps)[part]];
+  });
+}
+
+function liveChart(chart, { y, points, limit }) {
+  picture(chart, ["live"], (width) => {
+    const curves = Object.fromEntries(COMPARED.map((name) => [name, points(name)]));
+    const values = Object.values(curves).flat().map(([, v]) => v).filter(Number.isFinite);
+    const max = y.max ?? Math.max(100, 10 ** Math.ceil(Math.log10(maximum([1, ...values]))));
+    const ends = COMPARED.map((name) => `${DATA.labels[name]} ${number(curves[name].at(-1)?.[1] ?? NaN, 3)}`);
+    const area = frame({
+      width,
+      height: 210,
+      x: { min: 0, max: liveSettings().epochs, label: "epoch" },
+      y: { min: 0, at: [0, ...POWERS], ...y, max },
+      description: `${y.label} during the training. ${live.steps.length ? `Now: ${ends.join(", ")}.` : "Not trained yet."}`,
+    });
+    if (limit) {
+      const [at, words] = limit;
+      area.root.append(svg("line", { class: "axis", x1: area.left, x2: area.right, y1: area.Y(at), y2: area.Y(at) }));
+      area.root.append(text(area.right, area.Y(at) - 5, words, { class: "tick", "text-anchor": "end" }));
+    }
+    const labels = [];
+    for (const name of COMPARED) {
+      const finite = curves[name].filter(([, v]) => Number.isFinite(v));
+      const broken = finite.length < curves[name].length;
+      if (finite.length) drawLine(area, { name, points: finite, wide: name === "naive", marks: name !== "naive" });
+      if (!curves[name].length) continue;
+      const [x, v] = finite.at(-1) ?? [0, y.max ? max / 2 : max];
+      if (broken) cross(area.root, name, area.X(x) + (finite.length ? 0 : 10), area.Y(clamp(v, 0, max)));
+      labels.push({ name, words: name, x: area.X(x) + (broken ? 20 : 4), y: area.Y(clamp(v, 0, max)) + (broken ? 5 : -9), anchor: broken ? "start" : "end" });
+    }
+    drawLabels(area, labels);
+    return area.root;
+  });
+}
+
+liveChart("live-loss", { y: { label: "reported loss", kind: "symlog" }, points: (name) => liveCurves("loss")(name) });
+liveChart("live-logit", {
+  y: { label: "largest logit", min: 1, kind: "log" },
+  points: (name) => liveCurves("largest")(name),
+  limit: [DATA.thresholds.float32.exp, "exp overflows above this line"],
+});
+liveChart("live-no-gradient", {
+  y: { label: "misclassified rows with a gradient of 0", max: 1, at: [0, 0.5, 1], format: percent },
+  points: (name) => liveCurves("stuck")(name),
+});
+liveChart("live-accuracy", {
+  y: { label: "test accuracy", max: 1, at: [0, 0.5, 1], format: percent },
+  points: (name) => live.tests.map((test) => [test.step / live.stepsPerEpoch, test[name].accuracy]),
+});
+
+picture("live-recall", ["live"], (width) => recallBars({
+  width,
+  results: Object.fromEntries(COMPARED.map((name) => [name, live.tests.at(-1)?.[name]])),
+  label: "recall",
+  forgotten: DATA.forgotten,
+  images: DIGITS,
+}));
+
+clear();
+refresh([...inputs, "live"]);
