@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tinyclf import cross_entropy, cross_entropy_grad
+from tinyclf import __version__, cross_entropy, cross_entropy_grad
 from tinyclf.teaching.wall import markdown, measure, write
 
 # Each function takes logits (n, k) and labels (n,), and returns the losses (n,), or the losses and gradients.
@@ -146,7 +146,7 @@ BACKENDS = {"jax": "JAX", "tensorflow": "TensorFlow", "torch": "PyTorch"}
 KERAS = os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 # The library, what it calls, the packages that it needs, and the options of the audit.
 LOSSES = {
-    tinyclf_loss: ("tinyclf", "cross_entropy", ["tinyclf"], {}),
+    tinyclf_loss: ("tinyclf", "cross_entropy", [], {}),
     scipy_loss: ("SciPy", "log_softmax", ["scipy"], {}),
     mlp_classifier: ("scikit-learn", "MLPClassifier", ["scikit-learn"], {}),
     logistic_regression: ("scikit-learn", "LogisticRegression", ["scikit-learn"], {}),
@@ -173,7 +173,7 @@ def main():
     entries = []
     for function, (library, call, packages, settings) in LOSSES.items():
         try:
-            versions = [version(package) for package in packages]
+            versions = [version(package) for package in packages] or [__version__]
         except PackageNotFoundError as error:
             print(f"{library}, {call}: skipped, {error.name} is not installed", file=sys.stderr)
             continue

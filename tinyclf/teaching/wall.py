@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable, Sequence
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ..nn.arrays import Array
 from .exact import exact_loss
+from .faults import json_number
 from .frameworks import framework_named, quiet
-from .loss_audit import LIMITS, VERDICTS, audit
+from .loss_audit import VERDICTS, audit
+from .search import LIMITS
 
 Entry = dict[str, Any]
 """What was measured of one loss, as in JSON: numbers that are not finite are strings."""
@@ -25,8 +28,21 @@ CASES: dict[str, tuple[list[float], int, str, str]] = {
     "tiny": ([20.0, 0.0], 0, "float32", "loss"),
     "component": ([37.42994775023705, 0.0], 0, "float64", "gradient"),
 }
-"""Rows that many losses get wrong: logits, label, dtype, and the compared value, the loss or its derivative with
-respect to the logit of the label."""
+"""Rows that many losses get wrong: logits, label, dtype, and which value is compared.
+
+The value is the loss, or the component of the gradient at the label.
+"""
+
+
+VERDICTS_OF_LOSSES = {
+    "naive": "naive",
+    "shifted": "half-fixed",
+    "clipped": "clipped",
+    "padded": "clipped",
+    "textbook": "stable",
+    "stable": "exact",
+}
+"""The audit's verdict on each loss of the lesson."""
 
 
 def truths() -> dict[str, float]:
@@ -88,10 +104,12 @@ def measure(
     for case, (logits, label, dtype, of) in CASES.items():
         z, t = np.array([logits], dtype), np.array([label])
         with quiet(), arrays.precision(z.dtype):
-            result, gradient = arrays.differentiate(lambda x, t=t: loss(x, arrays.array(t)), z)
-            losses, gradients = result if isinstance(result, tuple) else (result, gradient)
-            value = arrays.numpy(losses)[0] if of == "loss" else arrays.numpy(gradients)
-        returns[case] = None if value is None else _strict(value if of == "loss" else value[0][label])
+            result, gradient = arrays.differentiate(partial(_with_labels, loss, arrays.array, t), z)
+            if isinstance(result, tuple):
+                result, gradient = result
+            losses, gradients = arrays.numpy(result), arrays.numpy(gradient)
+        value = losses[0] if of == "loss" else None if gradients is None else gradients[0, label]
+        returns[case] = None if value is None else json_number(float(value) + 0)  # not -0.0
     return {
         "library": library,
         "call": call,
@@ -100,7 +118,9 @@ def measure(
         "audits": {
             dtype: {
                 "verdict": found.verdicts[dtype],
-                "errors": {of: _strict(f"{error:.3g}") for of, error in found.errors[dtype].items()},
+                "errors": {
+                    of: json_number(float(f"{error:.3g}")) for of, error in found.errors[dtype].items()
+                },
                 "faults": [
                     {"kind": f.kind, "of": f.of, "rows": f.ramp, "beyond": f.beyond}
                     for f in found.faults
@@ -112,10 +132,8 @@ def measure(
     }
 
 
-def _strict(value: Any) -> float | str:
-    """Return a number that JSON has, and others as text; -0.0 becomes 0.0."""
-    number = float(value) + 0.0
-    return number if math.isfinite(number) else str(number)
+def _with_labels(loss: Callable[..., Any], array: Callable[[Any], Any], labels: Array, logits: Any) -> Any:
+    return loss(logits, array(labels))
 
 
 def read(path: Path | None = None) -> list[Entry]:
@@ -165,20 +183,28 @@ def markdown(entries: Sequence[Entry]) -> str:
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
+def row(case: str) -> str:
+    """Format the logits of a case.
+
+    Examples
+    --------
+    >>> row("equal"), row("component")
+    ('[1e8, 1e8]', '[37.43, 0]')
+    """
+    return f"[{', '.join(f'{v:.4g}'.replace('e+0', 'e') for v in CASES[case][0])}]"
+
+
 def heading(case: str) -> str:
     """Describe a case.
 
     Examples
     --------
-    >>> heading("equal")
-    '[1e8, 1e8], class 0'
-    >>> heading("component")
-    'gradient of [37.43, 0], class 0, float64'
+    >>> heading("equal"), heading("component")
+    ('[1e8, 1e8], class 0', 'gradient of [37.43, 0], class 0, float64')
     """
-    logits, label, dtype, of = CASES[case]
-    row = ", ".join(f"{v:.4g}".replace("e+0", "e") for v in logits)
-    return f"{'gradient of ' if of == 'gradient' else ''}[{row}], class {label}" + (
-        f", {dtype}" if dtype == "float64" else ""
+    _, label, dtype, of = CASES[case]
+    return (
+        f"{'gradient of ' * (of == 'gradient')}{row(case)}, class {label}{', float64' * (dtype == 'float64')}"
     )
 
 
