@@ -237,5 +237,5 @@ def assert_stable(loss: Any, gradient: Any = None, *, at_least: str = "stable", 
 
 
 def _rows(sample: Sample) -> str:
-    rows = [f"[{', '.join(f'{z:.6g}' for z in row[:3])}{', ...' * (len(row) > 3)}]" for row in sample.logits]
+    rows = [f"[{', '.join(f'{z:.4g}' for z in row[:3])}{', ...' * (len(row) > 3)}]" for row in sample.logits]
     return f"{', '.join(rows)}, label {', '.join(map(str, sample.labels))}"
