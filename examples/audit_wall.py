@@ -90,7 +90,7 @@ def mlx_loss(z, t):
     import mlx.core as mx
     from mlx.nn.losses import cross_entropy
 
-    with mx.stream(mx.cpu):  # only there is a float64
+    with mx.stream(mx.cpu):  # only there is a float64, whose exp has the accuracy of float32
         logits, labels = mx.array(z, dtype=getattr(mx, z.dtype.name)), mx.array(t)
         gradients = mx.grad(lambda x: cross_entropy(x, labels).sum())(logits)
         return np.array(cross_entropy(logits, labels)), np.array(gradients)
@@ -155,8 +155,13 @@ LOSSES = {
     optax_loss: ("Optax", "loss with integer labels", ["optax"], {"framework": "jax"}),
     tensorflow_loss: ("TensorFlow", "loss with logits", ["tensorflow"], {"framework": "tensorflow"}),
     keras_logits: ("Keras", "from_logits=True", ["keras", KERAS], {"framework": KERAS}),
-    keras_softmax: ("Keras", f"softmax, on {BACKENDS[KERAS]}", ["keras", KERAS], {"framework": KERAS}),
-    mlx_loss: ("MLX", "cross_entropy", ["mlx"], {}),
+    keras_softmax: (
+        "Keras",
+        f"softmax, on {BACKENDS.get(KERAS, KERAS)}",
+        ["keras", KERAS],
+        {"framework": KERAS},
+    ),
+    mlx_loss: ("MLX", "cross_entropy", ["mlx"], {"dtypes": ["float32"]}),
     onnx_reference: ("ONNX reference", "LogSoftmax", ["onnx"], {}),
     onnx_runtime: ("ONNX Runtime", "LogSoftmax", ["onnxruntime", "onnx"], {}),
     spark_mlp: ("Spark", "multilayer perceptron", ["pyspark"], {"dtypes": ["float64"]}),
@@ -164,23 +169,26 @@ LOSSES = {
 
 
 def main():
+    names = list(dict.fromkeys(library for library, *_ in LOSSES.values()))
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[1].strip())
-    parser.add_argument(
-        "--json", type=Path, help="also write to this file, beside what it has of other versions"
-    )
-    parser.add_argument("--picture", type=Path, help="also draw a picture, which needs matplotlib")
+    parser.add_argument("libraries", nargs="*", help=f"audit only these: {', '.join(names)}")
+    parser.add_argument("--json", type=Path, help="add the results to this file, which keeps other versions")
+    parser.add_argument("--picture", type=Path, help="draw the results of --json, or these; needs matplotlib")
     options = parser.parse_args()
+    if unknown := set(options.libraries) - set(names):
+        parser.error(f"{', '.join(unknown)} is none of {', '.join(names)}")
     entries = []
     for function, (library, call, packages, settings) in LOSSES.items():
+        if options.libraries and library not in options.libraries:
+            continue
         try:
             versions = [version(package) for package in packages] or [__version__]
-        except PackageNotFoundError as error:
-            print(f"{library}, {call}: skipped, {error.name} is not installed", file=sys.stderr)
-            continue
-        if function is spark_mlp and not shutil.which("java"):
-            print(f"{library}, {call}: skipped, there is no Java", file=sys.stderr)
-            continue
-        entries.append(measure(function, library, call, versions[0], **settings))
+            if function is spark_mlp and not shutil.which("java"):
+                raise ImportError("Spark needs Java")
+            entries.append(measure(function, library, call, versions[0], **settings))
+        except (ImportError, ValueError) as error:  # a package that is missing or broken
+            reason = f"{error.name} is not installed" if isinstance(error, PackageNotFoundError) else error
+            print(f"{library}, {call}: skipped, {reason}", file=sys.stderr)
     if options.json:
         entries = write(options.json, entries)
     print(markdown(entries))

@@ -20,7 +20,7 @@ from ..nn.schedules import linear
 from .arithmetic import OFFSET, wrong_row
 from .experiments import QUIET, Experiment, Outcome
 from .lesson import EPS, FORGOTTEN, GAP, LABELS, RUNS, SCALES, SHOWN, Lesson, Summary
-from .wall import CASES, VERDICTS_OF_LOSSES, heading, is_right, read, row, truths
+from .wall import CASES, FAULTS, VERDICTS_OF_LOSSES, heading, is_right, overview, read, row, truths
 
 SCRIPTS = (
     "numerics.js",
@@ -301,7 +301,8 @@ def _data(lesson: Lesson) -> dict[str, Any]:
         },
         "settings": {run: _settings(section, RUNS[run][0]) for section, run in _SECTIONS.items()},
         "digits": _digits(),
-        "wall": read(),
+        "wall": [{**overview(entry), "returns": entry["returns"]} for entry in read()],
+        "faults": [{"name": name, "words": words} for name, (words, _) in FAULTS.items()],
         "rows": [
             {"name": name, "words": _typeset(heading(name)), "truth": truth}
             for name, truth in truths().items()

@@ -10,6 +10,7 @@ import numpy as np
 
 from .arithmetic import gradient_limit, wrong_row
 from .lesson import FORGOTTEN, RUNS, THREE
+from .wall import FAULTS, Entry, overview
 
 if TYPE_CHECKING:
     from .lesson import Lesson, Summary
@@ -17,18 +18,6 @@ if TYPE_CHECKING:
 COLORS = {"naive": "#9d1a12", "clipped": "#b86e00", "stable": "#00705a"}
 DASHES = {"naive": "-", "clipped": (0, (6, 1.5, 1, 1.5)), "stable": "-"}
 MARKS = {"naive": "x", "clipped": "s", "stable": "o"}
-
-
-REACH = (5.0, 2e9)
-"""Range of the logits in the figure of the audits."""
-
-FAULTS = {
-    "nan, inf": ("#9d1a12", "x", "inf or nan"),
-    "capped, dead gradient": ("#b86e00", "s", "an upper limit, or no gradient"),
-    "offset error": ("#7a3e9d", "D", "wrong for large equal logits"),
-    "false zero": ("#2f5fa8", "v", "0 instead of a tiny value"),
-}
-"""Kinds of faults in this figure: color, mark and description."""
 
 
 def draw_curves(summaries: Mapping[str, Summary], ax: Any) -> None:
@@ -140,32 +129,37 @@ def draw_recall(summaries: Mapping[str, Summary], axes: Any) -> None:
     axes[-1].figure.colorbar(shown, ax=axes[-1], label="recall on the test digits")
 
 
-def draw_wall(entries: Sequence[Mapping[str, Any]], ax: Any) -> None:
-    """Draw the logit beyond which each fault of each audited loss begins, and the verdicts.
+def draw_wall(entries: Sequence[Entry], ax: Any) -> None:
+    """Draw the logit beyond which faults of each audited loss begin, and the verdicts.
 
     Parameters
     ----------
-    entries : sequence of mapping
-        Entries of `tinyclf.teaching.wall`. The faults are those of float32, if it was audited.
+    entries : sequence of dict
+        Entries of `tinyclf.teaching.wall`.
     ax : matplotlib Axes
     """
-    heights = range(len(entries), 0, -1)
-    for y, entry in zip(heights, entries, strict=True):
-        dtype, found = next(iter(entry["audits"].items()))
-        ax.plot(REACH, (y, y), color="#cccccc", linewidth=0.8, zorder=0)
-        for kinds, (color, mark, _) in FAULTS.items():
-            starts = [f["beyond"] for f in found["faults"] if f["kind"] in kinds.split(", ") and f["beyond"]]
-            if starts:
-                ax.plot(min(starts), y, mark, color=color, markersize=9, markeredgewidth=2.5)
-        words = found["verdict"] if dtype == "float32" else f"{found['verdict']} ({dtype})"
-        ax.annotate(words, (REACH[1], y), xytext=(6, -4), textcoords="offset points", fontsize=10)
-    ax.set_yticks(heights, [f"{e['library']} {e['version']}, {e['call']}" for e in entries])
+    looks = {
+        "naive": ("#9d1a12", "x", 0.15),
+        "clipped": ("#b86e00", "s", 0.15),
+        "padded": ("#56606b", "D", 0.0),
+        "textbook": ("#2f5fa8", "v", -0.15),
+    }
+    shown = [overview(entry) for entry in entries]
+    heights = range(len(shown), 0, -1)
+    low, high = 10.0, 2000.0
+    for name, (color, mark, lift) in looks.items():
+        points = [(one["starts"].get(name, np.nan), y + lift) for y, one in zip(heights, shown, strict=True)]
+        ax.plot(*zip(*points, strict=True), mark, color=color, mew=2.5, ms=8, label=FAULTS[name][0])
+    for y, one in zip(heights, shown, strict=True):
+        ax.plot((low, high), (y, y), color="#cccccc", linewidth=0.8, zorder=0)
+        ax.annotate(one["verdict"], (high, y), xytext=(6, -4), textcoords="offset points")
+    ax.set_yticks(heights, [one["title"] for one in shown])
     ax.set_xscale("log")
-    ax.set_xlim(REACH)
-    ax.set_ylim(0.4, len(entries) + 0.6)
-    ax.set_xlabel("logit beyond which the fault begins, in float32")
-    for color, mark, words in FAULTS.values():
-        ax.plot([], [], mark, color=color, markersize=9, markeredgewidth=2.5, label=words)
+    ax.set_xticks(ticks := [10, 20, 50, 100, 200, 500, 1000, 2000], ticks)
+    ax.minorticks_off()
+    ax.set_xlim(low, high)
+    ax.set_ylim(0.4, len(shown) + 0.6)
+    ax.set_xlabel("logit beyond which the fault begins, in float32 unless stated otherwise")
     ax.legend(loc="lower center", bbox_to_anchor=(0.3, 1.0), ncols=2, frameon=False)
     ax.spines[["top", "right", "left"]].set_visible(False)
     ax.tick_params(axis="y", length=0)
@@ -249,7 +243,7 @@ def save_pictures(lesson: Lesson, folder: str | Path) -> list[Path]:
     ]
 
 
-def save_wall(entries: Sequence[Mapping[str, Any]], path: str | Path) -> Path:
+def save_wall(entries: Sequence[Entry], path: str | Path) -> Path:
     """Save the figure of `draw_wall`; the suffix of the path determines the format."""
     height = 1.6 + 0.32 * len(entries)
     return _save(path, "", (10, height), (1, 1), lambda axes: draw_wall(entries, axes[0]))

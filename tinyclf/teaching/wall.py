@@ -34,6 +34,14 @@ The value is the loss, or the component of the gradient at the label.
 """
 
 
+FAULTS = {
+    "naive": ("inf or nan", ("nan", "inf")),
+    "clipped": ("an upper limit, or a gradient of 0", ("capped", "dead gradient", "too large")),
+    "padded": ("wrong if a number is added to all logits", ("offset error",)),
+    "textbook": ("0 instead of a tiny value", ("false zero",)),
+}
+"""Groups of faults that the figures show, each with the mark of a loss, words, and the audit's kinds."""
+
 VERDICTS_OF_LOSSES = {
     "naive": "naive",
     "shifted": "half-fixed",
@@ -134,6 +142,32 @@ def measure(
 
 def _with_labels(loss: Callable[..., Any], array: Callable[[Any], Any], labels: Array, logits: Any) -> Any:
     return loss(logits, array(labels))
+
+
+def overview(entry: Entry) -> dict[str, Any]:
+    """Return what the figures show of an entry: its first dtype.
+
+    Returns
+    -------
+    dict
+        "title", "verdict", and "starts": the logit beyond which each of the `FAULTS` begins.
+
+    Examples
+    --------
+    >>> entry = next(entry for entry in read() if entry["library"] == "ONNX reference")
+    >>> print({name: round(x, 1) for name, x in overview(entry)["starts"].items()})
+    {'naive': 104.0, 'textbook': 16.6}
+    """
+    dtype, found = next(iter(entry["audits"].items()))
+    starts = {
+        name: min((f["beyond"] for f in found["faults"] if f["kind"] in kinds and f["beyond"]), default=None)
+        for name, (_, kinds) in FAULTS.items()
+    }
+    return {
+        "title": f"{entry['library']} {entry['version']}, {entry['call']}",
+        "verdict": found["verdict"] + f", {dtype}" * (dtype != "float32"),
+        "starts": {name: x for name, x in starts.items() if x is not None},
+    }
 
 
 def read(path: Path | None = None) -> list[Entry]:
