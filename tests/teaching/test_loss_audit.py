@@ -386,7 +386,7 @@ def raises_for_large_logits(z, t):
 @pytest.mark.parametrize(
     ("loss", "message"),
     [
-        (raises_for_large_logits, r"the loss raises FloatingPointError: overflow .* float32 logits \[\[\d+"),
+        (raises_for_large_logits, r"the loss raises FloatingPointError: .*flow .* float32 logits \[\[\d+"),
         (lambda z, t: sys.exit(3), "the loss raises SystemExit: 3 for the float32 logits"),
         (lambda z, t: [].pop(), "IndexError: pop from empty list"),
         (lambda: 0, "TypeError: .* takes 0 positional arguments"),
@@ -466,6 +466,7 @@ def test_the_dictionary_is_json_without_inf_and_nan():
 # Frameworks
 
 
+@pytest.mark.slow
 def test_torch_is_differentiated():
     torch = pytest.importorskip("torch")
     from torch.nn import CrossEntropyLoss
@@ -487,6 +488,7 @@ def test_torch_is_differentiated():
     assert given.verdict == "wrong"
 
 
+@pytest.mark.slow
 def test_jax_is_differentiated_also_in_float64():
     jax = pytest.importorskip("jax")
 
@@ -503,6 +505,7 @@ def test_jax_is_differentiated_also_in_float64():
     assert audit(lambda z, t: log_softmax(jax.lax.stop_gradient(z), t), framework="jax").verdict == "wrong"
 
 
+@pytest.mark.slow
 def test_tensorflow_is_differentiated():
     tf = pytest.importorskip("tensorflow")
     from keras.losses import SparseCategoricalCrossentropy

@@ -1,4 +1,4 @@
-"""Cross-entropy losses that fail on large logits, and the lesson that measures how they fail."""
+"""Losses that fail on large logits, the lesson that measures how they fail, and the audit of any loss."""
 
 from .faults import Fault, Sample
 from .loss_audit import Audit, assert_stable, audit

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import redirect_stdout
 from functools import reduce
 from importlib import import_module
-from importlib.util import find_spec
+from importlib.util import find_spec, module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
@@ -86,6 +86,9 @@ def audit_function(
     except (ValueError, TypeError, ImportError) as error:
         print(f"{function} cannot be audited: {error}", file=sys.stderr)
         sys.exit(2)
+    except KeyboardInterrupt:
+        print("Interrupted.", file=sys.stderr)
+        sys.exit(130)  # as in a shell; 1 would be a verdict
     print(json.dumps(found.to_dict(), allow_nan=False) if as_json else found)
     sys.exit(0 if found.passed else 1)
 
@@ -96,20 +99,26 @@ def _imported(text: str) -> Any:
     if not (module and colon and name):
         raise ValueError(f"it must be given as module:function or file.py:function, got {text!r}")
     path = Path(module)
-    if path.suffix == ".py":
-        if not path.is_file():
-            raise ValueError(f"there is no file {module}")
-        sys.path.insert(0, str(path.resolve().parent))
-        module = path.stem
+    if path.suffix == ".py" and not path.is_file():
+        raise ValueError(f"there is no file {module}")
     try:
         with quiet():
-            found = import_module(module)
+            found = _run_file(path) if path.suffix == ".py" else import_module(module)
     except (Exception, SystemExit) as error:
         raise ValueError(f"importing {module} raises {one_line(error)}") from error
     try:
         return reduce(getattr, name.split("."), found)
     except AttributeError:
         raise ValueError(f"the module {module} has no {name!r}") from None
+
+
+def _run_file(path: Path) -> Any:
+    """Import a file, whatever its name; it can import the files beside it."""
+    sys.path.insert(0, str(path.resolve().parent))
+    spec: Any = spec_from_file_location(f"audited_{path.stem}", path)
+    sys.modules[spec.name] = found = module_from_spec(spec)
+    spec.loader.exec_module(found)
+    return found
 
 
 def _pipeline(seed: int) -> None:

@@ -237,5 +237,6 @@ def assert_stable(loss: Any, gradient: Any = None, *, at_least: str = "stable", 
 
 
 def _rows(sample: Sample) -> str:
-    rows = [f"[{', '.join(f'{z:.4g}' for z in row[:3])}{', ...' * (len(row) > 3)}]" for row in sample.logits]
-    return f"{', '.join(rows)}, label {', '.join(map(str, sample.labels))}"
+    row = sample.logits[0]
+    text = f"[{', '.join(f'{z:.4g}' for z in row[:3])}{', ...' * (len(row) > 3)}], label {sample.labels[0]}"
+    return text if len(sample.labels) == 1 else f"{text}, and {len(sample.labels) - 1} more"

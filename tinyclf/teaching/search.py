@@ -159,6 +159,9 @@ class Search:
         if self.subject.convention.several:
             rows.append((np.array(PROBES[0], self.dtype), PROBES[1]))
         samples = [sample for z, labels in rows for sample in self._samples(z, labels)]
+        for sample in samples:
+            _keep_larger(self.worst, sample)
+            _keep_larger(self.unexplained, sample)
         bad = [s for s in samples if not self._agrees(s, 0.0)]
         if bad and self._cap is not None:
             bad = [s for s in bad if not self._agrees(s, float(np.exp(-self._cap)))]

@@ -164,7 +164,7 @@ class Subject:
                 break
         if not found:
             others = [name for name in FRAMEWORKS if name in sys.modules and name != "numpy"]
-            hint = f"; if it takes arrays of {' or '.join(others)}, pass the framework" if others else ""
+            hint = f"; for a function of {' or '.join(others)}, choose this framework" if others else ""
             raise CallError(f"{errors[0]}{hint * (type(self.framework) is Framework)}") from errors[0]
         nearest = min(found, key=lambda entry: entry[0])
         self.convention = (nearest if nearest[0] < 0.2 else found[0])[1]
@@ -222,8 +222,10 @@ def _numbers(values: Any, what: str) -> Array:
         if array.dtype.kind not in "fiuO":
             raise NotALossError(f"{what} must consist of real numbers, but has the type {array.dtype}")
         return array.astype(np.float64)
-    except (TypeError, ValueError):
-        raise NotALossError(f"{what} must consist of real numbers, but is {values!r:.80}") from None
+    except (TypeError, ValueError, RuntimeError):  # torch raises a RuntimeError for tensors with a gradient
+        raise NotALossError(
+            f"{what} must consist of real numbers, but is {' '.join(repr(values).split())[:80]}"
+        ) from None
 
 
 def _largest(errors: Array) -> float:
