@@ -379,7 +379,7 @@ def test_no_measured_number_is_typed_into_the_template():
 
 
 def test_only_the_stable_loss_is_correct_at_scale_12_in_float16(page):
-    assert "still correct at scale 12? Only stable ." in words_of(page)
+    assert "still correct for [12, 0]? Only stable ." in words_of(page)
 
 
 @pytest.fixture(scope="module")

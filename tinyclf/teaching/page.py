@@ -204,8 +204,8 @@ def _quiet_story(clipped: Summary, seed: int) -> str:
     return (
         "The recall of a digit is the fraction of its test images that are classified correctly. The chart "
         f"shows it for seed {seed}, the network at the start of this page. After training, "
-        f"{clipped.stuck:.0%} of the training rows of a forgotten digit are misclassified and have a gradient "
-        "of 0, so they would not contribute to further training. The mean accuracy hides a forgotten digit; "
+        f"{clipped.stuck:.0%} of the training rows of a forgotten digit are misclassified and have a "
+        "gradient of 0, so they would not contribute to further training. The mean accuracy hides a forgotten digit; "
         "the recall of each digit shows it."
     )
 
