@@ -20,6 +20,7 @@ from ..nn.schedules import linear
 from .arithmetic import OFFSET, wrong_row
 from .experiments import QUIET, Experiment, Outcome
 from .lesson import EPS, FORGOTTEN, GAP, LABELS, RUNS, SCALES, SHOWN, Lesson, Summary
+from .wall import CASES, FAULTS, VERDICTS_OF_LOSSES, heading, is_right, overview, read, row, truths
 
 SCRIPTS = (
     "numerics.js",
@@ -31,6 +32,7 @@ SCRIPTS = (
     "opening.js",
     "lesson.js",
     "training.js",
+    "audit.js",
     "code.js",
     "address.js",
     "navigation.js",
@@ -116,6 +118,13 @@ def render(lesson: Lesson, command: str = "python -m tinyclf lesson") -> str:
         n_weights=RUNS["unscaled"][0].network(0).theta.size,
         quiet_story=_quiet_story(runs["quiet"]["clipped"], opening["seed"]),
         steep_story=_steep_story(runs["steep"]),
+        wall=_wall(),
+        truth=truths(),
+        row={case: _typeset(row(case)).replace(", ", ",&nbsp;") for case in CASES},
+        lost={
+            verdict: ", ".join(loss for loss, its in VERDICTS_OF_LOSSES.items() if its == verdict)
+            for verdict in VERDICTS_OF_LOSSES.values()
+        },
         steps={
             name: str(i)
             for i, name in enumerate(re.findall(r'<section class="step" id="([\w-]+)"', template), 1)
@@ -205,8 +214,8 @@ def _quiet_story(clipped: Summary, seed: int) -> str:
         "The recall of a digit is the fraction of its test images that are classified correctly. The chart "
         f"shows it for seed {seed}, the network at the start of this page. After training, "
         f"{clipped.stuck:.0%} of the training rows of a forgotten digit are misclassified and have a "
-        "gradient of 0, so they would not contribute to further training. The mean accuracy hides a forgotten digit; "
-        "the recall of each digit shows it."
+        "gradient of 0, so they would not contribute to further training. The mean accuracy hides a "
+        "forgotten digit; the recall of each digit shows it."
     )
 
 
@@ -226,6 +235,39 @@ def _steep_story(steep: dict[str, Summary]) -> str:
         "accidental gradient clipping. It is not a reason to use these losses. Clip the gradient on "
         "purpose instead, or scale the inputs as in the next step."
     )
+
+
+def _wall() -> dict[str, Any]:
+    """Return what the text says about the losses of libraries."""
+    entries = read()
+    told = {
+        "onnx": ("ONNX reference", "LogSoftmax"),
+        "runtime": ("ONNX Runtime", "LogSoftmax"),
+        "spark": ("Spark", "multilayer perceptron"),
+        "jax": ("JAX", "log_softmax"),
+        "mlx": ("MLX", "cross_entropy"),
+        "optax": ("Optax", "loss with integer labels"),
+        "keras": ("Keras", "softmax, on JAX"),
+        "keras_tf": ("Keras", "softmax, on TensorFlow"),
+    }
+    found: dict[str, Any] = {}
+    for name, which in told.items():
+        versions = [entry for entry in entries if (entry["library"], entry["call"]) == which]
+        versions.sort(key=lambda entry: [int(number) for number in re.findall(r"\d+", entry["version"])])
+        for key, entry in ((f"{name}_before", versions[0]), (name, versions[-1])):
+            values = {case: math.nan if v is None else float(v) for case, v in entry["returns"].items()}
+            found[key] = {"version": entry["version"], **values}
+    zeros = {entry["library"] for entry in entries if entry["returns"]["component"] == 0} - {"JAX"}
+    *others, last = sorted(zeros, key=str.lower)
+    return found | {
+        "n": len(entries),
+        "libraries": len({entry["library"] for entry in entries}),
+        "exact": sum(
+            all(v is not None and is_right(case, float(v)) for case, v in entry["returns"].items())
+            for entry in entries
+        ),
+        "like_jax": f"{', '.join(others)} and {last}",
+    }
 
 
 def _seeds(seeds: list[int]) -> str:
@@ -260,6 +302,12 @@ def _data(lesson: Lesson) -> dict[str, Any]:
         },
         "settings": {run: _settings(section, RUNS[run][0]) for section, run in _SECTIONS.items()},
         "digits": _digits(),
+        "wall": [{**overview(entry), "returns": entry["returns"]} for entry in read()],
+        "faults": [{"name": name, "words": words} for name, (words, _) in FAULTS.items()],
+        "rows": [
+            {"name": name, "words": _typeset(heading(name)), "truth": truth}
+            for name, truth in truths().items()
+        ],
     }
 
 

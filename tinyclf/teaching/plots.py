@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +10,7 @@ import numpy as np
 
 from .arithmetic import gradient_limit, wrong_row
 from .lesson import FORGOTTEN, RUNS, THREE
+from .wall import FAULTS, Entry, overview
 
 if TYPE_CHECKING:
     from .lesson import Lesson, Summary
@@ -128,6 +129,42 @@ def draw_recall(summaries: Mapping[str, Summary], axes: Any) -> None:
     axes[-1].figure.colorbar(shown, ax=axes[-1], label="recall on the test digits")
 
 
+def draw_wall(entries: Sequence[Entry], ax: Any) -> None:
+    """Draw the logit beyond which faults of each audited loss begin, and the verdicts.
+
+    Parameters
+    ----------
+    entries : sequence of dict
+        Entries of `tinyclf.teaching.wall`.
+    ax : matplotlib Axes
+    """
+    looks = {
+        "naive": ("#9d1a12", "x", 0.15),
+        "clipped": ("#b86e00", "s", 0.15),
+        "padded": ("#56606b", "D", 0.0),
+        "textbook": ("#2f5fa8", "v", -0.15),
+    }
+    shown = [overview(entry) for entry in entries]
+    heights = range(len(shown), 0, -1)
+    low, high = 10.0, 2000.0
+    for name, (color, mark, lift) in looks.items():
+        points = [(one["starts"].get(name, np.nan), y + lift) for y, one in zip(heights, shown, strict=True)]
+        ax.plot(*zip(*points, strict=True), mark, color=color, mew=2.5, ms=8, label=FAULTS[name][0])
+    for y, one in zip(heights, shown, strict=True):
+        ax.plot((low, high), (y, y), color="#cccccc", linewidth=0.8, zorder=0)
+        ax.annotate(one["verdict"], (high, y), xytext=(6, -4), textcoords="offset points")
+    ax.set_yticks(heights, [one["title"] for one in shown])
+    ax.set_xscale("log")
+    ax.set_xticks(ticks := [10, 20, 50, 100, 200, 500, 1000, 2000], ticks)
+    ax.minorticks_off()
+    ax.set_xlim(low, high)
+    ax.set_ylim(0.4, len(shown) + 0.6)
+    ax.set_xlabel("logit beyond which the fault begins, in float32 unless stated otherwise")
+    ax.legend(loc="lower center", bbox_to_anchor=(0.3, 1.0), ncols=2, frameon=False)
+    ax.spines[["top", "right", "left"]].set_visible(False)
+    ax.tick_params(axis="y", length=0)
+
+
 def _line(ax: Any, name: str, x: Any, y: Any) -> None:
     every = max(1, len(x) // 6)
     style = {"color": COLORS[name], "linestyle": DASHES[name], "marker": MARKS[name]}
@@ -204,6 +241,12 @@ def save_pictures(lesson: Lesson, folder: str | Path) -> list[Path]:
             lambda axes: draw_recall(quiet, axes),
         ),
     ]
+
+
+def save_wall(entries: Sequence[Entry], path: str | Path) -> Path:
+    """Save the figure of `draw_wall`; the suffix of the path determines the format."""
+    height = 1.6 + 0.32 * len(entries)
+    return _save(path, "", (10, height), (1, 1), lambda axes: draw_wall(entries, axes[0]))
 
 
 def _save(
