@@ -444,7 +444,7 @@ def test_the_page_starts_with_the_digit_that_a_network_recognizes_worst(lesson):
         assert f"It classifies {n} of these {n} images correctly." in words
         np.testing.assert_array_equal(opening["images"], image)
         assert opening["answers"] == [5] * n
-        assert ("with seed 0, the network at the start" in words) == quiet
+        assert ("for seed 0, the network at the start" in words) == quiet
     some = np.where(np.arange(450) % 2, y, 8)
     words, opening = start(3, some, False, 0.7)
     assert "It never answers" not in words

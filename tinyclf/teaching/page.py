@@ -19,7 +19,7 @@ from ..estimator.classifier import DOCUMENTATION
 from ..nn.schedules import linear
 from .arithmetic import OFFSET, wrong_row
 from .experiments import QUIET, Experiment, Outcome
-from .lesson import EPS, FORGOTTEN, GAP, LABELS, RUNS, SCALES, SHOWN, Lesson, Summary
+from .lesson import EPS, FORGOTTEN, GAP, RUNS, SCALES, SHOWN, Lesson, Summary
 from .wall import CASES, FAULTS, VERDICTS_OF_LOSSES, heading, is_right, overview, read, row, truths
 
 SCRIPTS = (
@@ -283,7 +283,6 @@ def _data(lesson: Lesson) -> dict[str, Any]:
         "eps": EPS,
         "gap": GAP,
         "forgotten": FORGOTTEN,
-        "labels": LABELS,
         "seeds": lesson.seeds,
         "vectors": a["vectors"],
         "thresholds": a["thresholds"],

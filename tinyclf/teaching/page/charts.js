@@ -158,11 +158,11 @@ function dotStrip({ width, rows, description, label }) {
     y: { min: 0, max: 1, label: "", at: [] },
     description,
   });
-  rows.forEach(({ name, words, values, mean }, i) => {
+  rows.forEach(({ name, values, mean }, i) => {
     const y = 34 + (34 + lift) * i + lift;
     area.root.append(svg("line", { class: "grid", x1: left, x2: area.right, y1: y, y2: y }));
     const at = lift ? { x: left, y: y - 16, anchor: "start" } : { x: left - 14, y: y + 5, anchor: "end" };
-    area.root.append(text(at.x, at.y, words, { class: `label series-${name}`, "text-anchor": at.anchor }));
+    area.root.append(text(at.x, at.y, name, { class: `label series-${name}`, "text-anchor": at.anchor }));
     const finite = values.filter(Number.isFinite);
     for (const v of finite) area.root.append(mark(name, area.X(v), y));
     if (Number.isFinite(mean)) {
