@@ -5,6 +5,7 @@ import html
 import itertools
 import json
 import re
+from functools import partial
 from importlib.resources import files
 
 import numpy as np
@@ -16,6 +17,7 @@ from tinyclf.estimator.classifier import DOCUMENTATION
 from tinyclf.teaching import lesson as lesson_module
 from tinyclf.teaching import page as page_module
 from tinyclf.teaching.arithmetic import DTYPES, gradient_limit, last_float, thresholds, wrong_row
+from tinyclf.teaching.bfloat16 import of_type
 from tinyclf.teaching.experiments import QUIET, STEEP, UNSCALED, Outcome
 from tinyclf.teaching.lesson import EPS, RUNS, SHOWN, Lesson, Summary, measure, tables
 from tinyclf.teaching.naive_losses import LOSSES, evaluate
@@ -59,9 +61,16 @@ def words_of(page):
 # The measurements
 
 
+def next_above(x, dtype):
+    """The next number of the type; bfloat16 numbers are float32 numbers with 16 bits less."""
+    if dtype == "bfloat16":
+        return of_type((np.float32(x).view(np.uint32) + np.uint32(1 << 16)).view(np.float32), dtype)
+    return np.nextafter(x, x.dtype.type(np.inf))
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_thresholds_are_the_largest_floats_that_satisfy_their_condition(dtype):
-    kind = np.dtype(dtype).type
+    kind = partial(of_type, dtype=dtype)
     holds = {
         "exp": lambda x: np.isfinite(np.exp(x)),
         "sum": lambda x: np.isfinite(np.exp(np.repeat(x, 10)).sum()),
@@ -75,15 +84,15 @@ def test_thresholds_are_the_largest_floats_that_satisfy_their_condition(dtype):
             x = kind(found[name])
             assert x == found[name]
             assert holds_at(x)
-            assert not holds_at(np.nextafter(x, kind(np.inf)))
+            assert not holds_at(next_above(x, dtype))
 
 
 def test_the_threshold_of_exp_is_the_logarithm_of_the_largest_float():
-    for dtype in DTYPES:
-        info = np.finfo(dtype)
-        np.testing.assert_allclose(
-            thresholds(dtype)["exp"], np.log(np.float64(info.max)), rtol=float(info.eps)
-        )
+    for dtype, largest, eps in (
+        ("bfloat16", 2.0**128 - 2.0**120, 2.0**-7),
+        *((dtype, np.finfo(dtype).max, np.finfo(dtype).eps) for dtype in ("float16", "float32", "float64")),
+    ):
+        np.testing.assert_allclose(thresholds(dtype)["exp"], np.log(np.float64(largest)), rtol=float(eps))
 
 
 def test_the_last_float_is_0_or_the_smallest_subnormal_if_the_condition_holds_only_at_0():
@@ -98,12 +107,14 @@ def test_the_last_float_is_0_or_the_smallest_subnormal_if_the_condition_holds_on
         ("padded", "float32", 103.97),
         ("naive", "float64", 709.78),
         ("clipped", "float64", 16.118),
+        ("naive", "bfloat16", 88.5),
+        ("clipped", "bfloat16", 16.0),
     ],
 )
 def test_an_unstable_loss_has_a_gradient_up_to_its_limit_and_no_further(name, dtype, end):
     found = gradient_limit(name, dtype)
     np.testing.assert_allclose(found, end, rtol=1e-4)
-    for scale, expected in ((found, True), (np.nextafter(np.dtype(dtype).type(found), np.inf), False)):
+    for scale, expected in ((found, True), (float(next_above(of_type(found, dtype), dtype)), False)):
         gradient = wrong_row(scale, name, dtype)[1]
         assert (np.isfinite(gradient).all() and gradient.any()) == expected
 
@@ -368,14 +379,14 @@ def test_no_measured_number_is_typed_into_the_template():
 
 
 def test_only_the_stable_loss_is_correct_at_scale_12_in_float16(page):
-    assert "still correct at scale 12? Only stable ." in words_of(page)
+    assert "still correct for [12, 0]? Only stable ." in words_of(page)
 
 
 @pytest.fixture(scope="module")
 def programs(page):
     """The functions that the page shows."""
     names = {"np": np}
-    for code in re.findall(r"<pre.*?><code>(.*?)</code></pre>", page, re.DOTALL):
+    for code in re.findall(r"<pre[^>]*><code>(def .*?)</code></pre>", page, re.DOTALL):
         exec(html.unescape(code), names)
     return names
 
@@ -433,7 +444,7 @@ def test_the_page_starts_with_the_digit_that_a_network_recognizes_worst(lesson):
         assert f"It classifies {n} of these {n} images correctly." in words
         np.testing.assert_array_equal(opening["images"], image)
         assert opening["answers"] == [5] * n
-        assert ("with seed 0, the network at the start" in words) == quiet
+        assert ("for seed 0, the network at the start" in words) == quiet
     some = np.where(np.arange(450) % 2, y, 8)
     words, opening = start(3, some, False, 0.7)
     assert "It never answers" not in words
@@ -442,8 +453,8 @@ def test_the_page_starts_with_the_digit_that_a_network_recognizes_worst(lesson):
 
 
 def test_links_lead_to_files_of_the_project(page, root):
-    links = re.findall(r'<a href="(https://[^"]+)"', page)
-    assert len(links) >= 5
+    links = re.findall(rf'<a href="((?:{DOCUMENTATION}|https://github.com/tinyclf)/[^"]+)"', page)
+    assert len(links) >= 7
     for link in links:
         site = re.fullmatch(rf"{re.escape(DOCUMENTATION)}/(.+)\.html", link)
         path = (

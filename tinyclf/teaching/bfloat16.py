@@ -27,8 +27,8 @@ class Bfloat16(np.ndarray):
     >>> x = Bfloat16([1.0, 88.72, 0.1])
     >>> print(x)
     [ 1.         88.5         0.10009766]
-    >>> print(x + 1, np.exp(x[1]))
-    [ 2.    89.5    1.1015625] 2.7115478e+38
+    >>> print(x + 1)
+    [ 2.        89.5        1.1015625]
     """
 
     def __new__(cls, x: ArrayLike) -> Self:

@@ -30,7 +30,6 @@ from .naive_losses import LOSSES, ClippedSoftmaxCrossEntropy
 
 EPS = ClippedSoftmaxCrossEntropy().eps
 
-LABELS = {name: name for name in LOSSES}
 
 SHOWN = tuple(name for name in LOSSES if name != "textbook")
 THREE = ("naive", "clipped", "stable")
@@ -265,7 +264,7 @@ def tables(lesson: Lesson) -> Iterator[str]:
         (9, "scaled", "The fix: pixels scaled to 0 to 1"),
     ):
         if run == "steep":
-            yield f"\n7. Loss of float32 logits [{GAP}, 0] with label 0, and its gradient at the label"
+            yield f"\n7. Loss and gradient of float32 logits [{GAP}, 0] at the true class, which is the first"
             for name, (loss, gradient) in a["tiny"].items():
                 yield f"   {name:8} {loss:.8g}, {gradient[0]:.8g}"
         yield f"\n{number}. {title}: mean of {n} seeds"

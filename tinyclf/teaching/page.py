@@ -19,7 +19,7 @@ from ..estimator.classifier import DOCUMENTATION
 from ..nn.schedules import linear
 from .arithmetic import OFFSET, wrong_row
 from .experiments import QUIET, Experiment, Outcome
-from .lesson import EPS, FORGOTTEN, GAP, LABELS, RUNS, SCALES, SHOWN, Lesson, Summary
+from .lesson import EPS, FORGOTTEN, GAP, RUNS, SCALES, SHOWN, Lesson, Summary
 from .wall import CASES, FAULTS, VERDICTS_OF_LOSSES, heading, is_right, overview, read, row, truths
 
 SCRIPTS = (
@@ -211,10 +211,11 @@ def _quiet_story(clipped: Summary, seed: int) -> str:
             "each digit: the mean accuracy does not show a forgotten digit."
         )
     return (
-        f"Look at the recall of each digit, for example with seed {seed}, the network at the start of this "
-        f"page. After training, {clipped.stuck:.0%} of the training rows of a "
-        "forgotten digit are misclassified and have a gradient of 0, so they would not contribute to "
-        "further training. The mean accuracy hides a forgotten digit; the recall of each class shows it."
+        "The recall of a digit is the fraction of its test images that are classified correctly. The chart "
+        f"shows it for seed {seed}, the network at the start of this page. After training, "
+        f"{clipped.stuck:.0%} of the training rows of a forgotten digit are misclassified and have a "
+        "gradient of 0, so they would not contribute to further training. The mean accuracy hides a "
+        "forgotten digit; the recall of each digit shows it."
     )
 
 
@@ -283,7 +284,6 @@ def _data(lesson: Lesson) -> dict[str, Any]:
         "eps": EPS,
         "gap": GAP,
         "forgotten": FORGOTTEN,
-        "labels": LABELS,
         "seeds": lesson.seeds,
         "vectors": a["vectors"],
         "thresholds": a["thresholds"],

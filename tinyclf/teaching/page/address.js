@@ -44,6 +44,8 @@ async function copy(words, share) {
   box.querySelector("textarea")?.remove();
   status.textContent = "";
   try {
+    // Chromium reports an error in the console if a page in a frame tries what its frame does not allow.
+    if (document.featurePolicy?.allowsFeature("clipboard-write") === false) throw new Error("not allowed");
     await navigator.clipboard.writeText(words);
     status.textContent = "Copied.";
   } catch {

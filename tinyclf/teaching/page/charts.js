@@ -158,11 +158,11 @@ function dotStrip({ width, rows, description, label }) {
     y: { min: 0, max: 1, label: "", at: [] },
     description,
   });
-  rows.forEach(({ name, words, values, mean }, i) => {
+  rows.forEach(({ name, values, mean }, i) => {
     const y = 34 + (34 + lift) * i + lift;
     area.root.append(svg("line", { class: "grid", x1: left, x2: area.right, y1: y, y2: y }));
     const at = lift ? { x: left, y: y - 16, anchor: "start" } : { x: left - 14, y: y + 5, anchor: "end" };
-    area.root.append(text(at.x, at.y, words, { class: `label series-${name}`, "text-anchor": at.anchor }));
+    area.root.append(text(at.x, at.y, name, { class: `label series-${name}`, "text-anchor": at.anchor }));
     const finite = values.filter(Number.isFinite);
     for (const v of finite) area.root.append(mark(name, area.X(v), y));
     if (Number.isFinite(mean)) {
@@ -182,7 +182,7 @@ function dotStrip({ width, rows, description, label }) {
 function gradientBars({ width, name, gradient, description }) {
   const row = 24;
   const root = canvas(width, row * gradient.length + 4, description);
-  const [left, right] = [30, width - 80];
+  const [left, right] = [30, width - 88];
   const X = scale({ min: -1, max: 1 }, left, right);
   root.append(svg("line", { class: "axis", x1: X(0), x2: X(0), y1: 0, y2: row * gradient.length }));
   gradient.forEach((g, i) => {
@@ -200,7 +200,7 @@ function gradientBars({ width, name, gradient, description }) {
         root.append(svg("path", { class: `bar series-${name}`, d: `M${end} ${y - 2}L${end + tip} ${y + 9}L${end} ${y + 20}Z` }));
       }
     }
-    root.append(text(width, y + 14, number(minus, 2), { class: "tick value", "text-anchor": "end" }));
+    root.append(text(width, y + 14, number(minus, 3), { class: "tick value", "text-anchor": "end" }));
   });
   return root;
 }

@@ -37,7 +37,7 @@ function lossChoice(box) {
       refresh(["losses"]);
     };
     const input = element("input", { type: "checkbox", onchange: toggle });
-    const label = element("span", { className: `series-${name}` }, icon(name), DATA.labels[name]);
+    const label = element("span", { className: `series-${name}` }, icon(name), name);
     box.append(element("label", { className: "choice" }, input, label));
     shows(["losses"], () => { input.checked = state.losses.has(name); });
   }
@@ -70,15 +70,14 @@ function barSlider(box, title, { part, also = [], read, write, high, step, words
   const inset = 14;
   const near = (v) => clamp(tidied(Math.round(clamp(v, -high(), high()) / step()) * step()), -high(), high());
   const chart = element("div");
-  const handle = knob(title, (right, up) => write(near(read() + (right || up) * step())));
+  const handle = knob(title, (right, up) => (right || up) && write(near(read() + (right || up) * step())));
   const area = element("div", { className: "bar-slider" }, chart, handle);
   let X = null;
   let across = 1;
-  onDrag(area, { move: (x) => write(near(X.inverse(x * across))) });
+  onDrag(area, { start: read, move: (x) => write(near(X.inverse(x * across))), undo: write });
   drawing(chart, [part, "dtype", ...also], (width) => {
     const height = 36;
-    const root = canvas(width, height, `${title} ${words()}`);
-    root.setAttribute("aria-hidden", "true"); // the handle says the same
+    const root = svg("svg", { viewBox: `0 0 ${width} ${height}`, height, "aria-hidden": "true" }); // the handle has the words
     X = scale({ min: -high(), max: high() }, inset, width - inset);
     across = width;
     const end = X(clamp(read(), -high(), high()));
@@ -141,8 +140,10 @@ function picture(name, names, draw) {
 }
 
 // Calls `move` with the position of the pointer in `area`, as fractions of its width and height, from press to release.
-// A vertical gesture on a touch screen scrolls the page: the browser then takes the pointer away, and `undo` is called.
-function onDrag(area, { start = () => {}, move, undo = () => {} }) {
+// A vertical gesture on a touch screen scrolls the page: the browser then takes the pointer away, and `undo` gets what
+// `start` returned.
+function onDrag(area, { start, move, undo }) {
+  let before;
   area.classList.add("draggable");
   const follow = (event) => {
     const box = area.getBoundingClientRect();
@@ -151,16 +152,17 @@ function onDrag(area, { start = () => {}, move, undo = () => {} }) {
   area.addEventListener("pointerdown", (event) => {
     if (event.button || !event.isPrimary) return;
     area.setPointerCapture(event.pointerId);
-    start();
+    before = start();
     follow(event);
   });
   area.addEventListener("pointermove", (event) => {
     if (area.hasPointerCapture(event.pointerId)) follow(event);
   });
-  area.addEventListener("pointercancel", undo);
+  area.addEventListener("pointercancel", () => undo(before));
 }
 
-// A slider that is drawn by others: `move` gets the number of steps from the keyboard in both directions.
+// The handle of a slider that others draw: `move` gets the number of steps from the keyboard in both directions; none
+// for the space bar, which accepts the value as it is.
 function knob(title, move) {
   const node = element("span", { className: "knob", role: "slider", tabIndex: 0, "aria-label": title });
   node.addEventListener("keydown", (event) => {
@@ -173,6 +175,7 @@ function knob(title, move) {
       ArrowDown: [0, -far],
       Home: [-Infinity, 0],
       End: [Infinity, 0],
+      " ": [0, 0],
     }[event.key];
     if (!steps) return;
     move(...steps);

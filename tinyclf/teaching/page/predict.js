@@ -38,7 +38,7 @@ function predict(box) {
   let answered = false;
   const button = element("button", { type: "submit", className: "reveal", disabled: true }, "Show the answer");
   const outcome = element("p", { className: "outcome", tabIndex: -1 });
-  const question = QUESTIONS[box.dataset.predict](box, () => { button.disabled = false; });
+  const question = QUESTIONS[box.dataset.predict](box, (given = true) => { button.disabled = !given; });
   const update = () => {
     const shown = answered || answersShown;
     const { truth } = box.dataset;
@@ -100,14 +100,17 @@ function numberQuestion(box, answer) {
   const area = element("div", { className: "axis" }, chart, handle);
   const field = element("input", { type: "number", step: "any", "aria-label": "Your answer, as a number" });
   const entry = element("div", { className: "entry" }, field, unit);
-  field.oninput = () => choose(Number.isNaN(field.valueAsNumber) ? value : field.valueAsNumber, true);
-  onDrag(area, { move: (x) => !handle.hidden && choose(near(clamp(X.inverse(x * across), axis.min, axis.max))) });
+  field.oninput = () => choose(Number.isNaN(field.valueAsNumber) ? null : field.valueAsNumber, true);
+  onDrag(area, {
+    start: () => value,
+    move: (x) => !handle.hidden && choose(near(clamp(X.inverse(x * across), axis.min, axis.max))),
+    undo: (before) => !handle.hidden && choose(before),
+  });
 
   function choose(v, typed = false) {
-    if (v === null) return;
     value = v;
     if (!typed) field.value = v;
-    answer();
+    answer(value !== null);
     place();
   }
 
@@ -176,7 +179,6 @@ function curveQuestion(box, answer) {
   let [column, height] = [0, middle]; // of the handle
   let area = null; // the chart
   let last = null; // the previous position of the pointer
-  let before = drawn; // the stroke
 
   const line = () => [...drawn].sort(([a], [b]) => a - b).map(([i, v]) => [xOf(i), v]);
 
@@ -190,20 +192,13 @@ function curveQuestion(box, answer) {
     }
     changed();
   });
-  handle.addEventListener("keydown", (event) => {
-    if (event.key !== " " && event.key !== "Enter") return;
-    drawn.set(column, height);
-    changed();
-    event.preventDefault();
-  });
-
   const chart = element("div");
   const plot = element("div", { className: "axis" }, chart, handle);
   const hint = element("p", { className: "hint" }, "Draw from left to right. With the keyboard: left and right move the point, up and down set its height, space keeps it.");
   onDrag(plot, {
     start: () => {
       last = null;
-      before = new Map(drawn);
+      return new Map(drawn);
     },
     move: (right, down) => {
       if (handle.hidden || !area) return;
@@ -217,14 +212,14 @@ function curveQuestion(box, answer) {
       last = now;
       changed();
     },
-    undo: () => {
+    undo: (before) => {
       drawn = before;
       changed();
     },
   });
 
   function changed() {
-    if (drawn.size > 1) answer();
+    answer(drawn.size > 1);
     redraw();
   }
 

@@ -24,7 +24,7 @@ const state = {
   scale: DATA.scales[0],
   gap: DATA.gap,
   run: "unscaled",
-  seed: DATA.seeds[0],
+  seed: DATA.opening.seed,
 };
 
 const drawings = []; // parts of the page: the names of the state they show, and the function that updates them
