@@ -248,6 +248,7 @@ def _wall() -> dict[str, Any]:
         "mlx": ("MLX", "cross_entropy"),
         "optax": ("Optax", "loss with integer labels"),
         "keras": ("Keras", "softmax, on JAX"),
+        "keras_logits": ("Keras", "from_logits=True"),
         "keras_tf": ("Keras", "softmax, on TensorFlow"),
     }
     found: dict[str, Any] = {}
@@ -256,7 +257,7 @@ def _wall() -> dict[str, Any]:
         versions.sort(key=lambda entry: [int(number) for number in re.findall(r"\d+", entry["version"])])
         for key, entry in ((f"{name}_before", versions[0]), (name, versions[-1])):
             values = {case: math.nan if v is None else float(v) for case, v in entry["returns"].items()}
-            found[key] = {"version": entry["version"], **values}
+            found[key] = {**overview(entry), "version": entry["version"], **values}
     zeros = {entry["library"] for entry in entries if entry["returns"]["component"] == 0} - {"JAX"}
     *others, last = sorted(zeros, key=str.lower)
     return found | {
