@@ -12,12 +12,14 @@ from tinyclf.teaching.arithmetic import DTYPES, VECTORS, right_row, vector, wron
 from tinyclf.teaching.bfloat16 import of_type
 from tinyclf.teaching.experiments import UNSCALED
 from tinyclf.teaching.lesson import SHOWN
+from tinyclf.teaching.loss_audit import VERDICTS
 from tinyclf.teaching.naive_losses import LOSSES, evaluate
 from tinyclf.teaching.page import _typeset
+from tinyclf.teaching.wall import FAULTS, is_right, overview, read, truths
 
 pytestmark = pytest.mark.browser
 
-STEPS = 10
+STEPS = 11
 SCREENS = {
     f"{name}, {scheme}": {"viewport": {"width": width, "height": height}, "color_scheme": scheme}
     for (name, width, height) in (("desktop", 1280, 900), ("phone", 360, 740))
@@ -368,6 +370,32 @@ def test_the_scripts_write_numbers_as_the_text_does(page):
         "inf",
         "\N{MINUS SIGN}inf",
     ]
+
+
+def test_step_11_shows_the_stored_audits(page):
+    entries = read()
+    rows = page.locator("#audit-table tbody tr").all()
+    assert len(rows) == len(entries) + 1
+    for row, returns in zip(rows, [truths(), *(entry["returns"] for entry in entries)], strict=True):
+        *shown, _ = row.locator("td").all()
+        for cell, (case, value) in zip(shown, returns.items(), strict=True):
+            if value is None:
+                assert cell.inner_text() == ""
+                continue
+            np.testing.assert_allclose(number(cell.inner_text()), float(value), rtol=1e-3)
+            assert (cell.get_attribute("class") == "bad") == (not is_right(case, float(value)))
+    chart = ChartReader(page, "audit")
+    for name in FAULTS:
+        starts = [overview(entry)["starts"].get(name) for entry in entries]
+        spots = chart.spots(f".mark.series-{name}")
+        found = chart.value(chart.x, spots[:, 0], log=True)
+        np.testing.assert_allclose(found, [x for x in starts if x], rtol=0.02)
+    verdicts = chart.svg.locator("text.tick").all_text_contents()
+    assert [v for v in verdicts if v.split(",")[0] in VERDICTS] == [overview(e)["verdict"] for e in entries]
+    text = page.locator("#audit").inner_text()
+    for entry in entries:
+        if entry["library"] in ("ONNX reference", "Spark", "JAX", "MLX", "Optax", "Keras"):
+            assert entry["version"] in text
 
 
 # Interaction

@@ -30,7 +30,6 @@ from .naive_losses import LOSSES, ClippedSoftmaxCrossEntropy
 
 EPS = ClippedSoftmaxCrossEntropy().eps
 
-LABELS = {name: name for name in LOSSES}
 
 SHOWN = tuple(name for name in LOSSES if name != "textbook")
 THREE = ("naive", "clipped", "stable")

@@ -19,7 +19,7 @@ from ..estimator.classifier import DOCUMENTATION
 from ..nn.schedules import linear
 from .arithmetic import OFFSET, wrong_row
 from .experiments import QUIET, Experiment, Outcome
-from .lesson import EPS, FORGOTTEN, GAP, LABELS, RUNS, SCALES, SHOWN, Lesson, Summary
+from .lesson import EPS, FORGOTTEN, GAP, RUNS, SCALES, SHOWN, Lesson, Summary
 from .wall import CASES, FAULTS, VERDICTS_OF_LOSSES, heading, is_right, overview, read, row, truths
 
 SCRIPTS = (
@@ -212,10 +212,10 @@ def _quiet_story(clipped: Summary, seed: int) -> str:
         )
     return (
         "The recall of a digit is the fraction of its test images that are classified correctly. The chart "
-        f"shows it for seed {seed}, the network at the start of this page. After training, {clipped.stuck:.0%} "
-        "of the training rows of a forgotten digit are misclassified and have a gradient of 0, so they would "
-        "not contribute to further training. The mean accuracy hides a forgotten digit; the recall of each "
-        "digit shows it."
+        f"shows it for seed {seed}, the network at the start of this page. After training, "
+        f"{clipped.stuck:.0%} of the training rows of a forgotten digit are misclassified and have a "
+        "gradient of 0, so they would not contribute to further training. The mean accuracy hides a "
+        "forgotten digit; the recall of each digit shows it."
     )
 
 
@@ -248,6 +248,7 @@ def _wall() -> dict[str, Any]:
         "mlx": ("MLX", "cross_entropy"),
         "optax": ("Optax", "loss with integer labels"),
         "keras": ("Keras", "softmax, on JAX"),
+        "keras_logits": ("Keras", "from_logits=True"),
         "keras_tf": ("Keras", "softmax, on TensorFlow"),
     }
     found: dict[str, Any] = {}
@@ -256,7 +257,7 @@ def _wall() -> dict[str, Any]:
         versions.sort(key=lambda entry: [int(number) for number in re.findall(r"\d+", entry["version"])])
         for key, entry in ((f"{name}_before", versions[0]), (name, versions[-1])):
             values = {case: math.nan if v is None else float(v) for case, v in entry["returns"].items()}
-            found[key] = {"version": entry["version"], **values}
+            found[key] = {**overview(entry), "version": entry["version"], **values}
     zeros = {entry["library"] for entry in entries if entry["returns"]["component"] == 0} - {"JAX"}
     *others, last = sorted(zeros, key=str.lower)
     return found | {
@@ -283,7 +284,6 @@ def _data(lesson: Lesson) -> dict[str, Any]:
         "eps": EPS,
         "gap": GAP,
         "forgotten": FORGOTTEN,
-        "labels": LABELS,
         "seeds": lesson.seeds,
         "vectors": a["vectors"],
         "thresholds": a["thresholds"],

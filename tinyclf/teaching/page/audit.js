@@ -8,7 +8,7 @@ picture("audit", [], (width) => {
   const right = 12 + Math.max(...DATA.wall.map(({ verdict }) => widthOf(verdict, 14)));
   const beside = 20 + Math.max(...DATA.wall.map(({ title }) => widthOf(title, 14)));
   const narrow = width < beside + right + 400; // then each title is above its row
-  const left = narrow ? 8 : beside;
+  const left = narrow ? 16 : beside;
   const row = narrow ? 42 : 30;
   const words = Object.fromEntries(DATA.faults.map((fault) => [fault.name, fault.words]));
   const lifts = { naive: -4, clipped: -4, padded: 0, textbook: 4 }; // marks at the same logit stay visible
@@ -17,7 +17,7 @@ picture("audit", [], (width) => {
     width,
     height: row * DATA.wall.length + 86,
     left,
-    right: narrow ? 8 : right,
+    right: narrow ? 24 : right,
     x: { min: 10, max: 2000, kind: "log", label: width < 480 ? "logit beyond which it begins" : "logit beyond which the fault begins, logarithmic", at: width < 480 ? [20, 100, 500] : [10, 20, 50, 100, 200, 500, 1000, 2000] },
     y: { min: 0, max: 1, label: "", at: [] },
     description: `The verdict of each audit, and where faults begin. ${inWords.join("; ")}.`,
@@ -25,7 +25,7 @@ picture("audit", [], (width) => {
   DATA.wall.forEach(({ title, verdict, starts }, i) => {
     const y = 24 + row * i + (narrow ? 20 : 0);
     const base = narrow ? y - 12 : y + 5;
-    const fits = !narrow || widthOf(title, 14) < width - 16 - right;
+    const fits = !narrow || widthOf(title, 14) + widthOf(verdict, 14) < width - 24;
     area.root.append(text(narrow ? 4 : left - 10, base, fits ? title : title.split(",")[0], { class: "tick", "text-anchor": narrow ? "start" : "end" }));
     area.root.append(text(narrow ? width - 4 : width - right + 8, base, verdict, { class: "tick", "text-anchor": narrow ? "end" : "start" }));
     area.root.append(svg("line", { class: "grid", x1: left, x2: area.right, y1: y, y2: y }));

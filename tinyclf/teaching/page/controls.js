@@ -37,7 +37,7 @@ function lossChoice(box) {
       refresh(["losses"]);
     };
     const input = element("input", { type: "checkbox", onchange: toggle });
-    const label = element("span", { className: `series-${name}` }, icon(name), DATA.labels[name]);
+    const label = element("span", { className: `series-${name}` }, icon(name), name);
     box.append(element("label", { className: "choice" }, input, label));
     shows(["losses"], () => { input.checked = state.losses.has(name); });
   }

@@ -173,7 +173,7 @@ shows(["z", "label", "dtype", "losses"], () => {
     return element(
       "article",
       { className: `card series-${name}`, "data-loss": name, "data-state": status },
-      element("h3", {}, icon(name), DATA.labels[name]),
+      element("h3", {}, icon(name), name),
       element("div", { className: "loss" }, number(result.loss)),
       element("p", { className: "verdict" }, words),
       gradientBars({ width: 180, name, gradient: result.gradient, description: `Minus the gradient of the logits: ${values}` }),
@@ -191,7 +191,7 @@ table(
   "cases",
   ["float32; the second class is true", ...DATA.scales.flatMap((s) => [`loss of [${s}, 0]`, "gradient"])],
   SHOWN.map((name) => [
-    DATA.labels[name],
+    name,
     ...DATA.scales.flatMap((s) => {
       const [loss, gradient] = DATA.cases[s][name];
       const vanished = gradient.every((g) => Math.abs(g) < 0.1);
@@ -226,7 +226,7 @@ function scaleChart({ width, height, label, value, top, description }) {
     const [x, y] = finite[finite.length - 1];
     const spot = [area.X(x), area.Y(Math.min(y, top))];
     if (end >= 0) cross(area.root, name, ...spot);
-    labels.push({ name, words: DATA.labels[name], x: spot[0] - (end < 0 ? 4 : 16), y: spot[1] - (end >= 0 && value === minusGradient ? -24 : 10) });
+    labels.push({ name, words: name, x: spot[0] - (end < 0 ? 4 : 16), y: spot[1] - (end >= 0 && value === minusGradient ? -24 : 10) });
   }
   drawLabels(area, labels);
   const at = area.X(clamp(state.scale, 0, reach()));
@@ -266,7 +266,7 @@ shows(["scale", "dtype", "losses"], () => {
     chosen(SHOWN).map((name) => {
       const result = atScale(name, state.scale);
       const minus = minusGradient(result);
-      return [DATA.labels[name], doubtful(result.loss), minus === 0 ? ["0", "zero"] : doubtful(minus)];
+      return [name, doubtful(result.loss), minus === 0 ? ["0", "zero"] : doubtful(minus)];
     }),
   );
 });
@@ -302,14 +302,14 @@ picture("curves", ["run", "losses"], (width) => {
     space: 28 * undrawn.length,
     x: { min: 1, max: n, label: "epoch" },
     y: { min: 0, max: top, label: "reported training loss" },
-    description: `Mean reported loss of each epoch. ${names.map((name) => `${DATA.labels[name]}: ${outcomeInWords(runs[name])}`).join("; ")}.`,
+    description: `Mean reported loss of each epoch. ${names.map((name) => `${name}: ${outcomeInWords(runs[name])}`).join("; ")}.`,
   });
   const labels = [];
   undrawn.forEach((name, i) => {
     const y = 34 + 28 * i;
     cross(area.root, name, area.X(1) + 10, y);
     drawLabels({ ...area, top: 0, bottom: 1e4 }, [
-      { name, words: `${DATA.labels[name]}: ${outcomeInWords(runs[name])}`, short: DATA.labels[name], x: area.X(1) + 28, y: y + 5, anchor: "start" },
+      { name, words: `${name}: ${outcomeInWords(runs[name])}`, short: name, x: area.X(1) + 28, y: y + 5, anchor: "start" },
     ]);
   });
   for (const name of names.filter((one) => !undrawn.includes(one))) {
@@ -317,9 +317,9 @@ picture("curves", ["run", "losses"], (width) => {
     const points = epochs(means[name]);
     const finite = points.filter(([, v]) => Number.isFinite(v));
     for (const o of outcomes) drawLine(area, { name, points: epochs(o.curve), faint: true });
-    const words = `${DATA.labels[name]}: ${outcomeInWords(outcomes)}`;
+    const words = `${name}: ${outcomeInWords(outcomes)}`;
     drawLine(area, { name, points });
-    labels.push({ name, words, short: DATA.labels[name], x: area.right, y: area.Y(Math.min(finite[finite.length - 1][1], top)) - 12 });
+    labels.push({ name, words, short: name, x: area.right, y: area.Y(Math.min(finite[finite.length - 1][1], top)) - 12 });
   }
   drawLabels(area, labels);
   return area.root;
@@ -344,12 +344,12 @@ picture("no-gradient", ["run", "losses"], (width) => {
     height: 210,
     x: { min: 1, max: n, label: "epoch" },
     y: { min: 0, max: 1, label: "misclassified rows with a gradient of 0", format: percent, at: [0, 0.5, 1] },
-    description: `Fraction of the rows that are misclassified and have a gradient of 0, in the first epoch: ${names.map((name) => `${DATA.labels[name]} ${percent(mean(runs[name].map((o) => o.no_gradient[0])))}`).join(", ")}.`,
+    description: `Fraction of the rows that are misclassified and have a gradient of 0, in the first epoch: ${names.map((name) => `${name} ${percent(mean(runs[name].map((o) => o.no_gradient[0])))}`).join(", ")}.`,
   });
   const labels = names.map((name) => {
     const points = epochs(meanCurve(runs[name], "no_gradient"));
     drawLine(area, { name, points });
-    return { name, words: DATA.labels[name], x: area.right, y: area.Y(points[points.length - 1][1]) - 9 };
+    return { name, words: name, x: area.right, y: area.Y(points[points.length - 1][1]) - 9 };
   });
   drawLabels(area, labels);
   return area.root;
@@ -365,7 +365,7 @@ shows(["run", "losses"], () => {
       const accuracies = outcomes.map((o) => o.accuracy).filter(Number.isFinite);
       const spread = accuracies.length ? `${mean(accuracies).toFixed(3)} (${Math.min(...accuracies).toFixed(3)} to ${Math.max(...accuracies).toFixed(3)})` : ["none", "bad"];
       const last = outcomes[0].curve.length - 1;
-      return [DATA.labels[name], doubtful(mean(outcomes.map((o) => o.curve[last]))), doubtful(mean(outcomes.map((o) => o.true))), spread];
+      return [name, doubtful(mean(outcomes.map((o) => o.curve[last]))), doubtful(mean(outcomes.map((o) => o.true))), spread];
     }),
   );
 });
@@ -392,9 +392,9 @@ function accuracyStrip(chart, run) {
   picture(chart, [], (width) => {
     const rows = Object.entries(DATA.runs[run].losses).map(([name, outcomes]) => {
       const values = outcomes.map((o) => o.accuracy);
-      return { name, words: DATA.labels[name], values, mean: finiteMean(values) };
+      return { name, values, mean: finiteMean(values) };
     });
-    const means = rows.map(({ words, mean: m }) => `${words} ${Number.isFinite(m) ? percent(m) : "none"}`);
+    const means = rows.map(({ name, mean: m }) => `${name} ${Number.isFinite(m) ? percent(m) : "none"}`);
     return dotStrip({ width, rows, label: "test accuracy, one mark per seed; the bar is the mean", description: `Mean test accuracy: ${means.join(", ")}.` });
   });
 }
@@ -429,8 +429,8 @@ picture("tiny", ["gap", "dtype"], (width) => {
     const ends = x < 60;
     if (ends) cross(area.root, name, area.X(x), area.Y(y));
     const label = ends
-      ? { words: `${DATA.labels[name]}: 0 beyond this gap`, short: DATA.labels[name], x: area.X(x) + 16, y: area.Y(y) - 8, anchor: "start" }
-      : { words: DATA.labels[name], x: area.X(37), y: area.Y(1e-15), anchor: "start" };
+      ? { words: `${name}: 0 beyond this gap`, short: name, x: area.X(x) + 16, y: area.Y(y) - 8, anchor: "start" }
+      : { words: name, x: area.X(37), y: area.Y(1e-15), anchor: "start" };
     labels.push({ name, ...label });
   }
   drawLabels(area, labels);
@@ -443,7 +443,7 @@ shows(["gap", "dtype"], () => {
   const parts = ["textbook", "stable"].flatMap((name) => {
     const { loss, gradient } = evaluate(name, [state.gap, 0], 0);
     const zero = (v) => number(v === 0 ? 0 : v, 8);
-    return [`${DATA.labels[name]}: loss `, element("b", {}, zero(loss)), ", gradient at the true logit ", element("b", {}, zero(gradient[0])), element("br")];
+    return [`${name}: loss `, element("b", {}, zero(loss)), ", gradient at the true logit ", element("b", {}, zero(gradient[0])), element("br")];
   });
   byId("tiny-readout").replaceChildren(`[${number(state.gap)}, 0] in ${state.dtype}`, element("br"), ...parts);
 });

@@ -201,7 +201,7 @@ function latest(name) {
 function announce(what) {
   const results = COMPARED.map((name) => {
     const { loss, accuracy } = latest(name);
-    return `${DATA.labels[name]}: reported loss ${number(loss, 3)}, test accuracy ${Number.isFinite(accuracy) ? percent(accuracy) : "none"}.`;
+    return `${name}: reported loss ${number(loss, 3)}, test accuracy ${Number.isFinite(accuracy) ? percent(accuracy) : "none"}.`;
   });
   byId("live-status").textContent = `${what} after ${place(live.steps.length)}. ${results.join(" ")}`;
 }
@@ -211,12 +211,12 @@ shows(["live"], () => {
   byId("live-progress").textContent = live.problem || (trained ? `After ${place(live.steps.length)} of ${liveSettings().epochs} epochs` : "Not trained yet");
   table(
     "live-table",
-    [trained ? "in this epoch" : "", "reported loss", "largest logit", "misclassified, gradient 0", "test accuracy"],
+    [trained ? "in this epoch" : "", "reported loss", "largest logit", "wrong, gradient 0", "test accuracy"],
     COMPARED.map((name) => {
-      if (!trained) return [DATA.labels[name], "", "", "", ""];
+      if (!trained) return [name, "", "", "", ""];
       const { loss, largest, stuck, accuracy } = latest(name);
       const words = (v, none) => (v === undefined ? "" : Number.isFinite(v) ? percent(v) : [none, "bad"]);
-      return [DATA.labels[name], doubtful(loss), doubtful(largest), words(stuck, "nan"), words(accuracy, "none")];
+      return [name, doubtful(loss), doubtful(largest), words(stuck, "nan"), words(accuracy, "none")];
     }),
   );
 });
@@ -234,33 +234,41 @@ function liveCurves(part) {
   };
 }
 
+const shorter = (words, short, width) => (widthOf(words, 14) < width ? words : short);
+
 function liveChart(chart, { part = "live", y, points, limit }) {
   picture(chart, [part], (width) => {
     const curves = Object.fromEntries(COMPARED.map((name) => [name, points(name)]));
     const values = Object.values(curves).flat().map(([, v]) => v).filter(Number.isFinite);
     const max = y.max ?? Math.max(100, 10 ** Math.ceil(Math.log10(maximum([1, ...values]))));
-    const ends = COMPARED.map((name) => `${DATA.labels[name]} ${number(curves[name].at(-1)?.[1] ?? NaN, 3)}`);
+    const ends = COMPARED.map((name) => `${name} ${number(curves[name].at(-1)?.[1] ?? NaN, 3)}`);
     const area = frame({
       width,
       height: 210,
+      right: width < 280 ? 16 : 84, // space for the labels
       x: { min: 0, max: liveSettings().epochs, label: "epoch" },
-      y: { min: 0, at: [0, ...POWERS], ...y, max },
+      y: { min: 0, at: [0, ...POWERS], ...y, max, label: shorter(y.label, y.short, width) },
       description: `${y.label} during the training. ${live.steps.length ? `Now: ${ends.join(", ")}.` : "Not trained yet."}`,
     });
     if (limit) {
       const [at, words] = limit;
       area.root.append(svg("line", { class: "axis", x1: area.left, x2: area.right, y1: area.Y(at), y2: area.Y(at) }));
-      area.root.append(text(area.right, area.Y(at) - 5, words, { class: "tick", "text-anchor": "end" }));
+      const shown = shorter(words, "exp overflows", area.right - area.left);
+      area.root.append(text(area.right, area.Y(at) - 5, shown, { class: "tick", "text-anchor": "end" }));
     }
     const labels = [];
     for (const name of COMPARED) {
       const finite = curves[name].filter(([, v]) => Number.isFinite(v));
       const broken = finite.length < curves[name].length;
-      if (finite.length) drawLine(area, { name, points: finite, wide: name === "naive", marks: name !== "naive" });
+      if (finite.length) drawLine(area, { name, points: finite, wide: name === "naive", marks: false });
       if (!curves[name].length) continue;
       const [x, v] = finite.at(-1) ?? [0, y.max ? max / 2 : max];
-      if (broken) cross(area.root, name, area.X(x) + (finite.length ? 0 : 10), area.Y(clamp(v, 0, max)));
-      labels.push({ name, words: name, x: area.X(x) + (broken ? 20 : 4), y: area.Y(clamp(v, 0, max)) + (broken ? 5 : -9), anchor: broken ? "start" : "end" });
+      const [right, up] = [area.X(x) + (broken && !finite.length ? 10 : 0), area.Y(clamp(v, 0, max))];
+      if (broken) cross(area.root, name, right, up);
+      else area.root.append(mark(name, right, up));
+      // Beside the end of the line, and above it where that is not possible.
+      const beside = right + 14 + widthOf(name) < width;
+      labels.push(beside ? { name, words: name, x: right + 14, y: up + 5, anchor: "start" } : { name, words: name, x: right, y: up - 9 });
     }
     drawLabels(area, labels);
     return area.root;
@@ -274,7 +282,7 @@ liveChart("live-logit", {
   limit: [DATA.thresholds.float32.exp, "exp overflows above this line"],
 });
 liveChart("live-no-gradient", {
-  y: { label: "misclassified rows with a gradient of 0", max: 1, at: [0, 0.5, 1], format: percent },
+  y: { label: "misclassified rows with a gradient of 0", short: "wrong, gradient 0", max: 1, at: [0, 0.5, 1], format: percent },
   points: liveCurves("stuck"),
 });
 liveChart("live-accuracy", {
