@@ -1,4 +1,4 @@
-"""``python -m tinyclf demo`` and ``python -m tinyclf lesson``; the commands are in ``teaching/cli.py``."""
+"""``python -m tinyclf demo``, ``lesson`` and ``audit``; the commands are in ``teaching/cli.py``."""
 
 from .teaching.cli import main
 

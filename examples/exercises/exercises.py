@@ -30,10 +30,12 @@ def naive_loss(z, t):
 def repaired_loss(z, t):
     """Exercise 2: write a repaired version of ``naive_loss``, with an accurate loss and gradient.
 
-    Return the losses (n,) and the gradients (n, k). They must be accurate for all finite logits: moderate
-    logits, large logits, and confident correct rows with a tiny loss, such as 2.06e-09 for the float32 logits
-    [20, 0] of class 0. Clipping is not accepted. ``naive_loss`` takes the logarithm of a softmax; your
-    function must not.
+    Return the losses (n,) and the gradients (n, k). ``naive_loss`` takes the logarithm of a softmax; your
+    function must not. Clipping is not accepted. For float32 logits, the verdict of the audit must be "exact":
+    all errors are at most one unit in the last place, also for large logits, and for confident correct rows
+    with a tiny loss, such as 2.06e-09 for the logits [20, 0] of class 0. This command shows all faults:
+
+        python -m tinyclf audit examples/exercises/exercises.py:repaired_loss --dtype float32
     """
     raise NotImplementedError
 

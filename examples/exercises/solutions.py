@@ -14,13 +14,16 @@ def repaired_loss(z, t):
     # -log p_t = log(sum_j exp(d_j)) - d_t with d = z - max z. No exp overflows, no logarithm of 0 occurs, and
     # subtracting the maximum first removes an offset, with which the loss would have fewer correct digits.
     # The largest d is 0 and its exp is 1. A small sum of the others would be lost when added to 1, so apply
-    # log1p to the sum of the others. The gradient of this formula is p - y, without a division by p.
+    # log1p to the sum of the others. The gradient of this formula is p - y, without a division by p. Where
+    # p_t is nearly 1, p_t - 1 has few correct digits; minus the sum of the other p is the same number without
+    # a subtraction. In float64, the rounding errors of all steps are too small for the digits of a float32.
     rows = np.arange(len(t))
-    d = z - z.max(axis=1, keepdims=True)
+    d = z - z.max(axis=1, keepdims=True).astype(np.float64)
     losses = log1p_of_the_others(d)[:, 0] - d[rows, t]
     E = np.exp(d)
     gradients = E / E.sum(axis=1, keepdims=True)
-    gradients[rows, t] -= 1
+    gradients[rows, t] = 0
+    gradients[rows, t] = -gradients.sum(axis=1)
     return losses, gradients
 
 

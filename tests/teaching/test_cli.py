@@ -1,7 +1,9 @@
-"""The commands demo and lesson: their tables, their files, and the arguments that they reject."""
+"""The commands demo, lesson and audit: their tables, their files, and the arguments that they reject."""
 
 import dataclasses
 import importlib.util
+import json
+import sys
 
 import pytest
 
@@ -180,6 +182,105 @@ def test_pictures_without_matplotlib_are_rejected_with_a_hint(tmp_path, monkeypa
     with pytest.raises(SystemExit):
         command.main(["lesson", "--pictures", str(tmp_path)])
     assert "pip install matplotlib" in capsys.readouterr().err
+
+
+MODULE = """
+import numpy as np
+
+def stable(z, t):
+    print("printed by the loss")
+    d = z - z.max(axis=1, keepdims=True)
+    return np.log(np.exp(d).sum(axis=1)) - d[np.arange(len(t)), t]
+
+def gradient(z, t):
+    return 0 * z
+
+def raises(z, t):
+    raise RuntimeError("two\\nlines")
+
+class Losses:
+    inner = stable
+"""
+
+
+@pytest.fixture
+def module(tmp_path, monkeypatch):
+    """Write a module of losses, which can be imported, and return the path of its file."""
+    path = tmp_path / "audited_losses.py"
+    path.write_text(MODULE)
+    path.with_name("json.py").write_text(MODULE)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, path.stem, raising=False)
+    return path
+
+
+def run_audit(*arguments):
+    """Run the command, and return its exit code."""
+    with pytest.raises(SystemExit) as end:
+        command.main(["audit", "--dtype", "float32", *arguments])
+    return end.value.code
+
+
+@pytest.mark.parametrize(
+    ("arguments", "verdict", "code"),
+    [
+        (["audited_losses:stable"], "stable", 0),
+        (["audited_losses.py:stable"], "stable", 0),
+        (["json.py:stable"], "stable", 0),
+        (["audited_losses:Losses.inner"], "stable", 0),
+        (["tinyclf:cross_entropy", "--gradient", "tinyclf:cross_entropy_grad"], "exact", 0),
+        (["audited_losses:stable", "--gradient", "audited_losses:gradient"], "wrong", 1),
+        (["tinyclf.teaching:naive_cross_entropy"], "naive", 1),
+    ],
+)
+def test_the_audit_prints_the_verdict_and_exits_with_a_code(arguments, verdict, code, module, capsys):
+    assert run_audit(*arguments) == code
+    assert capsys.readouterr().out.startswith(f"{arguments[0]}: {verdict}\n")
+    assert run_audit(*arguments, "--json") == code
+    found = json.loads(capsys.readouterr().out)
+    assert (found["verdict"], found["name"], list(found["dtypes"])) == (verdict, arguments[0], ["float32"])
+
+
+def test_what_the_audited_function_prints_goes_to_standard_error(module, capsys):
+    run_audit("audited_losses:stable", "--json")
+    printed = capsys.readouterr()
+    assert "printed by the loss" in printed.err
+    assert "printed by the loss" not in printed.out
+
+
+@pytest.mark.parametrize(
+    ("function", "message"),
+    [
+        ("audited_losses.stable", "must be given as module:function or file.py:function, got"),
+        (":stable", "must be given as module:function"),
+        ("nowhere_at_all:loss", "importing nowhere_at_all raises ModuleNotFoundError"),
+        ("nowhere.py:loss", "there is no file nowhere.py"),
+        ("audited_losses:missing", "the module audited_losses has no 'missing'"),
+        ("audited_losses:np", "loss must be a function of logits and targets"),
+        ("audited_losses:raises", "the loss raises RuntimeError: two lines for the float32 logits"),
+        ("damaged.py:loss", "importing damaged.py raises SyntaxError"),
+        ("leaving.py:loss", "importing leaving.py raises SystemExit: 3"),
+    ],
+)
+def test_a_function_that_cannot_be_audited_is_explained_in_one_line(function, message, module, capsys):
+    module.with_name("damaged.py").write_text("def loss(:")
+    module.with_name("leaving.py").write_text("raise SystemExit(3)")
+    assert run_audit(function, "--json") == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    [line] = printed.err.splitlines()
+    assert line.startswith(f"{function} cannot be audited: ")
+    assert message in line
+
+
+def test_ctrl_c_ends_the_audit_without_a_verdict(monkeypatch, capsys):
+    def interrupt(*args, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(command, "audit", interrupt)
+    assert run_audit("tinyclf:cross_entropy") == 130
+    assert capsys.readouterr() == ("", "Interrupted.\n")
 
 
 def test_without_a_command_the_help_lists_the_commands(capsys):

@@ -55,13 +55,15 @@ def lab(root):
         (r"^\| naive +\| inf +\| \[nan, nan\] +\| ✗ not finite", []),
         (r"^\| shifted +\| 99\.9831 +\| \[inf, nan\] +\| ✗ not finite", []),
         (r"^\| clipped +\| 16\.1181 +\| \[0, 0\] +\| ○ no gradient", []),
+        (r"^\| textbook +\| 100 +\| \[1, -1\] +\| ✓ right", []),
         (r"^\| stable +\| 100 +\| \[1, -1\] +\| ✓ right", []),
-        (r"naive nan, shifted nan, clipped [\d.e-]+, padded [\d.e-]+, stable 0\.", []),
+        (r"naive nan, shifted nan, clipped [\d.e-]+, padded [\d.e-]+, textbook 0, stable 0\.", []),
         (r"^\| naive +\| step 1 .*\| nan +\| nan +\| nan ", []),
         (r"^\| clipped +\| - +\| ([\d.]+) +\| ([\d.e+]+) +\| ([\d.]+)", [(5, 16), (200, 1e5), (0, 0.6)]),
         (r"^\| clipped .*\| (\d+)% ", [(50, 100)]),
         (r"^\| stable +\| - +\| ([\d.e-]+) +\| ([\d.e-]+) +\| ([\d.]+)", [(0, 0.1), (0, 0.1), (0.94, 1)]),
-        (r"^\| tinyclf +\| 2\.06115e-09 +\| \[-2\.061e-09, 2\.061e-09\] +\| ✓ right", []),
+        (r"^\| textbook +\| 0 +\| \[0, 2\.061e-09\] +\| ≠ off", []),
+        (r"^\| stable +\| 2\.06115e-09 +\| \[-2\.061e-09, 2\.061e-09\] +\| ✓ right", []),
         (r"^`my_loss` is right on 2 of 6 float32 rows", []),
         (r"^\| my_loss \| step 1 ", []),
     ],
@@ -87,16 +89,15 @@ def test_marimo_check_reports_no_problem(root, tmp_path):
 
 
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
-@pytest.mark.parametrize("name", ["naive", "clipped", "stable"])
+@pytest.mark.parametrize("name", ["naive", "clipped", "textbook", "stable"])
 def test_the_losses_of_the_notebook_equal_those_of_the_package(lab, name, dtype):
-    same = {"stable": "textbook"}.get(name, name)
     rng = np.random.default_rng(0)
     z = np.concatenate([rng.normal(size=(40, 5)) * scale for scale in (1, 20, 300, 2000)]).astype(dtype)
     t = rng.integers(5, size=len(z))
     with np.errstate(all="ignore"):
         values, gradients = lab[name](z, t)
-    expected_values, expected_gradients = naive_losses.evaluate(naive_losses.LOSSES[same], z, t)
-    assert values.dtype == gradients.dtype == dtype
+    expected_values, expected_gradients = naive_losses.evaluate(naive_losses.LOSSES[name], z, t)
+    assert values.dtype == gradients.dtype == expected_values.dtype
     np.testing.assert_array_equal(values, expected_values)
     np.testing.assert_array_equal(gradients, expected_gradients)
 
@@ -116,9 +117,9 @@ def test_a_verdict_distinguishes_nonfinite_results_missing_gradients_and_inexact
 
     assert verdict(lab["naive"], [100, 0], 1) == "✗ not finite"
     assert verdict(lab["clipped"], [100, 0], 1) == "○ no gradient"
-    assert verdict(lab["stable"], [100, 0], 1) == "✓ right"
-    assert verdict(lab["stable"], [20, 0], 0) == "≠ off"
-    assert verdict(lab["exact"], [20, 0], 0) == "✓ right"
+    assert verdict(lab["textbook"], [100, 0], 1) == "✓ right"
+    assert verdict(lab["textbook"], [20, 0], 0) == "≠ off"
+    assert verdict(lab["stable"], [20, 0], 0) == "✓ right"
 
 
 def environment(folder):
@@ -232,7 +233,7 @@ def test_the_app_shows_every_output(page):
     assert page.get_by_role("table").count() == 7
     assert page.locator("img[alt]").count() == 3
     assert all(page.locator("img").evaluate_all("images => images.map(image => image.naturalWidth > 0)"))
-    for function in ("chain", "naive", "clipped", "stable", "my_loss"):
+    for function in ("chain", "naive", "clipped", "textbook", "stable", "my_loss"):
         assert page.locator("pre").filter(has_text=f"def {function}(").count() == 1
 
 
@@ -242,7 +243,8 @@ def test_every_control_has_a_label(page):
         "slider": "Logit of class 0, Logit of class 1, Seed, Epochs, Logit of the true class",
         "combobox": "Row of logits, True class, Type of the logits, Setting, Type of the weights, Pixels, "
         "Optimizer, Learning rate, Hidden units, Batch size",
-        "checkbox": "naive, shifted, clipped, padded, stable, subtract the mean image, falling to 0",
+        "checkbox": "naive, shifted, clipped, padded, textbook, stable, subtract the mean image, "
+        "falling to 0",
     }
     for role, names in controls.items():
         assert page.get_by_role(role).count() == len(names.split(", ")), role
@@ -336,9 +338,9 @@ def test_editing_a_loss_repeats_the_comparison_and_the_training(chromium, root, 
         page.get_by_role("heading", name="Your own loss").scroll_into_view_if_needed()
         page.locator(".cm-content").filter(has_text="def my_loss").click()
         page.keyboard.press("Control+A")
-        page.keyboard.insert_text("def my_loss(z, t):\n    return stable(z, t)")
+        page.keyboard.insert_text("def my_loss(z, t):\n    return textbook(z, t)")
         page.keyboard.press("Control+Enter")
         page.get_by_text("is right on 5 of 6").wait_for()
-        page.get_by_alt_text(re.compile(r"^my_loss: 9\d% .* tinyclf: 9\d% ")).wait_for()
+        page.get_by_alt_text(re.compile(r"^my_loss: 9\d% .* stable: 9\d% ")).wait_for()
         assert complaints == []
         assert "Traceback" not in log.read_text(), log.read_text()

@@ -2,21 +2,26 @@
 
 import dataclasses
 import html
+import itertools
 import json
 import re
+from functools import partial
 from importlib.resources import files
 
 import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
-from tinyclf import cross_entropy
+from tests.support.numbers import plain
+from tinyclf import log_softmax
+from tinyclf.estimator.classifier import DOCUMENTATION
 from tinyclf.teaching import lesson as lesson_module
 from tinyclf.teaching import page as page_module
 from tinyclf.teaching.arithmetic import DTYPES, gradient_limit, last_float, thresholds, wrong_row
+from tinyclf.teaching.bfloat16 import of_type
 from tinyclf.teaching.experiments import QUIET, STEEP, UNSCALED, Outcome
-from tinyclf.teaching.lesson import EPS, LABELS, RUNS, SHOWN, Lesson, Summary, measure, tables
-from tinyclf.teaching.naive_losses import LOSSES
+from tinyclf.teaching.lesson import EPS, RUNS, SHOWN, Lesson, Summary, measure, tables
+from tinyclf.teaching.naive_losses import LOSSES, evaluate
 from tinyclf.teaching.page import render
 
 TEMPLATE = (files("tinyclf.teaching") / "page" / "lesson.html").read_text("utf-8")
@@ -24,7 +29,17 @@ TEMPLATE = (files("tinyclf.teaching") / "page" / "lesson.html").read_text("utf-8
 
 def outcome(**changes):
     plain = Outcome(
-        "stable", 0, [1.0, 0.5], [0.2, 0.1], None, 0.25, 0.75, np.full(10, 0.75), np.zeros(10), 0.1
+        "stable",
+        0,
+        [1.0, 0.5],
+        [0.2, 0.1],
+        None,
+        0.25,
+        0.75,
+        recall=np.full(10, 0.75),
+        predicted=np.zeros(450, int),
+        stuck=np.zeros(10),
+        dead=0.1,
     )
     return dataclasses.replace(plain, **changes)
 
@@ -39,17 +54,24 @@ def data_of(page):
 
 
 def words_of(page):
-    """The text of a page, without scripts and tags."""
+    """The text of a page, without scripts and tags, and with numbers as Python writes them."""
     body = re.sub(r"<(script|style)\b.*?</\1>", "", page, flags=re.DOTALL)
-    return " ".join(html.unescape(re.sub(r"<[^>]*>", " ", body)).split())
+    return plain(" ".join(html.unescape(re.sub(r"<[^>]*>", " ", body)).split()))
 
 
 # The measurements
 
 
+def next_above(x, dtype):
+    """The next number of the type; bfloat16 numbers are float32 numbers with 16 bits less."""
+    if dtype == "bfloat16":
+        return of_type((np.float32(x).view(np.uint32) + np.uint32(1 << 16)).view(np.float32), dtype)
+    return np.nextafter(x, x.dtype.type(np.inf))
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_thresholds_are_the_largest_floats_that_satisfy_their_condition(dtype):
-    kind = np.dtype(dtype).type
+    kind = partial(of_type, dtype=dtype)
     holds = {
         "exp": lambda x: np.isfinite(np.exp(x)),
         "sum": lambda x: np.isfinite(np.exp(np.repeat(x, 10)).sum()),
@@ -63,15 +85,15 @@ def test_thresholds_are_the_largest_floats_that_satisfy_their_condition(dtype):
             x = kind(found[name])
             assert x == found[name]
             assert holds_at(x)
-            assert not holds_at(np.nextafter(x, kind(np.inf)))
+            assert not holds_at(next_above(x, dtype))
 
 
 def test_the_threshold_of_exp_is_the_logarithm_of_the_largest_float():
-    for dtype in DTYPES:
-        info = np.finfo(dtype)
-        np.testing.assert_allclose(
-            thresholds(dtype)["exp"], np.log(np.float64(info.max)), rtol=float(info.eps)
-        )
+    for dtype, largest, eps in (
+        ("bfloat16", 2.0**128 - 2.0**120, 2.0**-7),
+        *((dtype, np.finfo(dtype).max, np.finfo(dtype).eps) for dtype in ("float16", "float32", "float64")),
+    ):
+        np.testing.assert_allclose(thresholds(dtype)["exp"], np.log(np.float64(largest)), rtol=float(eps))
 
 
 def test_the_last_float_is_0_or_the_smallest_subnormal_if_the_condition_holds_only_at_0():
@@ -86,12 +108,14 @@ def test_the_last_float_is_0_or_the_smallest_subnormal_if_the_condition_holds_on
         ("padded", "float32", 103.97),
         ("naive", "float64", 709.78),
         ("clipped", "float64", 16.118),
+        ("naive", "bfloat16", 88.5),
+        ("clipped", "bfloat16", 16.0),
     ],
 )
 def test_an_unstable_loss_has_a_gradient_up_to_its_limit_and_no_further(name, dtype, end):
     found = gradient_limit(name, dtype)
     np.testing.assert_allclose(found, end, rtol=1e-4)
-    for scale, expected in ((found, True), (np.nextafter(np.dtype(dtype).type(found), np.inf), False)):
+    for scale, expected in ((found, True), (float(next_above(of_type(found, dtype), dtype)), False)):
         gradient = wrong_row(scale, name, dtype)[1]
         assert (np.isfinite(gradient).all() and gradient.any()) == expected
 
@@ -170,7 +194,7 @@ def test_the_tables_contain_every_step_and_its_numbers(lesson):
         assert str(RUNS[run][0]) in text
         for name, s in summaries.items():
             accuracy = "none" if np.isnan(s.accuracy) else f"{s.accuracy:.3f}"
-            assert re.search(rf"{re.escape(LABELS[name])} .*{accuracy}", text)
+            assert re.search(rf"{name} .*{accuracy}", text)
 
 
 # The page
@@ -196,7 +220,7 @@ def test_the_text_of_the_page_contains_the_measured_numbers(lesson, page):
     assert f"{unscaled['clipped'].accuracy:.0%} or {unscaled['stable'].accuracy:.0%}" in words
     assert f"a loss of {unscaled['clipped'].reported:.1f}; the true loss of its network is" in words
     assert f"{lesson.runs['quiet']['clipped'].forgotten} of 20 digits forgotten" in words
-    assert "0 or 2.0611537e-09 the float32 loss of [20, 0]" in words
+    assert "0 or 2.0611537e-09 the float32 loss of [20, 0], where the true class is the first" in words
     assert "means of 2 seeds, 0 to 1" in words
     assert lesson.made_with() in words
     assert "{" not in words
@@ -223,36 +247,58 @@ def test_each_sentence_contains_the_number_of_the_right_run_and_loss(lesson):
     scaled = [s.accuracy for s in runs["scaled"].values()]
     report, offset, tiny = (lesson.arithmetic[part] for part in ("report", "offset", "tiny"))
     for sentence in (
-        f"loss finite, but the network learns little: {right('unscaled', 'clipped')} test accuracy",
-        f"the network learns: {right('unscaled', 'stable')} test accuracy",
         f"{right('unscaled', 'clipped')} or {right('unscaled', 'stable')} test accuracy with the clipped",
-        f"the true loss of its network is {unscaled['clipped'].true:,.0f}",
+        f"the true loss of its network is {unscaled['clipped'].true:.0f}",
         f"In the first epoch, {unscaled['clipped'].no_gradient:.0%} of the rows are misclassified and have a "
         "gradient of exactly 0",
         f"becomes inf or nan at {unscaled['naive'].first} in float32 and at "
         f"{runs['unscaled64']['naive'].first} in float64",
         f"happens at {unscaled['shifted'].first} in float32 and at {runs['unscaled64']['shifted'].first} in "
         "float64",
-        f"The logits of the untrained networks reach {report['largest_logit']:,.0f}",
-        f"upper limit, \N{MINUS SIGN}log 1e-7 = {-np.log(EPS):.1f}.",
+        f"the logits of the untrained networks reach {report['largest_logit']:.0f}",
+        f"upper limit, -log {EPS:.0e} = {-np.log(EPS):.1f}.",
         f"agree: {right('quiet', 'naive', '.3f')} and {right('quiet', 'stable', '.3f')}",
         f"accuracies range from {quiet['clipped'].lowest:.3f} to {quiet['clipped'].highest:.3f}",
-        f"from {unscaled['textbook'].lowest:.3f} to {unscaled['textbook'].highest:.3f} with the usual form "
-        f"and from {unscaled['stable'].lowest:.3f} to {unscaled['stable'].highest:.3f} with the exact one",
+        f"from {unscaled['textbook'].lowest:.3f} to {unscaled['textbook'].highest:.3f} with textbook "
+        f"and from {unscaled['stable'].lowest:.3f} to {unscaled['stable'].highest:.3f} with stable ,",
         f"{right('steep', 'stable')} test accuracy with the stable loss",
         f"{steep['stable'].ruined} of 2 networks have a test accuracy below one half",
         f"After training, {steep['stable'].dead:.0%} of the hidden units are dead",
-        f"The clipped loss reaches {right('steep', 'clipped')} here, and log(p + 1e-7) "
+        f"The clipped loss reaches {right('steep', 'clipped')} here, and the padded loss "
         f"{right('steep', 'padded')}.",
         f"{min(scaled):.1%} to {max(scaled):.1%} test accuracy with each of the losses",
-        f"reports {report['reported']:.1f}; the true loss is {report['true']:,.1f}",
+        f"reports {report['reported']:.1f}; the true loss is {report['true']:.1f}",
         f"at most {report['cap32']:.2f} in float32 and {report['cap64']:.2f} in float64",
         f"is {offset[0]:.6f} that way, and {offset[1]:.6f} when",
-        f"p \N{MINUS SIGN} 1 is {tiny['textbook'][1][0]:.8g}, while minus the sum of the other "
+        f"p t - 1 is {tiny['textbook'][1][0]:.8g}, while minus the sum of the other "
         f"probabilities is {tiny['stable'][1][0]:.8g}",
         "Made by a <b> & c with",
     ):
         assert sentence in words
+
+
+def test_numbers_are_written_in_one_way(page):
+    text = re.sub(r"<(head|code|pre|script)\b.*?</\1>", "", page, flags=re.DOTALL)
+    words = html.unescape(re.sub(r"<[^>]*>", " ", text))
+    assert "\N{MINUS SIGN}" in words
+    assert "10\N{SUPERSCRIPT MINUS}\N{SUPERSCRIPT SEVEN}" in words
+    assert re.findall(r"(?<!\w)-(?:\d|inf).*|\d[eE][-+\N{MINUS SIGN}]?\d.*|\d,\d{3}\b.*", words) == []
+
+
+@pytest.mark.parametrize(
+    ("python", "printed"),
+    [
+        ("-2.0611537e-09", "\N{MINUS SIGN}2.0611537\u00d710\u207b\u2079"),
+        ("1e-07", "10\u207b\u2077"),
+        ("[1e+20, -1e+00]", "[10\u00b2\u2070, \N{MINUS SIGN}10\u2070]"),
+        ("3.1e-07", "3.1\u00d710\u207b\u2077"),
+        ("-inf, nan, 16.1", "\N{MINUS SIGN}inf, nan, 16.1"),
+        ("float32, 88.72", "float32, 88.72"),
+    ],
+)
+def test_numbers_have_minus_signs_and_powers_of_ten(python, printed):
+    assert page_module._typeset(python) == printed
+    assert plain(printed) == python
 
 
 def test_the_interpretation_in_the_text_depends_on_the_results(lesson):
@@ -329,26 +375,107 @@ def test_no_measured_number_is_typed_into_the_template():
         words = words.replace(name, "")
     inputs = {"[2, -1]", "[0, -1000]", "[1, 0]", ", 0]"}  # logits and targets, not results
     for known in inputs:
-        words = words.replace("\N{MINUS SIGN}", "-").replace(known, "")
+        words = words.replace(known, "")
     assert set(re.findall(r"-?\d[\d.,]*(?<![.,])", words)) <= {"0", "1"}
 
 
 def test_only_the_stable_loss_is_correct_at_scale_12_in_float16(page):
-    answer = "Only \N{LEFT DOUBLE QUOTATION MARK}stable, from logits\N{RIGHT DOUBLE QUOTATION MARK}."
-    assert f"still correct at scale 12? {answer}" in words_of(page)
+    assert "still correct for [12, 0]? Only stable ." in words_of(page)
 
 
-def test_the_code_at_the_end_of_the_page_is_correct(page):
-    code = html.unescape(re.search(r"<pre><code>(.*?)</code></pre>", page, re.DOTALL)[1])
+@pytest.fixture(scope="module")
+def programs(page):
+    """The functions that the page shows."""
     names = {"np": np}
-    exec(code, names)
+    for code in re.findall(r"<pre[^>]*><code>(def .*?)</code></pre>", page, re.DOTALL):
+        exec(html.unescape(code), names)
+    return names
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+@pytest.mark.parametrize("name", LOSSES)
+def test_each_program_of_the_page_computes_the_loss_that_it_is_named_for(programs, name, dtype):
     rng = np.random.default_rng(0)
-    for scale in (1, 30, 1000):
-        z = scale * rng.normal(size=5)
-        np.testing.assert_allclose(names["cross_entropy"](z, 2), cross_entropy([z], [2])[0], rtol=1e-12)
+    rows = [scale * rng.normal(size=5) for scale in (0.1, 1, 5, 20, 100, 300, 2000)]
+    rows += [[20, 0], [0, 20], [1e4, 1e4], [-1000, 1000], [100.0]]
+    eps = np.finfo(dtype).eps
+    for row, t in itertools.product(rows, (0, 1)):
+        z = np.array(row, dtype)
+        with np.errstate(all="ignore"):
+            found = programs[name](z.copy(), min(t, len(z) - 1))
+        expected = evaluate(LOSSES[name], [z], [min(t, len(z) - 1)])[0][0]
+        assert found.dtype == dtype
+        if name == "stable":  # tinyclf computes it in float64 and rounds it to float32
+            near = {"rtol": 4 * float(eps), "atol": float(np.finfo(dtype).smallest_normal)}
+            np.testing.assert_allclose(found, expected.astype(dtype), **near)
+        else:
+            np.testing.assert_array_equal(found, expected)
+
+
+def test_the_six_lines_of_log_softmax_are_accurate_for_large_logits(programs, page):
+    assert re.search(r"def log_softmax\(z\):(\n    .*){5}\n\n", page)
+    for z in ([-1000.0, 1000.0, -1000.0, 5.0, 10.0, 0.001], [1e4 + 2, 1e4 - 1]):
+        np.testing.assert_allclose(programs["log_softmax"](np.array(z)), log_softmax([z])[0], rtol=1e-12)
+
+
+def test_the_page_starts_with_the_digit_that_a_network_recognizes_worst(lesson):
+    y = QUIET.data(0)[3]
+    image = QUIET.data(0)[1][y == 3]
+
+    def start(digit, answer, quiet=True, others=1.0):
+        """The words and the data of a page, where a network is wrong at one digit only."""
+        predicted = np.where(y == digit, answer, y)
+        recall = np.array([np.mean(predicted[y == d] == d) for d in range(10)])
+        o = lesson.runs["quiet"]["clipped"].outcomes[0]
+        right = dataclasses.replace(o, predicted=y, recall=np.ones(10), accuracy=others)
+        wrong = dataclasses.replace(o, predicted=predicted, recall=recall, accuracy=0.9)
+        worse = dataclasses.replace(wrong, accuracy=0.8, seed=1)
+        runs = dict(lesson.runs)
+        for run in ("quiet", "unscaled"):
+            outcomes = [right, worse, wrong] if (run == "quiet") == quiet else [right, right]
+            runs[run] = {**runs[run], "clipped": Summary(outcomes)}
+            runs[run]["stable"] = Summary([right, dataclasses.replace(right, seed=1)])
+        other = render(Lesson(lesson.seeds, lesson.arithmetic, runs))
+        return words_of(other), data_of(other)["opening"]
+
+    n = len(image)
+    for quiet in (True, False):
+        words, opening = start(3, 5, quiet)
+        assert f"90% of the test images correctly, but 0 of the {n} images of the digit 3. It never" in words
+        assert f"It classifies {n} of these {n} images correctly." in words
+        np.testing.assert_array_equal(opening["images"], image)
+        assert opening["answers"] == [5] * n
+        assert ("for seed 0, the network at the start" in words) == quiet
+    some = np.where(np.arange(450) % 2, y, 8)
+    words, opening = start(3, some, False, 0.7)
+    assert "It never answers" not in words
+    assert "Why is it worse at this digit" in words
+    assert opening["answers"] == some[y == 3].tolist()
+
+
+def test_links_lead_to_files_of_the_project(page, root):
+    links = re.findall(rf'<a href="((?:{DOCUMENTATION}|https://github.com/tinyclf)/[^"]+)"', page)
+    assert len(links) >= 7
+    for link in links:
+        site = re.fullmatch(rf"{re.escape(DOCUMENTATION)}/(.+)\.html", link)
+        path = (
+            f"docs/{site[1]}.md"
+            if site
+            else link.removeprefix("https://github.com/tinyclf/tinyclf/blob/main/")
+        )
+        assert (root / path).is_file(), link
+
+
+def test_a_preview_of_a_link_has_a_title_a_description_and_a_picture(page, root):
+    preview = dict(re.findall(r'<meta (?:property|name)="(?:og|twitter):([\w:]+)" content="([^"]+)">', page))
+    assert set(preview) == {"type", "title", "description", "image", "image:alt", "url", "card"}
+    assert preview["card"] == "summary_large_image"
+    assert (root / "docs" / preview["image"].removeprefix(f"{DOCUMENTATION}/")).is_file()
 
 
 def test_the_page_loads_nothing_from_the_network(page):
+    # The addresses of links and previews are not loaded.
+    page = re.sub(r'<meta property="og:\w+" content="[^"]*">|<a href="[^"]*">', "", page)
     assert not re.findall(r"(?:https?:)?//[\w.-]+\.\w+", re.sub(r"http://www\.w3\.org/2000/svg", "", page))
     assert not re.findall(r'\b(?:src|srcset|data-src)\s*=\s*"(?!data:)', page)
     assert "<link" not in re.sub(r'<link rel="icon" href="data:,">', "", page)
@@ -374,7 +501,3 @@ def test_the_packed_digits_are_those_of_scikit_learn(page):
     np.testing.assert_array_equal([ord(c) - ord("a") for c in pixels], digits.data.ravel())
     np.testing.assert_array_equal(list(map(int, packed["labels"])), digits.target)
     assert len(packed["pixels"]) < 80_000
-
-
-def test_every_loss_of_the_lesson_has_a_label():
-    assert set(LABELS) == set(LOSSES)

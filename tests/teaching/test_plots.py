@@ -12,7 +12,17 @@ figure = pytest.importorskip("matplotlib.figure")
 
 def outcome(name, curve, first=None, accuracy=np.nan, recall=1.0, seed=0):
     return Outcome(
-        name, seed, curve, [0.0] * len(curve), first, 1.0, accuracy, np.full(10, recall), np.zeros(10), 0.0
+        name,
+        seed,
+        curve,
+        [0.0] * len(curve),
+        first,
+        1.0,
+        accuracy,
+        recall=np.full(10, recall),
+        predicted=np.zeros(450, int),
+        stuck=np.zeros(10),
+        dead=0.0,
     )
 
 

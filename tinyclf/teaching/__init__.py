@@ -1,5 +1,7 @@
-"""Cross-entropy losses that fail on large logits, and the lesson that measures how they fail."""
+"""Losses that fail on large logits, the lesson that measures how they fail, and the audit of any loss."""
 
+from .faults import Fault, Sample
+from .loss_audit import Audit, assert_stable, audit
 from .naive_losses import (
     ClippedSoftmaxCrossEntropy,
     NaiveSoftmaxCrossEntropy,
@@ -13,11 +15,16 @@ from .naive_losses import (
 )
 
 __all__ = [
+    "Audit",
     "ClippedSoftmaxCrossEntropy",
+    "Fault",
     "NaiveSoftmaxCrossEntropy",
     "PaddedSoftmaxCrossEntropy",
+    "Sample",
     "ShiftedSoftmaxCrossEntropy",
     "TextbookSoftmaxCrossEntropy",
+    "assert_stable",
+    "audit",
     "clipped_cross_entropy",
     "clipped_cross_entropy_grad",
     "naive_cross_entropy",

@@ -10,6 +10,7 @@ from numpy.typing import DTypeLike
 
 from ..nn.arrays import Array
 from ..nn.functional import cross_entropy, log_softmax, logsumexp, softmax
+from .bfloat16 import of_type
 from .naive_losses import LOSSES, evaluate
 
 VECTORS: dict[str, list[float]] = {
@@ -19,7 +20,8 @@ VECTORS: dict[str, list[float]] = {
 }
 """Logits used in introductions to log-sum-exp; the naive formula overflows on all but the first."""
 
-DTYPES = ("float16", "float32", "float64")
+DTYPES = ("float16", "bfloat16", "float32", "float64")
+"""The floating-point types of the lesson; NumPy has no bfloat16, see `Bfloat16`."""
 
 OFFSET = 1e4
 """The constant that `offset_losses` adds to both logits."""
@@ -67,7 +69,7 @@ def last_float(holds: Callable[[Any], bool], dtype: DTypeLike, top: float = 1024
     ----------
     holds : callable
         The condition. It must hold at 0 and fail at ``top``, and change only once between them.
-    dtype : dtype
+    dtype : dtype or "bfloat16"
         Type of the numbers.
     top : float, default=1024.0
 
@@ -80,11 +82,11 @@ def last_float(holds: Callable[[Any], bool], dtype: DTypeLike, top: float = 1024
     >>> last_float(lambda x: x * x <= 2, "float64")
     1.414213562373095
     """
-    kind: Any = np.dtype(dtype).type
-    low, high = kind(0), kind(top)
+    low: Any = of_type(0, dtype)
+    high: Any = of_type(top, dtype)
     with np.errstate(all="ignore"):
         while True:
-            middle = kind(low + (high - low) / kind(2))
+            middle = of_type(low + (high - low) / 2, dtype)
             if middle in (low, high):
                 return float(low)
             low, high = (middle, high) if holds(middle) else (low, middle)
@@ -105,12 +107,11 @@ def thresholds(dtype: DTypeLike) -> dict[str, float]:
     >>> print({name: round(x, 3) for name, x in thresholds("float32").items()})
     {'exp': 88.723, 'sum': 86.42, 'vanish': 103.972, 'beside_one': 16.636}
     """
-    one = np.dtype(dtype).type(1)
     return {
         "exp": last_float(lambda x: np.isfinite(np.exp(x)), dtype),
         "sum": last_float(lambda x: np.isfinite(np.exp(np.repeat(x, 10)).sum()), dtype),
         "vanish": last_float(lambda x: np.exp(-x) > 0, dtype),
-        "beside_one": last_float(lambda x: np.log(one + np.exp(-x)) > 0, dtype),
+        "beside_one": last_float(lambda x: np.log(1 + np.exp(-x)) > 0, dtype),
     }
 
 
@@ -123,7 +124,7 @@ def wrong_row(scale: float, name: str, dtype: DTypeLike = "float32") -> tuple[fl
     >>> print(round(loss, 3), gradient)
     16.118 [0. 0.]
     """
-    losses, gradients = evaluate(LOSSES[name], np.array([[scale, 0.0]], dtype), [1])
+    losses, gradients = evaluate(LOSSES[name], of_type([[scale, 0.0]], dtype), [1])
     return float(losses[0]), gradients[0] + 0  # adding 0 turns -0.0 into 0.0
 
 
@@ -138,7 +139,7 @@ def gradient_limit(name: str, dtype: DTypeLike = "float32") -> float:
     >>> round(gradient_limit("clipped"), 2), round(gradient_limit("naive"), 2)
     (16.12, 88.72)
     """
-    top = 2.0**12 if np.dtype(dtype).itemsize > 2 else 2.0**9
+    top = 2.0**9 if dtype == "float16" else 2.0**12
 
     def has_gradient(x: Any) -> bool:
         gradient = wrong_row(x, name, dtype)[1]
@@ -184,5 +185,5 @@ def right_row(gap: float, name: str, dtype: DTypeLike = "float32") -> tuple[floa
     >>> print([f"{right_row(20, name)[0]:.4g}" for name in ("textbook", "stable")])
     ['0', '2.061e-09']
     """
-    losses, gradients = evaluate(LOSSES[name], np.array([[gap, 0.0]], dtype), [0])
+    losses, gradients = evaluate(LOSSES[name], of_type([[gap, 0.0]], dtype), [0])
     return float(losses[0]) + 0.0, gradients[0] + 0

@@ -1,19 +1,24 @@
-"""The commands demo and lesson of tinyclf.
+"""The commands demo, lesson and audit of tinyclf.
 
 demo cross-validates TinyClassifier on digits, then trains one network with three losses. lesson runs
-the measurements of the lesson on numerical stability and writes an HTML page with the results.
+the measurements of the lesson on numerical stability and writes an HTML page with the results. audit
+finds out whether a cross-entropy is stable.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
-from importlib.util import find_spec
+from contextlib import redirect_stdout
+from functools import reduce
+from importlib import import_module
+from importlib.util import find_spec, module_from_spec, spec_from_file_location
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import numpy as np
 from sklearn.datasets import load_digits
@@ -23,8 +28,11 @@ from .._version import __version__
 from ..estimator.classifier import TinyClassifier
 from ..persistence import write_atomically
 from .experiments import UNSCALED, Outcome
+from .frameworks import FRAMEWORKS, framework_named, one_line, quiet
 from .lesson import QUICK_SEEDS, SEEDS, THREE, Summary, measure, tables
+from .loss_audit import audit
 from .page import render
+from .search import LIMITS
 
 T = TypeVar("T")
 FORMATS = (".png", ".svg", ".pdf", ".jpg")
@@ -64,6 +72,53 @@ def lesson(out: Path, seed: int, quick: bool, pictures: Path | None) -> None:
 
         for path in save_pictures(measured, pictures):
             print(f"Saved the figure {path}")
+
+
+def audit_function(
+    function: str, gradient: str | None, dtypes: Sequence[str], framework: str, as_json: bool
+) -> NoReturn:
+    """Audit a function; exit with 0 if it is stable, 1 if not, and 2 if it cannot be called."""
+    try:
+        with redirect_stdout(sys.stderr):  # what the function prints
+            framework_named(framework)
+            loss, slope = (None if text is None else _imported(text) for text in (function, gradient))
+            found = audit(loss, slope, dtypes=dtypes, framework=framework, name=function)
+    except (ValueError, TypeError, ImportError) as error:
+        print(f"{function} cannot be audited: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("Interrupted.", file=sys.stderr)
+        sys.exit(130)  # as in a shell; 1 would be a verdict
+    print(json.dumps(found.to_dict(), allow_nan=False) if as_json else found)
+    sys.exit(0 if found.passed else 1)
+
+
+def _imported(text: str) -> Any:
+    """Import the object that is given as module:name or file.py:name."""
+    module, colon, name = text.rpartition(":")
+    if not (module and colon and name):
+        raise ValueError(f"it must be given as module:function or file.py:function, got {text!r}")
+    path = Path(module)
+    if path.suffix == ".py" and not path.is_file():
+        raise ValueError(f"there is no file {module}")
+    try:
+        with quiet():
+            found = _run_file(path) if path.suffix == ".py" else import_module(module)
+    except (Exception, SystemExit) as error:
+        raise ValueError(f"importing {module} raises {one_line(error)}") from error
+    try:
+        return reduce(getattr, name.split("."), found)
+    except AttributeError:
+        raise ValueError(f"the module {module} has no {name!r}") from None
+
+
+def _run_file(path: Path) -> Any:
+    """Import a file, whatever its name; it can import the files beside it."""
+    sys.path.insert(0, str(path.resolve().parent))
+    spec: Any = spec_from_file_location(f"audited_{path.stem}", path)
+    sys.modules[spec.name] = found = module_from_spec(spec)
+    spec.loader.exec_module(found)
+    return found
 
 
 def _pipeline(seed: int) -> None:
@@ -200,6 +255,28 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     command.add_argument("--seed", type=_seed, default=0, help="the first seed (default: 0)")
     command.set_defaults(run=lambda o: lesson(o.out, o.seed, o.quick, o.pictures))
+    command = commands.add_parser(
+        "audit",
+        help="find out whether a cross-entropy is stable",
+        description="Find out whether a cross-entropy is stable, and at which logits it begins to fail. The "
+        "exit code is 0 if the verdict is stable or exact, 1 if it is another, and 2 if the function cannot "
+        "be called or raises an exception.",
+    )
+    command.add_argument("function", help="the loss, as module:function or file.py:function")
+    command.add_argument("--gradient", metavar="FUNCTION", help="its gradient with respect to the logits")
+    command.add_argument("--dtype", choices=list(LIMITS), help="dtype of the logits (default: both)")
+    command.add_argument(
+        "--framework",
+        choices=list(FRAMEWORKS),
+        default="numpy",
+        help="framework whose arrays the function takes (default: %(default)s)",
+    )
+    command.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
+    command.set_defaults(
+        run=lambda o: audit_function(
+            o.function, o.gradient, [o.dtype] if o.dtype else list(LIMITS), o.framework, o.json
+        )
+    )
     options = parser.parse_args(arguments)
     if hasattr(sys.stdout, "reconfigure"):  # the terminal's encoding may lack characters of a path
         sys.stdout.reconfigure(errors="backslashreplace")

@@ -52,6 +52,8 @@ class Outcome:
     recall : ndarray of shape (10,)
         Fraction of each digit's test rows that are classified correctly; nan if any logit is not
         finite.
+    predicted : ndarray of int
+        The digit that the network predicts for each test image; -1 if any logit is not finite.
     stuck : ndarray of shape (10,)
         Fraction of each digit's training rows that the trained network misclassifies and whose
         gradient is 0. Such rows would not contribute to further training.
@@ -67,6 +69,7 @@ class Outcome:
     true_loss: float
     accuracy: float
     recall: Array
+    predicted: Array
     stuck: Array
     dead: float
 
@@ -191,7 +194,8 @@ class Experiment:
             curve.append(epoch.loss)
         logits = network.logits(X_test)
         broken = not np.isfinite(logits).all()
-        correct = logits.argmax(axis=1) == y_test
+        predicted = np.full(len(y_test), -1) if broken else logits.argmax(axis=1)
+        correct = predicted == y_test
         z = network.logits(X_train)
         stuck = _wrong_without_gradient(z, y_train, evaluate(recording.loss, z, y_train)[1])
         hidden = network.outputs(X_train, 2)
@@ -205,6 +209,7 @@ class Experiment:
             true_loss=float(np.mean(cross_entropy(z, y_train), dtype=np.float64)),
             accuracy=np.nan if broken else float(correct.mean()),
             recall=np.array([np.nan if broken else correct[y_test == digit].mean() for digit in range(10)]),
+            predicted=predicted,
             stuck=np.array([stuck[y_train == digit].mean() for digit in range(10)]),
             dead=np.nan if broken else float(np.mean(~hidden.any(axis=0))),
         )

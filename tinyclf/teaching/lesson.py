@@ -30,17 +30,6 @@ from .naive_losses import LOSSES, ClippedSoftmaxCrossEntropy
 
 EPS = ClippedSoftmaxCrossEntropy().eps
 
-EPS_IN_WORDS = f"{EPS:.0e}".replace("e-0", "e-")
-
-LABELS = {
-    "naive": "naive",
-    "shifted": "softmax, then log",
-    "clipped": f"clipped at {EPS_IN_WORDS}",
-    "padded": f"log(p + {EPS_IN_WORDS})",
-    "textbook": "usual log-softmax",
-    "stable": "stable, from logits",
-}
-"""The names of the losses as the lesson displays them."""
 
 SHOWN = tuple(name for name in LOSSES if name != "textbook")
 THREE = ("naive", "clipped", "stable")
@@ -262,11 +251,11 @@ def tables(lesson: Lesson) -> Iterator[str]:
             f"{loss:9.6g} [{gradient[0]:8.2g} {gradient[1]:8.2g}]"
             for loss, gradient in (a["cases"][scale][name] for scale in SCALES)
         )
-        yield f"   {LABELS[name]:20} " + " ".join(cells)
+        yield f"   {name:8} " + " ".join(cells)
     yield "\n4. The largest scale at which the gradient is finite and not 0"
-    yield f"   {'':8}" + "".join(f"{LABELS[name]:>20}" for name in SHOWN[:-1])
+    yield f"   {'':8}" + "".join(f"{name:>12}" for name in SHOWN[:-1])
     for dtype in DTYPES:
-        yield f"   {dtype:8}" + "".join(f"{a['gradient_limit'][dtype][name]:20.4g}" for name in SHOWN[:-1])
+        yield f"   {dtype:8}" + "".join(f"{a['gradient_limit'][dtype][name]:12.4g}" for name in SHOWN[:-1])
     for number, run, title in (
         (5, "unscaled", "Training on pixels 0 to 255, float32"),
         (5, "unscaled64", "The same in float64"),
@@ -275,14 +264,14 @@ def tables(lesson: Lesson) -> Iterator[str]:
         (9, "scaled", "The fix: pixels scaled to 0 to 1"),
     ):
         if run == "steep":
-            yield f"\n7. Loss of float32 logits [{GAP}, 0] with label 0, and its gradient at the label"
+            yield f"\n7. Loss and gradient of float32 logits [{GAP}, 0] at the true class, which is the first"
             for name, (loss, gradient) in a["tiny"].items():
-                yield f"   {LABELS[name]:20} {loss:.8g}, {gradient[0]:.8g}"
+                yield f"   {name:8} {loss:.8g}, {gradient[0]:.8g}"
         yield f"\n{number}. {title}: mean of {n} seeds"
         yield f"   {RUNS[run][0]}"
-        yield f"   {'loss':20} {'not finite from':>16} {'reported':>10} {'true loss':>10} {'accuracy':>9}"
+        yield f"   {'loss':8} {'not finite from':>16} {'reported':>10} {'true loss':>10} {'accuracy':>9}"
         for name, s in lesson.runs[run].items():
             accuracy = (
                 "none" if np.isnan(s.accuracy) else f"{s.accuracy:.3f} ({s.lowest:.3f} to {s.highest:.3f})"
             )
-            yield f"   {LABELS[name]:20} {s.first:>16} {s.reported:10.4g} {s.true:10.4g} {accuracy:>9}"
+            yield f"   {name:8} {s.first:>16} {s.reported:10.4g} {s.true:10.4g} {accuracy:>9}"

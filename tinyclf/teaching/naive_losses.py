@@ -25,6 +25,7 @@ from ..nn.arrays import Array
 from ..nn.errors import check_interval
 from ..nn.functional import as_logits, as_targets, cross_entropy, cross_entropy_grad, smoothed
 from ..nn.losses import Loss, SoftmaxCrossEntropy
+from .bfloat16 import Bfloat16
 
 
 class _LogOfProbabilities(Loss):
@@ -194,9 +195,10 @@ def evaluate(
     ----------
     loss : Loss
         `SoftmaxCrossEntropy` is computed by `tinyclf.cross_entropy` and its gradient, which return
-        float32 for float16 logits. All other losses are computed in the dtype of the logits.
+        float32 for float16 logits, and also for `Bfloat16` logits. All other losses are computed in
+        the type of the logits.
     logits : array-like of shape (n, k)
-        Integers are converted to float64.
+        Integers are converted to float64. `Bfloat16` arrays are bfloat16 logits.
     targets : array-like of shape (n,) or (n, k)
     label_smoothing : float, default=0.0
 
@@ -224,6 +226,8 @@ def evaluate(
             cross_entropy_grad(logits, targets, label_smoothing=label_smoothing),
         )
     z = as_logits(logits)
+    if isinstance(logits, Bfloat16):
+        z = z.view(Bfloat16)
     if z.ndim != 2 or z.shape[1] == 0:
         raise ValueError(f"logits must have shape (n, k) with k > 0, got {z.shape}")
     y = smoothed(as_targets(targets, *z.shape), z.shape[1], label_smoothing)

@@ -6,6 +6,8 @@ import html
 import json
 import math
 import re
+import string
+from collections.abc import Iterable
 from dataclasses import asdict
 from importlib.resources import files
 from typing import Any
@@ -13,13 +15,31 @@ from typing import Any
 import numpy as np
 from sklearn.datasets import load_digits
 
+from ..estimator.classifier import DOCUMENTATION
 from ..nn.schedules import linear
-from .arithmetic import DTYPES, OFFSET, wrong_row
-from .experiments import Experiment, Outcome
-from .lesson import EPS, EPS_IN_WORDS, FORGOTTEN, GAP, LABELS, RUNS, SCALES, SHOWN, Lesson, Summary
+from .arithmetic import OFFSET, wrong_row
+from .experiments import QUIET, Experiment, Outcome
+from .lesson import EPS, FORGOTTEN, GAP, RUNS, SCALES, SHOWN, Lesson, Summary
+from .wall import CASES, FAULTS, VERDICTS_OF_LOSSES, heading, is_right, overview, read, row, truths
 
-SCRIPTS = ("numerics.js", "trainer.js", "charts.js", "lesson.js", "training.js")
-"""The scripts of the page, in the order in which they run."""
+SCRIPTS = (
+    "numerics.js",
+    "trainer.js",
+    "charts.js",
+    "state.js",
+    "controls.js",
+    "predict.js",
+    "opening.js",
+    "lesson.js",
+    "training.js",
+    "audit.js",
+    "code.js",
+    "address.js",
+    "navigation.js",
+)
+"""The scripts of the page, in the order in which they run; they share their top-level names."""
+
+_REPOSITORY = "https://github.com/tinyclf/tinyclf"
 
 _SECTIONS = {"training": "unscaled", "quiet": "quiet", "not-cured": "steep", "cure": "scaled"}
 """The steps whose runs the reader can repeat in the page."""
@@ -52,11 +72,16 @@ def render(lesson: Lesson, command: str = "python -m tinyclf lesson") -> str:
         return (folder / name).read_text("utf-8")
 
     a, runs, template = lesson.arithmetic, lesson.runs, part("lesson.html")
+    opening = _opening(lesson)
     scaled = [summary.accuracy for summary in runs["scaled"].values()]
-    return template.format(
+    return _Typesetter().format(
+        template,
         style=part("lesson.css"),
         scripts="\n".join(f'<script id="{name}">\n{part(name)}</script>' for name in SCRIPTS),
-        data=_json(_data(lesson)),
+        data=_json(_data(lesson) | {"opening": opening}),
+        opening=opening,
+        docs=DOCUMENTATION,
+        repository=_REPOSITORY,
         a=a,
         r=runs,
         n=len(lesson.seeds),
@@ -64,7 +89,7 @@ def render(lesson: Lesson, command: str = "python -m tinyclf lesson") -> str:
         made_with=html.escape(lesson.made_with()),
         command=html.escape(command),
         seed_words=html.escape(_seeds(lesson.seeds)),
-        eps=EPS_IN_WORDS,
+        eps=EPS,
         cap=-math.log(EPS),
         forgotten=FORGOTTEN,
         scale=SCALES[0],
@@ -75,22 +100,86 @@ def render(lesson: Lesson, command: str = "python -m tinyclf lesson") -> str:
         offset=OFFSET,
         gap=GAP,
         tiny=a["tiny"],
+        extreme=_typeset(", ".join(f"{v:g}" for v in a["vectors"]["extreme"]["x"])),
+        clipped_gradient=_points((x, -wrong_row(x, "clipped")[1][1]) for x in np.linspace(0, 40, 161)),
+        clipped_curve=_points(enumerate(runs["unscaled"]["clipped"].curve, 1)),
+        half_way=-wrong_row(0, "stable")[1][1],
+        epochs=RUNS["unscaled"][0].epochs,
+        guess=math.log(10),
+        float32_eps=float(np.finfo("float32").eps),
         half=_HALF,
         right_at_half=_right_in_half_precision(),
         white={run: experiment.white for run, (experiment, *_) in RUNS.items()},
         factor=a["thresholds"]["float64"]["exp"] / a["thresholds"]["float32"]["exp"],
-        largest={dtype: float(np.finfo(dtype).max) for dtype in DTYPES},
-        log_largest={dtype: math.log(np.finfo(dtype).max) for dtype in DTYPES},
+        largest={dtype: float(np.finfo(dtype).max) for dtype in ("float16", "float32")},
+        log_largest={"float16": math.log(np.finfo("float16").max)},
         steep_rate=RUNS["steep"][0].optimizer.learning_rate,
         cured=_range(min(scaled), max(scaled)),
         n_weights=RUNS["unscaled"][0].network(0).theta.size,
-        quiet_story=_quiet_story(runs["quiet"]["clipped"]),
+        quiet_story=_quiet_story(runs["quiet"]["clipped"], opening["seed"]),
         steep_story=_steep_story(runs["steep"]),
+        wall=_wall(),
+        truth=truths(),
+        row={case: _typeset(row(case)).replace(", ", ",&nbsp;") for case in CASES},
+        lost={
+            verdict: ", ".join(loss for loss, its in VERDICTS_OF_LOSSES.items() if its == verdict)
+            for verdict in VERDICTS_OF_LOSSES.values()
+        },
         steps={
             name: str(i)
             for i, name in enumerate(re.findall(r'<section class="step" id="([\w-]+)"', template), 1)
         },
     )
+
+
+class _Typesetter(string.Formatter):
+    """Format as `str.format` does, but write numbers as in print, with `_typeset`."""
+
+    def format_field(self, value: Any, spec: str) -> str:
+        text = str(super().format_field(value, spec))
+        return text if isinstance(value, str) else _typeset(text)
+
+
+def _typeset(text: str) -> str:
+    """Write numbers with minus signs and powers of ten; ``typeset`` in charts.js does the same."""
+
+    def power(match: re.Match[str]) -> str:
+        mantissa = "" if match[1] == "1" else f"{match[1]}\N{MULTIPLICATION SIGN}"
+        return f"{mantissa}10{str(int(match[2])).translate(_SUPERSCRIPTS)}"
+
+    text = re.sub(r"(?<![\d.])(\d+(?:\.\d+)?)e([+-]?\d+)", power, text)
+    return text.replace("-", "\N{MINUS SIGN}")
+
+
+_SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+def _opening(lesson: Lesson) -> dict[str, Any]:
+    """Describe the digit that a network with the clipped loss recognizes worst.
+
+    Of the networks that forgot a digit, it is the most accurate one: its failure is easy to overlook.
+    """
+    run = "quiet" if lesson.runs["quiet"]["clipped"].forgotten else "unscaled"
+    outcomes = lesson.runs[run]["clipped"].outcomes
+    o = max(outcomes, key=lambda o: (o.recall.min() < FORGOTTEN, o.accuracy))
+    digit = int(o.recall.argmin())
+    _, images, _, y = QUIET.data(o.seed)  # pixels from 0 to 16, with the split of every run with this seed
+    twin = next(twin for twin in lesson.runs[run]["stable"].outcomes if twin.seed == o.seed)
+    return {
+        "digit": digit,
+        "seed": o.seed,
+        "accuracy": o.accuracy,
+        "n": int(np.sum(y == digit)),
+        "right": int(np.sum(o.predicted[y == digit] == digit)),
+        "right_stable": int(np.sum(twin.predicted[y == digit] == digit)),
+        "question": (
+            "Why is it worse at this digit than at the others?"
+            if digit in o.predicted
+            else f"It never answers {digit}. Why?"
+        ),
+        "images": images[y == digit],
+        "answers": o.predicted[y == digit],
+    }
 
 
 def _right_in_half_precision() -> str:
@@ -99,8 +188,13 @@ def _right_in_half_precision() -> str:
     for name in SHOWN:
         loss, gradient = wrong_row(_HALF, name, "float16")
         if np.allclose([loss, *gradient], [_HALF, 1, -1], rtol=0.01):
-            right.append(f"&ldquo;{LABELS[name]}&rdquo;")
+            right.append(f"<em>{name}</em>")
     return "Only " + " and ".join(right) if right else "None"
+
+
+def _points(points: Iterable[tuple[float, float]]) -> str:
+    """Encode the points of a curve as an attribute of an HTML element."""
+    return html.escape(_json([[_short(x), _short(y)] for x, y in points]))
 
 
 def _range(low: float, high: float) -> str:
@@ -109,7 +203,7 @@ def _range(low: float, high: float) -> str:
     return words[0] if words[0] == words[1] else f"{words[0]} <small>to</small> {words[1]}"
 
 
-def _quiet_story(clipped: Summary) -> str:
+def _quiet_story(clipped: Summary, seed: int) -> str:
     """Describe the forgotten digits, or state that there are none."""
     if not clipped.forgotten:
         return (
@@ -117,9 +211,11 @@ def _quiet_story(clipped: Summary) -> str:
             "each digit: the mean accuracy does not show a forgotten digit."
         )
     return (
-        f"Look at the recall of each digit. After training, {clipped.stuck:.0%} of the training rows of a "
-        "forgotten digit are misclassified and have a gradient of 0, so they would not contribute to "
-        "further training. The mean accuracy hides a forgotten digit; the recall of each class shows it."
+        "The recall of a digit is the fraction of its test images that are classified correctly. The chart "
+        f"shows it for seed {seed}, the network at the start of this page. After training, "
+        f"{clipped.stuck:.0%} of the training rows of a forgotten digit are misclassified and have a "
+        "gradient of 0, so they would not contribute to further training. The mean accuracy hides a "
+        "forgotten digit; the recall of each digit shows it."
     )
 
 
@@ -127,7 +223,7 @@ def _steep_story(steep: dict[str, Summary]) -> str:
     """Compare the stable loss with those that lose gradients, and interpret the result."""
     scores = (
         f"The clipped loss reaches {steep['clipped'].accuracy:.0%} here, and "
-        f"log(p&nbsp;+&nbsp;{EPS_IN_WORDS}) {steep['padded'].accuracy:.0%}."
+        f"the padded loss {steep['padded'].accuracy:.0%}."
     )
     if max(steep["clipped"].accuracy, steep["padded"].accuracy) <= steep["stable"].accuracy:
         return (
@@ -139,6 +235,40 @@ def _steep_story(steep: dict[str, Summary]) -> str:
         "accidental gradient clipping. It is not a reason to use these losses. Clip the gradient on "
         "purpose instead, or scale the inputs as in the next step."
     )
+
+
+def _wall() -> dict[str, Any]:
+    """Return what the text says about the losses of libraries."""
+    entries = read()
+    told = {
+        "onnx": ("ONNX reference", "LogSoftmax"),
+        "runtime": ("ONNX Runtime", "LogSoftmax"),
+        "spark": ("Spark", "multilayer perceptron"),
+        "jax": ("JAX", "log_softmax"),
+        "mlx": ("MLX", "cross_entropy"),
+        "optax": ("Optax", "loss with integer labels"),
+        "keras": ("Keras", "softmax, on JAX"),
+        "keras_logits": ("Keras", "from_logits=True"),
+        "keras_tf": ("Keras", "softmax, on TensorFlow"),
+    }
+    found: dict[str, Any] = {}
+    for name, which in told.items():
+        versions = [entry for entry in entries if (entry["library"], entry["call"]) == which]
+        versions.sort(key=lambda entry: [int(number) for number in re.findall(r"\d+", entry["version"])])
+        for key, entry in ((f"{name}_before", versions[0]), (name, versions[-1])):
+            values = {case: math.nan if v is None else float(v) for case, v in entry["returns"].items()}
+            found[key] = {**overview(entry), "version": entry["version"], **values}
+    zeros = {entry["library"] for entry in entries if entry["returns"]["component"] == 0} - {"JAX"}
+    *others, last = sorted(zeros, key=str.lower)
+    return found | {
+        "n": len(entries),
+        "libraries": len({entry["library"] for entry in entries}),
+        "exact": sum(
+            all(v is not None and is_right(case, float(v)) for case, v in entry["returns"].items())
+            for entry in entries
+        ),
+        "like_jax": f"{', '.join(others)} and {last}",
+    }
 
 
 def _seeds(seeds: list[int]) -> str:
@@ -154,7 +284,6 @@ def _data(lesson: Lesson) -> dict[str, Any]:
         "eps": EPS,
         "gap": GAP,
         "forgotten": FORGOTTEN,
-        "labels": LABELS,
         "seeds": lesson.seeds,
         "vectors": a["vectors"],
         "thresholds": a["thresholds"],
@@ -173,6 +302,12 @@ def _data(lesson: Lesson) -> dict[str, Any]:
         },
         "settings": {run: _settings(section, RUNS[run][0]) for section, run in _SECTIONS.items()},
         "digits": _digits(),
+        "wall": [{**overview(entry), "returns": entry["returns"]} for entry in read()],
+        "faults": [{"name": name, "words": words} for name, (words, _) in FAULTS.items()],
+        "rows": [
+            {"name": name, "words": _typeset(heading(name)), "truth": truth}
+            for name, truth in truths().items()
+        ],
     }
 
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .arithmetic import gradient_limit, wrong_row
-from .lesson import FORGOTTEN, LABELS, RUNS, THREE
+from .lesson import FORGOTTEN, RUNS, THREE
+from .wall import FAULTS, Entry, overview
 
 if TYPE_CHECKING:
     from .lesson import Lesson, Summary
@@ -87,18 +88,17 @@ def draw_gradient(loss_ax: Any, gradient_ax: Any) -> None:
         (-14, 8),
         "right",
     )
-    _label(loss_ax, "stable", LABELS["stable"], (top, heights["stable"]), (-14, 0), "right")
-    clipped = f"{LABELS['clipped']}: constant"
-    _label(loss_ax, "clipped", clipped, (top, heights["clipped"]), (0, 10), "right")
+    _label(loss_ax, "stable", "stable", (top, heights["stable"]), (-14, 0), "right")
+    _label(loss_ax, "clipped", "clipped: constant", (top, heights["clipped"]), (0, 10), "right")
     _label(
         gradient_ax,
         "clipped",
-        f"{LABELS['clipped']}: 0 above {gradient_limit('clipped'):.1f}",
+        f"clipped: 0 above {gradient_limit('clipped'):.1f}",
         (top, 0.0),
         (0, 10),
         "right",
     )
-    _label(gradient_ax, "stable", LABELS["stable"], (top, 1.0), (0, -20), "right")
+    _label(gradient_ax, "stable", "stable", (top, 1.0), (0, -20), "right")
     for ax, title in ((loss_ax, "loss"), (gradient_ax, "minus the gradient at the true logit")):
         ax.set_xlabel("scale of the float32 logits [scale, 0]; the true class is the second")
         ax.set_ylabel(title)
@@ -120,13 +120,49 @@ def draw_recall(summaries: Mapping[str, Summary], axes: Any) -> None:
         shown = ax.imshow(recall, cmap="cividis", vmin=0.0, vmax=1.0, aspect="auto")
         for seed, digit in zip(*np.nonzero(recall < FORGOTTEN), strict=True):
             ax.plot(digit, seed, "x", color="white", markersize=11, markeredgewidth=2.5)
-        title = f"{LABELS[name]}: {summary.accuracy:.0%} accuracy, {summary.forgotten} digits forgotten"
+        title = f"{name}: {summary.accuracy:.0%} accuracy, {summary.forgotten} digits forgotten"
         ax.set_title(title, color=COLORS[name], fontsize=11, fontweight="bold")
         ax.set_xticks(range(10))
         ax.set_yticks(range(len(recall)), [str(outcome.seed) for outcome in summary.outcomes])
         ax.set_xlabel("digit")
         ax.set_ylabel("seed")
     axes[-1].figure.colorbar(shown, ax=axes[-1], label="recall on the test digits")
+
+
+def draw_wall(entries: Sequence[Entry], ax: Any) -> None:
+    """Draw the logit beyond which faults of each audited loss begin, and the verdicts.
+
+    Parameters
+    ----------
+    entries : sequence of dict
+        Entries of `tinyclf.teaching.wall`.
+    ax : matplotlib Axes
+    """
+    looks = {
+        "naive": ("#9d1a12", "x", 0.15),
+        "clipped": ("#b86e00", "s", 0.15),
+        "padded": ("#56606b", "D", 0.0),
+        "textbook": ("#2f5fa8", "v", -0.15),
+    }
+    shown = [overview(entry) for entry in entries]
+    heights = range(len(shown), 0, -1)
+    low, high = 10.0, 2000.0
+    for name, (color, mark, lift) in looks.items():
+        points = [(one["starts"].get(name, np.nan), y + lift) for y, one in zip(heights, shown, strict=True)]
+        ax.plot(*zip(*points, strict=True), mark, color=color, mew=2.5, ms=8, label=FAULTS[name][0])
+    for y, one in zip(heights, shown, strict=True):
+        ax.plot((low, high), (y, y), color="#cccccc", linewidth=0.8, zorder=0)
+        ax.annotate(one["verdict"], (high, y), xytext=(6, -4), textcoords="offset points")
+    ax.set_yticks(heights, [one["title"] for one in shown])
+    ax.set_xscale("log")
+    ax.set_xticks(ticks := [10, 20, 50, 100, 200, 500, 1000, 2000], ticks)
+    ax.minorticks_off()
+    ax.set_xlim(low, high)
+    ax.set_ylim(0.4, len(shown) + 0.6)
+    ax.set_xlabel("logit beyond which the fault begins, in float32 unless stated otherwise")
+    ax.legend(loc="lower center", bbox_to_anchor=(0.3, 1.0), ncols=2, frameon=False)
+    ax.spines[["top", "right", "left"]].set_visible(False)
+    ax.tick_params(axis="y", length=0)
 
 
 def _line(ax: Any, name: str, x: Any, y: Any) -> None:
@@ -205,6 +241,12 @@ def save_pictures(lesson: Lesson, folder: str | Path) -> list[Path]:
             lambda axes: draw_recall(quiet, axes),
         ),
     ]
+
+
+def save_wall(entries: Sequence[Entry], path: str | Path) -> Path:
+    """Save the figure of `draw_wall`; the suffix of the path determines the format."""
+    height = 1.6 + 0.32 * len(entries)
+    return _save(path, "", (10, height), (1, 1), lambda axes: draw_wall(entries, axes[0]))
 
 
 def _save(

@@ -39,11 +39,18 @@ function canvas(width, height, description) {
   return svg("svg", { viewBox: `0 0 ${width} ${height}`, width, height, role: "img", "aria-label": description });
 }
 
-// Returns a function from values to pixels. Kinds: `linear`, `log`, and `symlog`, which also allows 0 and negative values.
+// Returns a function from values to pixels, with its inverse. Kinds: `linear`, `log`, and `symlog`, which also allows 0
+// and negative values.
 function scale({ min, max, kind = "linear" }, from, to) {
-  const bend = { linear: (v) => v, log: Math.log10, symlog: (v) => Math.sign(v) * Math.log10(1 + Math.abs(v)) }[kind];
+  const [bend, unbend] = {
+    linear: [(v) => v, (u) => u],
+    log: [Math.log10, (u) => 10 ** u],
+    symlog: [(v) => Math.sign(v) * Math.log10(1 + Math.abs(v)), (u) => Math.sign(u) * (10 ** Math.abs(u) - 1)],
+  }[kind];
   const [low, high] = [bend(min), bend(max)];
-  return (v) => from + ((bend(v) - low) / (high - low)) * (to - from);
+  const pixels = (v) => from + ((bend(v) - low) / (high - low)) * (to - from);
+  pixels.inverse = (at) => unbend(low + ((at - from) / (to - from)) * (high - low));
+  return pixels;
 }
 
 // About `count` round numbers between min and max.
@@ -67,7 +74,7 @@ function range(from, to, step = 1) {
 function tidy(v) {
   if (v === 0) return "0";
   const small = Math.abs(v) < 1e-3;
-  return small || Math.abs(v) >= 1e6 ? v.toExponential(0).replace("e+", "e") : String(Number(v.toPrecision(6)));
+  return typeset(small || Math.abs(v) >= 1e6 ? v.toExponential(0) : String(Number(v.toPrecision(6))));
 }
 
 // Draws axes with grid and labels; returns the SVG, the two scales and the borders of the plot.
@@ -151,11 +158,11 @@ function dotStrip({ width, rows, description, label }) {
     y: { min: 0, max: 1, label: "", at: [] },
     description,
   });
-  rows.forEach(({ name, words, values, mean }, i) => {
+  rows.forEach(({ name, values, mean }, i) => {
     const y = 34 + (34 + lift) * i + lift;
     area.root.append(svg("line", { class: "grid", x1: left, x2: area.right, y1: y, y2: y }));
     const at = lift ? { x: left, y: y - 16, anchor: "start" } : { x: left - 14, y: y + 5, anchor: "end" };
-    area.root.append(text(at.x, at.y, words, { class: `label series-${name}`, "text-anchor": at.anchor }));
+    area.root.append(text(at.x, at.y, name, { class: `label series-${name}`, "text-anchor": at.anchor }));
     const finite = values.filter(Number.isFinite);
     for (const v of finite) area.root.append(mark(name, area.X(v), y));
     if (Number.isFinite(mean)) {
@@ -175,7 +182,7 @@ function dotStrip({ width, rows, description, label }) {
 function gradientBars({ width, name, gradient, description }) {
   const row = 24;
   const root = canvas(width, row * gradient.length + 4, description);
-  const [left, right] = [34, width - 72];
+  const [left, right] = [30, width - 88];
   const X = scale({ min: -1, max: 1 }, left, right);
   root.append(svg("line", { class: "axis", x1: X(0), x2: X(0), y1: 0, y2: row * gradient.length }));
   gradient.forEach((g, i) => {
@@ -257,12 +264,19 @@ function percent(v) {
   return `${Math.round(100 * v)}%`;
 }
 
-// Formats a number in a short form close to NumPy's: 0, 20, 16.118, 2.0612e-9, inf, nan.
+// Formats a number in a short form: 0, 20, 16.118, 2.0612×10⁻⁹, inf, nan.
 function number(v, digits = 5) {
   if (Number.isNaN(v)) return "nan";
-  if (!Number.isFinite(v)) return v > 0 ? "inf" : "-inf";
+  if (!Number.isFinite(v)) return v > 0 ? "inf" : "\u2212inf";
   if (v === 0) return "0";
   const size = Math.abs(v);
-  if (size < 1e-4 || size >= 1e7) return v.toExponential(digits - 1).replace(/\.?0+e/, "e").replace("e+", "e");
-  return String(Number(v.toPrecision(digits)));
+  if (size < 1e-4 || size >= 1e7) return typeset(v.toExponential(digits - 1).replace(/\.?0+e/, "e"));
+  return typeset(String(Number(v.toPrecision(digits))));
+}
+
+// Replaces the hyphens and the e of formatted numbers by minus signs and powers of ten.
+function typeset(words) {
+  const raised = (exponent) => [...exponent].map((c) => (c === "-" ? "\u207b" : "⁰¹²³⁴⁵⁶⁷⁸⁹"[c])).join("");
+  const power = (_, mantissa, exponent) => `${mantissa === "1" ? "" : `${mantissa}\u00d7`}10${raised(exponent)}`;
+  return words.replace(/(?<![\d.])(\d+(?:\.\d+)?)e\+?(-?\d+)/g, power).replaceAll("-", "\u2212");
 }

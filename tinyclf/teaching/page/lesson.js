@@ -1,155 +1,11 @@
-// The controls of the page, and the charts and tables that they update. The measured data are in the #data element.
+// Steps 1 to 9: their controls, and the charts and tables that these update.
 
 "use strict";
-
-document.documentElement.classList.add("js");
-
-const NOT_FINITE = { nan: NaN, inf: Infinity, "-inf": -Infinity }; // JSON cannot represent them
-const DATA = JSON.parse(document.getElementById("data").textContent, (_, v) => (typeof v === "string" && v in NOT_FINITE ? NOT_FINITE[v] : v));
-const LOSSES = lossesWith(DATA.eps);
-const DIGITS = unpack(DATA.digits);
-const SHOWN = ["naive", "shifted", "clipped", "padded", "stable"];
-const DTYPES = ["float16", "float32", "float64"];
-const REACH = { float16: 24, float32: 120, float64: 800 }; // range of the sliders
-
-const state = {
-  dtype: "float32",
-  losses: new Set(["naive", "clipped", "stable"]),
-  vector: "overflow",
-  x: 60,
-  z: [DATA.scales[0], 0, 0],
-  label: 1,
-  scale: DATA.scales[0],
-  gap: DATA.gap,
-  run: "unscaled",
-  seed: 0,
-};
-
-const drawings = []; // parts of the page: the names of the state they show, and the function that updates them
-
-function shows(names, draw) {
-  drawings.push({ names, draw });
-}
-
-function refresh(changed = Object.keys(state)) {
-  for (const { names, draw } of drawings) if (names.some((name) => changed.includes(name))) draw();
-}
-
-function set(changes) {
-  Object.assign(state, changes);
-  refresh(Object.keys(changes));
-}
-
-// Elements
-
-function element(tag, attributes = {}, ...children) {
-  const node = document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes)) {
-    if (name in node) node[name] = value;
-    else node.setAttribute(name, value);
-  }
-  node.append(...children);
-  return node;
-}
-
-const byId = (id) => document.getElementById(id);
-
-function icon(name) {
-  return svg("svg", { viewBox: "-8 -8 16 16", class: `series-${name}`, "aria-hidden": "true" }, svg("path", { class: `mark series-${name}`, d: MARKS[name] }));
-}
-
-let groups = 0;
-
-// Adds radio buttons for a part of the state to `box`. `read` returns the selected value; `choose` sets another.
-function radios(box, title, values, { part, words = String, read = () => state[part], choose = (v) => set({ [part]: v }) }) {
-  groups += 1;
-  const inputs = values.map((value) => element("input", { type: "radio", name: `group${groups}`, onchange: () => choose(value) }));
-  box.append(element("span", { className: "name" }, title));
-  values.forEach((value, i) => box.append(element("label", { className: "choice" }, inputs[i], element("span", {}, words(value)))));
-  shows([part], () => inputs.forEach((input, i) => { input.checked = values[i] === read(); }));
-}
-
-function lossChoice(box) {
-  box.append(element("span", { className: "name" }, "Losses"));
-  for (const name of SHOWN) {
-    const toggle = () => {
-      if (!state.losses.delete(name)) state.losses.add(name);
-      refresh(["losses"]);
-    };
-    const input = element("input", { type: "checkbox", onchange: toggle });
-    const label = element("span", { className: `series-${name}` }, icon(name), DATA.labels[name]);
-    box.append(element("label", { className: "choice" }, input, label));
-    shows(["losses"], () => { input.checked = state.losses.has(name); });
-  }
-}
-
-// Adds a slider and a number field for the same value. The field also accepts values beyond the slider's range.
-function slider(box, title, { part, read = () => state[part], write = (v) => set({ [part]: v }), low, high, step }) {
-  groups += 1;
-  const id = `slider${groups}`;
-  const change = (event) => {
-    const value = event.target.valueAsNumber;
-    if (!Number.isNaN(value)) write(value);
-  };
-  const range = element("input", { type: "range", id, oninput: change });
-  const field = element("input", { type: "number", oninput: change, "aria-label": `${title}, as a number` });
-  const showValue = () => { field.value = Number.isInteger(read()) ? read() : Number(read().toPrecision(9)); };
-  field.onblur = showValue;
-  box.append(element("label", { htmlFor: id }, title), range, field);
-  shows([part, "dtype"], () => {
-    [range.min, range.max, range.step] = [low(), high(), step()];
-    field.step = "any";
-    range.value = read();
-    if (document.activeElement !== field) showValue();
-  });
-}
-
-function table(id, head, rows) {
-  const cell = (content, tag, scope) => {
-    const [words, className] = Array.isArray(content) ? content : [content, ""];
-    return element(tag, scope ? { className, scope } : { className }, words);
-  };
-  byId(id).replaceChildren(
-    element("thead", {}, element("tr", {}, ...head.map((title) => cell(title, "th", "col")))),
-    element("tbody", {}, ...rows.map(([first, ...rest]) => element("tr", {}, cell(first, "th", "row"), ...rest.map((v) => cell(v, "td"))))),
-  );
-}
-
-const presenting = () => document.documentElement.classList.contains("presenting");
-const zoom = () => parseFloat(getComputedStyle(document.documentElement).fontSize) / 16; // of the text
-
-// Redraws a chart when the state that it shows, or its width, changes.
-function picture(name, names, draw) {
-  const box = document.querySelector(`[data-chart="${name}"]`);
-  let width = 0;
-  const redraw = () => {
-    if (!width) return;
-    const drawn = draw(Math.floor(width / zoom()));
-    drawn.setAttribute("width", width);
-    drawn.setAttribute("height", drawn.getAttribute("height") * zoom());
-    box.replaceChildren(drawn);
-  };
-  new ResizeObserver(([entry]) => {
-    const now = Math.floor(entry.contentRect.width);
-    if (now !== width) {
-      width = now;
-      redraw();
-    }
-  }).observe(box);
-  shows([...names, "zoom"], redraw);
-}
-
-const chosen = (names) => names.filter((name) => state.losses.has(name));
-const reach = () => REACH[state.dtype];
-const finely = () => reach() / 240;
-const rounded = (values) => values.map(ROUND[state.dtype]);
-const evaluate = (name, z, label, dtype = state.dtype) => LOSSES[name](z.map(ROUND[dtype]), label, dtype);
-const doubtful = (v) => (Number.isFinite(v) ? number(v) : [number(v), "bad"]);
 
 // 1. Vectors
 
 radios(byId("vector-choice"), "Vector", Object.keys(DATA.vectors), {
-  words: (name) => `[${DATA.vectors[name].x.join(", ")}]`,
+  words: (name) => typeset(`[${DATA.vectors[name].x.join(", ")}]`),
   part: "vector",
 });
 
@@ -157,7 +13,7 @@ picture("vector", ["vector"], (width) => {
   const { x } = DATA.vectors[state.vector];
   const { exp, vanish } = DATA.thresholds.float64;
   const height = 150;
-  const root = canvas(width, height, `The entries ${x.join(", ")} on a number line. exp is inf above ${exp.toFixed(1)} and 0 below ${(-vanish).toFixed(1)}.`);
+  const root = canvas(width, height, typeset(`The entries ${x.join(", ")} on a number line; exp is inf above ${exp.toFixed(1)} and 0 below ${(-vanish).toFixed(1)}.`));
   const X = scale({ min: -3000, max: 3000, kind: "symlog" }, 8, width - 8);
   const line = 92;
   root.append(svg("rect", { class: "zone series-naive", x: X(exp), width: width - 8 - X(exp), y: 34, height: 76, fill: "var(--naive)" }));
@@ -167,7 +23,7 @@ picture("vector", ["vector"], (width) => {
   root.append(text(width / 2, 26, "exp is finite", { class: "title", "text-anchor": "middle" }));
   root.append(svg("line", { class: "axis", x1: 8, x2: width - 8, y1: line, y2: line }));
   for (const v of width < 480 ? [-1000, 0, 1000] : [-1000, -100, -10, 0, 10, 100, 1000]) {
-    root.append(text(X(v), line + 38, String(v).replace("-", "\u2212"), { class: "tick", "text-anchor": "middle" }));
+    root.append(text(X(v), line + 38, number(v), { class: "tick", "text-anchor": "middle" }));
   }
   x.forEach((v) => {
     if (v > exp) cross(root, "naive", X(v), line);
@@ -181,7 +37,7 @@ shows(["vector"], () => {
   table(
     "vector-table",
     ["z", "exp z", "naive softmax", "softmax", "log(softmax)", "log-softmax"],
-    v.x.map((x, i) => [String(x), ...["exp", "naive_softmax", "softmax", "log_of_softmax", "log_softmax"].map((part) => doubtful(v[part][i]))]),
+    v.x.map((x, i) => [number(x), ...["exp", "naive_softmax", "softmax", "log_of_softmax", "log_softmax"].map((part) => doubtful(v[part][i]))]),
   );
 });
 
@@ -198,11 +54,11 @@ picture("thresholds", ["x", "dtype"], (width) => {
   const words = DTYPES.map((dtype) => `${dtype} to ${DATA.thresholds[dtype].exp.toFixed(2)}`);
   const area = frame({
     width,
-    height: 262,
-    left: 70,
+    height: 320,
+    left: 84,
     right: 20,
     x: { min: 3, max: 1200, kind: "log", label: "x, logarithmic", at: width < 480 ? [10, 100, 1000] : [5, 10, 20, 50, 100, 200, 500, 1000] },
-    y: { min: 0, max: 3, label: "", at: [] },
+    y: { min: 0, max: 4, label: "", at: [] },
     description: `exp(x) is finite: ${words.join(", ")}.`,
   });
   DTYPES.forEach((dtype, i) => {
@@ -243,19 +99,48 @@ table(
 // 3. The losses of three logits
 
 state.z.forEach((_, i) => {
-  slider(byId("logit-sliders"), `z${i}`, {
+  barSlider(byId("logit-bars"), `z${i}`, {
     part: "z",
+    also: ["label"],
     read: () => state.z[i],
     write: (v) => set({ z: state.z.map((old, j) => (j === i ? v : old)) }),
-    low: () => -reach(),
     high: reach,
     step: finely,
+    words: () => `${number(state.z[i], 9)}${i === state.label ? ", the true class" : ""}`,
   });
 });
 
 byId("presets").append(element("span", { className: "name" }, "Examples"));
 for (const preset of [[2, 1, 0], ...DATA.scales.map((s) => [s, 0, 0])]) {
   byId("presets").append(element("button", { type: "button", onclick: () => set({ z: preset, label: 1 }) }, `[${preset.join(", ")}]`));
+}
+
+// What happens to the logits [x, 0, 0] where the second class is true, and the condition that holds below that x.
+const CLIFFS = [
+  ["exp overflows", (x) => Number.isFinite(evaluate("naive", x, 1).loss)],
+  ["p is clipped", (x) => evaluate("clipped", x, 1).loss === evaluate("shifted", x, 1).loss],
+  ["p underflows", (x) => Number.isFinite(evaluate("shifted", x, 1).loss)],
+];
+
+// The last number at which a condition holds and the first at which it does not; with two decimals where these suffice.
+function bothSides(holds) {
+  const last = lastNumber(holds, state.dtype, 4096);
+  const hundredths = Math.floor(100 * last);
+  const [below, above] = [hundredths / 100, (hundredths + 1) / 100];
+  const coarse = holds(above);
+  return coarse ? [last, nextAbove(last, state.dtype)] : [below, above];
+}
+
+for (const [title, holds] of CLIFFS) {
+  const buttons = ["just below", "just above"].map((side, i) => element("button", {
+    type: "button",
+    onclick: () => set({ z: [bothSides((x) => holds([x, 0, 0]))[i], 0, 0], label: 1 }),
+  }));
+  byId("cliffs").append(element("span", { className: "pair" }, element("span", { className: "name" }, title), ...buttons));
+  shows(["dtype"], () => bothSides((x) => holds([x, 0, 0])).forEach((x, i) => {
+    buttons[i].textContent = x;
+    buttons[i].setAttribute("aria-label", `${x}: ${title} ${i ? "here" : "above"}`);
+  }));
 }
 
 radios(byId("true-class"), "True class", [0, 1, 2], {
@@ -265,7 +150,7 @@ radios(byId("true-class"), "True class", [0, 1, 2], {
 
 // Compares a loss with the exact one. Returns a state for the style sheet, and a sentence.
 function verdict({ loss, gradient }, exact, z) {
-  const slack = state.dtype === "float16" ? 0.02 : 0.001;
+  const slack = { float16: 0.02, bfloat16: 0.05 }[state.dtype] ?? 0.001;
   if (!z.every(Number.isFinite)) return ["broken", `A logit is too large for ${state.dtype}.`];
   if (Number.isNaN(loss)) return ["broken", "The loss is nan, the result of inf / inf."];
   if (!Number.isFinite(loss)) return ["broken", "The loss is inf, and its gradient is not finite."];
@@ -288,7 +173,7 @@ shows(["z", "label", "dtype", "losses"], () => {
     return element(
       "article",
       { className: `card series-${name}`, "data-loss": name, "data-state": status },
-      element("h3", {}, icon(name), DATA.labels[name]),
+      element("h3", {}, icon(name), name),
       element("div", { className: "loss" }, number(result.loss)),
       element("p", { className: "verdict" }, words),
       gradientBars({ width: 180, name, gradient: result.gradient, description: `Minus the gradient of the logits: ${values}` }),
@@ -304,9 +189,9 @@ shows(["z", "label", "dtype", "losses"], () => {
 
 table(
   "cases",
-  [`float32 logits, true class 1`, ...DATA.scales.flatMap((s) => [`loss of [${s}, 0]`, "gradient"])],
+  ["float32; the second class is true", ...DATA.scales.flatMap((s) => [`loss of [${s}, 0]`, "gradient"])],
   SHOWN.map((name) => [
-    DATA.labels[name],
+    name,
     ...DATA.scales.flatMap((s) => {
       const [loss, gradient] = DATA.cases[s][name];
       const vanished = gradient.every((g) => Math.abs(g) < 0.1);
@@ -341,7 +226,7 @@ function scaleChart({ width, height, label, value, top, description }) {
     const [x, y] = finite[finite.length - 1];
     const spot = [area.X(x), area.Y(Math.min(y, top))];
     if (end >= 0) cross(area.root, name, ...spot);
-    labels.push({ name, words: DATA.labels[name], x: spot[0] - (end < 0 ? 4 : 16), y: spot[1] - (end >= 0 && value === minusGradient ? -24 : 10) });
+    labels.push({ name, words: name, x: spot[0] - (end < 0 ? 4 : 16), y: spot[1] - (end >= 0 && value === minusGradient ? -24 : 10) });
   }
   drawLabels(area, labels);
   const at = area.X(clamp(state.scale, 0, reach()));
@@ -381,7 +266,7 @@ shows(["scale", "dtype", "losses"], () => {
     chosen(SHOWN).map((name) => {
       const result = atScale(name, state.scale);
       const minus = minusGradient(result);
-      return [DATA.labels[name], doubtful(result.loss), minus === 0 ? ["0", "zero"] : doubtful(minus)];
+      return [name, doubtful(result.loss), minus === 0 ? ["0", "zero"] : doubtful(minus)];
     }),
   );
 });
@@ -417,14 +302,14 @@ picture("curves", ["run", "losses"], (width) => {
     space: 28 * undrawn.length,
     x: { min: 1, max: n, label: "epoch" },
     y: { min: 0, max: top, label: "reported training loss" },
-    description: `Mean reported loss of each epoch. ${names.map((name) => `${DATA.labels[name]}: ${outcomeInWords(runs[name])}`).join("; ")}.`,
+    description: `Mean reported loss of each epoch. ${names.map((name) => `${name}: ${outcomeInWords(runs[name])}`).join("; ")}.`,
   });
   const labels = [];
   undrawn.forEach((name, i) => {
     const y = 34 + 28 * i;
     cross(area.root, name, area.X(1) + 10, y);
     drawLabels({ ...area, top: 0, bottom: 1e4 }, [
-      { name, words: `${DATA.labels[name]}: ${outcomeInWords(runs[name])}`, short: DATA.labels[name], x: area.X(1) + 28, y: y + 5, anchor: "start" },
+      { name, words: `${name}: ${outcomeInWords(runs[name])}`, short: name, x: area.X(1) + 28, y: y + 5, anchor: "start" },
     ]);
   });
   for (const name of names.filter((one) => !undrawn.includes(one))) {
@@ -432,9 +317,9 @@ picture("curves", ["run", "losses"], (width) => {
     const points = epochs(means[name]);
     const finite = points.filter(([, v]) => Number.isFinite(v));
     for (const o of outcomes) drawLine(area, { name, points: epochs(o.curve), faint: true });
-    const words = `${DATA.labels[name]}: ${outcomeInWords(outcomes)}`;
+    const words = `${name}: ${outcomeInWords(outcomes)}`;
     drawLine(area, { name, points });
-    labels.push({ name, words, short: DATA.labels[name], x: area.right, y: area.Y(Math.min(finite[finite.length - 1][1], top)) - 12 });
+    labels.push({ name, words, short: name, x: area.right, y: area.Y(Math.min(finite[finite.length - 1][1], top)) - 12 });
   }
   drawLabels(area, labels);
   return area.root;
@@ -459,12 +344,12 @@ picture("no-gradient", ["run", "losses"], (width) => {
     height: 210,
     x: { min: 1, max: n, label: "epoch" },
     y: { min: 0, max: 1, label: "misclassified rows with a gradient of 0", format: percent, at: [0, 0.5, 1] },
-    description: `Fraction of the rows that are misclassified and have a gradient of 0, in the first epoch: ${names.map((name) => `${DATA.labels[name]} ${percent(mean(runs[name].map((o) => o.no_gradient[0])))}`).join(", ")}.`,
+    description: `Fraction of the rows that are misclassified and have a gradient of 0, in the first epoch: ${names.map((name) => `${name} ${percent(mean(runs[name].map((o) => o.no_gradient[0])))}`).join(", ")}.`,
   });
   const labels = names.map((name) => {
     const points = epochs(meanCurve(runs[name], "no_gradient"));
     drawLine(area, { name, points });
-    return { name, words: DATA.labels[name], x: area.right, y: area.Y(points[points.length - 1][1]) - 9 };
+    return { name, words: name, x: area.right, y: area.Y(points[points.length - 1][1]) - 9 };
   });
   drawLabels(area, labels);
   return area.root;
@@ -480,7 +365,7 @@ shows(["run", "losses"], () => {
       const accuracies = outcomes.map((o) => o.accuracy).filter(Number.isFinite);
       const spread = accuracies.length ? `${mean(accuracies).toFixed(3)} (${Math.min(...accuracies).toFixed(3)} to ${Math.max(...accuracies).toFixed(3)})` : ["none", "bad"];
       const last = outcomes[0].curve.length - 1;
-      return [DATA.labels[name], doubtful(mean(outcomes.map((o) => o.curve[last]))), doubtful(mean(outcomes.map((o) => o.true))), spread];
+      return [name, doubtful(mean(outcomes.map((o) => o.curve[last]))), doubtful(mean(outcomes.map((o) => o.true))), spread];
     }),
   );
 });
@@ -489,8 +374,7 @@ shows(["run", "losses"], () => {
 
 slider(byId("seed-slider"), "Seed", {
   part: "seed",
-  read: () => DATA.seeds[state.seed],
-  write: (seed) => set({ seed: clamp(Math.round(seed) - DATA.seeds[0], 0, DATA.seeds.length - 1) }),
+  write: (seed) => set({ seed: clamp(Math.round(seed), DATA.seeds[0], DATA.seeds[DATA.seeds.length - 1]) }),
   low: () => DATA.seeds[0],
   high: () => DATA.seeds[DATA.seeds.length - 1],
   step: () => 1,
@@ -498,8 +382,8 @@ slider(byId("seed-slider"), "Seed", {
 
 picture("recall", ["seed"], (width) => recallBars({
   width,
-  results: Object.fromEntries(["clipped", "stable"].map((name) => [name, DATA.runs.quiet.losses[name][state.seed]])),
-  label: width < 480 ? "recall" : `recall, seed ${DATA.seeds[state.seed]}`,
+  results: Object.fromEntries(["clipped", "stable"].map((name) => [name, DATA.runs.quiet.losses[name][DATA.seeds.indexOf(state.seed)]])),
+  label: width < 480 ? "recall" : `recall, seed ${state.seed}`,
   forgotten: DATA.forgotten,
   images: DIGITS,
 }));
@@ -508,9 +392,9 @@ function accuracyStrip(chart, run) {
   picture(chart, [], (width) => {
     const rows = Object.entries(DATA.runs[run].losses).map(([name, outcomes]) => {
       const values = outcomes.map((o) => o.accuracy);
-      return { name, words: DATA.labels[name], values, mean: finiteMean(values) };
+      return { name, values, mean: finiteMean(values) };
     });
-    const means = rows.map(({ words, mean: m }) => `${words} ${Number.isFinite(m) ? percent(m) : "none"}`);
+    const means = rows.map(({ name, mean: m }) => `${name} ${Number.isFinite(m) ? percent(m) : "none"}`);
     return dotStrip({ width, rows, label: "test accuracy, one mark per seed; the bar is the mean", description: `Mean test accuracy: ${means.join(", ")}.` });
   });
 }
@@ -545,8 +429,8 @@ picture("tiny", ["gap", "dtype"], (width) => {
     const ends = x < 60;
     if (ends) cross(area.root, name, area.X(x), area.Y(y));
     const label = ends
-      ? { words: `${DATA.labels[name]}: 0 beyond this gap`, short: DATA.labels[name], x: area.X(x) + 16, y: area.Y(y) - 8, anchor: "start" }
-      : { words: DATA.labels[name], x: area.X(37), y: area.Y(1e-15), anchor: "start" };
+      ? { words: `${name}: 0 beyond this gap`, short: name, x: area.X(x) + 16, y: area.Y(y) - 8, anchor: "start" }
+      : { words: name, x: area.X(37), y: area.Y(1e-15), anchor: "start" };
     labels.push({ name, ...label });
   }
   drawLabels(area, labels);
@@ -559,7 +443,7 @@ shows(["gap", "dtype"], () => {
   const parts = ["textbook", "stable"].flatMap((name) => {
     const { loss, gradient } = evaluate(name, [state.gap, 0], 0);
     const zero = (v) => number(v === 0 ? 0 : v, 8);
-    return [`${DATA.labels[name]}: loss `, element("b", {}, zero(loss)), ", gradient at the label ", element("b", {}, zero(gradient[0])), element("br")];
+    return [`${name}: loss `, element("b", {}, zero(loss)), ", gradient at the true logit ", element("b", {}, zero(gradient[0])), element("br")];
   });
   byId("tiny-readout").replaceChildren(`[${number(state.gap)}, 0] in ${state.dtype}`, element("br"), ...parts);
 });
@@ -569,7 +453,7 @@ shows(["gap", "dtype"], () => {
 accuracyStrip("steep", "steep");
 accuracyStrip("scaled", "scaled");
 
-// Controls and captions of several steps, and navigation
+// Controls and captions of several steps
 
 for (const box of document.querySelectorAll("[data-controls]")) {
   const wanted = box.dataset.controls.split(" ");
@@ -590,105 +474,4 @@ for (const caption of document.querySelectorAll("[data-setup]")) {
   const setup = () => `Measured: ${DATA.runs[run()].setup}; ${DATA.runs[run()].dtype}; ${seeds}. The seed determines the split, the initial weights and the order of the rows.`;
   const run = () => (caption.dataset.setup === "unscaled" ? state.run : caption.dataset.setup);
   shows(["run"], () => { caption.textContent = setup(); });
-}
-
-const sections = [...document.querySelectorAll(".step")];
-const pages = [...sections, byId("limits")];
-sections.forEach((section, i) => {
-  const title = section.querySelector("h2").textContent;
-  byId("contents").append(element("li", {}, element("a", { href: `#${section.id}`, title, "aria-label": `Step ${i + 1}: ${title}` }, String(i + 1))));
-});
-
-let current = -1; // the cover
-
-function markCurrent(index) {
-  current = index;
-  pages.forEach((page, i) => page.classList.toggle("current", i === index));
-  [...byId("contents").querySelectorAll("a")].forEach((link, i) => {
-    if (i === index) link.setAttribute("aria-current", "step");
-    else link.removeAttribute("aria-current");
-  });
-}
-
-// Goes to a step and focuses its heading, or goes to the cover (index -1).
-function go(index) {
-  markCurrent(clamp(index, presenting() ? 0 : -1, pages.length - 1));
-  if (current < 0) {
-    scrollTo({ top: 0, behavior: "instant" });
-    return;
-  }
-  history.replaceState(null, "", `#${pages[current].id}`);
-  pages[current].querySelector("h2").focus({ preventScroll: true });
-  pages[current].scrollIntoView({ behavior: "instant" });
-}
-
-function present(on) {
-  document.documentElement.classList.toggle("presenting", on);
-  byId("present").setAttribute("aria-pressed", String(on));
-  refresh(["zoom"]);
-  go(Math.max(current, 0));
-}
-
-function dark() {
-  const { theme } = document.documentElement.dataset;
-  return theme ? theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
-}
-
-function toggleTheme() {
-  document.documentElement.dataset.theme = dark() ? "light" : "dark";
-  byId("theme").textContent = dark() ? "Light" : "Dark";
-}
-
-byId("theme").textContent = dark() ? "Light" : "Dark";
-byId("theme").onclick = toggleTheme;
-byId("present").onclick = () => present(!presenting());
-byId("previous").onclick = () => go(current - 1);
-byId("next").onclick = () => go(current + 1);
-
-addEventListener("hashchange", () => {
-  const index = pages.findIndex((page) => `#${page.id}` === location.hash);
-  if (index >= 0) go(index);
-});
-
-addEventListener("keydown", (event) => {
-  const { target, key } = event;
-  if (target.matches("input[type=number]") || event.ctrlKey || event.metaKey || event.altKey) return;
-  const own = target.matches("input") || target.closest(".scroll"); // these use the arrow keys
-  const action = {
-    ArrowRight: !own && (() => go(current + 1)),
-    ArrowLeft: !own && (() => go(current - 1)),
-    PageDown: presenting() && (() => go(current + 1)),
-    PageUp: presenting() && (() => go(current - 1)),
-    p: () => byId("present").click(),
-    d: toggleTheme,
-    Escape: presenting() && (() => present(false)),
-  }[key.length === 1 ? key.toLowerCase() : key];
-  if (action) {
-    action();
-    event.preventDefault();
-  }
-});
-
-const watcher = new IntersectionObserver((entries) => {
-  if (presenting()) return;
-  const seen = entries.filter((entry) => entry.isIntersecting).map((entry) => pages.indexOf(entry.target));
-  if (seen.length) markCurrent(Math.max(...seen));
-}, { rootMargin: "-20% 0px -70% 0px" });
-for (const page of pages) watcher.observe(page);
-
-// Open all answers for printing.
-let closed = [];
-addEventListener("beforeprint", () => {
-  closed = [...document.querySelectorAll("details:not([open])")];
-  for (const details of closed) details.open = true;
-});
-addEventListener("afterprint", () => {
-  for (const details of closed) details.open = false;
-});
-addEventListener("resize", () => refresh(["zoom"]));
-
-refresh();
-// Again after loading: the layout may have moved the step, or a reload may have restored another position.
-for (const start of ["DOMContentLoaded", "load"]) {
-  addEventListener(start, () => location.hash && dispatchEvent(new HashChangeEvent("hashchange")));
 }

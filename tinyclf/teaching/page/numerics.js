@@ -1,28 +1,58 @@
 // The losses of the lesson in JavaScript: the formulas of tinyclf.teaching.naive_losses and tinyclf.functional.
 //
-// JavaScript numbers are float64. To compute in float32 or float16 as NumPy does, the functions below round the
-// result of every operation to that type.
+// JavaScript numbers are float64. To compute in another type as NumPy does, the functions below round the result of
+// every operation to that type. NumPy has no bfloat16: as in tinyclf.teaching.bfloat16, JAX and PyTorch, operations
+// are computed in float32 and their results are rounded.
 
 "use strict";
 
-const ROUND = { float16: roundToHalf, float32: Math.fround, float64: (x) => x };
+const toHalf = rounding(11, -14);
+const toBfloat = rounding(8, -126);
+const ROUND = { float16: toHalf, bfloat16: (x) => toBfloat(Math.fround(x)), float32: Math.fround, float64: (x) => x };
 
-// float16 has 11 significant bits, and a spacing of 2^-24 below 2^-14. Ties round to even, as in IEEE 754.
-function roundToHalf(x) {
-  if (!Number.isFinite(x) || x === 0) return x;
-  const exponent = Math.max(Math.floor(Math.log2(Math.abs(x))), -14);
-  const step = 2 ** (exponent - 10);
-  const steps = x / step; // exact: a power of two
-  let whole = Math.floor(steps);
-  const rest = steps - whole;
-  if (rest > 0.5 || (rest === 0.5 && whole % 2 !== 0)) whole += 1;
-  const rounded = whole * step;
-  return Math.abs(rounded) > 65504 ? Math.sign(x) * Infinity : rounded;
+// Rounding to numbers with `bits` significant bits, and exponents from `low` to 1 - `low`: below 2^low their spacing is
+// constant. Ties round to even, as in IEEE 754.
+function rounding(bits, low) {
+  const beyond = 2 ** (2 - low);
+  return (x) => {
+    if (!Number.isFinite(x) || x === 0) return x;
+    const exponent = Math.max(Math.floor(Math.log2(Math.abs(x))), low);
+    const step = 2 ** (exponent - bits + 1);
+    const steps = x / step; // exact: a power of two
+    let whole = Math.floor(steps);
+    const rest = steps - whole;
+    if (rest > 0.5 || (rest === 0.5 && whole % 2 !== 0)) whole += 1;
+    const rounded = whole * step;
+    return Math.abs(rounded) >= beyond ? Math.sign(x) * Infinity : rounded;
+  };
 }
 
-// NumPy accumulates float16 sums in float32, and all others in their own type.
+// tinyclf computes in float64, and returns float32 for logits of fewer bits.
+const resultType = (dtype) => (dtype === "float64" ? "float64" : "float32");
+
+// The next number of a type above a positive one.
+function nextAbove(x, dtype) {
+  const round = ROUND[dtype];
+  let step = 2 ** (Math.floor(Math.log2(x)) - 60);
+  while (round(x + step) <= x) step *= 2;
+  return round(x + step);
+}
+
+// The largest positive number of a type for which a condition holds, by bisection. It must hold at 0 and fail at `top`.
+function lastNumber(holds, dtype, top) {
+  const round = ROUND[dtype];
+  let [low, high] = [0, top];
+  for (;;) {
+    const middle = round(low + (high - low) / 2);
+    if (middle === low || middle === high) return low;
+    if (holds(middle)) low = middle;
+    else high = middle;
+  }
+}
+
+// NumPy accumulates float16 sums in float32, JAX and PyTorch also bfloat16 sums. All others are added in their own type.
 function sum(terms, dtype) {
-  const round = dtype === "float64" ? ROUND.float64 : ROUND.float32;
+  const round = ROUND[resultType(dtype)];
   let rest = 0;
   for (const term of terms.slice(1)) rest = round(rest + term);
   return ROUND[dtype](terms[0] + rest);
@@ -86,9 +116,9 @@ const LIFT = 2 ** 64;
 
 // The loss of tinyclf. With a the index of the largest logit: d_i = z_i - z_a, S = sum of exp(d_i) over i != a.
 // The loss is log1p(S) - d_t. The gradient is exp(d_i) / (1 + S), minus 1 at the label; if the label is a, it is
-// -S / (1 + S) there. The computation is in float64; for float16 and float32 logits the results are rounded to float32.
+// -S / (1 + S) there. The computation is in float64, and the results are rounded to the type that tinyclf returns.
 function stable(z, label, dtype) {
-  const round = dtype === "float64" ? ROUND.float64 : ROUND.float32;
+  const round = ROUND[resultType(dtype)];
   const top = z.indexOf(maximum(z));
   const others = z.map((_, i) => i).filter((i) => i !== top);
   const m = top < 0 ? NaN : z[top];

@@ -201,7 +201,7 @@ function latest(name) {
 function announce(what) {
   const results = COMPARED.map((name) => {
     const { loss, accuracy } = latest(name);
-    return `${DATA.labels[name]}: reported loss ${number(loss, 3)}, test accuracy ${Number.isFinite(accuracy) ? percent(accuracy) : "none"}.`;
+    return `${name}: reported loss ${number(loss, 3)}, test accuracy ${Number.isFinite(accuracy) ? percent(accuracy) : "none"}.`;
   });
   byId("live-status").textContent = `${what} after ${place(live.steps.length)}. ${results.join(" ")}`;
 }
@@ -213,10 +213,10 @@ shows(["live"], () => {
     "live-table",
     [trained ? "in this epoch" : "", "reported loss", "largest logit", "wrong, gradient 0", "test accuracy"],
     COMPARED.map((name) => {
-      if (!trained) return [DATA.labels[name], "", "", "", ""];
+      if (!trained) return [name, "", "", "", ""];
       const { loss, largest, stuck, accuracy } = latest(name);
       const words = (v, none) => (v === undefined ? "" : Number.isFinite(v) ? percent(v) : [none, "bad"]);
-      return [DATA.labels[name], doubtful(loss), doubtful(largest), words(stuck, "nan"), words(accuracy, "none")];
+      return [name, doubtful(loss), doubtful(largest), words(stuck, "nan"), words(accuracy, "none")];
     }),
   );
 });
@@ -241,7 +241,7 @@ function liveChart(chart, { part = "live", y, points, limit }) {
     const curves = Object.fromEntries(COMPARED.map((name) => [name, points(name)]));
     const values = Object.values(curves).flat().map(([, v]) => v).filter(Number.isFinite);
     const max = y.max ?? Math.max(100, 10 ** Math.ceil(Math.log10(maximum([1, ...values]))));
-    const ends = COMPARED.map((name) => `${DATA.labels[name]} ${number(curves[name].at(-1)?.[1] ?? NaN, 3)}`);
+    const ends = COMPARED.map((name) => `${name} ${number(curves[name].at(-1)?.[1] ?? NaN, 3)}`);
     const area = frame({
       width,
       height: 210,
