@@ -118,7 +118,7 @@ function restart() {
   clear();
   live.next = live.running ? { batches: Infinity } : null;
   send();
-  show("live", "tests");
+  if (live.worker) show("live", "tests"); // else, nothing but empty charts was drawn
 }
 
 function reset() {
