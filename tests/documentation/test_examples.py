@@ -193,6 +193,25 @@ def test_the_teachers_guide_is_one_page_with_a_plan_for_45_minutes():
         assert (FOLDER / path).exists(), path
 
 
+def test_the_laboratory_sheet_fills_90_minutes_and_its_commands_audit_the_exercises(monkeypatch, capsys):
+    page = (FOLDER.parent / "docs" / "how_to" / "laboratory.md").read_text()
+    parts = re.findall(r"^\| (\d) \| (\d+) \|", page, re.MULTILINE)
+    assert [part for part, _ in parts] == re.findall(r"^## (\d)\.", page, re.MULTILINE)
+    assert sum(int(minutes) for _, minutes in parts) == 90
+    monkeypatch.chdir(FOLDER / "exercises")
+    monkeypatch.syspath_prepend(FOLDER / "exercises")
+    codes = []
+    for command in re.findall(r"^python -m tinyclf (.*)$", page, re.MULTILINE):
+        monkeypatch.setattr("sys.argv", ["tinyclf", *command.split()])
+        with pytest.raises(SystemExit) as stop:
+            runpy.run_module("tinyclf", run_name="__main__")
+        codes.append(stop.value.code)
+    printed = capsys.readouterr()
+    assert codes == [1, 2]
+    assert "exercises:naive_loss: naive\n" in printed.out
+    assert "exercises:repaired_loss cannot be audited: the loss raises NotImplementedError" in printed.err
+
+
 @pytest.mark.parametrize("name", ["own_activation", "own_layer", "own_loss", "own_optimizer"])
 def test_a_user_defined_part_has_fewer_than_15_lines_of_code(name):
     source = (FOLDER / f"{name}.py").read_text()
