@@ -82,10 +82,10 @@ EXPECTED = {
         for name in ("naive", "shifted", "clipped", "padded", "textbook", "stable")
     ],
     "audit_wall": [
-        (r"\| exact value .* \| 1000 \| 0 \| 0\.6931 \| 2\.061e-09 \| -5\.551e-17 \|\n", []),
-        (r"\| scikit-learn, MLPClassifier \| .* clipped \| clipped \| \*\*15\.94\*\* ", []),
-        (r"\| SciPy, log_softmax \| .* stable \| stable \| 1000 \| 0 \| 0\.6931 \| \*\*0\*\* ", []),
-        (r"\| tinyclf, cross_entropy \| .* exact \| exact \| 1000 \| 0 \| 0\.6931 \| 2\.061e-09 ", []),
+        (r"\n\| exact value .* \| 1000 \| 0 \| 0\.6931 \| 2\.061e-9 \| -5\.551e-17 \|\n", []),
+        (r"\n\| scikit-learn .*, MLPClassifier \| clipped \| clipped \| \*\*15\.94\*\* ", []),
+        (r"\n\| SciPy .*, log_softmax \| stable \| stable \| 1000 \| 0 \| 0\.6931 \| \*\*0\*\* ", []),
+        (r"\n\| tinyclf .*, cross_entropy \| exact \| exact \| 1000 \| 0 \| 0\.6931 \| 2\.061e-9 ", []),
     ],
     "digits_pipeline": [(r"test accuracy ([\d.]+)", [(0.95, 1)])],
     "dask_search": [
