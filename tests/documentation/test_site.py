@@ -153,6 +153,7 @@ def test_the_lesson_in_the_site_follows_the_theme_of_the_site(home, browser):
     with open_page(browser, home, color_scheme="light") as (page, complaints):
         page.goto(f"{home}explanation/lesson.html")
         lesson = page.frame_locator("iframe.lesson")
+        lesson.get_by_role("button", name="Show all answers").click()
         slider = lesson.locator("input[type=range]").first
         slider.focus()
         before = slider.input_value()

@@ -10,6 +10,7 @@ from importlib.resources import files
 
 import numpy as np
 import pytest
+from sklearn.datasets import load_digits
 
 from tests.support.numbers import plain
 from tinyclf import log_softmax
@@ -480,3 +481,23 @@ def test_the_page_loads_nothing_from_the_network(page):
     assert "<link" not in re.sub(r'<link rel="icon" href="data:,">', "", page)
     assert "@import" not in page
     assert "default-src 'none'" in page
+
+
+def test_the_page_with_ten_seeds_and_all_epochs_is_smaller_than_500_kilobytes(lesson):
+    curve = np.random.default_rng(0).random(30).tolist()
+    runs = {
+        run: {
+            name: Summary([dataclasses.replace(s.outcomes[0], curve=curve, no_gradient=curve)] * 10)
+            for name, s in summaries.items()
+        }
+        for run, summaries in lesson.runs.items()
+    }
+    assert len(render(Lesson(list(range(10)), lesson.arithmetic, runs)).encode()) < 500_000
+
+
+def test_the_packed_digits_are_those_of_scikit_learn(page):
+    packed, digits = data_of(page)["digits"], load_digits()
+    pixels = re.sub("[A-Z]", lambda zeros: "a" * (ord(zeros[0]) - ord("A") + 1), packed["pixels"])
+    np.testing.assert_array_equal([ord(c) - ord("a") for c in pixels], digits.data.ravel())
+    np.testing.assert_array_equal(list(map(int, packed["labels"])), digits.target)
+    assert len(packed["pixels"]) < 80_000

@@ -225,53 +225,40 @@ def test_a_curve_can_be_drawn_by_keyboard(asking):
     assert outcome(asking, "gradient").startswith("You drew 0.46 at scale 10, 0.26 at scale 30; ")
 
 
-def swipe(page, start, end):
-    """Move a finger over a touch screen."""
+def swipe(page, area, start, end):
+    """Move a finger over an area, in pixels from its center; return how far the page has scrolled."""
+    area.evaluate("e => e.scrollIntoView({ block: 'center', behavior: 'instant' })")
+    page.wait_for_timeout(200)
+    before = page.evaluate("scrollY")
+    x, y = center(area.bounding_box())
     session = page.context.new_cdp_session(page)
     for kind, share in (("touchStart", 0.0), *(("touchMove", i / 10) for i in range(1, 11))):
-        x, y = (a + share * (b - a) for a, b in zip(start, end, strict=True))
-        session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": [{"x": x, "y": y}]})
+        at = [a + share * (b - a) for a, b in zip(start, end, strict=True)]
+        point = {"x": x + at[0], "y": y + at[1]}
+        session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": [point]})
     session.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
     page.wait_for_timeout(200)
+    return page.evaluate("scrollY") - before
 
 
 def test_a_finger_draws_and_drags_sideways_and_scrolls_up_and_down(browser, address):
     screen = {"viewport": {"width": 390, "height": 800}, "has_touch": True, "is_mobile": True}
     with open_page(browser, "file:", offline=True, **screen) as (page, complaints):
         page.goto(address)
-        scrolled = lambda: page.evaluate("scrollY")  # noqa: E731
-        curve = page.locator("#gradient .predict .axis").first
-        curve.evaluate("e => e.scrollIntoView({ block: 'center', behavior: 'instant' })")
-        page.wait_for_timeout(200)
-        x, y = center(curve.bounding_box())
-        before = scrolled()
-        swipe(page, (x, y), (x, y - 150))
-        assert scrolled() > before + 50
+        curve, axis = (page.locator(f"#{step} .predict .axis").first for step in ("gradient", "quiet"))
+        assert swipe(page, curve, (0, 0), (0, -150)) > 50
         assert page.locator("#gradient .predict .line.series-yours[d*=M]").count() == 0
         assert page.locator("#gradient .reveal").is_disabled()
-        before = scrolled()
-        x, y = center(curve.bounding_box())
-        swipe(page, (x - 100, y), (x + 100, y))
-        assert scrolled() == before
+        assert swipe(page, curve, (-100, 0), (100, 0)) == 0
         assert page.locator("#gradient .reveal").is_enabled()
-        axis = page.locator("#quiet .predict .axis").first
-        axis.evaluate("e => e.scrollIntoView({ block: 'center', behavior: 'instant' })")
-        page.wait_for_timeout(200)
-        x, y = center(axis.bounding_box())
-        swipe(page, (x + 50, y), (x + 50, y - 150))
+        assert swipe(page, axis, (50, 0), (50, -150)) > 50
         assert page.locator("#quiet .reveal").is_disabled()
 
         show_answers(page)
         bar = page.locator("#logit-bars .bar-slider").first
-        bar.evaluate("e => e.scrollIntoView({ block: 'center', behavior: 'instant' })")
-        page.wait_for_timeout(200)
-        x, y = center(bar.bounding_box())
-        before = scrolled()
-        swipe(page, (x, y), (x, y - 150))
-        assert scrolled() > before + 50
+        assert swipe(page, bar, (0, 0), (0, -150)) > 50
         assert value(page, 0) == 20
-        x, y = center(bar.bounding_box())
-        swipe(page, (x, y), (x + 50, y + 20))
+        assert swipe(page, bar, (0, 0), (50, 20)) == 0
         assert 50 < value(page, 0) < 110
         assert complaints == []
 

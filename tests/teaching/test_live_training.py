@@ -505,3 +505,31 @@ def test_a_preset_has_the_settings_of_its_step(page, setting):
     pressed = f"[...{buttons}].filter((b) => b.ariaPressed === 'true').map((b) => b.textContent)"
     assert page.evaluate(f"() => {pressed}") == [step]
     assert str(RUNS[setting][0]) in text_of(page, "live-setup")
+
+
+def test_a_browser_without_workers_gets_a_message(page):
+    reset(page, "scaled")
+    page.evaluate(
+        """() => {
+            live.worker = null;
+            globalThis.ownWorker = Worker;
+            globalThis.Worker = class { constructor() { throw new Error("workers are forbidden"); } };
+        }"""
+    )
+    press(page, "Start")
+    wait_for(page, "document.getElementById('live-progress').textContent.includes('workers are forbidden')")
+    assert "Start" in text_of(page, "live-buttons")
+    page.evaluate("() => { globalThis.Worker = ownWorker; }")
+
+
+def test_settings_beyond_what_a_browser_can_train_are_limited(page):
+    found = page.evaluate(
+        """() => {
+            const before = { ...state };
+            Object.assign(state, { white: -1, rate: 1e300, hidden: 1e12 });
+            const { white, rate, hidden } = liveSettings();
+            Object.assign(state, before);
+            return [white, rate, hidden];
+        }"""
+    )
+    assert found == [0.001, 1000, 1024]

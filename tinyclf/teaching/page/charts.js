@@ -113,9 +113,9 @@ function drawLine({ root, X, Y, top, bottom }, { name, points, wide = false, fai
 
 // Marks where a loss stops being finite. The cross of the naive loss is diagonal, so that it stays visible when
 // another loss ends at the same point.
-function cross(root, name, x, y) {
+function cross(root, name, x, y, size = 1) {
   const d = name === "naive" ? "M-9-9L9 9M9-9L-9 9" : "M0-11V11M-11 0H11";
-  root.append(svg("path", { class: `cross series-${name}`, d, transform: `translate(${x} ${y})` }));
+  root.append(svg("path", { class: `cross series-${name}`, d, transform: `translate(${x} ${y}) scale(${size})` }));
 }
 
 function clamp(v, low, high) {
@@ -209,29 +209,8 @@ function gradientBars({ width, name, gradient, description }) {
 // accuracy for each loss; a result that is undefined has no bars. A digit is forgotten if its recall is below `forgotten`.
 function recallBars({ width, results, label, forgotten, images }) {
   const names = Object.keys(results);
-  const inWords = (name) => results[name]?.recall.map((v) => (Number.isFinite(v) ? percent(v) : "none")).join(", ") ?? "none";
-  const area = frame({
-    width,
-    height: 330,
-    x: { min: -0.5, max: 9.5, label: "digit", at: [] },
-    y: { min: 0, max: 1, label, format: percent, at: [0, 0.25, 0.5, 0.75, 1] },
-    description: `Recall of the digits 0 to 9. ${names.map((name) => `${name[0].toUpperCase()}${name.slice(1)}: ${inWords(name)}.`).join(" ")}`,
-  });
   const forgets = (recall) => recall < forgotten;
-  const bar = Math.min(22, (area.right - area.left) / (10 * names.length + 6));
-  range(0, 9).forEach((digit) => {
-    names.forEach((name, i) => {
-      const recall = results[name]?.recall[digit];
-      if (!Number.isFinite(recall)) return;
-      const x = area.X(digit) + (i - names.length / 2) * (bar + 2) + 1;
-      area.root.append(svg("rect", { class: `bar series-${name}`, x, width: bar, y: area.Y(recall), height: area.bottom - area.Y(recall) }));
-      if (forgets(recall)) cross(area.root, name, x + bar / 2, area.bottom - 16);
-    });
-    const first = N_PIXELS * images.labels.indexOf(digit);
-    area.root.append(digitImage(images.pixels.subarray(first, first + N_PIXELS), area.X(digit) - 10, area.bottom + 5, 20));
-  });
-  // The names above the bars, from the right: with the forgotten digits, only with the accuracy, or alone.
-  const head = { ...area, top: 0, bottom: 24 };
+  // The names above the bars: with the forgotten digits, only with the accuracy, or alone.
   const glyphs = { naive: "\u00d7", clipped: "\u25a0", stable: "\u25cf" };
   const inForm = (form) => (name) => {
     const { accuracy, recall } = results[name] ?? {};
@@ -241,14 +220,33 @@ function recallBars({ width, results, label, forgotten, images }) {
     const lost = recall.flatMap((v, digit) => (forgets(v) ? [digit] : []));
     return `${alone} ${percent(accuracy)}${form === "forgotten" && name !== "stable" ? `, forgot ${lost.join(", ") || "none"}` : ""}`;
   };
-  const fits = (words) => words.reduce((total, one) => total + widthOf(one) + 16, 0) < area.right - widthOf(label) - 16;
   const forms = ["forgotten", "accuracy", "alone"].map((form) => names.map(inForm(form)));
-  const words = forms.find(fits) ?? forms.at(-1);
+  const fits = (words) => words.reduce((total, one) => total + widthOf(one) + 16, widthOf(label)) < width - 24;
+  const words = forms.find(fits);
+  const inWords = (name) => results[name]?.recall.map((v) => (Number.isFinite(v) ? percent(v) : "none")).join(", ") ?? "none";
+  const area = frame({
+    width,
+    height: 330,
+    x: { min: -0.5, max: 9.5, label: "digit", at: [] },
+    y: { min: 0, max: 1, label: words ? label : "", format: percent, at: [0, 0.25, 0.5, 0.75, 1] },
+    description: `Recall of the digits 0 to 9. ${names.map((name) => `${name[0].toUpperCase()}${name.slice(1)}: ${inWords(name)}.`).join(" ")}`,
+  });
   let right = area.right;
-  names.toReversed().forEach((name, i) => {
-    const its = words.at(-1 - i);
-    drawLabels(head, [{ name, words: its, x: right, y: 16 }]);
+  [...(words ?? forms.at(-1))].reverse().forEach((its, i) => {
+    drawLabels({ ...area, top: 0, bottom: 24 }, [{ name: names.at(-1 - i), words: its, x: right, y: 16 }]);
     right -= widthOf(its) + 16;
+  });
+  const bar = Math.min(22, (area.right - area.left) / (10 * names.length + 6));
+  range(0, 9).forEach((digit) => {
+    names.forEach((name, i) => {
+      const recall = results[name]?.recall[digit];
+      if (!Number.isFinite(recall)) return;
+      const x = area.X(digit) + (i - names.length / 2) * (bar + 2) + 1;
+      area.root.append(svg("rect", { class: `bar series-${name}`, x, width: bar, y: area.Y(recall), height: area.bottom - area.Y(recall) }));
+      if (forgets(recall)) cross(area.root, name, x + bar / 2, area.bottom - 16, clamp(bar / 14, 0.4, 1));
+    });
+    const first = N_PIXELS * images.labels.indexOf(digit);
+    area.root.append(digitImage(images.pixels.subarray(first, first + N_PIXELS), area.X(digit) - 10, area.bottom + 5, 20));
   });
   return area.root;
 }

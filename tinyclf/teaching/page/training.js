@@ -13,7 +13,12 @@ function settingsOf(setting, changes = {}) {
 Object.assign(state, { setting: "unscaled", liveSeed: 0 });
 for (const part of ["white", "rate", "hidden"]) state[part] = settingsOf(state.setting)[part];
 
-const liveSettings = () => settingsOf(state.setting, { white: state.white, rate: state.rate, hidden: state.hidden, seed: state.liveSeed });
+const RANGES = { white: [1e-3, 1e4], rate: [1e-6, 1e3], hidden: [1, 1024] }; // of values from other sources than sliders
+
+function liveSettings() {
+  const [white, rate, hidden] = Object.entries(RANGES).map(([part, ends]) => clamp(state[part], ...ends));
+  return settingsOf(state.setting, { white, rate, hidden: Math.round(hidden), seed: state.liveSeed });
+}
 
 const live = {
   worker: null,
@@ -21,23 +26,40 @@ const live = {
   waiting: false, // for an answer of the worker
   fresh: true, // the worker does not have the settings yet
   next: null, // the next request
+  problem: "",
 };
 
 function clear() {
   Object.assign(live, { fresh: true, steps: [], tests: [], total: Infinity, stepsPerEpoch: 1 });
 }
 
+function newWorker() {
+  const source = WORKER_SCRIPTS.map((name) => byId(name).textContent);
+  const address = URL.createObjectURL(new Blob([...source, "serve(self);"], { type: "text/javascript" }));
+  const worker = new Worker(address);
+  worker.onmessage = ({ data }) => receive(data);
+  worker.onerror = ({ message }) => fail(message);
+  return worker;
+}
+
+function fail(reason) {
+  const problem = `The training stopped: ${reason || "this browser cannot run it"}. Open this page in another browser.`;
+  Object.assign(live, { worker: null, running: false, waiting: false, next: null, problem });
+  clear();
+  show("live", "tests");
+}
+
 function send() {
   if (live.waiting || !live.next) return;
-  if (!live.worker) {
-    const source = WORKER_SCRIPTS.map((name) => byId(name).textContent).join("\n");
-    const address = URL.createObjectURL(new Blob([source, "serve(self);"], { type: "text/javascript" }));
-    live.worker = new Worker(address);
-    live.worker.onmessage = ({ data }) => receive(data);
-    live.worker.onerror = ({ message }) => { byId("live-progress").textContent = `This browser cannot train the networks: ${message ?? "it starts no worker"}.`; };
+  const request = { ...live.next, ...(live.fresh && { digits: DIGITS, settings: liveSettings() }) };
+  try {
+    live.worker ??= newWorker();
+  } catch (error) {
+    fail(error.message);
+    return;
   }
-  live.worker.postMessage({ ...live.next, ...(live.fresh && { digits: DIGITS, settings: liveSettings() }) });
-  Object.assign(live, { waiting: true, fresh: false, next: null });
+  live.worker.postMessage(request);
+  Object.assign(live, { waiting: true, fresh: false, next: null, problem: "" });
 }
 
 function receive({ steps, tests, total, stepsPerEpoch }) {
@@ -50,30 +72,39 @@ function receive({ steps, tests, total, stepsPerEpoch }) {
   live.tests.push(...tests);
   Object.assign(live, { total, stepsPerEpoch });
   const finished = live.steps.length === total;
-  if (live.running && !finished) live.next ??= { batches: Infinity };
   if (finished) live.running = false;
+  if (live.running) live.next ??= { batches: Infinity };
   if (!live.running && !live.next) announce(finished ? "Finished" : "Paused");
   send();
-  show();
+  show("live", ...(tests.length ? ["tests"] : []));
 }
 
-let scheduled = false;
+const outdated = new Set(); // what the next frame draws
 
-function show() {
-  if (scheduled) return;
-  scheduled = true;
-  requestAnimationFrame(() => {
-    scheduled = false;
-    refresh(["live"]);
-  });
+function show(...names) {
+  if (!outdated.size) {
+    requestAnimationFrame(() => {
+      const changed = [...outdated];
+      outdated.clear();
+      refresh(changed);
+    });
+  }
+  for (const name of names) outdated.add(name);
 }
 
-function run(on) {
-  if (on && live.steps.length === live.total) clear();
-  live.running = on;
-  live.next = on ? { batches: Infinity } : { batches: 0, measures: true };
+function start() {
+  live.running = true;
+  if (live.steps.length === live.total) clear();
+  live.next = { batches: Infinity };
   send();
-  show();
+  show("live", "tests");
+}
+
+function pause() {
+  live.running = false;
+  live.next = { batches: 0, measures: true };
+  send();
+  show("live");
 }
 
 function trainOneBatch() {
@@ -82,11 +113,17 @@ function trainOneBatch() {
   send();
 }
 
+// With new settings, or the same ones; a training that runs starts again.
 function restart() {
   clear();
   live.next = live.running ? { batches: Infinity } : null;
   send();
-  show();
+  show("live", "tests");
+}
+
+function reset() {
+  live.running = false;
+  restart();
 }
 
 // Controls
@@ -121,11 +158,11 @@ stops(byId("live-sliders"), "learning rate", "rate", [0.0003, 0.001, 0.003, 0.01
 stops(byId("live-sliders"), "hidden units", "hidden", [16, 32, 64, 128, 256]);
 stops(byId("live-sliders"), "seed", "liveSeed", range(0, 9));
 
-const runButton = element("button", { type: "button", onclick: () => run(!live.running) });
+const runButton = element("button", { type: "button", onclick: () => (live.running ? pause() : start()) });
 byId("live-buttons").append(
   runButton,
   element("button", { type: "button", onclick: trainOneBatch }, "One batch"),
-  element("button", { type: "button", onclick: () => { live.running = false; restart(); } }, "Reset"),
+  element("button", { type: "button", onclick: reset }, "Reset"),
 );
 shows(["live"], () => { runButton.textContent = live.running ? "Pause" : "Start"; });
 
@@ -171,10 +208,10 @@ function announce(what) {
 
 shows(["live"], () => {
   const trained = live.steps.length > 0;
-  byId("live-progress").textContent = trained ? `After ${place(live.steps.length)} of ${liveSettings().epochs} epochs` : "Not trained yet";
+  byId("live-progress").textContent = live.problem || (trained ? `After ${place(live.steps.length)} of ${liveSettings().epochs} epochs` : "Not trained yet");
   table(
     "live-table",
-    [trained ? "in this epoch" : "", "reported loss", "largest logit", "misclassified, gradient 0", "test accuracy"],
+    [trained ? "in this epoch" : "", "reported loss", "largest logit", "wrong, gradient 0", "test accuracy"],
     COMPARED.map((name) => {
       if (!trained) return [name, "", "", "", ""];
       const { loss, largest, stuck, accuracy } = latest(name);
@@ -188,15 +225,19 @@ const POWERS = range(0, 9).map((e) => 10 ** e);
 
 // The curves of one result of the steps, of which up to 120 are drawn: each is pooled from several steps.
 function liveCurves(part) {
-  const every = Math.max(1, Math.ceil(Math.min(live.total, 1e4) / 120));
-  return (name) => range(0, live.steps.length - 1, every).map((start) => {
-    const steps = live.steps.slice(start, start + every);
-    return [(start + steps.length) / live.stepsPerEpoch, pooled(name, steps)[part]];
-  });
+  return (name) => {
+    const every = Math.ceil(Math.min(live.total, 1e4) / 120);
+    return range(0, live.steps.length - 1, every).map((start) => {
+      const steps = live.steps.slice(start, start + every);
+      return [(start + steps.length) / live.stepsPerEpoch, pooled(name, steps)[part]];
+    });
+  };
 }
 
-function liveChart(chart, { y, points, limit }) {
-  picture(chart, ["live"], (width) => {
+const shorter = (words, short, width) => (widthOf(words, 14) < width ? words : short);
+
+function liveChart(chart, { part = "live", y, points, limit }) {
+  picture(chart, [part], (width) => {
     const curves = Object.fromEntries(COMPARED.map((name) => [name, points(name)]));
     const values = Object.values(curves).flat().map(([, v]) => v).filter(Number.isFinite);
     const max = y.max ?? Math.max(100, 10 ** Math.ceil(Math.log10(maximum([1, ...values]))));
@@ -204,46 +245,53 @@ function liveChart(chart, { y, points, limit }) {
     const area = frame({
       width,
       height: 210,
+      right: width < 280 ? 16 : 84, // space for the labels
       x: { min: 0, max: liveSettings().epochs, label: "epoch" },
-      y: { min: 0, at: [0, ...POWERS], ...y, max },
+      y: { min: 0, at: [0, ...POWERS], ...y, max, label: shorter(y.label, y.short, width) },
       description: `${y.label} during the training. ${live.steps.length ? `Now: ${ends.join(", ")}.` : "Not trained yet."}`,
     });
     if (limit) {
       const [at, words] = limit;
       area.root.append(svg("line", { class: "axis", x1: area.left, x2: area.right, y1: area.Y(at), y2: area.Y(at) }));
-      area.root.append(text(area.right, area.Y(at) - 5, words, { class: "tick", "text-anchor": "end" }));
+      const shown = shorter(words, "exp overflows", area.right - area.left);
+      area.root.append(text(area.right, area.Y(at) - 5, shown, { class: "tick", "text-anchor": "end" }));
     }
     const labels = [];
     for (const name of COMPARED) {
       const finite = curves[name].filter(([, v]) => Number.isFinite(v));
       const broken = finite.length < curves[name].length;
-      if (finite.length) drawLine(area, { name, points: finite, wide: name === "naive", marks: name !== "naive" });
+      if (finite.length) drawLine(area, { name, points: finite, wide: name === "naive", marks: false });
       if (!curves[name].length) continue;
       const [x, v] = finite.at(-1) ?? [0, y.max ? max / 2 : max];
-      if (broken) cross(area.root, name, area.X(x) + (finite.length ? 0 : 10), area.Y(clamp(v, 0, max)));
-      labels.push({ name, words: name, x: area.X(x) + (broken ? 20 : 4), y: area.Y(clamp(v, 0, max)) + (broken ? 5 : -9), anchor: broken ? "start" : "end" });
+      const [right, up] = [area.X(x) + (broken && !finite.length ? 10 : 0), area.Y(clamp(v, 0, max))];
+      if (broken) cross(area.root, name, right, up);
+      else area.root.append(mark(name, right, up));
+      // Beside the end of the line, and above it where that is not possible.
+      const beside = right + 14 + widthOf(name) < width;
+      labels.push(beside ? { name, words: name, x: right + 14, y: up + 5, anchor: "start" } : { name, words: name, x: right, y: up - 9 });
     }
     drawLabels(area, labels);
     return area.root;
   });
 }
 
-liveChart("live-loss", { y: { label: "reported loss", kind: "symlog" }, points: (name) => liveCurves("loss")(name) });
+liveChart("live-loss", { y: { label: "reported loss", kind: "symlog" }, points: liveCurves("loss") });
 liveChart("live-logit", {
   y: { label: "largest logit", min: 1, kind: "log" },
-  points: (name) => liveCurves("largest")(name),
+  points: liveCurves("largest"),
   limit: [DATA.thresholds.float32.exp, "exp overflows above this line"],
 });
 liveChart("live-no-gradient", {
-  y: { label: "misclassified rows with a gradient of 0", max: 1, at: [0, 0.5, 1], format: percent },
-  points: (name) => liveCurves("stuck")(name),
+  y: { label: "misclassified rows with a gradient of 0", short: "wrong, gradient 0", max: 1, at: [0, 0.5, 1], format: percent },
+  points: liveCurves("stuck"),
 });
 liveChart("live-accuracy", {
+  part: "tests",
   y: { label: "test accuracy", max: 1, at: [0, 0.5, 1], format: percent },
   points: (name) => live.tests.map((test) => [test.step / live.stepsPerEpoch, test[name].accuracy]),
 });
 
-picture("live-recall", ["live"], (width) => recallBars({
+picture("live-recall", ["tests"], (width) => recallBars({
   width,
   results: Object.fromEntries(COMPARED.map((name) => [name, live.tests.at(-1)?.[name]])),
   label: "recall",
@@ -252,4 +300,4 @@ picture("live-recall", ["live"], (width) => recallBars({
 }));
 
 clear();
-refresh([...inputs, "live"]);
+refresh([...inputs, "live", "tests"]);
