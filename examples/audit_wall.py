@@ -177,6 +177,9 @@ def main():
     options = parser.parse_args()
     if unknown := set(options.libraries) - set(names):
         parser.error(f"{', '.join(unknown)} is none of {', '.join(names)}")
+    for path in filter(None, (options.json, options.picture)):
+        if not path.absolute().parent.is_dir():
+            parser.error(f"there is no folder {path.absolute().parent}")
     entries = []
     for function, (library, call, packages, settings) in LOSSES.items():
         if options.libraries and library not in options.libraries:

@@ -82,10 +82,10 @@ EXPECTED = {
         for name in ("naive", "shifted", "clipped", "padded", "textbook", "stable")
     ],
     "audit_wall": [
-        (r"\| exact value .* \| 1000 \| 0 \| 0\.6931 \| 2\.061e-09 \| -5\.551e-17 \|\n", []),
-        (r"\| scikit-learn, MLPClassifier \| .* clipped \| clipped \| \*\*15\.94\*\* ", []),
-        (r"\| SciPy, log_softmax \| .* stable \| stable \| 1000 \| 0 \| 0\.6931 \| \*\*0\*\* ", []),
-        (r"\| tinyclf, cross_entropy \| .* exact \| exact \| 1000 \| 0 \| 0\.6931 \| 2\.061e-09 ", []),
+        (r"\n\| exact value .* \| 1000 \| 0 \| 0\.6931 \| 2\.061e-9 \| -5\.551e-17 \|\n", []),
+        (r"\n\| scikit-learn .*, MLPClassifier \| clipped \| clipped \| \*\*15\.94\*\* ", []),
+        (r"\n\| SciPy .*, log_softmax \| stable \| stable \| 1000 \| 0 \| 0\.6931 \| \*\*0\*\* ", []),
+        (r"\n\| tinyclf .*, cross_entropy \| exact \| exact \| 1000 \| 0 \| 0\.6931 \| 2\.061e-9 ", []),
     ],
     "digits_pipeline": [(r"test accuracy ([\d.]+)", [(0.95, 1)])],
     "dask_search": [
@@ -191,6 +191,25 @@ def test_the_teachers_guide_is_one_page_with_a_plan_for_45_minutes():
     assert sum(int(minutes) for _, minutes in steps) == 45
     for path in re.findall(r"`(?:python examples/)?([\w/]+\.py)`", page):
         assert (FOLDER / path).exists(), path
+
+
+def test_the_laboratory_sheet_fills_90_minutes_and_its_commands_audit_the_exercises(monkeypatch, capsys):
+    page = (FOLDER.parent / "docs" / "how_to" / "laboratory.md").read_text()
+    parts = re.findall(r"^\| (\d) \| (\d+) \|", page, re.MULTILINE)
+    assert [part for part, _ in parts] == re.findall(r"^## (\d)\.", page, re.MULTILINE)
+    assert sum(int(minutes) for _, minutes in parts) == 90
+    monkeypatch.chdir(FOLDER / "exercises")
+    monkeypatch.syspath_prepend(FOLDER / "exercises")
+    codes = []
+    for command in re.findall(r"^python -m tinyclf (.*)$", page, re.MULTILINE):
+        monkeypatch.setattr("sys.argv", ["tinyclf", *command.split()])
+        with pytest.raises(SystemExit) as stop:
+            runpy.run_module("tinyclf", run_name="__main__")
+        codes.append(stop.value.code)
+    printed = capsys.readouterr()
+    assert codes == [1, 2]
+    assert "exercises:naive_loss: naive\n" in printed.out
+    assert "exercises:repaired_loss cannot be audited: the loss raises NotImplementedError" in printed.err
 
 
 @pytest.mark.parametrize("name", ["own_activation", "own_layer", "own_loss", "own_optimizer"])

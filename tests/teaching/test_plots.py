@@ -5,7 +5,16 @@ import pytest
 
 from tinyclf.teaching.experiments import Outcome
 from tinyclf.teaching.lesson import RUNS, Summary
-from tinyclf.teaching.plots import draw_curves, draw_gradient, draw_recall, save_curves, save_pictures
+from tinyclf.teaching.plots import (
+    draw_curves,
+    draw_gradient,
+    draw_recall,
+    draw_wall,
+    save_curves,
+    save_pictures,
+    save_wall,
+)
+from tinyclf.teaching.wall import FAULTS, overview, read
 
 figure = pytest.importorskip("matplotlib.figure")
 
@@ -128,3 +137,19 @@ def test_the_pictures_of_the_lesson_show_their_set_up(lesson, tmp_path, monkeypa
     for drawn, run in ((saved[0], "unscaled"), (saved[2], "quiet")):
         assert str(RUNS[run][0]) in drawn.get_supxlabel()
         assert "seeds 0 to 1" in drawn.get_supxlabel()
+
+
+def test_marks_of_the_audits_are_where_faults_begin(tmp_path):
+    entries = read()
+    ax = figure.Figure().subplots()
+    draw_wall(entries, ax)
+    groups = dict(zip(FAULTS, ax.lines, strict=False))  # the other lines are those of the grid
+    for name, line in groups.items():
+        assert line.get_label() == FAULTS[name][0]
+        starts = [overview(entry)["starts"].get(name, np.nan) for entry in entries]
+        np.testing.assert_array_equal(line.get_xdata(), starts)
+        np.testing.assert_array_equal(np.round(line.get_ydata()), ax.get_yticks())
+    assert [text.get_text() for text in ax.texts] == [overview(entry)["verdict"] for entry in entries]
+    titles = [label.get_text() for label in ax.get_yticklabels()]
+    assert titles == [overview(entry)["title"] for entry in entries]
+    assert save_wall(entries, tmp_path / "wall.png").stat().st_size > 10_000

@@ -208,12 +208,12 @@ def write(path: Path, entries: Sequence[Entry]) -> list[Entry]:
 
 def markdown(entries: Sequence[Entry]) -> str:
     """Format entries as a Markdown table; wrong values are bold."""
-    rows = [["library", "version", *LIMITS, *map(heading, CASES)]]
-    rows += [["---"] * len(rows[0]), ["exact value", "", "", "", *(f"{v:.4g}" for v in truths().values())]]
+    rows = [["loss", *LIMITS, *map(heading, CASES)]]
+    rows += [["---"] * len(rows[0]), ["exact value", "", "", *map(_short, truths().values())]]
     for entry in entries:
         verdicts = [entry["audits"].get(dtype, {"verdict": ""})["verdict"] for dtype in LIMITS]
         values = [_text(case, value) for case, value in entry["returns"].items()]
-        rows.append([f"{entry['library']}, {entry['call']}", entry["version"], *verdicts, *values])
+        rows.append([overview(entry)["title"], *verdicts, *values])
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
@@ -245,5 +245,9 @@ def heading(case: str) -> str:
 def _text(case: str, value: float | str | None) -> str:
     if value is None:
         return ""
-    number = f"{float(value):.4g}"
+    number = _short(float(value))
     return number if is_right(case, float(value)) else f"**{number}**"
+
+
+def _short(value: float) -> str:
+    return f"{value:.4g}".replace("e-0", "e-")
