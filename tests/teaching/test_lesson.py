@@ -495,6 +495,16 @@ def test_the_page_with_ten_seeds_and_all_epochs_is_smaller_than_500_kilobytes(le
     assert len(render(Lesson(list(range(10)), lesson.arithmetic, runs)).encode()) < 500_000
 
 
+def test_no_two_scripts_declare_the_same_name():
+    """All scripts of a page share one scope: a second declaration of a name stops its whole script."""
+    folder = files("tinyclf.teaching") / "page"
+    pattern = r"^(?:async )?(?:const|let|function|class) (\w+)|^const \[(.*?)\]"
+    scripts = [(folder / name).read_text("utf-8") for name in page_module.SCRIPTS]
+    names = [a or b for text in scripts for a, b in re.findall(pattern, text, re.MULTILINE)]
+    assert len(names) > 100
+    assert len(set(names)) == len(names)
+
+
 def test_the_packed_digits_are_those_of_scikit_learn(page):
     packed, digits = data_of(page)["digits"], load_digits()
     pixels = re.sub("[A-Z]", lambda zeros: "a" * (ord(zeros[0]) - ord("A") + 1), packed["pixels"])

@@ -698,6 +698,18 @@ def test_the_first_picture_shows_the_answers_of_the_network(page):
         np.testing.assert_array_equal(image.ravel(), pixels)
 
 
+def test_the_words_of_a_step_cover_nothing_while_the_page_scrolls(page):
+    for step in page.locator(".step").all():
+        step.evaluate("e => scrollTo({ top: e.offsetTop + e.offsetHeight - 800, behavior: 'instant' })")
+        parts = step.evaluate(
+            "e => [...e.children].map(part => part.getBoundingClientRect()).filter(box => box.height)"
+            ".map(box => [box.left, box.right, box.top, box.bottom])"
+        )
+        for (left, right, top, bottom), other in itertools.combinations(parts, 2):
+            beside = right <= other[0] + 1 or other[1] <= left + 1
+            assert beside or bottom <= other[2] + 1 or other[3] <= top + 1, step.get_attribute("id")
+
+
 def test_formulas_fit_on_a_phone(browser, address):
     with open_page(browser, "file:", viewport={"width": 360, "height": 740}) as (page, _):
         page.goto(address)

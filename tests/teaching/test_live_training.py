@@ -54,6 +54,8 @@ def page(request, lesson, tmp_path_factory):
             opened = open_page(stack.enter_context(open_browser()), "file:", offline=True)
         page, complaints = stack.enter_context(opened)
         page.goto((folder / "lesson.html").as_uri())
+        # What a question hides is not drawn.
+        page.evaluate("() => document.querySelector('.answers').click()")
         yield page
         assert complaints == []
 
@@ -522,14 +524,34 @@ def test_a_browser_without_workers_gets_a_message(page):
     page.evaluate("() => { globalThis.Worker = ownWorker; }")
 
 
-def test_settings_beyond_what_a_browser_can_train_are_limited(page):
+def test_an_address_holds_the_settings_within_what_a_browser_can_train(page):
+    page.evaluate("() => set({ setting: 'quiet', white: 4, rate: 0.01, hidden: 32, liveSeed: 7 })")
+    address = "#live?setting=quiet&white=4&rate=0.01&hidden=32&liveSeed=7"
+    assert page.evaluate("() => fragment(document.getElementById('live'))") == address
+    read = "address => readFragment(address).changes"
+    changes = {"setting": "quiet", "white": 4, "rate": 0.01, "hidden": 32, "liveSeed": 7}
+    assert page.evaluate(read, address) == changes
+    limited = {"white": 0.001, "rate": 1000, "hidden": 1024, "liveSeed": 2}
+    assert page.evaluate(read, "#live?setting=x&white=-1&rate=1e300&hidden=1e12&liveSeed=1.6") == limited
+    assert page.evaluate(read, "#live?white=nan&hidden=") == {}
+
+
+def test_the_question_is_answered_when_the_training_of_step_5_has_finished(page):
     found = page.evaluate(
         """() => {
-            const before = { ...state };
-            Object.assign(state, { white: -1, rate: 1e300, hidden: 1e12 });
-            const { white, rate, hidden } = liveSettings();
-            Object.assign(state, before);
-            return [white, rate, hidden];
+            const box = document.getElementById("live-question");
+            const finish = (setting, accuracy) => {
+                set({ ...preset(setting), liveSeed: 0 });
+                const tests = [{ step: 1, naive: {}, clipped: { accuracy, recall: [] }, stable: {} }];
+                const one = { loss: 1, largest: 1, stuck: 0, n: 1 };
+                const steps = [{ naive: one, clipped: one, stable: one }];
+                live.fresh = false;
+                receive({ steps, tests, total: 1, stepsPerEpoch: 1 });
+                return box.dataset.truth;
+            };
+            const truths = [finish("scaled", 0.5), finish("unscaled", NaN), finish("unscaled", 0.25)];
+            reset();
+            return truths.map((truth) => truth ?? "none");
         }"""
     )
-    assert found == [0.001, 1000, 1024]
+    assert found == ["none", "none", "25%"]

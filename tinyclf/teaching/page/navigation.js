@@ -138,5 +138,5 @@ for (const box of document.querySelectorAll(".scroll, pre")) {
 
 refresh();
 // Again after loading: the layout may have moved the step, or a reload may have restored another position.
-const linked = location.hash;
-for (const event of ["DOMContentLoaded", "load"]) addEventListener(event, () => visit(linked));
+const arrival = location.hash;
+for (const event of ["DOMContentLoaded", "load"]) addEventListener(event, () => visit(arrival));

@@ -10,14 +10,35 @@ function settingsOf(setting, changes = {}) {
   return { names: COMPARED, eps: DATA.eps, ...DATA.settings[setting], ...changes };
 }
 
-Object.assign(state, { setting: "unscaled", liveSeed: 0 });
-for (const part of ["white", "rate", "hidden"]) state[part] = settingsOf(state.setting)[part];
+// The values of an address, within what a browser can train.
+function between(low, high, whole = false) {
+  const read = (words) => {
+    const v = readNumber(words);
+    return v === undefined ? v : clamp(whole ? Math.round(v) : v, low, high);
+  };
+  return { write: String, read };
+}
 
-const RANGES = { white: [1e-3, 1e4], rate: [1e-6, 1e3], hidden: [1, 1024] }; // of values from other sources than sliders
+// The part of the state that is set by the settings of a step.
+function preset(setting) {
+  const { white, rate, hidden } = settingsOf(setting);
+  return { setting, white, rate, hidden };
+}
+
+const isPreset = (setting) => Object.entries(preset(setting)).every(([part, v]) => state[part] === v);
+
+Object.assign(state, preset("unscaled"), { liveSeed: 0 });
+Object.assign(SETTINGS, {
+  setting: oneOf(Object.keys(DATA.settings)),
+  white: between(1e-3, 1e4),
+  rate: between(1e-6, 1e3),
+  hidden: between(1, 1024, true),
+  liveSeed: between(0, 1e6, true),
+});
 
 function liveSettings() {
-  const [white, rate, hidden] = Object.entries(RANGES).map(([part, ends]) => clamp(state[part], ...ends));
-  return settingsOf(state.setting, { white, rate, hidden: Math.round(hidden), seed: state.liveSeed });
+  const { white, rate, hidden, liveSeed: seed } = state;
+  return settingsOf(state.setting, { white, rate, hidden, seed });
 }
 
 const live = {
@@ -72,7 +93,11 @@ function receive({ steps, tests, total, stepsPerEpoch }) {
   live.tests.push(...tests);
   Object.assign(live, { total, stepsPerEpoch });
   const finished = live.steps.length === total;
-  if (finished) live.running = false;
+  if (finished) {
+    live.running = false;
+    const { accuracy } = live.tests.at(-1).clipped;
+    if (isPreset("unscaled") && Number.isFinite(accuracy)) tell(byId("live-question"), percent(accuracy));
+  }
   if (live.running) live.next ??= { batches: Infinity };
   if (!live.running && !live.next) announce(finished ? "Finished" : "Paused");
   send();
@@ -92,7 +117,7 @@ function show(...names) {
   for (const name of names) outdated.add(name);
 }
 
-function start() {
+function startTraining() {
   live.running = true;
   if (live.steps.length === live.total) clear();
   live.next = { batches: Infinity };
@@ -100,7 +125,7 @@ function start() {
   show("live", "tests");
 }
 
-function pause() {
+function pauseTraining() {
   live.running = false;
   live.next = { batches: 0, measures: true };
   send();
@@ -130,12 +155,10 @@ function reset() {
 
 byId("live-setting").append(element("span", { className: "name" }, "As in step"));
 for (const setting of Object.keys(DATA.settings)) {
-  const { section, white, rate, hidden } = DATA.settings[setting];
-  const step = byId(section).querySelector("h2").dataset.number;
-  const preset = { setting, white, rate, hidden };
-  const button = element("button", { type: "button", "aria-label": `As in step ${step}`, onclick: () => set(preset) }, step);
+  const step = byId(DATA.settings[setting].section).querySelector("h2").dataset.number;
+  const button = element("button", { type: "button", "aria-label": `As in step ${step}`, onclick: () => set(preset(setting)) }, step);
   byId("live-setting").append(button);
-  shows(Object.keys(preset), () => button.setAttribute("aria-pressed", Object.entries(preset).every(([part, v]) => state[part] === v)));
+  shows(Object.keys(preset(setting)), () => button.setAttribute("aria-pressed", isPreset(setting)));
 }
 
 // Adds a slider over a list of values. A value of the state that is not in the list is shown beside the nearest one.
@@ -158,7 +181,7 @@ stops(byId("live-sliders"), "learning rate", "rate", [0.0003, 0.001, 0.003, 0.01
 stops(byId("live-sliders"), "hidden units", "hidden", [16, 32, 64, 128, 256]);
 stops(byId("live-sliders"), "seed", "liveSeed", range(0, 9));
 
-const runButton = element("button", { type: "button", onclick: () => (live.running ? pause() : start()) });
+const runButton = element("button", { type: "button", onclick: () => (live.running ? pauseTraining() : startTraining()) });
 byId("live-buttons").append(
   runButton,
   element("button", { type: "button", onclick: trainOneBatch }, "One batch"),
