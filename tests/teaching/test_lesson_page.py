@@ -665,6 +665,7 @@ def test_a_table_or_program_that_does_not_fit_can_be_scrolled_by_keyboard(browse
 def test_on_a_phone_the_steps_are_chosen_by_name(browser, address):
     with open_page(browser, "file:", viewport={"width": 360, "height": 740}) as (page, _):
         open_lesson(page, address)
+        page.locator(".chart:not(:has(svg))").first.wait_for(state="detached")  # the layout is final
         assert not page.locator("#contents").is_visible()
         names = page.get_by_label("Step", exact=True)
         options = names.locator("option").all_inner_texts()
