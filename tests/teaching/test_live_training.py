@@ -555,3 +555,27 @@ def test_the_question_is_answered_when_the_training_of_step_5_has_finished(page)
         }"""
     )
     assert found == ["none", "none", "25%"]
+
+
+@pytest.mark.parametrize("size", [1e-3, 30, 99000, 1e9])
+def test_no_text_of_the_charts_is_cut_off(page, size):
+    cut = page.evaluate(
+        """size => {
+            const one = { loss: size, largest: size, stuck: 0.5, n: 1 };
+            const result = { accuracy: 0.5, recall: Array(10).fill(0.05) };
+            const all = (v) => ({ naive: v, clipped: v, stable: v });
+            const tests = [{ step: 2, ...all(result) }];
+            Object.assign(live, { steps: [all(one), all(one)], tests, total: 2, stepsPerEpoch: 1 });
+            refresh(["live", "tests"]);
+            const texts = [...document.querySelectorAll("#live .charts svg text")].filter((e) => {
+                const box = e.getBoundingClientRect();
+                const picture = e.ownerSVGElement.getBoundingClientRect();
+                return box.left < picture.left - 2 || box.right > picture.right + 2;
+            });
+            const words = texts.map((e) => e.textContent);
+            reset();
+            return words;
+        }""",
+        size,
+    )
+    assert cut == []

@@ -268,6 +268,7 @@ function liveChart(chart, { part = "live", y, points, limit }) {
     const area = frame({
       width,
       height: 210,
+      left: Math.max(52, 18 + Math.max(...POWERS.filter((v) => v <= max).map((v) => widthOf(tidy(v), 14)))),
       right: width < 280 ? 16 : 84, // space for the labels
       x: { min: 0, max: liveSettings().epochs, label: "epoch" },
       y: { min: 0, at: [0, ...POWERS], ...y, max, label: shorter(y.label, y.short, width) },
