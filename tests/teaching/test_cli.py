@@ -185,10 +185,13 @@ def test_pictures_without_matplotlib_are_rejected_with_a_hint(tmp_path, monkeypa
 
 
 MODULE = """
+import warnings
+
 import numpy as np
 
 def stable(z, t):
     print("printed by the loss")
+    warnings.warn("a warning of the loss")
     d = z - z.max(axis=1, keepdims=True)
     return np.log(np.exp(d).sum(axis=1)) - d[np.arange(len(t)), t]
 
@@ -247,6 +250,7 @@ def test_what_the_audited_function_prints_goes_to_standard_error(module, capsys)
     printed = capsys.readouterr()
     assert "printed by the loss" in printed.err
     assert "printed by the loss" not in printed.out
+    assert "a warning of the loss" not in printed.err
 
 
 @pytest.mark.parametrize(

@@ -79,7 +79,9 @@ def audit_function(
 ) -> NoReturn:
     """Audit a function; exit with 0 if it is stable, 1 if not, and 2 if it cannot be called."""
     try:
-        with redirect_stdout(sys.stderr):  # what the function prints
+        # What the function prints must not mix with the result, and its warnings not with an error.
+        with redirect_stdout(sys.stderr), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
             framework_named(framework)
             loss, slope = (None if text is None else _imported(text) for text in (function, gradient))
             found = audit(loss, slope, dtypes=dtypes, framework=framework, name=function)
