@@ -162,6 +162,25 @@ def test_clipped_logits_and_replaced_infinities_are_clipped():
     assert audit(lambda z, t: np.nan_to_num(-np.log(at(softmax(z, shift=False), t)))).verdict == "clipped"
 
 
+@pytest.mark.parametrize("dtype", BOTH)
+@pytest.mark.parametrize(
+    "shift", [lambda z: z[:, :1], lambda z: z[:, -1:], lambda z: z.min(axis=1, keepdims=True)]
+)
+def test_a_shift_by_another_logit_than_the_largest_is_half_fixed(shift, dtype):
+    def shifted_too_little(z, t):
+        d = z - shift(z)
+        return np.log(np.exp(d).sum(axis=1)) - at(d, t)
+
+    found = audit(shifted_too_little, dtypes=dtype)
+    assert found.verdict == "half-fixed"
+    inf = fault(found, "inf", "loss", dtype)
+    last = np.dtype(dtype).type(inf.beyond)
+    with np.errstate(over="ignore"):
+        assert np.isfinite(np.exp(last))
+        assert np.isinf(np.exp(np.nextafter(last, last.dtype.type(np.inf))))
+    assert "difference of logits is 0 or inf" in inf.sentence
+
+
 def test_a_wide_type_does_not_hide_a_naive_loss():
     def naive(z, t):
         return -np.log(at(softmax(z.astype(np.longdouble), shift=False), t))
@@ -366,6 +385,7 @@ def smoothed(z, t):
         (lambda z, t: -np.log(softmax(z)[:, t]), r"for logits \(3, 4\), the result has the shape \(3, 3\)"),
         (lambda z, t: None, "the result is None"),
         (lambda z, t: {"loss": 1}, "real numbers, but is {'loss': 1}"),
+        (lambda z, t: [10**400] * len(t), "real numbers, but is .10000"),
         (lambda z, t: textbook(z, t).sum() / z.size, "differs from the exact one"),
         (lambda z, t: (gradient(z, t), textbook(z, t)), r"the result has the shape \(1, 4\)"),
         (lambda z, t: (textbook(z, t), 0.5), r"the gradient has the shape \(\)"),
@@ -383,6 +403,12 @@ def raises_for_large_logits(z, t):
         return -np.log(at(softmax(z, shift=False), t))
 
 
+def without_keepdims(z, t):
+    """Right for a single row, but the shapes of several do not fit."""
+    d = z - z.max(axis=1)
+    return np.log(np.exp(d).sum(axis=1)) - at(d, t)
+
+
 @pytest.mark.parametrize(
     ("loss", "message"),
     [
@@ -390,6 +416,7 @@ def raises_for_large_logits(z, t):
         (lambda z, t: sys.exit(3), "the loss raises SystemExit: 3 for the float32 logits"),
         (lambda z, t: [].pop(), "IndexError: pop from empty list"),
         (lambda: 0, "TypeError: .* takes 0 positional arguments"),
+        (without_keepdims, r"operands could not be broadcast .* for the float32 logits \[\[.*\], \[.*\]\]"),
         (lambda z, t: int("two\nlines"), "ValueError: .*two"),
     ],
 )

@@ -50,6 +50,8 @@ RAMPS = (
     Ramp("[x, 0], label 0", (0,), lambda x: [[x, 0]]),
     Ramp("[0, -x], label 1", (1,), lambda x: [[0, -x]]),
     Ramp("[0, -x], label 0", (0,), lambda x: [[0, -x]]),
+    Ramp("[0, x], label 0", (0,), lambda x: [[0, x]]),
+    Ramp("[0, x], label 1", (1,), lambda x: [[0, x]]),
     Ramp("[x, 0, 0], label 0", (0,), lambda x: [[x, 0, 0]]),
     Ramp("[1.1x, -0.1x], label 0", (0,), lambda x: [[1.1 * x, -0.1 * x]]),
     Ramp("[1.1x, -0.1x], label 1", (1,), lambda x: [[1.1 * x, -0.1 * x]]),
@@ -113,7 +115,7 @@ class Search:
         if not self._is_cross_entropy():
             return
         for ramp in RAMPS:
-            if len(ramp.labels) == 1 or self.subject.convention.several:
+            if len(ramp.labels) == 1 or self.subject.convention.batched:
                 self._climb(ramp)
         for z, labels in self._ordinary(scale=20, groups=12):
             for fault, sample in self._judge(self._samples(z, labels), None).items():
@@ -156,7 +158,7 @@ class Search:
     def _is_cross_entropy(self) -> bool:
         """Compare the results at moderate logits with the exact ones; add a fault if they differ."""
         rows = [*self._ordinary(scale=1.3, groups=6)]
-        if self.subject.convention.several:
+        if self.subject.convention.batched:
             rows.append((np.array(PROBES[0], self.dtype), PROBES[1]))
         samples = [sample for z, labels in rows for sample in self._samples(z, labels)]
         for sample in samples:
