@@ -359,6 +359,31 @@ def test_a_class_stands_for_its_instance():
 # What is no cross-entropy
 
 
+def without_all_of_the_largest(z, t):
+    d = z - z.max(axis=1, keepdims=True)
+    return np.log1p(np.where(d == 0, 0, np.exp(d)).sum(axis=1)) - at(d, t)
+
+
+@pytest.mark.parametrize("dtype", BOTH)
+def test_a_loss_that_is_wrong_only_for_equal_logits_is_wrong(dtype):
+    found = audit(without_all_of_the_largest, dtypes=dtype)
+    assert found.verdict == "wrong"
+    [wrong] = found.faults
+    assert wrong.sample.got == 0
+    assert wrong.sample.right == math.log(2)
+    assert "where two of the largest logits are equal" in wrong.sentence
+    assert "leaves out one of the largest" in wrong.repair
+
+
+def test_a_loss_that_is_too_small_but_has_no_limit_is_not_said_to_have_one():
+    def dip(z, t):
+        return careful(z, t) * np.where(np.abs(np.ptp(z, axis=1) - 10) < 3, 0.5, 1)
+
+    found = audit(dip, dtypes="float64")
+    assert found.verdict == "clipped"
+    assert fault(found, "capped", "loss", "float64").sentence == "The loss is far too small."
+
+
 def smoothed(z, t):
     return cross_entropy(z, t, label_smoothing=0.1)
 

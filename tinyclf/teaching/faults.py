@@ -30,9 +30,10 @@ KINDS = (
 TEXTS = {
     "raw": ("exp of a logit is inf, or all exp are 0.", LOSS),
     "log": ("exp of a difference of logits is 0 or inf, and a logarithm of the result is not finite.", BOTH),
-    "divide": ("A probability is 0 or nearly, and the gradient divides by it.", BOTH),
+    "divide": ("exp of a difference of logits is inf or nearly 0, and the gradient divides by it.", BOTH),
     "rows": ("Rows of a batch change the results of other rows.", ROWS),
     "capped": ("The loss never exceeds {cap}, however wrong the row is.", f"{LOSS}, without clip and eps"),
+    "too small": ("The loss is far too small.", LOSS),
     "dead gradient": (
         "The gradient is 0 or far too small where the row is misclassified: it learns nothing.",
         f"gradient = p - y; for automatic differentiation, {LOSS}",
@@ -55,11 +56,15 @@ TEXTS = {
     ),
     "rounding": (
         "Rounding errors add up to {ulps} units in the last place.",
-        "float32: compute in float64 and round once; float64: add the rounding error of d = z - max(z) to d",
+        "float32: convert z to float64 first and round the result; float64: add the rounding error of d to d",
     ),
     "precision": (
         "It computes in float32: float64 logits lose half of their digits.",
         "keep the dtype of the logits, without a conversion to float32",
+    ),
+    "ties": (
+        "The {of} is wrong where two of the largest logits are equal.",
+        "S leaves out one of the largest logits, z.argmax(), not all that are equal to it; gradient = p - y",
     ),
     "wrong": ("{reason}", "loss = log(sum(exp(z))) - z[t], the natural logarithm, and gradient = p - y"),
 }
