@@ -3,6 +3,7 @@
 import dataclasses
 import importlib.util
 import json
+import subprocess
 import sys
 
 import pytest
@@ -203,6 +204,16 @@ def raises(z, t):
 
 class Losses:
     inner = stable
+
+class Failed(BaseException):
+    pass
+
+def fails(z, t):
+    raise Failed("as by pytest.fail")
+
+class Leaves:
+    def __init__(self):
+        raise SystemExit(0)
 """
 
 
@@ -263,6 +274,8 @@ def test_what_the_audited_function_prints_goes_to_standard_error(module, capsys)
         ("audited_losses:missing", "the module audited_losses has no 'missing'"),
         ("audited_losses:np", "loss must be a function of logits and targets"),
         ("audited_losses:raises", "the loss raises RuntimeError: two lines for the float32 logits"),
+        ("audited_losses:fails", "as by pytest.fail"),
+        ("audited_losses:Leaves", "cannot be audited: 0"),
         ("damaged.py:loss", "importing damaged.py raises SyntaxError"),
         ("leaving.py:loss", "importing leaving.py raises SystemExit: 3"),
     ],
@@ -276,6 +289,16 @@ def test_a_function_that_cannot_be_audited_is_explained_in_one_line(function, me
     [line] = printed.err.splitlines()
     assert line.startswith(f"{function} cannot be audited: ")
     assert message in line
+
+
+@pytest.mark.processes
+def test_a_closed_pipe_does_not_change_the_exit_code():
+    arguments = ["audit", "--dtype", "float32", "tinyclf.teaching:naive_cross_entropy"]
+    program = [sys.executable, "-m", "tinyclf", *arguments]
+    with subprocess.Popen(program, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 1
 
 
 def test_ctrl_c_ends_the_audit_without_a_verdict(monkeypatch, capsys):

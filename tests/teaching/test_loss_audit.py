@@ -15,16 +15,9 @@ from tinyclf import cross_entropy
 from tinyclf.teaching import assert_stable, audit
 from tinyclf.teaching.exact import exact_loss
 from tinyclf.teaching.naive_losses import LOSSES, evaluate
+from tinyclf.teaching.wall import VERDICTS_OF_LOSSES as VERDICTS
 
 BOTH = ("float32", "float64")
-VERDICTS = {
-    "naive": "naive",
-    "shifted": "half-fixed",
-    "clipped": "clipped",
-    "padded": "clipped",
-    "textbook": "stable",
-    "stable": "exact",
-}
 
 
 @functools.cache
@@ -98,6 +91,7 @@ def test_the_largest_error_is_that_by_mpmath(dtype):
 
 @pytest.mark.parametrize(("name", "verdict"), VERDICTS.items())
 def test_the_losses_of_the_lesson_get_their_verdicts(name, verdict):
+    assert VERDICTS.keys() == LOSSES.keys()
     found = audit_of(name)
     assert found.verdicts == dict.fromkeys(BOTH, verdict)
     assert found.verdict == verdict
@@ -160,6 +154,25 @@ def test_losses_with_any_eps_are_clipped_and_not_wrong(eps):
 def test_clipped_logits_and_replaced_infinities_are_clipped():
     assert audit(lambda z, t: textbook(np.clip(z, -50, 50), t)).verdict == "clipped"
     assert audit(lambda z, t: np.nan_to_num(-np.log(at(softmax(z, shift=False), t)))).verdict == "clipped"
+
+
+@pytest.mark.parametrize("dtype", BOTH)
+@pytest.mark.parametrize(
+    "shift", [lambda z: z[:, :1], lambda z: z[:, -1:], lambda z: z.min(axis=1, keepdims=True)]
+)
+def test_a_shift_by_another_logit_than_the_largest_is_half_fixed(shift, dtype):
+    def shifted_too_little(z, t):
+        d = z - shift(z)
+        return np.log(np.exp(d).sum(axis=1)) - at(d, t)
+
+    found = audit(shifted_too_little, dtypes=dtype)
+    assert found.verdict == "half-fixed"
+    inf = fault(found, "inf", "loss", dtype)
+    last = np.dtype(dtype).type(inf.beyond)
+    with np.errstate(over="ignore"):
+        assert np.isfinite(np.exp(last))
+        assert np.isinf(np.exp(np.nextafter(last, last.dtype.type(np.inf))))
+    assert "difference of logits is 0 or inf" in inf.sentence
 
 
 def test_a_wide_type_does_not_hide_a_naive_loss():
@@ -340,6 +353,31 @@ def test_a_class_stands_for_its_instance():
 # What is no cross-entropy
 
 
+def without_all_of_the_largest(z, t):
+    d = z - z.max(axis=1, keepdims=True)
+    return np.log1p(np.where(d == 0, 0, np.exp(d)).sum(axis=1)) - at(d, t)
+
+
+@pytest.mark.parametrize("dtype", BOTH)
+def test_a_loss_that_is_wrong_only_for_equal_logits_is_wrong(dtype):
+    found = audit(without_all_of_the_largest, dtypes=dtype)
+    assert found.verdict == "wrong"
+    [wrong] = found.faults
+    assert wrong.sample.got == 0
+    assert wrong.sample.right == math.log(2)
+    assert "where two of the largest logits are equal" in wrong.sentence
+    assert "leaves out one of the largest" in wrong.repair
+
+
+def test_a_loss_that_is_too_small_but_has_no_limit_is_not_said_to_have_one():
+    def dip(z, t):
+        return careful(z, t) * np.where(np.abs(np.ptp(z, axis=1) - 10) < 3, 0.5, 1)
+
+    found = audit(dip, dtypes="float64")
+    assert found.verdict == "clipped"
+    assert fault(found, "capped", "loss", "float64").sentence == "The loss is far too small."
+
+
 def smoothed(z, t):
     return cross_entropy(z, t, label_smoothing=0.1)
 
@@ -366,6 +404,7 @@ def smoothed(z, t):
         (lambda z, t: -np.log(softmax(z)[:, t]), r"for logits \(3, 4\), the result has the shape \(3, 3\)"),
         (lambda z, t: None, "the result is None"),
         (lambda z, t: {"loss": 1}, "real numbers, but is {'loss': 1}"),
+        (lambda z, t: [10**400] * len(t), "real numbers, but is .10000"),
         (lambda z, t: textbook(z, t).sum() / z.size, "differs from the exact one"),
         (lambda z, t: (gradient(z, t), textbook(z, t)), r"the result has the shape \(1, 4\)"),
         (lambda z, t: (textbook(z, t), 0.5), r"the gradient has the shape \(\)"),
@@ -383,6 +422,12 @@ def raises_for_large_logits(z, t):
         return -np.log(at(softmax(z, shift=False), t))
 
 
+def without_keepdims(z, t):
+    """Right for a single row, but the shapes of several do not fit."""
+    d = z - z.max(axis=1)
+    return np.log(np.exp(d).sum(axis=1)) - at(d, t)
+
+
 @pytest.mark.parametrize(
     ("loss", "message"),
     [
@@ -390,6 +435,7 @@ def raises_for_large_logits(z, t):
         (lambda z, t: sys.exit(3), "the loss raises SystemExit: 3 for the float32 logits"),
         (lambda z, t: [].pop(), "IndexError: pop from empty list"),
         (lambda: 0, "TypeError: .* takes 0 positional arguments"),
+        (without_keepdims, r"operands could not be broadcast .* for the float32 logits \[\[.*\], \[.*\]\]"),
         (lambda z, t: int("two\nlines"), "ValueError: .*two"),
     ],
 )

@@ -85,14 +85,23 @@ def audit_function(
             framework_named(framework)
             loss, slope = (None if text is None else _imported(text) for text in (function, gradient))
             found = audit(loss, slope, dtypes=dtypes, framework=framework, name=function)
-    except (ValueError, TypeError, ImportError) as error:
-        print(f"{function} cannot be audited: {error}", file=sys.stderr)
-        sys.exit(2)
     except KeyboardInterrupt:
         print("Interrupted.", file=sys.stderr)
-        sys.exit(130)  # as in a shell; 1 would be a verdict
-    print(json.dumps(found.to_dict(), allow_nan=False) if as_json else found)
+        sys.exit(130)  # as in a shell
+    except BaseException as error:  # whatever the function raises, 0 and 1 would be verdicts
+        reason = " ".join(str(error).split()) or type(error).__name__
+        print(f"{function} cannot be audited: {reason}", file=sys.stderr)
+        sys.exit(2)
+    try:
+        print(json.dumps(found.to_dict(), allow_nan=False) if as_json else found, flush=True)
+    except BrokenPipeError:
+        _discard_output()
     sys.exit(0 if found.passed else 1)
+
+
+def _discard_output() -> None:
+    """Write what is left of the output nowhere: the reader closed the pipe, as `head` does."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _imported(text: str) -> Any:
@@ -287,7 +296,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         options.run(options)
     except KeyboardInterrupt:
         sys.exit("\nInterrupted. Files that were not reported as written are unchanged.")
-    except BrokenPipeError:  # the reader closed the pipe, as `head` does; the page is written
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:  # the page is written
+        _discard_output()
     except OSError as error:
         sys.exit(f"A file could not be written: {error}")

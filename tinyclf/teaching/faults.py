@@ -8,7 +8,7 @@ from typing import Any
 LOSS = "with d = z - max(z), loss = log(sum(exp(d))) - d[t]"
 BOTH = f"{LOSS} and gradient = p - y; neither log(p) nor 1/p occurs"
 LOG1P = "with d = z - max(z) and S the sum of exp(d) over all classes but the largest, loss = log1p(S) - d[t]"
-OTHERS = "where t is the largest logit, gradient[t] = -S / (1 + S), minus the sum of the others, not p - 1"
+OTHERS = "gradient = p, and at the label minus the sum of the other entries, not p - 1, which cancels"
 ROWS = "d = z - z.max(axis=1, keepdims=True): subtract the largest logit of each row, not of the batch"
 
 KINDS = (
@@ -29,22 +29,26 @@ KINDS = (
 # The sentence and the repair of a kind, of a kind with "loss" or "gradient", or of a cause of nan and inf.
 TEXTS = {
     "raw": ("exp of a logit is inf, or all exp are 0.", LOSS),
-    "log": ("A probability is 0, and its logarithm is not finite.", BOTH),
-    "divide": ("A probability is 0 or nearly, and the gradient divides by it.", BOTH),
+    "log": ("exp of a difference of logits is 0 or inf, and a logarithm of the result is not finite.", BOTH),
+    "divide": ("exp of a difference of logits is inf or nearly 0, and the gradient divides by it.", BOTH),
     "rows": ("Rows of a batch change the results of other rows.", ROWS),
     "capped": ("The loss never exceeds {cap}, however wrong the row is.", f"{LOSS}, without clip and eps"),
+    "too small": ("The loss is far too small.", LOSS),
     "dead gradient": (
         "The gradient is 0 or far too small where the row is misclassified: it learns nothing.",
         f"gradient = p - y; for automatic differentiation, {LOSS}",
     ),
-    "too large": ("It is far too large, as if inf or nan had been replaced by a number.", BOTH),
+    "too large": (
+        "It is too large: computed with a probability of nearly 0, or instead of inf or nan.",
+        BOTH,
+    ),
     "false zero loss": ("The loss is 0, but the exact loss is not: 1 + S is rounded to 1.", LOG1P),
     "false zero gradient": ("A component of the gradient is 0, but the exact one is not.", OTHERS),
     "small values loss": ("Small losses have fewer than three correct digits.", LOG1P),
     "small values gradient": ("Small components have fewer than three correct digits.", OTHERS),
     "offset error loss": (
-        "A number that is added to all logits changes the loss: its sum with the logarithm is rounded.",
-        f"{LOSS}: subtract first; not max(z) + log(...) - z[t]",
+        "A number that is added to all logits changes the loss.",
+        f"{LOSS}: subtract first; not max(z) + log(...) - z[t], whose sums are rounded",
     ),
     "offset error gradient": (
         "A number that is added to all logits changes the gradient.",
@@ -52,11 +56,15 @@ TEXTS = {
     ),
     "rounding": (
         "Rounding errors add up to {ulps} units in the last place.",
-        "float32: compute in float64 and round once; float64: add the rounding error of d = z - max(z) to d",
+        "float32: convert z to float64 first and round the result; float64: add the rounding error of d to d",
     ),
     "precision": (
         "It computes in float32: float64 logits lose half of their digits.",
         "keep the dtype of the logits, without a conversion to float32",
+    ),
+    "ties": (
+        "The {of} is wrong where two of the largest logits are equal.",
+        "S leaves out one of the largest logits, z.argmax(), not all that are equal to it; gradient = p - y",
     ),
     "wrong": ("{reason}", "loss = log(sum(exp(z))) - z[t], the natural logarithm, and gradient = p - y"),
 }

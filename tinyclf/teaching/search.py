@@ -31,6 +31,9 @@ LARGEST_OFFSET = {"float32": 1e8, "float64": 1e16}
 STEPS = (0, 1, 3, 6, 10, 13, 17, 20, 28, 37, 50, 70, 88, 90, 104, 120, 400, 710, 746, 1000)
 LARGE_STEPS = (1e4, 1e5, 1e8, 1e16, 1e30)
 
+TIES = ([0, 0], [1, 1, -1], [0.5, 0.5, 0.5])
+"""Moderate logits of which several are the largest."""
+
 SMALLEST_CAP = 4.0
 """The smallest upper limit of a clipped loss; one with a lower limit is wrong at moderate logits."""
 
@@ -50,6 +53,8 @@ RAMPS = (
     Ramp("[x, 0], label 0", (0,), lambda x: [[x, 0]]),
     Ramp("[0, -x], label 1", (1,), lambda x: [[0, -x]]),
     Ramp("[0, -x], label 0", (0,), lambda x: [[0, -x]]),
+    Ramp("[0, x], label 0", (0,), lambda x: [[0, x]]),
+    Ramp("[0, x], label 1", (1,), lambda x: [[0, x]]),
     Ramp("[x, 0, 0], label 0", (0,), lambda x: [[x, 0, 0]]),
     Ramp("[1.1x, -0.1x], label 0", (0,), lambda x: [[1.1 * x, -0.1 * x]]),
     Ramp("[1.1x, -0.1x], label 1", (1,), lambda x: [[1.1 * x, -0.1 * x]]),
@@ -113,7 +118,7 @@ class Search:
         if not self._is_cross_entropy():
             return
         for ramp in RAMPS:
-            if len(ramp.labels) == 1 or self.subject.convention.several:
+            if len(ramp.labels) == 1 or self.subject.convention.batched:
                 self._climb(ramp)
         for z, labels in self._ordinary(scale=20, groups=12):
             for fault, sample in self._judge(self._samples(z, labels), None).items():
@@ -144,11 +149,15 @@ class Search:
             key = kind if kind in TEXTS else f"{kind} {of}"
             if kind in ("nan", "inf"):
                 key = "raw" if self.raw else "log" if of == "loss" else "divide"
+            elif kind == "capped" and self._cap is None:
+                key = "too small"
+            elif kind == "wrong" and sample.logits[0].count(max(sample.logits[0])) > 1:
+                key = "ties"
             if len(sample.labels) > 1 and not self.raw and kind != "wrong":
                 key = "rows"
             sentence, repair = TEXTS[key]
-            cap = f"{self._cap or sample.got:.6g}" if kind == "capped" else ""
-            sentence = sentence.format(cap=cap, ulps=f"{sample.ulps:.3g}", reason=self.reason)
+            cap = f"{self._cap:.6g}" if key == "capped" else ""
+            sentence = sentence.format(cap=cap, ulps=f"{sample.ulps:.3g}", of=of, reason=self.reason)
             yield Fault(kind, self.dtype, ramp.text if ramp else "", beyond, sample, sentence, repair)
 
     # Moderate logits
@@ -156,7 +165,8 @@ class Search:
     def _is_cross_entropy(self) -> bool:
         """Compare the results at moderate logits with the exact ones; add a fault if they differ."""
         rows = [*self._ordinary(scale=1.3, groups=6)]
-        if self.subject.convention.several:
+        rows += [(np.array([row], self.dtype), [0]) for row in TIES]
+        if self.subject.convention.batched:
             rows.append((np.array(PROBES[0], self.dtype), PROBES[1]))
         samples = [sample for z, labels in rows for sample in self._samples(z, labels)]
         for sample in samples:

@@ -40,10 +40,8 @@ class Convention:
     one_hot, batched, swapped : bool
         Whether the targets are probabilities, whether the arguments have an axis for rows, and whether
         the targets come first.
-    several : bool
-        Whether several rows can be passed at once.
     reduction : str
-        What happens to their losses: "none", "mean" or "sum".
+        What happens to the losses of several rows: "none", "mean" or "sum".
     mean_gradient : bool
         Whether their gradients are those of the mean.
     problem : str or None
@@ -53,7 +51,6 @@ class Convention:
     one_hot: bool
     batched: bool
     swapped: bool
-    several: bool = False
     reduction: str = "none"
     mean_gradient: bool = False
     problem: str | None = None
@@ -180,10 +177,7 @@ class Subject:
             error = _largest(alone - right)
             if not convention.batched:
                 return error, convention
-            try:
-                together, gradients = self(z, labels)
-            except CallError:  # a function of a single row
-                return error, convention
+            together, gradients = self(z, labels)
         except NotALossError as problem:
             return np.inf, replace(convention, problem=str(problem))
         errors = {"mean": _largest(together - right.mean()), "sum": _largest(together - right.sum())}
@@ -192,7 +186,7 @@ class Subject:
         reduction = min(errors, key=errors.__getitem__)
         slopes = np.array([[float(g) for g in gradient] for _, gradient in exact])
         mean = gradients is not None and _largest(gradients - slopes / 3) < _largest(gradients - slopes)
-        known = replace(convention, several=True, reduction=reduction, mean_gradient=mean)
+        known = replace(convention, reduction=reduction, mean_gradient=mean)
         return max(error, errors[reduction]), known
 
     def is_as_coarse_as(self, bits: int, dtype: str) -> bool:
@@ -219,13 +213,13 @@ def _numbers(values: Any, what: str) -> Array:
         raise NotALossError(f"{what} is None")
     try:
         array = np.asarray(values)
-        if array.dtype.kind not in "fiuO":
-            raise NotALossError(f"{what} must consist of real numbers, but has the type {array.dtype}")
-        return array.astype(np.float64)
-    except (TypeError, ValueError, RuntimeError):  # torch raises a RuntimeError for tensors with a gradient
+        if array.dtype.kind in "fiuO":
+            return array.astype(np.float64)
+    except Exception:  # objects of any type can raise any exception
         raise NotALossError(
             f"{what} must consist of real numbers, but is {' '.join(repr(values).split())[:80]}"
         ) from None
+    raise NotALossError(f"{what} must consist of real numbers, but has the type {array.dtype}")
 
 
 def _largest(errors: Array) -> float:
