@@ -76,7 +76,7 @@ def test_every_step_asks_one_question_of_a_kind_and_each_kind_occurs(asking):
     kinds = asking.locator(".predict").evaluate_all(
         "all => all.map(e => [e.parentNode.id, e.dataset.predict])"
     )
-    assert [step for step, _ in kinds] == list(STEPS)
+    assert [step for step, _ in kinds] == [*STEPS, "live", "audit"]
     assert {kind for _, kind in kinds} == {"number", "curve", "choice"}
 
 
