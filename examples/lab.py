@@ -71,7 +71,7 @@ Log-sum-exp: **{_v["naive_lse"]:.16g}** naive, **{_v["lse"]:.16g}** shifted.
 If an exponential is inf, its naive probability is nan and all others are 0. The logarithm of an *accurate*
 softmax is still -inf where a probability underflows. Log-softmax, x - lse(x), is finite.
 
-The order of operations matters. Add 10,000 to both of the float32 logits [2, -1]; the true class is the
+The order of operations matters. Add 10000 to both of the float32 logits [2, -1]; the true class is the
 first. Then lse(z) minus the true logit is {_inaccurate:.6f}. With the largest logit subtracted first, the
 result is {_accurate:.6f}, which is correct.
 """)

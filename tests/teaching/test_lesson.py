@@ -251,16 +251,16 @@ def test_each_sentence_contains_the_number_of_the_right_run_and_loss(lesson):
         f"the true loss of its network is {unscaled['clipped'].true:.0f}",
         f"In the first epoch, {unscaled['clipped'].no_gradient:.0%} of the rows are misclassified and have a "
         "gradient of exactly 0",
-        f"becomes inf or nan at {unscaled['naive'].first} in float32 and at "
+        f"becomes inf or nan at training {unscaled['naive'].first} in float32 and at training "
         f"{runs['unscaled64']['naive'].first} in float64",
-        f"happens at {unscaled['shifted'].first} in float32 and at {runs['unscaled64']['shifted'].first} in "
-        "float64",
+        f"happens at training {unscaled['shifted'].first} in float32 and at training "
+        f"{runs['unscaled64']['shifted'].first} in float64",
         f"the logits of the untrained networks reach {report['largest_logit']:.0f}",
         f"upper limit, -log {EPS:.0e} = {-np.log(EPS):.1f}.",
-        f"agree: {right('quiet', 'naive', '.3f')} and {right('quiet', 'stable', '.3f')}",
-        f"accuracies range from {quiet['clipped'].lowest:.3f} to {quiet['clipped'].highest:.3f}",
-        f"from {unscaled['textbook'].lowest:.3f} to {unscaled['textbook'].highest:.3f} with textbook "
-        f"and from {unscaled['stable'].lowest:.3f} to {unscaled['stable'].highest:.3f} with stable ,",
+        f"agree: {right('quiet', 'naive', '.1%')} and {right('quiet', 'stable', '.1%')}",
+        f"accuracies range from {quiet['clipped'].lowest:.1%} to {quiet['clipped'].highest:.1%}",
+        f"from {unscaled['textbook'].lowest:.1%} to {unscaled['textbook'].highest:.1%} with textbook "
+        f"and from {unscaled['stable'].lowest:.1%} to {unscaled['stable'].highest:.1%} with stable ,",
         f"{right('steep', 'stable')} test accuracy with the stable loss",
         f"{steep['stable'].ruined} of 2 networks have a test accuracy below one half",
         f"After training, {steep['stable'].dead:.0%} of the hidden units are dead",

@@ -298,6 +298,21 @@ def test_the_key_r_shows_all_answers_and_hides_them_again(asking):
     assert asking.locator("details[open]").count() == 0
 
 
+def test_the_current_step_stays_in_place_when_the_key_r_shows_the_answers_of_the_others(browser, address):
+    for screen, step in itertools.product(WIDTHS, ("thresholds", "training", "audit")):
+        size = {"width": WIDTHS[screen], "height": 800}
+        with open_page(browser, "file:", offline=True, viewport=size) as (page, _):
+            page.goto(f"{address}#{step}")
+            page.wait_for_selector(f"#{step}.current")
+            top = f"document.querySelector('#{step} h2').getBoundingClientRect().top"
+            before = page.evaluate(top)
+            for _ in range(2):
+                page.keyboard.press("r")
+                page.wait_for_timeout(300)  # the charts of the steps before it are drawn
+                assert page.evaluate(top) == pytest.approx(before, abs=3)
+                assert page.evaluate("document.querySelector('.current').id") == step
+
+
 def test_a_button_shows_all_answers_on_a_phone(browser, address):
     with open_page(browser, "file:", offline=True, viewport={"width": 390, "height": 800}) as (page, _):
         page.goto(address)
@@ -336,6 +351,7 @@ def test_a_printed_page_hides_the_answers_that_are_not_shown(asking):
     question = asking.locator("#thresholds .predict")
     assert question.locator("p").first.is_visible()
     assert not asking.locator("#thresholds .words").is_visible()
+    assert not asking.locator("#limits").is_visible()  # the summary
     for part in ("[role=slider]", "[role=spinbutton]", "button"):
         assert not question.locator(part).first.is_visible()
     space = question.evaluate("e => parseFloat(getComputedStyle(e, '::after').height)")
@@ -343,6 +359,7 @@ def test_a_printed_page_hides_the_answers_that_are_not_shown(asking):
     asking.keyboard.press("r")
     assert asking.locator("#thresholds .words").is_visible()
     assert asking.locator("#vectors details p").first.is_visible()
+    assert asking.locator("#limits").is_visible()
 
 
 def test_without_scripts_questions_and_results_can_be_read(browser, address):
@@ -606,6 +623,11 @@ def numbers(words):
     return found
 
 
+def quantity(word):
+    """A number, a percentage or "none"."""
+    return number(word[:-1]) / 100 if word.endswith("%") else number(word.replace("none", "nan"))
+
+
 def shown(page, step):
     """The numbers that a step shows, in the order in which its code prints them."""
     texts = lambda selector: page.locator(selector).all_inner_texts()  # noqa: E731
@@ -627,7 +649,7 @@ def shown(page, step):
     if step in ("gradient", "training"):
         rows = page.locator(f"#{step}-table tbody tr").all()
         cells = [row.locator("td").all_inner_texts() for row in rows]
-        return [[number(v.split()[0].replace("none", "nan")) for v in row] for row in cells]
+        return [[quantity(v.split()[0]) for v in row] for row in cells]
     if step == "tiny":
         values = [number(v) for v in texts("#tiny-readout b")]
         return [values[:2], values[2:]]

@@ -498,6 +498,28 @@ def test_settings_that_change_during_training_restart_it_without_a_queue_of_requ
     press(page, "Reset")
 
 
+def test_drawing_that_is_slow_leaves_most_of_the_time_to_the_reader(page):
+    reset(page, "unscaled")
+    share = page.evaluate(
+        """async () => {
+            let [drawn, active] = [0, true];
+            const slow = () => {
+                const end = performance.now() + (active ? 60 : 0);
+                while (performance.now() < end);
+                drawn += active ? 60 : 0;
+            };
+            shows(["live"], slow);
+            startTraining();
+            const start = performance.now();
+            await new Promise((resolve) => setTimeout(resolve, 3000));
+            active = false;
+            return drawn / (performance.now() - start);
+        }"""
+    )
+    press(page, "Reset")
+    assert 0.02 < share < 0.4
+
+
 @pytest.mark.parametrize("setting", SETTINGS)
 def test_a_preset_has_the_settings_of_its_step(page, setting):
     step = {"unscaled": "5", "quiet": "6", "steep": "8", "scaled": "9"}[setting]

@@ -112,7 +112,6 @@ def render(lesson: Lesson, command: str = "python -m tinyclf lesson") -> str:
         white={run: experiment.white for run, (experiment, *_) in RUNS.items()},
         factor=a["thresholds"]["float64"]["exp"] / a["thresholds"]["float32"]["exp"],
         largest={dtype: float(np.finfo(dtype).max) for dtype in ("float16", "float32")},
-        log_largest={"float16": math.log(np.finfo("float16").max)},
         steep_rate=RUNS["steep"][0].optimizer.learning_rate,
         cured=_range(min(scaled), max(scaled)),
         n_weights=RUNS["unscaled"][0].network(0).theta.size,
@@ -205,17 +204,17 @@ def _range(low: float, high: float) -> str:
 
 def _quiet_story(clipped: Summary, seed: int) -> str:
     """Describe the forgotten digits, or state that there are none."""
+    recall = "The recall of a digit is the fraction of its test images that are classified correctly."
     if not clipped.forgotten:
         return (
-            "None of these networks forgot a digit. Other seeds do. Use more seeds and look at the recall of "
-            "each digit: the mean accuracy does not show a forgotten digit."
+            f"{recall} None of these networks forgot a digit. Other seeds do. Use more seeds and look at the "
+            "recall of each digit: the mean accuracy does not show a forgotten digit."
         )
     return (
-        "The recall of a digit is the fraction of its test images that are classified correctly. The chart "
-        f"shows it for seed {seed}, the network at the start of this page. After training, "
-        f"{clipped.stuck:.0%} of the training rows of a forgotten digit are misclassified and have a "
-        "gradient of 0, so they would not contribute to further training. The mean accuracy hides a "
-        "forgotten digit; the recall of each digit shows it."
+        f"{recall} The chart shows it for seed {seed}, the network at the start of this page. "
+        f"After training, {clipped.stuck:.0%} of the training rows of a forgotten digit are misclassified "
+        "and have a gradient of 0, so they would not contribute to further training. The mean accuracy hides "
+        "a forgotten digit; the recall of each digit shows it."
     )
 
 

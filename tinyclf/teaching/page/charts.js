@@ -73,7 +73,7 @@ function range(from, to, step = 1) {
 
 function tidy(v) {
   if (v === 0) return "0";
-  const small = Math.abs(v) < 1e-3;
+  const small = Math.abs(v) < 0.01;
   return typeset(small || Math.abs(v) >= 1e6 ? v.toExponential(0) : String(Number(v.toPrecision(6))));
 }
 
@@ -260,8 +260,8 @@ function digitImage(pixels, x, y, size) {
   return group;
 }
 
-function percent(v) {
-  return `${Math.round(100 * v)}%`;
+function percent(v, decimals = 0) {
+  return `${(100 * v).toFixed(decimals)}%`;
 }
 
 // Formats a number in a short form: 0, 20, 16.118, 2.0612×10⁻⁹, inf, nan.

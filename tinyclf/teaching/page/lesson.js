@@ -363,7 +363,7 @@ shows(["run", "losses"], () => {
     chosen(SHOWN).map((name) => {
       const outcomes = runs[name];
       const accuracies = outcomes.map((o) => o.accuracy).filter(Number.isFinite);
-      const spread = accuracies.length ? `${mean(accuracies).toFixed(3)} (${Math.min(...accuracies).toFixed(3)} to ${Math.max(...accuracies).toFixed(3)})` : ["none", "bad"];
+      const spread = accuracies.length ? `${percent(mean(accuracies), 1)} (${percent(Math.min(...accuracies), 1)} to ${percent(Math.max(...accuracies), 1)})` : ["none", "bad"];
       const last = outcomes[0].curve.length - 1;
       return [name, doubtful(mean(outcomes.map((o) => o.curve[last]))), doubtful(mean(outcomes.map((o) => o.true))), spread];
     }),
@@ -418,7 +418,7 @@ picture("tiny", ["gap", "dtype"], (width) => {
     left: 62,
     x: { min: 0, max: 60, label: "gap" },
     y: { min: 1e-27, max: 10, kind: "log", label: "loss, logarithmic" },
-    description: "Loss against the gap between the logits. The stable loss falls in a straight line; the usual loss becomes 0.",
+    description: "Loss against the gap between the logits. The stable loss falls in a straight line; the textbook loss becomes 0.",
   });
   const grid = range(0, 480).map((i) => i / 8);
   const labels = [];

@@ -72,6 +72,19 @@ function toggleTheme() {
   byId("theme").textContent = dark() ? "Light" : "Dark";
 }
 
+// Shows or hides all answers. The current step stays where it is, although the steps before it change their heights: at
+// once, and again when their charts are drawn.
+function toggleAnswers() {
+  const heading = pages[current]?.querySelector("h2");
+  const top = () => (heading ? heading.getBoundingClientRect().top : 0);
+  const before = top();
+  const hold = () => scrollBy({ top: top() - before, behavior: "instant" });
+  showAnswers(!answersShown);
+  hold();
+  requestAnimationFrame(() => requestAnimationFrame(hold));
+}
+
+for (const button of document.querySelectorAll(".answers")) button.onclick = toggleAnswers;
 byId("theme").textContent = dark() ? "Light" : "Dark";
 byId("theme").onclick = toggleTheme;
 byId("present").onclick = () => present(!presenting());
@@ -100,7 +113,7 @@ addEventListener("keydown", (event) => {
     PageUp: presenting() && (() => go(current - 1)),
     p: () => byId("present").click(),
     d: toggleTheme,
-    r: () => document.querySelector(".answers").click(),
+    r: toggleAnswers,
     Escape: presenting() && (() => present(false)),
   }[key.length === 1 ? key.toLowerCase() : key];
   if (action) {

@@ -36,7 +36,7 @@ const QUESTIONS = { number: numberQuestion, curve: curveQuestion, choice: choice
 function predict(box) {
   const { found = "measured" } = box.dataset;
   let answered = false;
-  const button = element("button", { type: "submit", className: "reveal", disabled: true }, "Show the answer");
+  const button = element("button", { type: "submit", className: "reveal", disabled: true }, box.dataset.truth === undefined ? "Continue" : "Show the answer");
   const outcome = element("p", { className: "outcome", tabIndex: -1 });
   const question = QUESTIONS[box.dataset.predict](box, (given = true) => { button.disabled = !given; });
   const update = () => {
@@ -332,5 +332,4 @@ function showAnswers(on) {
   for (const button of document.querySelectorAll(".answers")) button.setAttribute("aria-pressed", String(on));
 }
 
-for (const button of document.querySelectorAll(".answers")) button.onclick = () => showAnswers(!answersShown);
 for (const box of document.querySelectorAll(".predict")) predict(box);

@@ -17,7 +17,7 @@ const FINE = { float16: 0.1, bfloat16: 0.5, float32: 0.5, float64: 2 }; // and t
 const state = {
   dtype: "float32",
   losses: new Set(["naive", "clipped", "stable"]),
-  vector: "overflow",
+  vector: "extreme",
   x: 60,
   z: [DATA.scales[0], 0, 0],
   label: 1,

@@ -65,7 +65,8 @@ function newWorker() {
 
 function fail(reason) {
   const problem = `The training stopped: ${reason || "this browser cannot run it"}. Open this page in another browser.`;
-  Object.assign(live, { worker: null, running: false, waiting: false, next: null, problem });
+  Object.assign(live, { worker: null, waiting: false, next: null, problem });
+  run(false);
   clear();
   show("live", "tests");
 }
@@ -94,7 +95,7 @@ function receive({ steps, tests, total, stepsPerEpoch }) {
   Object.assign(live, { total, stepsPerEpoch });
   const finished = live.steps.length === total;
   if (finished) {
-    live.running = false;
+    run(false);
     const { accuracy } = live.tests.at(-1).clipped;
     if (isPreset("unscaled") && Number.isFinite(accuracy)) tell(byId("live-question"), percent(accuracy));
   }
@@ -104,21 +105,33 @@ function receive({ steps, tests, total, stepsPerEpoch }) {
   show("live", ...(tests.length ? ["tests"] : []));
 }
 
-const outdated = new Set(); // what the next frame draws
+const outdated = new Set(); // what is drawn next
+let busy = false; // with drawing, or with the rest after it
 
+// Draws in the next frame. After that, twice the time of drawing belongs to the reader, so that a slow phone responds.
 function show(...names) {
-  if (!outdated.size) {
-    requestAnimationFrame(() => {
-      const changed = [...outdated];
-      outdated.clear();
-      refresh(changed);
-    });
-  }
   for (const name of names) outdated.add(name);
+  if (busy || !outdated.size) return;
+  busy = true;
+  requestAnimationFrame(() => {
+    const start = performance.now();
+    setTimeout(() => setTimeout(() => { // the first one runs when the browser has painted
+      busy = false;
+      show();
+    }, 2 * (performance.now() - start)));
+    const changed = [...outdated];
+    outdated.clear();
+    refresh(changed);
+  });
+}
+
+function run(on) {
+  live.running = on;
+  runButton.textContent = on ? "Pause" : "Start";
 }
 
 function startTraining() {
-  live.running = true;
+  run(true);
   if (live.steps.length === live.total) clear();
   live.next = { batches: Infinity };
   send();
@@ -126,14 +139,14 @@ function startTraining() {
 }
 
 function pauseTraining() {
-  live.running = false;
+  run(false);
   live.next = { batches: 0, measures: true };
   send();
   show("live");
 }
 
 function trainOneBatch() {
-  live.running = false;
+  run(false);
   live.next = { batches: 1, measures: true };
   send();
 }
@@ -147,7 +160,7 @@ function restart() {
 }
 
 function reset() {
-  live.running = false;
+  run(false);
   restart();
 }
 
@@ -181,13 +194,12 @@ stops(byId("live-sliders"), "learning rate", "rate", [0.0003, 0.001, 0.003, 0.01
 stops(byId("live-sliders"), "hidden units", "hidden", [16, 32, 64, 128, 256]);
 stops(byId("live-sliders"), "seed", "liveSeed", range(0, 9));
 
-const runButton = element("button", { type: "button", onclick: () => (live.running ? pauseTraining() : startTraining()) });
+const runButton = element("button", { type: "button", onclick: () => (live.running ? pauseTraining() : startTraining()) }, "Start");
 byId("live-buttons").append(
   runButton,
   element("button", { type: "button", onclick: trainOneBatch }, "One batch"),
   element("button", { type: "button", onclick: reset }, "Reset"),
 );
-shows(["live"], () => { runButton.textContent = live.running ? "Pause" : "Start"; });
 
 const inputs = ["setting", "white", "rate", "hidden", "liveSeed"];
 shows(inputs, restart);
