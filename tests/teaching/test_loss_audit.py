@@ -13,7 +13,7 @@ import pytest
 from tests.support.ulps import SHAPES_OF_LOGITS, logits_of, softmax_truth, ulp_error
 from tinyclf import cross_entropy
 from tinyclf.teaching import assert_stable, audit
-from tinyclf.teaching.exact import exact_loss
+from tinyclf.teaching.loss_audit.exact import exact_loss
 from tinyclf.teaching.naive_losses import LOSSES, evaluate
 from tinyclf.teaching.wall import VERDICTS_OF_LOSSES as VERDICTS
 

@@ -1,7 +1,6 @@
 """Losses that fail on large logits, the lesson that measures how they fail, and the audit of any loss."""
 
-from .faults import Fault, Sample
-from .loss_audit import Audit, assert_stable, audit
+from .loss_audit import Audit, Fault, Sample, assert_stable, audit
 from .naive_losses import (
     ClippedSoftmaxCrossEntropy,
     NaiveSoftmaxCrossEntropy,

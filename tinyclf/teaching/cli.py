@@ -28,11 +28,11 @@ from .._version import __version__
 from ..estimator.classifier import TinyClassifier
 from ..persistence import write_atomically
 from .experiments import UNSCALED, Outcome
-from .frameworks import FRAMEWORKS, framework_named, one_line, quiet
 from .lesson import QUICK_SEEDS, SEEDS, THREE, Summary, measure, tables
 from .loss_audit import audit
+from .loss_audit.frameworks import FRAMEWORKS, framework_named, one_line, quiet
+from .loss_audit.search import LIMITS
 from .page import render
-from .search import LIMITS
 
 T = TypeVar("T")
 FORMATS = (".png", ".svg", ".pdf", ".jpg")

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 
 from ..nn.arrays import Array
-from .exact import exact_loss
-from .faults import json_number
-from .frameworks import framework_named, quiet
 from .loss_audit import VERDICTS, audit
-from .search import LIMITS
+from .loss_audit.exact import exact_loss
+from .loss_audit.faults import json_number
+from .loss_audit.frameworks import framework_named, quiet
+from .loss_audit.search import LIMITS
 
 Entry = dict[str, Any]
 """What was measured of one loss, as in JSON: numbers that are not finite are strings."""

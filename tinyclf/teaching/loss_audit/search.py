@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from ..nn.arrays import Array
-from ..nn.functional import softmax
+from ...nn.arrays import Array
+from ...nn.functional import softmax
 from .exact import exact_loss
 from .faults import KINDS, TEXTS, Fault, Sample
 from .subject import PROBES, NotALossError, Subject

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ..nn.arrays import Array
+from ...nn.arrays import Array
 
 
 def first(result: Any) -> Any:

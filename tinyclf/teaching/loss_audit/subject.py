@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ..nn.arrays import Array
+from ...nn.arrays import Array
 from .exact import exact_loss
 from .frameworks import FRAMEWORKS, Framework, first, one_line, quiet
 

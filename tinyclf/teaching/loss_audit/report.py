@@ -1,4 +1,4 @@
-"""An audit of any cross-entropy: whether it is stable, where it begins to fail, and how to repair it.
+"""The audit of a loss: its verdict, and the table of its faults.
 
 The verdict of each dtype is the first of these that applies:
 
