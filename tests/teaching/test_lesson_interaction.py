@@ -116,6 +116,13 @@ def test_a_question_whose_field_is_empty_has_no_answer(asking):
     assert (button.is_enabled(), field.input_value()) == (True, "71")
 
 
+def test_the_number_of_the_reader_is_written_as_the_others_are(asking):
+    question = asking.locator("#thresholds .predict")
+    question.get_by_role("spinbutton").fill("-1e30")
+    question.get_by_role("button").click()
+    assert outcome(asking, "thresholds").startswith("You said \u221210\u00b3\u2070; measured: ")
+
+
 def test_a_percentage_has_its_unit(asking, measured):
     asking.locator("#not-cured .predict").get_by_role("spinbutton").fill("90")
     asking.locator("#not-cured .reveal").click()
@@ -368,6 +375,8 @@ def test_without_scripts_questions_and_results_can_be_read(browser, address):
         for step in STEPS:
             assert page.locator(f"#{step} .predict > p").first.is_visible()
             assert page.locator(f"#{step} .figure").is_visible()
+        assert page.locator("#vectors figure pre").is_visible()
+        assert not page.locator("#vectors figcaption").is_visible()
         assert page.locator("#vectors .predict li").all_inner_texts()[1] == "inf"
 
 

@@ -132,14 +132,14 @@ function bothSides(holds) {
 }
 
 for (const [title, holds] of CLIFFS) {
-  const buttons = ["just below", "just above"].map((side, i) => element("button", {
+  const buttons = [0, 1].map((i) => element("button", {
     type: "button",
     onclick: () => set({ z: [bothSides((x) => holds([x, 0, 0]))[i], 0, 0], label: 1 }),
   }));
   byId("cliffs").append(element("span", { className: "pair" }, element("span", { className: "name" }, title), ...buttons));
   shows(["dtype"], () => bothSides((x) => holds([x, 0, 0])).forEach((x, i) => {
     buttons[i].textContent = x;
-    buttons[i].setAttribute("aria-label", `${x}: ${title} ${i ? "here" : "above"}`);
+    buttons[i].setAttribute("aria-label", `${x}, just ${i ? "above" : "below"} the threshold: ${title}`);
   }));
 }
 

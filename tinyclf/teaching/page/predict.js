@@ -84,6 +84,7 @@ const seriesOf = (box) => box.dataset.series ?? "truth";
 
 function numberQuestion(box, answer) {
   const { unit = "" } = box.dataset;
+  const inWords = (v) => typeset(String(v)) + unit;
   const axis = axisOf(box.dataset);
   const fine = Number(box.dataset.step ?? (axis.max - axis.min) / 100);
   const near = (v) => clamp(axis.kind === "log" ? Number(v.toPrecision(2)) : tidied(Math.round(v / fine) * fine), axis.min, axis.max);
@@ -121,7 +122,7 @@ function numberQuestion(box, answer) {
     handle.setAttribute("aria-valuemin", axis.min);
     handle.setAttribute("aria-valuemax", axis.max);
     handle.setAttribute("aria-valuenow", shown);
-    handle.setAttribute("aria-valuetext", value === null ? "no answer yet" : `${axis.label} ${value}${unit}`.trim());
+    handle.setAttribute("aria-valuetext", value === null ? "no answer yet" : `${axis.label} ${inWords(value)}`.trim());
   }
 
   const redraw = drawing(chart, [], (width) => {
@@ -145,7 +146,7 @@ function numberQuestion(box, answer) {
       root.append(text(clamp(at, long / 2 + 2, width - long / 2 - 2), y, words, { class: `label series-${name}`, "text-anchor": "middle" }));
     };
     if (shown && truth !== undefined) point(seriesOf(box), parseFloat(truth), truth, 18);
-    if (shown && value !== null) point("yours", value, `you: ${value}${unit}`, 42);
+    if (shown && value !== null) point("yours", value, `you: ${inWords(value)}`, 42);
     place();
     return root;
   });
@@ -153,7 +154,7 @@ function numberQuestion(box, answer) {
 
   return {
     node: element("div", { className: "question" }, area, entry),
-    answer: () => (value === null ? "" : `you said ${value}${unit}`),
+    answer: () => (value === null ? "" : `you said ${inWords(value)}`),
     compare: (truth, found) => [`${found}: ${truth}`],
     update: (shown) => {
       handle.hidden = shown;
