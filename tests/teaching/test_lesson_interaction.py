@@ -377,6 +377,8 @@ def test_without_scripts_questions_and_results_can_be_read(browser, address):
             assert page.locator(f"#{step} .figure").is_visible()
         assert page.locator("#vectors figure pre").is_visible()
         assert not page.locator("#vectors figcaption").is_visible()
+        question, program = (page.locator(f"#half {part}").bounding_box() for part in (".predict", ".codes"))
+        assert question["y"] + question["height"] <= program["y"]
         assert page.locator("#vectors .predict li").all_inner_texts()[1] == "inf"
 
 
