@@ -684,6 +684,29 @@ def test_on_a_phone_the_steps_are_chosen_by_name(browser, address):
         assert page.evaluate("scrollY") == 0
 
 
+def test_what_was_visible_before_a_jump_does_not_become_the_current_step(browser, address):
+    with open_page(browser, "file:", viewport={"width": 1280, "height": 900}) as (page, _):
+        page.add_init_script(
+            """const Observer = IntersectionObserver;
+            globalThis.IntersectionObserver = class extends Observer {
+                constructor(callback, options) {
+                    super(callback, options);
+                    globalThis.observed = callback;
+                }
+            };"""
+        )
+        page.goto(address)
+        current = page.evaluate(
+            """() => {
+                const entry = { isIntersecting: true, target: pages[1], time: performance.now() - 1 };
+                go(5);
+                observed([entry]);  // on a busy machine, it arrives late
+                return current;
+            }"""
+        )
+        assert current == 5
+
+
 def test_the_first_picture_shows_the_answers_of_the_network(page):
     opening = page.evaluate("DATA.opening")
     picture = page.locator("[data-chart=opening] svg")

@@ -19,6 +19,7 @@ pages.forEach((page, i) => {
 stepNames.onchange = () => go(Number(stepNames.value));
 
 let current = -1; // the cover
+let moved = 0; // when the reader chose it
 
 let late = 0; // timer
 
@@ -45,6 +46,7 @@ function markCurrent(index) {
 
 // Goes to a step and focuses its heading, or goes to the cover (index -1).
 function go(index) {
+  moved = performance.now();
   markCurrent(clamp(index, presenting() ? 0 : -1, pages.length - 1));
   if (current < 0) {
     scrollTo({ top: 0, behavior: "instant" });
@@ -124,7 +126,7 @@ addEventListener("keydown", (event) => {
 
 const watcher = new IntersectionObserver((entries) => {
   if (presenting()) return;
-  const seen = entries.filter((entry) => entry.isIntersecting).map((entry) => pages.indexOf(entry.target));
+  const seen = entries.filter((entry) => entry.isIntersecting && entry.time > moved).map((entry) => pages.indexOf(entry.target));
   if (seen.length) markCurrent(Math.max(...seen));
 }, { rootMargin: "-20% 0px -70% 0px" });
 for (const page of pages) watcher.observe(page);
