@@ -170,7 +170,7 @@ LOSSES = {
 
 def main():
     names = list(dict.fromkeys(library for library, *_ in LOSSES.values()))
-    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[1].strip())
+    parser = argparse.ArgumentParser(description="Audit the cross-entropy of each installed library.")
     parser.add_argument("libraries", nargs="*", help=f"audit only these: {', '.join(names)}")
     parser.add_argument("--json", type=Path, help="add the results to this file, which keeps other versions")
     parser.add_argument("--picture", type=Path, help="draw the results of --json, or these; needs matplotlib")

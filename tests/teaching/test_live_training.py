@@ -12,6 +12,7 @@ from sklearn.datasets import load_digits
 import tinyclf
 from tests.support.browser import open_browser, open_firefox, open_page
 from tinyclf import train
+from tinyclf.nn import kernels
 from tinyclf.nn.losses import Loss
 from tinyclf.nn.optimizers import SGD, Adam
 from tinyclf.teaching.experiments import WHITE
@@ -207,9 +208,10 @@ def first_epoch(experiment, name, X, y, start, order, dtype="float32", rng=None)
 
 @pytest.fixture
 def numpy_only():
+    wanted = kernels._wanted
     tinyclf.use_fast(False)
     yield
-    tinyclf.use_fast(None)
+    tinyclf.use_fast(wanted)
 
 
 @pytest.mark.parametrize("setting", SETTINGS)
