@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from tinyclf import __version__, cross_entropy, cross_entropy_grad
-from tinyclf.teaching.wall import markdown, measure, write
+from tinyclf.teaching.libraries import markdown, measure, write
 
 # Each function takes logits (n, k) and labels (n,), and returns the losses (n,), or the losses and gradients.
 # Those of a framework get and return its tensors, and the framework differentiates them.
@@ -196,9 +196,9 @@ def main():
         entries = write(options.json, entries)
     print(markdown(entries))
     if options.picture:
-        from tinyclf.teaching.plots import save_wall
+        from tinyclf.teaching.plots import save_libraries
 
-        save_wall(entries, options.picture)
+        save_libraries(entries, options.picture)
 
 
 if __name__ == "__main__":

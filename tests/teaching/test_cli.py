@@ -3,6 +3,7 @@
 import dataclasses
 import importlib.util
 import json
+import os
 import subprocess
 import sys
 
@@ -299,6 +300,19 @@ def test_a_closed_pipe_does_not_change_the_exit_code():
         process.stdout.close()
         assert process.stderr.read() == b""
     assert process.returncode == 1
+
+
+@pytest.mark.processes
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no full device")
+def test_a_result_that_cannot_be_written_gives_no_verdict():
+    arguments = ["audit", "--dtype", "float32", "tinyclf:cross_entropy"]
+    with open("/dev/full", "w") as full:
+        run = subprocess.run(
+            [sys.executable, "-m", "tinyclf", *arguments], stdout=full, stderr=subprocess.PIPE, check=False
+        )
+    assert run.returncode == 2
+    [line] = run.stderr.decode().splitlines()
+    assert line.startswith("the audit of tinyclf:cross_entropy cannot be written: ")
 
 
 def test_ctrl_c_ends_the_audit_without_a_verdict(monkeypatch, capsys):

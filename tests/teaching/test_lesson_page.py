@@ -4,6 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
+from sklearn.datasets import load_digits
 
 from tests.support.browser import open_page
 from tests.support.numbers import number, plain
@@ -12,10 +13,10 @@ from tinyclf.teaching.arithmetic import DTYPES, VECTORS, right_row, vector, wron
 from tinyclf.teaching.bfloat16 import of_type
 from tinyclf.teaching.experiments import UNSCALED
 from tinyclf.teaching.lesson import SHOWN
+from tinyclf.teaching.libraries import FAULTS, is_right, overview, read, truths
 from tinyclf.teaching.loss_audit import VERDICTS
 from tinyclf.teaching.naive_losses import LOSSES, evaluate
 from tinyclf.teaching.page import _typeset
-from tinyclf.teaching.wall import FAULTS, is_right, overview, read, truths
 
 pytestmark = pytest.mark.browser
 
@@ -717,7 +718,7 @@ def test_the_first_picture_shows_the_answers_of_the_network(page):
         "all => all.map(e => [...e.children].map(r => [+r.getAttribute('x'), +r.getAttribute('y'),"
         " +r.getAttribute('fill-opacity')]))"
     )
-    for found, pixels in zip(darkest, opening["images"], strict=True):
+    for found, pixels in zip(darkest, load_digits().data[opening["images"]], strict=True):
         image = np.zeros((8, 8))
         for x, y, v in found:
             image[int(y), int(x)] = 16 * v

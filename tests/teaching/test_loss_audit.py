@@ -13,9 +13,9 @@ import pytest
 from tests.support.ulps import SHAPES_OF_LOGITS, logits_of, softmax_truth, ulp_error
 from tinyclf import cross_entropy
 from tinyclf.teaching import assert_stable, audit
+from tinyclf.teaching.libraries import VERDICTS_OF_LOSSES as VERDICTS
 from tinyclf.teaching.loss_audit.exact import exact_loss
 from tinyclf.teaching.naive_losses import LOSSES, evaluate
-from tinyclf.teaching.wall import VERDICTS_OF_LOSSES as VERDICTS
 
 BOTH = ("float32", "float64")
 

@@ -5,16 +5,16 @@ import pytest
 
 from tinyclf.teaching.experiments import Outcome
 from tinyclf.teaching.lesson import RUNS, Summary
+from tinyclf.teaching.libraries import FAULTS, overview, read
 from tinyclf.teaching.plots import (
     draw_curves,
     draw_gradient,
+    draw_libraries,
     draw_recall,
-    draw_wall,
     save_curves,
+    save_libraries,
     save_pictures,
-    save_wall,
 )
-from tinyclf.teaching.wall import FAULTS, overview, read
 
 figure = pytest.importorskip("matplotlib.figure")
 
@@ -142,7 +142,7 @@ def test_the_pictures_of_the_lesson_show_their_set_up(lesson, tmp_path, monkeypa
 def test_marks_of_the_audits_are_where_faults_begin(tmp_path):
     entries = read()
     ax = figure.Figure().subplots()
-    draw_wall(entries, ax)
+    draw_libraries(entries, ax)
     groups = dict(zip(FAULTS, ax.lines, strict=False))  # the other lines are those of the grid
     for name, line in groups.items():
         assert line.get_label() == FAULTS[name][0]
@@ -152,4 +152,4 @@ def test_marks_of_the_audits_are_where_faults_begin(tmp_path):
     assert [text.get_text() for text in ax.texts] == [overview(entry)["verdict"] for entry in entries]
     titles = [label.get_text() for label in ax.get_yticklabels()]
     assert titles == [overview(entry)["title"] for entry in entries]
-    assert save_wall(entries, tmp_path / "wall.png").stat().st_size > 10_000
+    assert save_libraries(entries, tmp_path / "libraries.png").stat().st_size > 10_000

@@ -96,6 +96,10 @@ def audit_function(
         print(json.dumps(found.to_dict(), allow_nan=False) if as_json else found, flush=True)
     except BrokenPipeError:
         _discard_output()
+    except OSError as error:
+        _discard_output()
+        print(f"the audit of {function} cannot be written: {error}", file=sys.stderr)
+        sys.exit(2)
     sys.exit(0 if found.passed else 1)
 
 

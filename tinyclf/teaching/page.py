@@ -20,7 +20,18 @@ from ..nn.schedules import linear
 from .arithmetic import OFFSET, wrong_row
 from .experiments import QUIET, Experiment, Outcome
 from .lesson import EPS, FORGOTTEN, GAP, RUNS, SCALES, SHOWN, Lesson, Summary
-from .wall import CASES, FAULTS, VERDICTS_OF_LOSSES, heading, is_right, overview, read, row, truths
+from .libraries import (
+    CASES,
+    FAULTS,
+    VERDICTS_OF_LOSSES,
+    Entry,
+    heading,
+    is_right,
+    overview,
+    read,
+    row,
+    truths,
+)
 
 SCRIPTS = (
     "numerics.js",
@@ -117,7 +128,7 @@ def render(lesson: Lesson, command: str = "python -m tinyclf lesson") -> str:
         n_weights=RUNS["unscaled"][0].network(0).theta.size,
         quiet_story=_quiet_story(runs["quiet"]["clipped"], opening["seed"]),
         steep_story=_steep_story(runs["steep"]),
-        wall=_wall(),
+        libraries=_libraries(),
         truth=truths(),
         row={case: _typeset(row(case)).replace(", ", ",&nbsp;") for case in CASES},
         lost={
@@ -162,21 +173,22 @@ def _opening(lesson: Lesson) -> dict[str, Any]:
     outcomes = lesson.runs[run]["clipped"].outcomes
     o = max(outcomes, key=lambda o: (o.recall.min() < FORGOTTEN, o.accuracy))
     digit = int(o.recall.argmin())
+    digits = load_digits().data
     _, images, _, y = QUIET.data(o.seed)  # pixels from 0 to 16, with the split of every run with this seed
-    twin = next(twin for twin in lesson.runs[run]["stable"].outcomes if twin.seed == o.seed)
+    stable = next(other for other in lesson.runs[run]["stable"].outcomes if other.seed == o.seed)
     return {
         "digit": digit,
         "seed": o.seed,
         "accuracy": o.accuracy,
         "n": int(np.sum(y == digit)),
         "right": int(np.sum(o.predicted[y == digit] == digit)),
-        "right_stable": int(np.sum(twin.predicted[y == digit] == digit)),
+        "right_stable": int(np.sum(stable.predicted[y == digit] == digit)),
         "question": (
             "Why is it worse at this digit than at the others?"
             if digit in o.predicted
             else f"It never answers {digit}. Why?"
         ),
-        "images": images[y == digit],
+        "images": [int(np.flatnonzero((digits == image).all(axis=1))[0]) for image in images[y == digit]],
         "answers": o.predicted[y == digit],
     }
 
@@ -236,7 +248,7 @@ def _steep_story(steep: dict[str, Summary]) -> str:
     )
 
 
-def _wall() -> dict[str, Any]:
+def _libraries() -> dict[str, Any]:
     """Return what the text says about the losses of libraries."""
     entries = read()
     told = {
@@ -260,8 +272,8 @@ def _wall() -> dict[str, Any]:
     zeros = {entry["library"] for entry in entries if entry["returns"]["component"] == 0} - {"JAX"}
     *others, last = sorted(zeros, key=str.lower)
     return found | {
-        "n": len(entries),
-        "libraries": len({entry["library"] for entry in entries}),
+        "n_losses": len(entries),
+        "n": len({entry["library"] for entry in entries}),
         "exact": sum(
             all(v is not None and is_right(case, float(v)) for case, v in entry["returns"].items())
             for entry in entries
@@ -301,13 +313,22 @@ def _data(lesson: Lesson) -> dict[str, Any]:
         },
         "settings": {run: _settings(section, RUNS[run][0]) for section, run in _SECTIONS.items()},
         "digits": _digits(),
-        "wall": [{**overview(entry), "returns": entry["returns"]} for entry in read()],
+        "libraries": [_shown(entry) for entry in read()],
         "faults": [{"name": name, "words": words} for name, (words, _) in FAULTS.items()],
         "rows": [
             {"name": name, "words": _typeset(heading(name)), "truth": truth}
             for name, truth in truths().items()
         ],
     }
+
+
+def _shown(entry: Entry) -> dict[str, Any]:
+    """Return what step 11 shows of the audit of a library."""
+    returns = entry["returns"]
+    wrong = [
+        case for case, value in returns.items() if value is not None and not is_right(case, float(value))
+    ]
+    return {**overview(entry), "returns": returns, "wrong": wrong}
 
 
 def _settings(section: str, experiment: Experiment) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from .arithmetic import gradient_limit, wrong_row
 from .lesson import FORGOTTEN, RUNS, THREE
-from .wall import FAULTS, Entry, overview
+from .libraries import FAULTS, Entry, overview
 
 if TYPE_CHECKING:
     from .lesson import Lesson, Summary
@@ -129,13 +129,13 @@ def draw_recall(summaries: Mapping[str, Summary], axes: Any) -> None:
     axes[-1].figure.colorbar(shown, ax=axes[-1], label="recall on the test digits")
 
 
-def draw_wall(entries: Sequence[Entry], ax: Any) -> None:
+def draw_libraries(entries: Sequence[Entry], ax: Any) -> None:
     """Draw the logit beyond which faults of each audited loss begin, and the verdicts.
 
     Parameters
     ----------
     entries : sequence of dict
-        Entries of `tinyclf.teaching.wall`.
+        Entries of `tinyclf.teaching.libraries`.
     ax : matplotlib Axes
     """
     looks = {
@@ -243,10 +243,10 @@ def save_pictures(lesson: Lesson, folder: str | Path) -> list[Path]:
     ]
 
 
-def save_wall(entries: Sequence[Entry], path: str | Path) -> Path:
-    """Save the figure of `draw_wall`; the suffix of the path determines the format."""
+def save_libraries(entries: Sequence[Entry], path: str | Path) -> Path:
+    """Save the figure of `draw_libraries`; the suffix of the path determines the format."""
     height = 1.6 + 0.32 * len(entries)
-    return _save(path, "", (10, height), (1, 1), lambda axes: draw_wall(entries, axes[0]))
+    return _save(path, "", (10, height), (1, 1), lambda axes: draw_libraries(entries, axes[0]))
 
 
 def _save(

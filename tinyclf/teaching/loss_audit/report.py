@@ -22,8 +22,8 @@ from typing import Any
 
 from .faults import Fault, Sample
 from .frameworks import framework_named
+from .function import AuditedFunction
 from .search import LIMITS, Search
-from .subject import Subject
 
 VERDICTS = ("wrong", "naive", "half-fixed", "clipped", "stable", "exact")
 """The verdicts, from the worst to the best."""
@@ -175,15 +175,15 @@ def audit(
     if not dtypes or not set(dtypes) <= set(LIMITS):
         raise ValueError(f"dtypes must be some of {', '.join(LIMITS)}, got {dtypes}")
     label = name or str(getattr(loss, "__name__", type(loss).__name__))
-    subject = Subject(
+    function = AuditedFunction(
         _function(loss, "loss"),
         None if gradient is None else _function(gradient, "gradient"),
         framework_named(framework),
     )
-    searches = [Search(subject, dtype) for dtype in dtypes]
+    searches = [Search(function, dtype) for dtype in dtypes]
     return Audit(
         label,
-        str(subject.convention),
+        str(function.convention),
         {search.dtype: search.verdict for search in searches},
         tuple(fault for search in searches for fault in search.faults()),
         {search.dtype: search.worst for search in searches},

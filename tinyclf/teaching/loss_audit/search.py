@@ -18,7 +18,7 @@ from ...nn.arrays import Array
 from ...nn.functional import softmax
 from .exact import exact_loss
 from .faults import KINDS, TEXTS, Fault, Sample
-from .subject import PROBES, NotALossError, Subject
+from .function import PROBES, AuditedFunction, NotALossError
 
 LIMITS = {"float32": 1.0, "float64": 8.0}
 """The dtypes, with the largest error of an exact loss in units in the last place."""
@@ -73,7 +73,7 @@ class Search:
 
     Parameters
     ----------
-    subject : Subject
+    function : AuditedFunction
     dtype : str
 
     Raises
@@ -82,8 +82,8 @@ class Search:
         If the function raises an exception.
     """
 
-    def __init__(self, subject: Subject, dtype: str) -> None:
-        self.subject, self.dtype = subject, dtype
+    def __init__(self, function: AuditedFunction, dtype: str) -> None:
+        self.function, self.dtype = function, dtype
         self.working = dtype  # the dtype in which the function computes
         self.worst: dict[str, Sample] = {}
         self.unexplained: dict[str, Sample] = {}  # the largest errors of results without another fault
@@ -110,15 +110,15 @@ class Search:
         return float(np.finfo(self.working).tiny)
 
     def _run(self) -> None:
-        self.subject.find_convention(self.dtype)
-        if self.subject.convention.problem is not None:
-            raise NotALossError(self.subject.convention.problem)
-        if self.dtype == "float64" and self.subject.is_as_coarse_as(24, self.dtype):
+        self.function.find_convention(self.dtype)
+        if self.function.convention.problem is not None:
+            raise NotALossError(self.function.convention.problem)
+        if self.dtype == "float64" and self.function.is_as_coarse_as(24, self.dtype):
             self.working = "float32"
         if not self._is_cross_entropy():
             return
         for ramp in RAMPS:
-            if len(ramp.labels) == 1 or self.subject.convention.batched:
+            if len(ramp.labels) == 1 or self.function.convention.batched:
                 self._climb(ramp)
         for z, labels in self._ordinary(scale=20, groups=12):
             for fault, sample in self._judge(self._samples(z, labels), None).items():
@@ -166,7 +166,7 @@ class Search:
         """Compare the results at moderate logits with the exact ones; add a fault if they differ."""
         rows = [*self._ordinary(scale=1.3, groups=6)]
         rows += [(np.array([row], self.dtype), [0]) for row in TIES]
-        if self.subject.convention.batched:
+        if self.function.convention.batched:
             rows.append((np.array(PROBES[0], self.dtype), PROBES[1]))
         samples = [sample for z, labels in rows for sample in self._samples(z, labels)]
         for sample in samples:
@@ -190,7 +190,7 @@ class Search:
     def _cap(self) -> float | None:
         """The upper limit of a loss that stops growing with x in [x, 0], label 1, or None."""
         for x in (1e4, 1e3, 120, 87, 60, 40, 20):
-            _, got, right = next(self.subject.compare(np.array([[x, 0]], self.dtype), [1]))
+            _, got, right = next(self.function.compare(np.array([[x, 0]], self.dtype), [1]))
             if np.isfinite(got):
                 return got if SMALLEST_CAP <= got < 0.9 * float(right) else None
         return None
@@ -219,14 +219,14 @@ class Search:
             if 0 < smoothing < 1 and np.allclose(got - right, smoothing * excess, 1e-2, 1e-6):
                 return f"It is the cross-entropy with a label smoothing of {smoothing:.3g}."
             for name, bits in (("float16", 11), ("bfloat16", 8)):
-                if np.allclose(got, right, 0.05, 0.05) and self.subject.is_as_coarse_as(bits, self.dtype):
+                if np.allclose(got, right, 0.05, 0.05) and self.function.is_as_coarse_as(bits, self.dtype):
                     return f"It computes in {name}."
         return f"The {of} differs from the exact one at moderate logits."
 
     def _losses_of_probabilities(self, samples: list[Sample]) -> list[float]:
         """Call the function with softmax(z) instead of z."""
         rows = [(np.array(softmax(s.logits), self.dtype), s.labels) for s in samples]
-        return [next(self.subject.compare(p, labels))[1] for p, labels in rows]
+        return [next(self.function.compare(p, labels))[1] for p, labels in rows]
 
     # Hard logits
 
@@ -316,7 +316,7 @@ class Search:
         """Call the function, once for each row."""
         key = z.tobytes(), z.shape, tuple(labels)
         if key not in self.called:
-            compared = self.subject.compare(z, labels)
+            compared = self.function.compare(z, labels)
             self.called[key] = [self._sample(of, got, right, z, labels) for of, got, right in compared]
         return self.called[key]
 

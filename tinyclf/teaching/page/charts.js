@@ -207,7 +207,7 @@ function gradientBars({ width, name, gradient, description }) {
 
 // The recall of each digit with some losses, with the first image of the digit below. `results` has the recall and the
 // accuracy for each loss; a result that is undefined has no bars. A digit is forgotten if its recall is below `forgotten`.
-function recallBars({ width, results, label, forgotten, images }) {
+function recallBars({ width, results, label, forgotten }) {
   const names = Object.keys(results);
   const forgets = (recall) => recall < forgotten;
   // The names above the bars: with the forgotten digits, only with the accuracy, or alone.
@@ -245,8 +245,7 @@ function recallBars({ width, results, label, forgotten, images }) {
       area.root.append(svg("rect", { class: `bar series-${name}`, x, width: bar, y: area.Y(recall), height: area.bottom - area.Y(recall) }));
       if (forgets(recall)) cross(area.root, name, x + bar / 2, area.bottom - 16, clamp(bar / 14, 0.4, 1));
     });
-    const first = N_PIXELS * images.labels.indexOf(digit);
-    area.root.append(digitImage(images.pixels.subarray(first, first + N_PIXELS), area.X(digit) - 10, area.bottom + 5, 20));
+    area.root.append(digitImage(imageOf(DIGITS.labels.indexOf(digit)), area.X(digit) - 10, area.bottom + 5, 20));
   });
   return area.root;
 }

@@ -385,7 +385,6 @@ picture("recall", ["seed"], (width) => recallBars({
   results: Object.fromEntries(["clipped", "stable"].map((name) => [name, DATA.runs.quiet.losses[name][DATA.seeds.indexOf(state.seed)]])),
   label: width < 480 ? "recall" : `recall, seed ${state.seed}`,
   forgotten: DATA.forgotten,
-  images: DIGITS,
 }));
 
 function accuracyStrip(chart, run) {

@@ -12,11 +12,11 @@ picture("opening", [], (width) => {
   const counts = range(0, 9).map((answer) => [answer, answers.filter((a) => a === answer).length]).filter(([, n]) => n);
   const inWords = counts.map(([answer, n]) => `${answer} for ${n}`).join(", ");
   const root = canvas(width, rows * down, `${images.length} images of the digit ${digit}. The answers: ${inWords}; ${right} are right.`);
-  images.forEach((pixels, i) => {
+  images.forEach((image, i) => {
     const x = (i % columns) * across;
     const y = Math.floor(i / columns) * down;
     const wrong = answers[i] !== digit;
-    root.append(svg("rect", { class: "tile", x, y, width: size, height: size }), digitImage(pixels, x, y, size));
+    root.append(svg("rect", { class: "tile", x, y, width: size, height: size }), digitImage(imageOf(image), x, y, size));
     root.append(text(x + size / 2, y + size + 19, wrong ? answers[i] : `${answers[i]} \u2713`, { class: `answer${wrong ? " wrong" : ""}`, "text-anchor": "middle" }));
   });
   return root;

@@ -9,6 +9,7 @@ const DATA = JSON.parse(document.getElementById("data").textContent, (_, v) => (
 
 const LOSSES = lossesWith(DATA.eps);
 const DIGITS = unpack(DATA.digits);
+const imageOf = (i) => DIGITS.pixels.subarray(N_PIXELS * i, N_PIXELS * (i + 1));
 const SHOWN = ["naive", "shifted", "clipped", "padded", "stable"];
 const DTYPES = Object.keys(ROUND);
 const REACH = { float16: 24, bfloat16: 120, float32: 120, float64: 800 }; // range of the sliders

@@ -332,7 +332,6 @@ picture("live-recall", ["tests"], (width) => recallBars({
   results: Object.fromEntries(COMPARED.map((name) => [name, live.tests.at(-1)?.[name]])),
   label: "recall",
   forgotten: DATA.forgotten,
-  images: DIGITS,
 }));
 
 clear();

@@ -68,7 +68,7 @@ CONVENTIONS = [
 ]
 
 
-class Subject:
+class AuditedFunction:
     """A loss that is called with NumPy arrays, in the convention that its author has chosen.
 
     Parameters

@@ -178,7 +178,7 @@ def read(path: Path | None = None) -> list[Entry]:
     >>> [entry["library"] for entry in read()][-1]
     'tinyclf'
     """
-    file = path or files(__package__) / "page" / "wall.json"
+    file = path or files(__package__) / "page" / "libraries.json"
     entries: list[Entry] = json.loads(file.read_text("utf-8"))
     return entries
 

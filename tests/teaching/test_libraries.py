@@ -8,15 +8,15 @@ import mpmath
 import numpy as np
 import pytest
 
+from tinyclf.teaching.libraries import CASES, markdown, measure, read, truths, write
 from tinyclf.teaching.loss_audit import VERDICTS
-from tinyclf.teaching.wall import CASES, markdown, measure, read, truths, write
 
 ROOT = Path(__file__).parents[2]
 INSTALLED = {"tinyclf": None, "SciPy": "scipy", "scikit-learn": "sklearn", "ONNX reference": "onnx"}
 
 
 @pytest.fixture(scope="module")
-def wall():
+def example():
     """The example, whose functions call the libraries."""
     sys.path.insert(0, str(ROOT / "examples"))
     try:
@@ -28,11 +28,11 @@ def wall():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("library", INSTALLED)
-def test_the_stored_verdicts_are_those_of_the_installed_libraries(wall, library):
+def test_the_stored_verdicts_are_those_of_the_installed_libraries(example, library):
     if INSTALLED[library]:
         pytest.importorskip(INSTALLED[library])
     checked = 0
-    for function, (its, call, _, options) in wall.LOSSES.items():
+    for function, (its, call, _, options) in example.LOSSES.items():
         if its != library:
             continue
         stored = next(entry for entry in reversed(read()) if (entry["library"], entry["call"]) == (its, call))
@@ -59,7 +59,7 @@ def test_the_exact_values_are_those_of_mpmath():
 
 
 def test_the_file_is_sorted_and_has_each_library():
-    text = (ROOT / "tinyclf" / "teaching" / "page" / "wall.json").read_text()
+    text = (ROOT / "tinyclf" / "teaching" / "page" / "libraries.json").read_text()
     entries = json.loads(text, parse_constant=pytest.fail)  # no NaN and no Infinity
     rank = [min(VERDICTS.index(a["verdict"]) for a in entry["audits"].values()) for entry in entries]
     assert rank == sorted(rank)
@@ -74,11 +74,15 @@ def test_a_file_keeps_other_versions_and_replaces_the_same_one(tmp_path):
         audits = {"float32": {"verdict": verdict}}
         return {"library": "a", "call": "b", "version": version, "returns": {}, "audits": audits}
 
-    path = tmp_path / "wall.json"
+    path = tmp_path / "libraries.json"
     assert write(path, [entry("1", "exact")]) == [entry("1", "exact")]
     both = write(path, [entry("2", "naive")])
     assert both == [entry("2", "naive"), entry("1", "exact")] == read(path)
     assert write(path, [entry("1", "stable")]) == [entry("2", "naive"), entry("1", "stable")]
+
+
+def test_readme_counts_the_losses_of_the_file():
+    assert f"The verdicts on {len(read())} losses" in (ROOT / "README.md").read_text()
 
 
 def test_the_documentation_shows_the_table_of_the_file():
