@@ -367,6 +367,17 @@ def test_other_results_give_another_page(lesson, page):
     assert render(lesson) == page
 
 
+def test_the_result_of_each_choice_is_one_of_its_answers(page):
+    choices = re.findall(r'data-predict="choice" data-truth="([^"]*)"[^>]*>(.*?)</ul>', page, re.DOTALL)
+    assert len(choices) == page.count('data-predict="choice"') - len(
+        re.findall(r"//.*data-predict=.choice", page)
+    )
+    for truth, answers in choices:
+        values = re.findall(r'<li data-value="([^"]*)"', answers)
+        assert len(set(values)) == len(values) > 1
+        assert truth in values
+
+
 def test_no_measured_number_is_typed_into_the_template():
     text = re.sub(r"\{[^}]*\}", "", TEMPLATE)  # remove the fields that are filled in
     text = re.sub(r"<(pre|head)\b.*?</\1>", "", text, flags=re.DOTALL)
@@ -380,7 +391,8 @@ def test_no_measured_number_is_typed_into_the_template():
 
 
 def test_only_the_stable_loss_is_correct_at_scale_12_in_float16(page):
-    assert "still correct for [12, 0]? Only stable ." in words_of(page)
+    [truth] = re.findall(r'still correct for \[12, 0\]\?</summary>\s*<div [^>]*data-truth="([^"]*)"', page)
+    assert truth == "stable"
 
 
 @pytest.fixture(scope="module")

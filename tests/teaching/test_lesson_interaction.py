@@ -25,7 +25,7 @@ FIGURES = ", ".join(f"#{step} figure" for step in STEPS)
 
 
 def outcome(page, step):
-    return page.locator(f"#{step} .outcome").inner_text()
+    return page.locator(f"#{step} > .predict .outcome").inner_text()
 
 
 def center(box):
@@ -34,7 +34,7 @@ def center(box):
 
 def answer(page, step, kind):
     """Answer the question of a step by keyboard, and ask for its result."""
-    question = page.locator(f"#{step} .predict")
+    question = page.locator(f"#{step} > .predict")
     if kind == "choice":
         question.get_by_role("radio").nth(1).focus()
         page.keyboard.press("Space")
@@ -57,32 +57,57 @@ def test_each_step_hides_its_result_until_the_reader_has_answered(browser, addre
             section = page.locator(f"#{step}")
             hidden = [section.locator(part).first for part in (".words", ".figure", "figure")]
             assert section.locator("h2").is_visible()
-            assert section.locator(".predict > p").first.is_visible()
+            question = page.locator(f"#{step} > .predict")
+            assert question.locator("> p").first.is_visible()
             assert not any(part.is_visible() for part in hidden)
-            assert section.get_by_role("button", name="Show the answer").is_disabled()
-            assert section.locator(".outcome").is_hidden()
-            answer(page, step, section.locator(".predict").get_attribute("data-predict"))
+            assert question.get_by_role("button", name="Show the answer").is_disabled()
+            assert question.locator(".outcome").is_hidden()
+            answer(page, step, question.get_attribute("data-predict"))
             assert all(part.is_visible() for part in hidden)
             section.locator("figure svg[role=img]").first.wait_for()
             focused = page.evaluate("document.activeElement.textContent")
             assert focused == outcome(page, step)
             assert focused.startswith("You ")
-            assert section.locator(".reveal").is_hidden()
+            assert question.locator(".reveal").is_hidden()
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
         assert complaints == []
 
 
 def test_every_step_asks_one_question_of_a_kind_and_each_kind_occurs(asking):
-    kinds = asking.locator(".predict").evaluate_all(
+    kinds = asking.locator(".step > .predict").evaluate_all(
         "all => all.map(e => [e.parentNode.id, e.dataset.predict])"
     )
     assert [step for step, _ in kinds] == [*STEPS, "live", "audit"]
     assert {kind for _, kind in kinds} == {"number", "curve", "choice"}
 
 
+def test_the_answer_to_a_question_in_an_aside_is_hidden_until_the_reader_has_answered(browser, address):
+    with open_page(browser, "file:", offline=True, viewport={"width": 390, "height": 900}) as (
+        page,
+        complaints,
+    ):
+        page.goto(address)
+        for step in (*STEPS, "audit"):
+            answer(page, step, page.locator(f"#{step} > .predict").get_attribute("data-predict"))
+        asides = page.locator("details", has=page.locator(".predict")).all()
+        assert len(asides) == page.locator("summary", has_text="Question").count() > 5
+        for aside in asides:
+            explanation = aside.locator("> p")
+            aside.locator("summary").click()
+            assert not explanation.is_visible()
+            if aside.locator(".predict").get_attribute("data-predict") == "choice":
+                aside.get_by_role("radio").first.check()
+            else:
+                aside.get_by_role("spinbutton").fill("30")
+            aside.get_by_role("button", name="Show the answer").click()
+            assert explanation.is_visible()
+            assert aside.locator(".outcome").inner_text().startswith("You said")
+        assert complaints == []
+
+
 def marks(page, step):
     """The positions of the marks of the reader and of the result on an axis, and its ticks."""
-    chart = page.locator(f"#{step} .predict svg")
+    chart = page.locator(f"#{step} > .predict svg")
     at = lambda name: float(  # noqa: E731
         chart.locator(f".mark.series-{name}").get_attribute("transform").split("(")[1].split()[0]
     )
@@ -91,7 +116,7 @@ def marks(page, step):
 
 
 def test_a_number_is_marked_beside_the_measured_one_on_the_same_axis(asking, measured):
-    field = asking.locator("#thresholds .predict").get_by_role("spinbutton")
+    field = asking.locator("#thresholds > .predict").get_by_role("spinbutton")
     field.fill("50")
     field.press("Enter")
     truth = measured.arithmetic["thresholds"]["float32"]["exp"]
@@ -100,11 +125,11 @@ def test_a_number_is_marked_beside_the_measured_one_on_the_same_axis(asking, mea
     slope, start = np.polyfit(np.log10(ticks[:, 1]), ticks[:, 0], 1)
     assert at("yours") == pytest.approx(start + slope * np.log10(50), abs=0.5)
     assert at("truth") == pytest.approx(start + slope * np.log10(truth), abs=0.5)
-    assert asking.locator("#thresholds .predict [role=slider]").is_hidden()
+    assert asking.locator("#thresholds > .predict [role=slider]").is_hidden()
 
 
 def test_a_question_whose_field_is_empty_has_no_answer(asking):
-    question = asking.locator("#thresholds .predict")
+    question = asking.locator("#thresholds > .predict")
     field, button = question.get_by_role("spinbutton"), question.get_by_role("button")
     for words, enabled in (("50", True), ("", False), ("-1e30", True), ("", False)):
         field.fill(words)
@@ -117,15 +142,15 @@ def test_a_question_whose_field_is_empty_has_no_answer(asking):
 
 
 def test_the_number_of_the_reader_is_written_as_the_others_are(asking):
-    question = asking.locator("#thresholds .predict")
+    question = asking.locator("#thresholds > .predict")
     question.get_by_role("spinbutton").fill("-1e30")
     question.get_by_role("button").click()
     assert outcome(asking, "thresholds").startswith("You said \u221210\u00b3\u2070; measured: ")
 
 
 def test_a_percentage_has_its_unit(asking, measured):
-    asking.locator("#not-cured .predict").get_by_role("spinbutton").fill("90")
-    asking.locator("#not-cured .reveal").click()
+    asking.locator("#not-cured > .predict").get_by_role("spinbutton").fill("90")
+    asking.locator("#not-cured > .predict .reveal").click()
     accuracy = measured.runs["steep"]["stable"].accuracy
     assert outcome(asking, "not-cured") == f"You said 90%; measured: {accuracy:.0%}."
     at, ticks = marks(asking, "not-cured")
@@ -135,7 +160,7 @@ def test_a_percentage_has_its_unit(asking, measured):
 
 
 def test_the_handle_of_a_number_follows_pointer_and_keyboard(asking):
-    question = asking.locator("#quiet .predict")
+    question = asking.locator("#quiet > .predict")
     handle, field = question.get_by_role("slider"), question.get_by_role("spinbutton")
     assert handle.get_attribute("aria-valuetext") == "no answer yet"
     handle.scroll_into_view_if_needed()
@@ -165,7 +190,7 @@ def test_the_handle_of_a_number_follows_pointer_and_keyboard(asking):
 
 def curve_of(page, step, name):
     """The points of a drawn curve, as values of the axes."""
-    chart = page.locator(f"#{step} .predict svg")
+    chart = page.locator(f"#{step} > .predict svg")
     path = chart.locator(f".line.series-{name}").get_attribute("d")
     points = np.array([pair.split() for pair in path.replace("M", "L").split("L")[1:]], float)
     ticks = chart.locator(".tick").evaluate_all(
@@ -190,10 +215,10 @@ def drag(page, area, *stops):
 
 
 def test_a_drawn_curve_stands_beside_the_computed_one(asking):
-    area = asking.locator("#gradient .predict .axis").first
+    area = asking.locator("#gradient > .predict .axis").first
     area.scroll_into_view_if_needed()
     drag(asking, area, (0.2, 0.4), (0.5, 0.4), (0.9, 0.4))
-    asking.locator("#gradient .reveal").click()
+    asking.locator("#gradient > .predict .reveal").click()
     x, y = curve_of(asking, "gradient", "yours")
     assert (x[0], x[-1]) == (pytest.approx(4, abs=3), pytest.approx(36, abs=3))
     assert len(x) > 30
@@ -215,7 +240,7 @@ def test_the_curve_of_step_5_is_the_measured_one(page, measured):
 
 
 def test_a_curve_can_be_drawn_by_keyboard(asking):
-    question = asking.locator("#gradient .predict")
+    question = asking.locator("#gradient > .predict")
     handle = question.get_by_role("slider")
     handle.focus()
     asking.keyboard.press("ArrowUp")
@@ -252,14 +277,14 @@ def test_a_finger_draws_and_drags_sideways_and_scrolls_up_and_down(browser, addr
     screen = {"viewport": {"width": 390, "height": 800}, "has_touch": True, "is_mobile": True}
     with open_page(browser, "file:", offline=True, **screen) as (page, complaints):
         page.goto(address)
-        curve, axis = (page.locator(f"#{step} .predict .axis").first for step in ("gradient", "quiet"))
+        curve, axis = (page.locator(f"#{step} > .predict .axis").first for step in ("gradient", "quiet"))
         assert swipe(page, curve, (0, 0), (0, -150)) > 50
-        assert page.locator("#gradient .predict .line.series-yours[d*=M]").count() == 0
-        assert page.locator("#gradient .reveal").is_disabled()
+        assert page.locator("#gradient > .predict .line.series-yours[d*=M]").count() == 0
+        assert page.locator("#gradient > .predict .reveal").is_disabled()
         assert swipe(page, curve, (-100, 0), (100, 0)) == 0
-        assert page.locator("#gradient .reveal").is_enabled()
+        assert page.locator("#gradient > .predict .reveal").is_enabled()
         assert swipe(page, axis, (50, 0), (50, -150)) > 50
-        assert page.locator("#quiet .reveal").is_disabled()
+        assert page.locator("#quiet > .predict .reveal").is_disabled()
 
         show_answers(page)
         bar = page.locator("#logit-bars .bar-slider").first
@@ -271,15 +296,19 @@ def test_a_finger_draws_and_drags_sideways_and_scrolls_up_and_down(browser, addr
 
 
 def test_a_choice_is_marked_beside_the_computed_one(asking):
-    asking.locator("#half .predict").get_by_text("nan").click()
-    asking.locator("#half .reveal").click()
+    asking.locator("#half > .predict").get_by_text("nan").click()
+    asking.locator("#half > .predict .reveal").click()
     assert outcome(asking, "half") == "You said: nan; computed: exactly 0."
-    notes = asking.locator("#half .option").evaluate_all("all => all.map(e => e.lastChild.textContent)")
+    notes = asking.locator("#half > .predict .option").evaluate_all(
+        "all => all.map(e => e.lastChild.textContent)"
+    )
     assert notes == ["", "", "computed", "your answer"]
-    assert all(radio.is_disabled() for radio in asking.locator("#half .predict").get_by_role("radio").all())
-    asking.locator("#vectors .predict").get_by_text("inf").click()
-    asking.locator("#vectors .reveal").click()
-    notes = asking.locator("#vectors .option").evaluate_all("all => all.map(e => e.lastChild.textContent)")
+    assert all(radio.is_disabled() for radio in asking.locator("#half > .predict").get_by_role("radio").all())
+    asking.locator("#vectors > .predict").get_by_text("inf").click()
+    asking.locator("#vectors > .predict .reveal").click()
+    notes = asking.locator("#vectors > .predict .option").evaluate_all(
+        "all => all.map(e => e.lastChild.textContent)"
+    )
     assert notes == ["", "your answer, computed", "", ""]
 
 
@@ -292,7 +321,7 @@ def test_the_key_r_shows_all_answers_and_hides_them_again(asking):
     answer(asking, "vectors", "choice")
     figures = lambda: [f.is_visible() for f in asking.locator(FIGURES).all()]  # noqa: E731
     assert figures() == [True] + 8 * [False]
-    asking.locator("#thresholds .predict").get_by_role("spinbutton").press("r")  # in a field, R is a letter
+    asking.locator("#thresholds > .predict").get_by_role("spinbutton").press("r")  # in a field, R is a letter
     assert figures() == [True] + 8 * [False]
     asking.locator("h2").first.focus()
     asking.keyboard.press("R")
@@ -331,11 +360,11 @@ def test_presentation_mode_shows_the_question_first(asking):
     asking.keyboard.press("p")
     for _ in range(2):
         asking.keyboard.press("ArrowRight")
-    assert asking.locator("#thresholds .predict").is_visible()
+    assert asking.locator("#thresholds > .predict").is_visible()
     assert not asking.locator("#thresholds figure").is_visible()
-    asking.locator("#thresholds .predict").get_by_role("slider").focus()
+    asking.locator("#thresholds > .predict").get_by_role("slider").focus()
     asking.keyboard.press("ArrowRight")
-    asking.locator("#thresholds .reveal").click()
+    asking.locator("#thresholds > .predict .reveal").click()
     assert asking.locator("#thresholds figure").is_visible()
     assert not asking.locator("#half").is_visible()
 
@@ -355,7 +384,7 @@ def test_a_printed_page_hides_the_answers_that_are_not_shown(asking):
     asking.emulate_media(media="print")
     assert asking.locator("#vectors figure").is_visible()
     assert not asking.locator("#vectors details p").first.is_visible()
-    question = asking.locator("#thresholds .predict")
+    question = asking.locator("#thresholds > .predict")
     assert question.locator("p").first.is_visible()
     assert not asking.locator("#thresholds .words").is_visible()
     assert not asking.locator("#limits").is_visible()  # the summary
@@ -373,17 +402,19 @@ def test_without_scripts_questions_and_results_can_be_read(browser, address):
     with open_page(browser, "file:", offline=True, java_script_enabled=False) as (page, _):
         page.goto(address)
         for step in STEPS:
-            assert page.locator(f"#{step} .predict > p").first.is_visible()
+            assert page.locator(f"#{step} > .predict > p").first.is_visible()
             assert page.locator(f"#{step} .figure").is_visible()
         assert page.locator("#vectors figure pre").is_visible()
         assert not page.locator("#vectors figcaption").is_visible()
-        question, program = (page.locator(f"#half {part}").bounding_box() for part in (".predict", ".codes"))
+        question, program = (
+            page.locator(f"#half {part}").bounding_box() for part in ("> .predict", ".codes")
+        )
         assert question["y"] + question["height"] <= program["y"]
-        assert page.locator("#vectors .predict li").all_inner_texts()[1] == "inf"
+        assert page.locator("#vectors > .predict li").all_inner_texts()[1] == "inf"
 
 
 def test_a_result_that_is_known_later_can_be_added(asking):
-    box = asking.locator("#thresholds .predict")
+    box = asking.locator("#thresholds > .predict")
     box.evaluate("e => delete e.dataset.truth")
     box.get_by_role("spinbutton").fill("50")
     box.get_by_role("button").click()

@@ -119,7 +119,7 @@ def render(lesson: Lesson, command: str = "python -m tinyclf lesson") -> str:
         guess=math.log(10),
         float32_eps=float(np.finfo("float32").eps),
         half=_HALF,
-        right_at_half=_right_in_half_precision(),
+        right_at_half=" ".join(_right_in_half_precision()),
         white={run: experiment.white for run, (experiment, *_) in RUNS.items()},
         factor=a["thresholds"]["float64"]["exp"] / a["thresholds"]["float32"]["exp"],
         largest={dtype: float(np.finfo(dtype).max) for dtype in ("float16", "float32")},
@@ -193,14 +193,14 @@ def _opening(lesson: Lesson) -> dict[str, Any]:
     }
 
 
-def _right_in_half_precision() -> str:
+def _right_in_half_precision() -> list[str]:
     """Name the losses that are accurate to 1 % for float16 logits [_HALF, 0] with label 1."""
-    right = []
-    for name in SHOWN:
-        loss, gradient = wrong_row(_HALF, name, "float16")
-        if np.allclose([loss, *gradient], [_HALF, 1, -1], rtol=0.01):
-            right.append(f"<em>{name}</em>")
-    return "Only " + " and ".join(right) if right else "None"
+    results = {name: wrong_row(_HALF, name, "float16") for name in SHOWN}
+    return [
+        name
+        for name, (loss, gradient) in results.items()
+        if np.allclose([loss, *gradient], [_HALF, 1, -1], rtol=0.01)
+    ]
 
 
 def _points(points: Iterable[tuple[float, float]]) -> str:
