@@ -66,6 +66,15 @@ def test_exact_losses_and_gradients_agree_with_mpmath(kind, dtype):
             ) < mpmath.mpf("1e-400")
 
 
+@pytest.mark.parametrize("gap", [0.5, 20.0, 46.0, 46.5, 700.0, 9000.0])
+def test_exact_losses_have_more_than_55_digits(gap):
+    loss, slope = exact_loss([gap, 0.0], 0)
+    with mpmath.workdps(5000):
+        S = mpmath.exp(-gap)
+        for got, value in ((loss, mpmath.log1p(S)), (slope[0], -S / (1 + S)), (slope[1], S / (1 + S))):
+            assert abs(mpmath.mpf(str(got)) / value - 1) < mpmath.mpf("1e-55")
+
+
 def test_exact_losses_and_gradients_agree_with_the_table_of_hard_logits(root):
     for case in json.loads((root / "data" / "hard_logits.json").read_text()):
         if case.get("label") is None or not np.isfinite(case["logits"]).all():
