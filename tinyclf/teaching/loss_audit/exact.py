@@ -1,11 +1,11 @@
-"""Exact cross-entropy of a row of logits, in decimal arithmetic with 60 digits."""
+"""Exact cross-entropy of a row of logits, in decimal arithmetic with 80 digits."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from decimal import Context, Decimal, localcontext
 
-DIGITS = Context(prec=60)
+DIGITS = Context(prec=80)  # of which 1 + S may lose 20
 TINY = Decimal("1e-20")
 NEGLIGIBLE = Decimal(-100_000)  # exp of it is below any float64
 
@@ -24,7 +24,7 @@ def exact_loss(logits: Sequence[float], label: int) -> tuple[Decimal, list[Decim
     -------
     loss : Decimal
     gradient : list of Decimal
-        Both have about 60 correct digits, also where they are tiny.
+        Both have more than 55 correct digits, also where they are tiny.
 
     Examples
     --------
