@@ -14,7 +14,7 @@ and missing entries are NaN. This module makes the inputs of the network from it
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
@@ -34,6 +34,102 @@ from .scaling import Scaling, cached_property, change_of_scaling, without_missin
 
 # The types of entries of each kind; booleans are not numbers.
 _KINDS: dict[str, Any] = {"strings": str, "booleans": (bool, np.bool_), "numbers": (Real, Decimal)}
+
+
+@dataclass(frozen=True, eq=False)
+class ColumnSummary:
+    """What some rows of X say about its columns: the categories, and how many entries are missing.
+
+    The summaries of blocks of rows can be merged, and an `Encoding` is made from that of all rows. Only
+    rows of positive weight are counted.
+
+    Attributes
+    ----------
+    n_features : int
+        Number of columns of X.
+    n_rows : int
+    n_missing : ndarray of int, shape (n_features,)
+        Number of missing entries of each column.
+    categorical : ndarray of int64, shape (c,)
+        Indices of the category columns, ascending. A column of objects without entries is one of them.
+    categories : list of c ndarrays
+        All categories of each of them, sorted.
+    weights : list of c ndarrays
+        The total weight of each category.
+    dtype : dtype
+        float32 if all number columns are, otherwise float64.
+    """
+
+    n_features: int
+    n_rows: int
+    n_missing: Array
+    categorical: Array
+    categories: list[Array]
+    weights: list[Array]
+    dtype: np.dtype[Any]
+
+    @classmethod
+    def merged(cls, parts: Sequence[ColumnSummary], names: Array | None = None) -> ColumnSummary:
+        """Return the summary of the rows of all parts; ``names`` of the columns are for errors.
+
+        Raises
+        ------
+        TypeError
+            If a column holds numbers in one part, and strings or booleans in another.
+        """
+        if len(parts) == 1:
+            return parts[0]
+        entries: dict[int, list[tuple[Array, Array]]] = {}
+        for part in parts:
+            for j, values, weight in zip(
+                part.categorical.tolist(), part.categories, part.weights, strict=True
+            ):
+                entries.setdefault(j, []).extend([(values, weight)] if len(values) else [])
+        categories, weights = {}, {}
+        for j, found in entries.items():
+            numbers = [
+                part for part in parts if part.n_missing[j] < part.n_rows and j not in part.categorical
+            ]
+            kinds = {kind_of(values) for values, _ in found} | ({"numbers"} if numbers else set())
+            if len(kinds) > 1:
+                name = f"column {j}" if names is None else f"the column {names[j]!r}"
+                raise TypeError(
+                    f"X has {' and '.join(sorted(map(str, kinds)))} in {name}, in different blocks of rows; "
+                    "convert them to one type"
+                )
+            if found or not numbers:
+                values = [v for v, _ in found] or [np.array([], object)]
+                weight = [w for _, w in found] or [np.array([])]
+                categories[j], at = np.unique(np.concatenate(values), return_inverse=True)
+                weights[j] = np.bincount(at, np.concatenate(weight), len(categories[j]))
+        columns = sorted(categories)
+        return cls(
+            parts[0].n_features,
+            sum(part.n_rows for part in parts),
+            np.sum([part.n_missing for part in parts], axis=0),
+            np.array(columns, np.int64),
+            [categories[j] for j in columns],
+            [weights[j] for j in columns],
+            np.result_type(*(part.dtype for part in parts)),
+        )
+
+    def encoding(self, max_categories: int | None) -> Encoding:
+        """Return the encoding of the columns.
+
+        If there are more than ``max_categories`` categories in a column, those with the largest total
+        weight are kept, as in scikit-learn's OneHotEncoder. A column in which all rows are equal gets
+        no indicator, since it says nothing about y.
+        """
+        categories, rare = [], []
+        for j, values, weight in zip(self.categorical, self.categories, self.weights, strict=True):
+            others = max_categories is not None and len(values) > max_categories
+            if others:
+                values = values[np.sort(np.argsort(weight, kind="stable")[1 - max_categories :])]  # type: ignore[operator]
+            varies = len(values) > 1 or others or self.n_missing[j] > 0
+            categories.append(values if varies else values[:0])
+            rare.append(others)
+        missing = np.flatnonzero((self.n_missing > 0) & (self.n_missing < self.n_rows)).astype(np.int64)
+        return Encoding(self.n_features, self.categorical, categories, np.array(rare, bool), missing)
 
 
 @dataclass(frozen=True, eq=False)

@@ -18,8 +18,9 @@ of the network's weights: with a column offset of 1e6, float32 weights would los
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields
+from itertools import islice
 from typing import Any, Generic, TypeVar
 
 import numpy as np
@@ -48,6 +49,9 @@ _SINGLE = 3 / 8
 
 # Dense rows and columns that are sorted at once.
 _ROWS, _COLUMNS = 512, 2048
+
+# The largest number of points that are merged at once: 8 MB.
+_MERGED = 2**20
 
 # The fractional parts of its multiples are spread evenly: the golden ratio minus 1.
 _GOLDEN = 0.6180339887498949
@@ -153,6 +157,34 @@ class Scaling:
         return cls._of(X, weight, not hasattr(X, "tocsr"))._checked(X)
 
     @classmethod
+    def merged(cls, parts: Iterable[Scaling]) -> Scaling:
+        """Return the scaling of the rows of all parts, which are all dense or all sparse.
+
+        Raises
+        ------
+        ValueError
+            If a difference within a column is not finite.
+        """
+        held, parts = [], iter(parts)
+        for first in parts:
+            # Many parts are merged in groups, so that memory does not grow with their number.
+            n = max(2, _MERGED // first.points.size)
+            held.append(cls._merged([first, *islice(parts, n - 1)]))
+        return held[0] if len(held) == 1 else cls.merged(held)
+
+    @classmethod
+    def _merged(cls, parts: list[Scaling]) -> Scaling:
+        if len(parts) == 1:
+            return parts[0]
+        centered, levels = parts[0].centered, _levels(len(parts[0].points))
+        found = _combined([part._parts for part in parts], levels, centered)
+        return cls(*found, 1, centered, np.full(len(found[0]), np.nan))._checked()
+
+    @property
+    def _parts(self) -> tuple[Array, Array, Array, Array]:
+        return self.total_weight, self.base, self.weight, self.points
+
+    @classmethod
     def _of(cls, X: Any, weight: Array | None, centered: bool) -> Scaling:
         check_not_infinite(X)
         w = np.ones(X.shape[0]) if weight is None else weight
@@ -169,12 +201,18 @@ class Scaling:
 
         The earlier rows count as at most ``remembered`` of these rows.
         """
-        new = Scaling._of(X, weight, self.centered)
         unit = 1.0 if weight is None else float(weight.sum()) / int(np.count_nonzero(weight))
-        old = np.minimum(self.total_weight, remembered * unit)
+        return self.with_scaling(Scaling._of(X, weight, self.centered), remembered * unit)._checked(X)
+
+    def with_scaling(self, new: Scaling, remembered: float = np.inf) -> Scaling:
+        """Return the scaling of all earlier rows and those of ``new`` together.
+
+        The total weight of the earlier rows counts as at most ``remembered``.
+        """
+        old = np.minimum(self.total_weight, remembered)
         parts = [
             (old, self.base, self.weight * (old / _or_one(self.total_weight)), self.points),
-            (new.total_weight, new.base, new.weight, new.points),
+            new._parts,
         ]
         # The levels vary, as in systematic sampling: otherwise a few rows would never change the
         # quantiles of many.
@@ -183,18 +221,22 @@ class Scaling:
         # A constant column had no effect, whatever missing entries were; but if all are, their row has one.
         fixed = self.scale > 0.0 if self.scale.any() else self.total_weight > 0.0
         fill = np.where(fixed, np.where(np.isnan(self.fill), self.center, self.fill), np.nan)
-        return Scaling(*found, self.n_updates + 1, self.centered, fill)._checked(X)
+        return Scaling(*found, self.n_updates + 1, self.centered, fill)
 
-    def _checked(self, X: Any) -> Scaling:
-        """Return the scaling, or raise an error if a difference within a column is not finite."""
+    def _checked(self, X: Any = None) -> Scaling:
+        """Return the scaling, or raise an error if a difference within a column is not finite.
+
+        With the rows X, the error names the row of the largest entry.
+        """
         wide = np.flatnonzero(~(np.isfinite(self.center) & np.isfinite(self.scale)))
         if wide.size:
-            column = X[:, [wide[0]]]
+            column = self.points[:, wide[0]] if X is None else X[:, [wide[0]]]
             column = np.ravel(column.toarray() if hasattr(column, "toarray") else column)
             row = int(np.nanargmax(np.abs(column)))
+            where = f"column {wide[0]}" if X is None else f"row {row}, column {wide[0]}"
             raise ValueError(
-                f"the input is {column[row]} at row {row}, column {wide[0]}, whose difference from the "
-                "others is beyond the range of float64; divide the column by a large number"
+                f"the input is {column[row]} at {where}, whose difference from the others is beyond the range "
+                "of float64; divide the column by a large number"
             )
         return self
 

@@ -10,7 +10,6 @@ import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from decimal import Decimal
 from numbers import Integral
 from typing import Any
@@ -22,7 +21,7 @@ from sklearn.utils.validation import validate_data
 
 from ..nn.arrays import Array, all_finite, as_array, check_not_masked
 from ..nn.batches import as_csr, entry_blocks
-from .encoding import Encoding, kind_of, ordinal_encoder
+from .encoding import ColumnSummary, Encoding, kind_of, ordinal_encoder
 from .targets import some_of
 
 # Non-finite numbers are found later, by `Encoding.rows` and `Scaling.of`, whose errors name the row.
@@ -141,38 +140,51 @@ def read(
         If an entry is neither a number nor a category, or a column is of another kind than in the
         earlier table; the message names the column.
     """
+    if encoding is not None:
+        return numbers_and_codes(estimator, table, encoding), encoding
     with naming("X"):
-        if encoding is not None:
-            return _numbers_and_codes(estimator, table, encoding, "held numbers in fit"), encoding
-        weight = np.ones(table.shape[0]) if weight is None else weight
-        encoding = _new_encoding(estimator, table, weight)
-        reason = "is not among categorical_features; add it, or convert it to numbers"
-        X = _numbers_and_codes(estimator, table, encoding, reason)
-        return X, replace(encoding, missing=_partly_missing(X, weight > 0.0))
+        summary, numbers = _summary_and_numbers(estimator, table, weight)
+        encoding = summary.encoding(estimator.max_categories)
+        return _with_codes(table, encoding, numbers), encoding
 
 
-def _numbers_and_codes(estimator: Any, table: Any, encoding: Encoding, reason: str) -> Any:
-    """Return a table as a matrix of numbers, with codes in the category columns.
+def summarize(estimator: Any, table: Any, weight: Array | None = None) -> ColumnSummary:
+    """Return the summary of the columns of a table, whose rows have weights (n,), or 1; see `read`."""
+    with naming("X"):
+        return _summary_and_numbers(estimator, table, weight)[0]
+
+
+def numbers_and_codes(estimator: Any, table: Any, encoding: Encoding) -> Any:
+    """Return a table as a matrix of numbers, with the codes of an encoding; see `read`."""
+    with naming("X"):
+        if is_frame(table) and isinstance(estimator.categorical_features, str):  # "from_dtype"
+            dtypes = _dtypes(table)
+            for j in encoding.numbers:
+                if _may_be_category(dtypes[j]):
+                    _known_entries(table, j, "numbers")
+        if issparse(table) and encoding.categorical.size:
+            raise TypeError(
+                "X is sparse, but has columns that were categories in fit; pass an array or a data frame"
+            )
+        numbers = _numbers(estimator, table, encoding.categorical, "held numbers in fit")
+        return _with_codes(table, encoding, numbers)
+
+
+def _numbers(estimator: Any, table: Any, categorical: Array, reason: str) -> Any:
+    """Return the number columns of a table as an array or CSR of floats.
 
     ``reason`` says in an error why a column that has strings must hold numbers.
     """
-    if is_frame(table) and isinstance(estimator.categorical_features, str):  # "from_dtype"
-        dtypes = _dtypes(table)
-        for j in encoding.numbers:
-            if _may_be_category(dtypes[j]):
-                _known_entries(table, j, "numbers")
-    if issparse(table) and encoding.categorical.size:
-        raise TypeError(
-            "X is sparse, but has columns that were categories in fit; pass an array or a data frame"
-        )
-    numbers: Any = np.empty((table.shape[0], 0))
-    if encoding.numbers.size:
-        numbers = _as_floats(estimator, table, encoding.numbers, reason)
+    columns = np.delete(np.arange(table.shape[1]), categorical)
+    return _as_floats(estimator, table, columns, reason) if columns.size else np.empty((table.shape[0], 0))
+
+
+def _with_codes(table: Any, encoding: Encoding, numbers: Any) -> Any:
+    """Return the matrix of the numbers of a table, and of the codes of its categories."""
     if not encoding.categorical.size:
         return numbers
     X = np.full(table.shape, np.nan, numbers.dtype)
     X[:, encoding.numbers] = numbers.toarray() if issparse(numbers) else numbers
-    del numbers
     for i, (j, categories) in enumerate(zip(encoding.categorical, encoding.categories, strict=True)):
         entries, known = _known_entries(table, j, kind_of(categories) if len(categories) else None)
         X[known, j] = encoding.codes(i, entries)
@@ -182,40 +194,35 @@ def _numbers_and_codes(estimator: Any, table: Any, encoding: Encoding, reason: s
 # --- categories -------------------------------------------------------------------------------------
 
 
-def _new_encoding(estimator: Any, table: Any, weight: Array) -> Encoding:
-    """Return the encoding of a new table, without indicators of missing entries.
-
-    Categories are learned from the rows of positive weight. A column in which all of these are equal
-    gets no indicator, since it says nothing about y.
-    """
-    categorical, most = _categorical_columns(estimator, table), estimator.max_categories
-    categories, rare = [], []
+def _summary_and_numbers(estimator: Any, table: Any, weight: Array | None) -> tuple[ColumnSummary, Any]:
+    """Return the summary of the columns of a new table, and its number columns."""
+    n, width = table.shape
+    categorical = _categorical_columns(estimator, table)
+    weight = np.ones(n) if weight is None else weight
+    counted, n_missing = weight > 0.0, np.zeros(width, np.intp)
+    categories, weights = [], []
     for j in categorical:
         entries, known = _known_entries(table, j)
         w = weight[known]
-        kept, others = _kept_categories(entries[w > 0.0], w[w > 0.0], most)
-        varies = len(kept) > 1 or others or not known[weight > 0.0].all()
-        categories.append(kept if varies else kept[:0])
-        rare.append(others)
-    none = np.array([], np.int64)
-    return Encoding(int(table.shape[1]), categorical, categories, np.array(rare, bool), none)
+        values, total = _weighed(entries[w > 0.0], w[w > 0.0])
+        categories.append(values)
+        weights.append(total)
+        n_missing[j] = np.count_nonzero(counted & ~known)
+    reason = "is not among categorical_features; add it, or convert it to numbers"
+    numbers = _numbers(estimator, table, categorical, reason)
+    n_missing[np.delete(np.arange(width), categorical)] = _n_missing(numbers, counted)
+    n_rows = int(np.count_nonzero(counted))
+    found = ColumnSummary(int(width), n_rows, n_missing, categorical, categories, weights, numbers.dtype)
+    return found, numbers
 
 
-def _kept_categories(entries: Array, weight: Array, most: int | None) -> tuple[Array, bool]:
-    """Return the categories that get an indicator, sorted, and whether others share one.
-
-    If there are more than ``most`` categories, those with the largest total weight are kept, as in
-    scikit-learn's OneHotEncoder.
-    """
+def _weighed(entries: Array, weight: Array) -> tuple[Array, Array]:
+    """Return the categories among entries that are not missing, sorted, and the total weight of each."""
     if not len(entries):
-        return np.array([], object), False
+        return np.array([], object), np.array([])
     encoder = ordinal_encoder("auto", -1, entries)
-    categories: Array = encoder.categories_[0]
-    if most is None or len(categories) <= most:
-        return categories, False
     codes = encoder.transform(entries[:, None])[:, 0].astype(np.intp)
-    total = np.bincount(codes, weight)
-    return categories[np.sort(np.argsort(total, kind="stable")[1 - most :])], True
+    return encoder.categories_[0], np.bincount(codes, weight)
 
 
 def _categorical_columns(estimator: Any, table: Any) -> Array:
@@ -344,8 +351,8 @@ def is_missing(value: Any) -> bool:
     return value is None or type(value).__name__ == "NAType"
 
 
-def _partly_missing(X: Any, counted: Array) -> Array:
-    """Return the indices of the columns in which some counted rows are missing (NaN), but not all."""
+def _n_missing(X: Any, counted: Array) -> Array:
+    """Return the number of missing entries (NaN) of each column, among the counted rows."""
     X = X if counted.all() else X[counted]
     n_missing = np.zeros(X.shape[1], np.intp)
     if issparse(X):
@@ -354,7 +361,7 @@ def _partly_missing(X: Any, counted: Array) -> Array:
         for block in entry_blocks(X):
             if not all_finite(block):
                 n_missing += np.isnan(block).sum(axis=0)
-    return np.flatnonzero((n_missing > 0) & (n_missing < X.shape[0])).astype(np.int64)
+    return n_missing
 
 
 # --- numbers ----------------------------------------------------------------------------------------
