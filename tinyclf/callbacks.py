@@ -20,6 +20,7 @@ from .estimator.classifier import TinyClassifier
 from .estimator.dataset import Dataset
 from .estimator.early_stopping import BestWeights
 from .estimator.state import FitState
+from .estimator.streaming import StreamedMatrix
 from .nn.errors import whole_number
 from .persistence import Registry, check_target, encode
 
@@ -215,6 +216,8 @@ def _plain(value: Any) -> Any:
 
 def _values(data: Any) -> Any:
     """Return arrays that depend on the values of the data only, not on the order in memory."""
+    if isinstance(data, StreamedMatrix):
+        return data.shape, [joblib.hash(data.block(number)) for number in range(data.n_blocks)]
     if hasattr(data, "tocsr"):
         return data.shape, data.data, *(part.astype(np.int64) for part in (data.indices, data.indptr))
     return data if data is None else np.ascontiguousarray(data)

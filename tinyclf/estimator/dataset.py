@@ -17,7 +17,9 @@ from ..nn.batches import Rows, as_csr, as_weights
 from ..nn.losses import Loss
 from .encoding import EncodedRows, Encoding
 from .scaling import Scaling, check_not_infinite
-from .table import CHECKS, as_table, is_frame, naming, read
+from .sources import RowSource, is_frame
+from .streaming import StreamedMatrix, StreamedRows, read
+from .table import CHECKS, as_table, naming
 from .targets import Labels, as_labels, kind_of_targets, label_array, labels_in_part
 
 
@@ -27,7 +29,7 @@ class Dataset:
 
     Attributes
     ----------
-    X : ndarray or CSR of shape (n, n_features), float32 or float64
+    X : ndarray, CSR or StreamedMatrix of shape (n, n_features), float32 or float64
         The features as numbers, see `table`; they share the caller's memory if possible.
     encoding : Encoding
         Which columns are categories, and which inputs of the network the columns have.
@@ -38,12 +40,12 @@ class Dataset:
     sample_weight : ndarray of shape (n,) or None
     class_factor : ndarray of shape (n,) or None
         The factor by which ``class_weight`` multiplies the weight of each row.
-    given : array_like
-        X as it was passed.
+    table : ndarray, CSR, data frame or RowSource
+        The features as `as_table` returns them.
     validation : Dataset or None
         The validation set that the user passed.
     taken : ndarray or None
-        The rows of ``given`` that are rows of this data set; all by default.
+        The rows of ``table`` that are rows of this data set; all by default.
     """
 
     X: Any
@@ -52,7 +54,7 @@ class Dataset:
     targets: Array
     sample_weight: Array | None
     class_factor: Array | None
-    given: Any
+    table: Any
     validation: Dataset | None = None
     taken: Array | None = None
 
@@ -78,11 +80,11 @@ class Dataset:
             As in ``fit``.
         """
         continued = estimator._continued
-        features, checked_y, weight = _read(estimator, X, y, sample_weight, continued)
+        table, features, checked_y, weight = _read(estimator, X, y, sample_weight, continued)
         found = kind_of_targets(checked_y, soft=estimator.soft_targets, given=y)
         if continued is not None:
             continued.labels.check_equal(found)
-        data = cls._encoded(found, features, checked_y, weight, X)
+        data = cls._encoded(found, features, checked_y, weight, table)
         return data._with_weights_and_validation(estimator, X_val, y_val, sample_weight_val)
 
     @classmethod
@@ -104,18 +106,18 @@ class Dataset:
                 "only some of the rows; pass a dict, see sklearn.utils.class_weight.compute_class_weight"
             )
         earlier = estimator._earlier
-        features, checked_y, weight = _read(estimator, X, y, sample_weight, earlier)
+        table, features, checked_y, weight = _read(estimator, X, y, sample_weight, earlier)
         known, soft = None if earlier is None else earlier.labels, estimator.soft_targets
         labels = labels_in_part(checked_y, classes, known, soft=soft, given=y)
         labels.check_names(y)
-        data = cls._encoded(labels, features, checked_y, weight, X)
+        data = cls._encoded(labels, features, checked_y, weight, table)
         return data._with_weights_and_validation(estimator, X_val, y_val, sample_weight_val)
 
     @classmethod
     def _encoded(
-        cls, labels: Labels, features: tuple[Any, Encoding], y: Any, weight: Array | None, given: Any
+        cls, labels: Labels, features: tuple[Any, Encoding], y: Any, weight: Array | None, table: Any
     ) -> Self:
-        return cls(*features, labels, labels.encode(y), weight, None, given)
+        return cls(*features, labels, labels.encode(y), weight, None, table)
 
     def _with_weights_and_validation(
         self, estimator: Any, X_val: Any, y_val: Any, sample_weight_val: Any
@@ -129,10 +131,11 @@ class Dataset:
             missing = "X_val" if X_val is None else "y_val"
             raise ValueError(f"X_val and y_val must be passed together, got no {missing}")
         with in_validation_set():
-            features, checked_y, weight = _read(estimator, X_val, y_val, sample_weight_val, self)
-            check_not_infinite(features[0])
+            table, features, checked_y, weight = _read(estimator, X_val, y_val, sample_weight_val, self)
+            if not isinstance(table, RowSource):
+                check_not_infinite(features[0])
             self.labels.check_names(y_val)
-            validation = self._encoded(self.labels, features, checked_y, weight, X_val)
+            validation = self._encoded(self.labels, features, checked_y, weight, table)
             validation = validation._weighted(factors)
             if len(validation.rows) == 0:
                 raise ValueError(
@@ -172,16 +175,39 @@ class Dataset:
     @property
     def rows(self) -> Array:
         """Indices of the rows with a positive weight; rows of weight 0 are left out."""
-        weight = self.loss_weight
-        return np.arange(self.X.shape[0]) if weight is None else np.flatnonzero(weight)
+        weight, n = self.loss_weight, self.X.shape[0]
+        kind = np.int32 if n < 2**31 else np.int64  # half of the memory
+        return np.arange(n, dtype=kind) if weight is None else np.flatnonzero(weight).astype(kind)
 
     def loss_targets(self, loss: Loss, n_outputs: int) -> Array:
         """Return the targets in the form that a loss with ``n_outputs`` logits reads."""
         return loss.targets(self.labels.for_loss(self.targets, n_outputs), len(self.targets), n_outputs)
 
     def inputs(self, scaling: Scaling | None, dtype: DTypeLike, stays_sparse: bool) -> Rows:
-        """Return all rows for the network, scaled and converted in one pass with one copy."""
-        return self.encoding.rows(self.X, scaling, dtype, stays_sparse=stays_sparse)
+        """Return all rows for the network, scaled and converted: in one copy, or block by block."""
+        if not isinstance(self.X, StreamedMatrix):
+            return self.encoding.rows(self.X, scaling, dtype, stays_sparse=stays_sparse)
+        if scaling is None:
+            self.check_range(None, dtype)
+        return StreamedRows(self.X, self.encoding, scaling, dtype, stays_sparse)
+
+    def scaling(self, earlier: Scaling | None, remembered: float) -> Scaling:
+        """Return the scaling of the number columns over these rows, and earlier ones.
+
+        Parameters
+        ----------
+        earlier : Scaling or None
+            The scaling of earlier rows.
+        remembered : float
+            The earlier rows count as at most this number of these rows.
+        """
+        X, weight = self.X, self.loss_weight
+        with self.encoding.naming_columns():
+            if isinstance(X, StreamedMatrix):
+                new = X.scaling(weight, earlier is None or earlier.centered)
+                return new if earlier is None else earlier.with_scaling(new, weight, remembered)
+            X = self.encoding.select_numbers(X)
+            return Scaling.of(X, weight) if earlier is None else earlier.with_rows(X, weight, remembered)
 
     def check_range(self, scaling: Scaling | None, dtype: DTypeLike) -> None:
         """Raise an error that names the first entry that is not finite in this type, scaled."""
@@ -193,7 +219,7 @@ class Dataset:
         """Return copies of these rows, without the validation set."""
         return replace(
             self,
-            X=self.X[rows],
+            X=self.X.take(rows) if isinstance(self.X, StreamedMatrix) else self.X[rows],
             targets=self.targets[rows],
             sample_weight=None if self.sample_weight is None else self.sample_weight[rows],
             class_factor=None if self.class_factor is None else self.class_factor[rows],
@@ -201,12 +227,22 @@ class Dataset:
             taken=rows if self.taken is None else self.taken[rows],
         )
 
+    def in_reading_order(self, rows: Array) -> Array:
+        """Return row numbers in the order in which these rows can be read."""
+        return np.sort(rows) if isinstance(self.X, StreamedMatrix) else rows
+
     def for_scorer(self) -> Any:
-        """Return X as scorers get it: as passed if it is a data frame or has categories, otherwise `X`."""
-        if not (is_frame(self.given) or self.encoding.categorical.size):
+        """Return X as scorers get it.
+
+        It is a RowSource if rows are streamed, X as passed if that is a data frame or has categories, and
+        otherwise `X`.
+        """
+        if isinstance(self.X, StreamedMatrix):
+            return self.X.source
+        if not (is_frame(self.table) or self.encoding.categorical.size):
             return self.X
         with naming("X"):
-            return self.given if self.taken is None else _safe_indexing(self.given, self.taken)
+            return self.table if self.taken is None else _safe_indexing(self.table, self.taken)
 
 
 def prediction_inputs(estimator: Any, X: Any) -> tuple[Any, Rows]:
@@ -246,8 +282,8 @@ def read_targets(estimator: Any, y: Any, n: int) -> Any:
 
 def _read(
     estimator: Any, X: Any, y: Any, sample_weight: Any, earlier: Any
-) -> tuple[tuple[Any, Encoding], Any, Array | None]:
-    """Return X with its encoding, y and the weights, checked; y is not encoded yet.
+) -> tuple[Any, tuple[Any, Encoding], Any, Array | None]:
+    """Return X as a table and as a matrix with its encoding, y and weights, checked; y is not encoded yet.
 
     All shapes are checked before entries. ``earlier`` has the encoding of earlier rows, or is None.
     """
@@ -260,7 +296,7 @@ def _read(
         y = as_labels(y)
     if y.ndim == 2 and y.shape[1] == 1 and not estimator.soft_targets:
         y = column_or_1d(y.toarray() if hasattr(y, "toarray") else y, warn=True)
-    return features, y, weight
+    return table, features, y, weight
 
 
 @contextmanager

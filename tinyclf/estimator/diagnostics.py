@@ -81,8 +81,7 @@ def diagnose(
     if state.scaling is not None:
         scales = indistinct_values(state.scaling, label)
     else:
-        numbers = state.encoding.select_numbers
-        scales = different_scales(numbers(few.data.X), numbers(data.X), rows, label)
+        scales = different_scales(few.data, data, rows, label)
     if few.prior > 0.0 and few.vary():
         found += dead_layer(few)
         curve, n_iter = state.history.loss_curve, state.history.n_iter
@@ -243,12 +242,15 @@ def nothing_learned(few: TrainingRows, settled: bool) -> list[Warning]:
     return []
 
 
-def different_scales(examined: Any, X: Any, rows: Array, label: Callable[[int], Any]) -> list[Warning]:
+def different_scales(few: Dataset, data: Dataset, rows: Array, label: Callable[[int], Any]) -> list[Warning]:
     """Return a warning if the largest magnitudes of two columns differ by more than a factor of 1000."""
-    if _span(examined) is None:
+    if _span(*_range(few)) is None:
         return []
     # The examined rows may lack a rare large value, so all rows are checked before a warning.
-    span = _span(X[rows])
+    step = max(1, _ENTRIES // data.X.shape[1])
+    ranges = [_range(data.take(rows[start : start + step])) for start in range(0, len(rows), step)]
+    top, bottom = zip(*ranges, strict=True)
+    span = _span(np.max(top, axis=0), np.min(bottom, axis=0))
     if span is None:
         return []
     high, low, largest = span
@@ -287,15 +289,20 @@ def indistinct_values(scaling: Scaling, label: Callable[[int], Any]) -> list[War
     ]
 
 
-def _span(X: Any) -> tuple[int, int, Array] | None:
+def _range(data: Dataset) -> tuple[Array, Array]:
+    """Return the largest and the smallest entry of each number column."""
+    X = data.encoding.select_numbers(data.X[:])
+    return _dense(X.max(axis=0)), _dense(X.min(axis=0))
+
+
+def _span(top: Array, bottom: Array) -> tuple[int, int, Array] | None:
     """Return the columns of the largest and the smallest magnitude and all magnitudes, if they are far apart.
 
     A constant column cannot be the one of the smallest magnitude, but it can be the one of the largest: it
     disturbs the others.
     """
-    if not X.shape[1]:
+    if not top.size:
         return None
-    top, bottom = _dense(X.max(axis=0)), _dense(X.min(axis=0))
     largest = np.maximum(top, -bottom)
     high = int(largest.argmax())
     columns = np.flatnonzero((top > bottom) & (largest > _NOISE * largest[high]))

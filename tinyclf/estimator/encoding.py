@@ -14,10 +14,11 @@ and missing entries are NaN. This module makes the inputs of the network from it
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
+from itertools import islice
 from numbers import Real
 from typing import Any
 
@@ -34,6 +35,10 @@ from .scaling import Scaling, cached_property, change_of_scaling, without_missin
 
 # The types of entries of each kind; booleans are not numbers.
 _KINDS: dict[str, Any] = {"strings": str, "booleans": (bool, np.bool_), "numbers": (Real, Decimal)}
+
+
+# Number of summaries that are merged at once.
+_MERGED = 64
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +74,7 @@ class ColumnSummary:
     dtype: np.dtype[Any]
 
     @classmethod
-    def merged(cls, parts: Sequence[ColumnSummary], names: Array | None = None) -> ColumnSummary:
+    def merged(cls, parts: Iterable[ColumnSummary], names: Array | None = None) -> ColumnSummary:
         """Return the summary of the rows of all parts; ``names`` of the columns are for errors.
 
         Raises
@@ -77,41 +82,41 @@ class ColumnSummary:
         TypeError
             If a column holds numbers in one part, and strings or booleans in another.
         """
-        if len(parts) == 1:
-            return parts[0]
-        entries: dict[int, list[tuple[Array, Array]]] = {}
-        for part in parts:
-            for j, values, weight in zip(
-                part.categorical.tolist(), part.categories, part.weights, strict=True
-            ):
-                entries.setdefault(j, []).extend([(values, weight)] if len(values) else [])
+        parts = iter(parts)
+        merged = next(parts)
+        while group := [*islice(parts, _MERGED)]:  # not all at once: they may have many categories
+            merged = cls._merged([merged, *group], names)
+        return merged
+
+    @classmethod
+    def _merged(cls, parts: list[ColumnSummary], names: Array | None) -> ColumnSummary:
         categories, weights = {}, {}
-        for j, found in entries.items():
-            numbers = [
-                part for part in parts if part.n_missing[j] < part.n_rows and j not in part.categorical
-            ]
-            kinds = {kind_of(values) for values, _ in found} | ({"numbers"} if numbers else set())
+        for j in sorted({int(j) for part in parts for j in part.categorical}):
+            found = [part._column(j) for part in parts if len(part._column(j)[0])]
+            are_numbers = any(j not in p.categorical and p.n_missing[j] < p.n_rows for p in parts)
+            kinds = {str(kind_of(values)) for values, _ in found} | ({"numbers"} if are_numbers else set())
             if len(kinds) > 1:
-                name = f"column {j}" if names is None else f"the column {names[j]!r}"
+                where = f"column {j}" if names is None else f"the column {names[j]!r}"
                 raise TypeError(
-                    f"X has {' and '.join(sorted(map(str, kinds)))} in {name}, in different blocks of rows; "
-                    "convert them to one type"
+                    f"X has {' and '.join(sorted(kinds))} in {where}, in different blocks of rows; convert "
+                    "them to one type"
                 )
-            if found or not numbers:
-                values = [v for v, _ in found] or [np.array([], object)]
-                weight = [w for _, w in found] or [np.array([])]
-                categories[j], at = np.unique(np.concatenate(values), return_inverse=True)
-                weights[j] = np.bincount(at, np.concatenate(weight), len(categories[j]))
-        columns = sorted(categories)
+            if found or not are_numbers:
+                categories[j], weights[j] = _total_weights(found)
         return cls(
             parts[0].n_features,
             sum(part.n_rows for part in parts),
             np.sum([part.n_missing for part in parts], axis=0),
-            np.array(columns, np.int64),
-            [categories[j] for j in columns],
-            [weights[j] for j in columns],
+            np.array([*categories], np.int64),
+            [*categories.values()],
+            [*weights.values()],
             np.result_type(*(part.dtype for part in parts)),
         )
+
+    def _column(self, j: int) -> tuple[Array, Array]:
+        """Return the categories of a column and their weights; none if it is a number column."""
+        at = np.flatnonzero(self.categorical == j)
+        return (self.categories[at[0]], self.weights[at[0]]) if at.size else (np.array([]), np.array([]))
 
     def encoding(self, max_categories: int | None) -> Encoding:
         """Return the encoding of the columns.
@@ -404,6 +409,15 @@ class Encoding:
     def __reduce__(self) -> tuple[Any, ...]:
         held = (self.n_features, self.categorical, self.categories, self.rare, self.missing)
         return type(self), held  # without the cache
+
+
+def _total_weights(parts: list[tuple[Array, Array]]) -> tuple[Array, Array]:
+    """Return the categories of all parts, sorted, and their total weights, given those of each part."""
+    if not parts:
+        return np.array([], object), np.array([])
+    values, weights = zip(*parts, strict=True)
+    categories, at = np.unique(np.concatenate(values), return_inverse=True)
+    return categories, np.bincount(at, np.concatenate(weights))
 
 
 def kind_of(values: Array) -> str | None:

@@ -476,7 +476,7 @@ def is_a_toy(data: Dataset) -> bool:
         return True
     seen = set()
     for row in rows[:ENOUGH_ROWS]:  # ends at the tenth distinct row
-        x = data.X[[row]]
+        x = data.X[row : row + 1]
         seen.add((x.indices.tobytes(), x.data.tobytes()) if hasattr(x, "tocsr") else x.tobytes())
         if len(seen) >= _TOY:
             return False

@@ -146,15 +146,21 @@ class Scaling:
             raise ValueError("the quantiles of the columns must be ascending")
 
     @classmethod
-    def of(cls, X: Any, weight: Array | None = None) -> Scaling:
+    def of(
+        cls, X: Any, weight: Array | None = None, *, centered: bool | None = None, first_row: int = 0
+    ) -> Scaling:
         """Return the scaling of rows (n, n_in), dense or CSR, with weights (n,) if given, not all 0.
+
+        ``centered`` is True for dense rows by default, see `Scaling`. ``first_row`` is the number of
+        the first row in errors.
 
         Raises
         ------
         ValueError
             If an entry is infinite, or a difference within a column is not finite.
         """
-        return cls._of(X, weight, not hasattr(X, "tocsr"))._checked(X)
+        centered = not hasattr(X, "tocsr") if centered is None else centered
+        return cls._of(X, weight, centered, first_row)._checked(X, first_row)
 
     @classmethod
     def merged(cls, parts: Iterable[Scaling]) -> Scaling:
@@ -185,8 +191,8 @@ class Scaling:
         return self.total_weight, self.base, self.weight, self.points
 
     @classmethod
-    def _of(cls, X: Any, weight: Array | None, centered: bool) -> Scaling:
-        check_not_infinite(X)
+    def _of(cls, X: Any, weight: Array | None, centered: bool, first_row: int = 0) -> Scaling:
+        check_not_infinite(X, first_row)
         w = np.ones(X.shape[0]) if weight is None else weight
         X, w = (X, w) if w.all() else (X[w > 0.0], w[w > 0.0])
         if hasattr(X, "tocsr") and not centered:
@@ -201,15 +207,18 @@ class Scaling:
 
         The earlier rows count as at most ``remembered`` of these rows.
         """
-        unit = 1.0 if weight is None else float(weight.sum()) / int(np.count_nonzero(weight))
-        return self.with_scaling(Scaling._of(X, weight, self.centered), remembered * unit)._checked(X)
+        return self._with(Scaling._of(X, weight, self.centered), weight, remembered)._checked(X)
 
-    def with_scaling(self, new: Scaling, remembered: float = np.inf) -> Scaling:
-        """Return the scaling of all earlier rows and those of ``new`` together.
+    def with_scaling(self, new: Scaling, weight: Array | None = None, remembered: float = np.inf) -> Scaling:
+        """Return the scaling of all earlier rows and new rows together, given the scaling of the new rows.
 
-        The total weight of the earlier rows counts as at most ``remembered``.
+        See `with_rows` for the other parameters.
         """
-        old = np.minimum(self.total_weight, remembered)
+        return self._with(new, weight, remembered)._checked()
+
+    def _with(self, new: Scaling, weight: Array | None, remembered: float) -> Scaling:
+        unit = 1.0 if weight is None else float(weight.sum()) / int(np.count_nonzero(weight))
+        old = np.minimum(self.total_weight, remembered * unit)
         parts = [
             (old, self.base, self.weight * (old / _or_one(self.total_weight)), self.points),
             new._parts,
@@ -223,7 +232,7 @@ class Scaling:
         fill = np.where(fixed, np.where(np.isnan(self.fill), self.center, self.fill), np.nan)
         return Scaling(*found, self.n_updates + 1, self.centered, fill)
 
-    def _checked(self, X: Any = None) -> Scaling:
+    def _checked(self, X: Any = None, first_row: int = 0) -> Scaling:
         """Return the scaling, or raise an error if a difference within a column is not finite.
 
         With the rows X, the error names the row of the largest entry.
@@ -233,10 +242,10 @@ class Scaling:
             column = self.points[:, wide[0]] if X is None else X[:, [wide[0]]]
             column = np.ravel(column.toarray() if hasattr(column, "toarray") else column)
             row = int(np.nanargmax(np.abs(column)))
-            where = f"column {wide[0]}" if X is None else f"row {row}, column {wide[0]}"
+            where = f"column {wide[0]}" if X is None else f"row {first_row + row}, column {wide[0]}"
             raise ValueError(
-                f"the input is {column[row]} at {where}, whose difference from the others is beyond the range "
-                "of float64; divide the column by a large number"
+                f"the input is {column[row]} at {where}, whose difference from the others is beyond the "
+                "range of float64; divide the column by a large number"
             )
         return self
 
@@ -439,11 +448,14 @@ def _compress(z: Array) -> None:
         z[far] = np.copysign(LINEAR * (1.0 + np.log(size / LINEAR)), beyond)
 
 
-def check_not_infinite(X: Any) -> None:
-    """Raise an error that names row and column if an entry of a float array or CSR is infinite."""
+def check_not_infinite(X: Any, first_row: int = 0) -> None:
+    """Raise an error that names row and column if an entry of a float array or CSR is infinite.
+
+    ``first_row`` is the number of the first row in the error.
+    """
     values = X.data if hasattr(X, "tocsr") else X
     if any(not all_finite(part) and np.isinf(part).any() for part in entry_blocks(values)):
-        raise not_finite(without_missing(X), X.dtype)
+        raise not_finite(without_missing(X), X.dtype, first_row)
 
 
 def without_missing(X: Any) -> Any:

@@ -160,9 +160,7 @@ class FitState:
         encoding = data.encoding
         scaling, known = None, None if previous is None else previous.scaling
         if plan.scale_inputs:
-            X, w = encoding.select_numbers(data.X), data.loss_weight
-            with encoding.naming_columns():
-                scaling = Scaling.of(X, w) if known is None else known.with_rows(X, w, remembered)
+            scaling = data.scaling(known, remembered)
         if previous is None:
             streams = random_streams(seed)
             network = Network(plan.layers, encoding.n_inputs, dtype=plan.dtype, seed=streams["init"])

@@ -7,7 +7,6 @@ categories, see `Encoding`. Missing entries are NaN.
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from decimal import Decimal
@@ -22,6 +21,7 @@ from sklearn.utils.validation import validate_data
 from ..nn.arrays import Array, all_finite, as_array, check_not_masked
 from ..nn.batches import as_csr, entry_blocks
 from .encoding import ColumnSummary, Encoding, kind_of, ordinal_encoder
+from .sources import ArrayRows, as_source, is_frame, is_streamed, loaded, read_rows
 from .targets import some_of
 
 # Non-finite numbers are found later, by `Encoding.rows` and `Scaling.of`, whose errors name the row.
@@ -59,9 +59,16 @@ def as_table(estimator: Any, X: Any, *, reset: bool) -> Any:
 
     Returns
     -------
-    ndarray, CSR or data frame
+    ndarray, CSR or data frame; or a RowSource, if X is too large to be kept in memory
     """
     check_not_masked("X", X)
+    source = as_source(X)
+    if source is not None:
+        if is_streamed(source):
+            as_table(estimator, read_rows(source, 0, 1), reset=reset)
+            return source
+        if not isinstance(source, ArrayRows):
+            X = read_rows(source, 0, source.shape[0])
     if is_frame(X):
         for name, dtype in frame_columns(X):
             _check_dtype(dtype, f" in the column {name!r}")
@@ -450,18 +457,6 @@ def _check_dtype(dtype: Any, where: str = "") -> None:
         raise TypeError(f"X must hold {found}, dtype {dtype}{where}; {fix}")
     if getattr(dtype, "names", None):
         raise TypeError(f"X must hold real numbers, got records of dtype {dtype}; select columns")
-
-
-def is_frame(X: Any) -> bool:
-    """Return whether X is a data frame from which scikit-learn reads names of columns, and takes rows."""
-    return isinstance(X, loaded("pandas.DataFrame", "polars.DataFrame", "pyarrow.Table"))
-
-
-def loaded(*names: str) -> tuple[type, ...]:
-    """Return the classes with these names whose libraries are loaded; otherwise no object has the class."""
-    parts = (name.split(".") for name in names)
-    classes = (getattr(sys.modules.get(library), name, None) for library, name in parts)
-    return tuple(kind for kind in classes if kind is not None)
 
 
 @contextmanager

@@ -84,7 +84,8 @@ class Trainer:
             self.prior = np.zeros(plan.n_outputs)
         elif plan.calibrate:
             self.prior = prior_logits(plan.loss, self.loss_targets, data.loss_weight, plan.n_outputs)
-        self.search_rows, held = hold_out(data, plan, random_streams(state.seed)["hold_out"])
+        split = hold_out(data, plan, random_streams(state.seed)["hold_out"])
+        self.search_rows, held = map(data.in_reading_order, split)
         self.rows = self.search_rows
         validation = data.take(held) if len(held) else data.validation
         self.validation = (

@@ -35,6 +35,14 @@ class Rows:
         """Return the rows from start to stop, as an array or as CSR."""
         raise NotImplementedError
 
+    def permuted(self, rows: Array, rng: np.random.Generator) -> Array:
+        """Return these row numbers in the random order of an epoch.
+
+        A class that cannot read any row at any time overrides this, so that rows of near batches are
+        near.
+        """
+        return rng.permutation(rows)
+
 
 class DenseRows(Rows):
     """Rows of a C-ordered array (n, n_in) in the type that the network computes in, all entries finite."""

@@ -143,7 +143,7 @@ def run_epoch(
     theta, gradient = state.network.theta, objective.gradient
     optimizer, s = state.optimizer, state.optimizer_state
     weights = state.network.regularized if objective.alpha or optimizer.weight_decay else None
-    order = state.shuffle_rng.permutation(objective.order) if shuffle else objective.order
+    order = objective.rows.permuted(objective.order, state.shuffle_rng) if shuffle else objective.order
     report = _EpochReport(state, objective, on_nonfinite)
     limit = limit_blas(batch_size * state.network.largest_product)
     # These contexts are not in the generator of `train`: around a yield, they are active in the caller, too.

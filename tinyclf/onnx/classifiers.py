@@ -11,7 +11,8 @@ from scipy.sparse import issparse
 from .._version import __version__
 from ..estimator.classifier import TinyClassifier
 from ..estimator.dataset import read_features
-from ..estimator.table import as_table, is_frame
+from ..estimator.sources import is_frame
+from ..estimator.table import as_table
 from .checks import Failure, check, difference
 from .graph import Column, Graph, add_classifier, add_table, column_names, onnx_type, outputs_of, required
 from .rows import graph_inputs, some_rows, typical_rows

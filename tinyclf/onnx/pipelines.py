@@ -16,7 +16,7 @@ from sklearn.pipeline import FeatureUnion, Pipeline
 from sklearn.utils import _safe_indexing
 
 from ..estimator.classifier import TinyClassifier
-from ..estimator.table import is_frame
+from ..estimator.sources import is_frame
 from ..nn.arrays import Array
 from .checks import Failure, check, deviation, difference, first_line
 from .graph import (

@@ -9,7 +9,8 @@ from scipy.sparse import issparse
 from sklearn.utils import _safe_indexing
 
 from ..estimator.classifier import TinyClassifier
-from ..estimator.table import column_entries, frame_columns, is_frame, is_missing
+from ..estimator.sources import is_frame
+from ..estimator.table import column_entries, frame_columns, is_missing
 from ..nn.arrays import Array
 
 # A graph is compared with the model on at most this number of rows.

@@ -1,0 +1,231 @@
+"""Streaming: rows that do not fit into memory are read in blocks, and shuffled within windows of blocks.
+
+A block has consecutive rows, and a window as many blocks as a fit keeps in memory. Each epoch puts the
+blocks into a random order, reads the blocks of one window after the other, and shuffles the rows within
+the window. With one window this would be the order of all rows.
+
+Whether rows are streamed, the blocks and their order depend on the shape of X and on the seed only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import pairwise
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import DTypeLike
+from scipy.sparse import vstack
+
+from ..nn.arrays import Array
+from ..nn.batches import CsrRows, DenseRows, Rows
+from . import sources, table
+from .encoding import ColumnSummary, EncodedRows, Encoding
+from .scaling import Scaling
+from .sources import RowsOf, RowSource, read_rows
+
+# Number of blocks of a window, if rows are as wide as X: with more, rows that are sorted by class are mixed
+# better, and the blocks that are read at once are smaller.
+_BLOCKS = 256
+
+
+class StreamedMatrix:
+    """X of a source as a matrix of numbers, see `table`, of which slices of rows are read and converted.
+
+    Parameters
+    ----------
+    source : RowSource
+    estimator : estimator
+        Its parameters ``categorical_features`` and ``max_categories`` are used.
+    encoding : Encoding, optional
+        The encoding of earlier rows.
+    weight : ndarray of shape (n,), optional
+        The weights of the rows, by which a new encoding counts categories and missing entries.
+
+    Attributes
+    ----------
+    shape : tuple of (n, n_features)
+    encoding : Encoding
+    dtype : dtype
+        float32 if all number columns are, otherwise float64.
+    """
+
+    def __init__(
+        self,
+        source: RowSource,
+        estimator: Any,
+        encoding: Encoding | None = None,
+        weight: Array | None = None,
+    ) -> None:
+        self.source, self.estimator, self.shape = source, estimator, source.shape
+        self.block_rows = max(1, sources.WINDOW // (_BLOCKS * self.shape[1]))
+        self._held: tuple[int, Any] = (-1, None)
+        self.dtype = np.dtype(np.float64)
+        if encoding is None:
+            names = getattr(estimator, "feature_names_in_", None)
+            summary = ColumnSummary.merged([*self._summaries(weight)], names)
+            self.dtype, encoding = summary.dtype, summary.encoding(estimator.max_categories)
+        self.encoding = encoding
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    @property
+    def n_blocks(self) -> int:
+        """Number of blocks."""
+        return -(-len(self) // self.block_rows)
+
+    def _range(self, block: int) -> tuple[int, int]:
+        """Return the first row of a block, and the row after its last."""
+        start = block * self.block_rows
+        return start, min(start + self.block_rows, len(self))
+
+    def _summaries(self, weight: Array | None) -> Iterator[ColumnSummary]:
+        for block in range(self.n_blocks):
+            start, stop = self._range(block)
+            with _in_rows(start, stop):
+                rows = read_rows(self.source, start, stop)
+                yield table.summarize(self.estimator, rows, None if weight is None else weight[start:stop])
+
+    def block(self, number: int) -> Array:
+        """Return the rows of a block."""
+        if self._held[0] != number:
+            start, stop = self._range(number)
+            with _in_rows(start, stop):
+                rows = read_rows(self.source, start, stop)
+                self._held = number, table.numbers_and_codes(self.estimator, rows, self.encoding)
+        found: Array = self._held[1]
+        return found
+
+    def __getitem__(self, rows: slice) -> Array:
+        """Return rows from start to stop."""
+        start, stop, _ = rows.indices(len(self))
+        parts = [
+            self.block(block)[max(0, start - block * self.block_rows) : stop - block * self.block_rows]
+            for block in range(start // self.block_rows, -(-stop // self.block_rows))
+        ]
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+    def take(self, rows: Array) -> Self:
+        """Return some rows, given their numbers, ascending."""
+        return type(self)(RowsOf(self.source, rows), self.estimator, self.encoding)
+
+    def scaling(self, weight: Array | None, centered: bool) -> Scaling:
+        """Return the scaling of the number columns, given the weights of the rows; see `Scaling.of`."""
+
+        def parts() -> Iterator[Scaling]:
+            step = self.block_rows * _BLOCKS
+            for start in range(0, len(self), step):
+                w = None if weight is None else weight[start : start + step]
+                if w is None or w.any():
+                    X = self.encoding.select_numbers(self[start : start + step])
+                    yield Scaling.of(X, w, centered=centered, first_row=start)
+
+        return Scaling.merged(parts())
+
+
+class StreamedRows(EncodedRows):
+    """Inputs of the network for training, of which one window is in memory.
+
+    The parameters are those of `Encoding.rows`.
+    """
+
+    def __init__(
+        self,
+        X: StreamedMatrix,
+        encoding: Encoding,
+        scaling: Scaling | None,
+        dtype: DTypeLike,
+        stays_sparse: bool,
+    ) -> None:
+        super().__init__(X, encoding, scaling, dtype, stays_sparse)
+        width = max(X.shape[1], encoding.n_inputs)
+        self._per_window = max(1, sources.WINDOW // (X.block_rows * width))
+        self._group(np.arange(X.n_blocks))
+
+    def _group(self, blocks: Array) -> None:
+        """Divide the blocks, in this order, into windows."""
+        self._windows = [
+            np.sort(blocks[start : start + self._per_window])
+            for start in range(0, len(blocks), self._per_window)
+        ]
+        self._window_of = np.empty(len(blocks), np.intp)
+        for number, window in enumerate(self._windows):
+            self._window_of[window] = number
+        self._loaded = -1
+        self._window: Rows | None = None
+
+    def permuted(self, rows: Array, rng: np.random.Generator) -> Array:
+        """Return ascending row numbers in the order of an epoch: blocks are shuffled, and rows in windows."""
+        self._group(rng.permutation(self.X.n_blocks))
+        edges = np.searchsorted(rows, np.arange(self.X.n_blocks + 1) * self.X.block_rows)
+        order = np.empty_like(rows)
+        at = 0
+        for window in self._windows:
+            part = np.concatenate([rows[edges[block] : edges[block + 1]] for block in window])
+            order[at : at + len(part)] = rng.permutation(part)
+            at += len(part)
+        return order
+
+    def gather(self, rows: Array, out: Array) -> Any:
+        blocks = rows // self.X.block_rows
+        windows = self._window_of[blocks]
+        edges = [0, *(np.flatnonzero(np.diff(windows)) + 1), len(rows)]
+        parts = []
+        for start, stop in pairwise(edges):
+            window = self._load(int(windows[start]))
+            positions = rows[start:stop] + self._offset[blocks[start:stop]]
+            parts.append(window.gather(positions, out[start:stop]))
+        if len(parts) == 1:
+            return parts[0]
+        return vstack(parts, "csr") if hasattr(parts[0], "tocsr") else out
+
+    def _load(self, number: int) -> Rows:
+        """Return the rows of a window; they are read if it is not the last one."""
+        if number != self._loaded:
+            self._loaded, self._window = -1, None  # frees the last window first
+            self._window = self._read(self._windows[number])
+            self._loaded = number
+        assert self._window is not None
+        return self._window
+
+    def _read(self, blocks: Array) -> Rows:
+        """Return the rows of these blocks, and note the position of each block among them."""
+        ranges = [self.X._range(block) for block in blocks]
+        self._offset = np.zeros(self.X.n_blocks, np.intp)
+        out, parts, at = None, [], 0
+        n = sum(stop - start for start, stop in ranges)
+        for block, (start, stop) in zip(blocks, ranges, strict=True):
+            self._offset[block] = at - start
+            rows = self.encoding.rows(self.X.block(block), self.scaling, self.dtype, start, self.stays_sparse)
+            if isinstance(rows, CsrRows):
+                parts.append(rows.X)
+            else:
+                out = np.empty((n, self.encoding.n_inputs), self.dtype) if out is None else out
+                out[at : at + len(rows)] = rows.block(0, len(rows))
+            at += stop - start
+        return CsrRows(vstack(parts, "csr"), self.stays_sparse) if out is None else DenseRows(out)
+
+
+def read(
+    estimator: Any, X: Any, encoding: Encoding | None = None, weight: Array | None = None
+) -> tuple[Any, Encoding]:
+    """Return X as a matrix of numbers, and its encoding; a source becomes a `StreamedMatrix`.
+
+    The parameters are those of `table.read`.
+    """
+    if not isinstance(X, RowSource):
+        return table.read(estimator, X, encoding, weight)
+    matrix = StreamedMatrix(X, estimator, encoding, weight)
+    return matrix, matrix.encoding
+
+
+@contextmanager
+def _in_rows(start: int, stop: int) -> Iterator[None]:
+    """Add to an error in the block in which rows it was found."""
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise kind(f"in the rows {start} to {stop - 1}: {error}") from None
