@@ -202,15 +202,14 @@ class RowsOf(RowSource):
 
     def read(self, start: int, stop: int) -> Any:
         """Return rows start, ..., stop - 1 of these rows, which are taken from short ranges of the source."""
-        span = max(1, _SPAN // max(1, self.shape[1]))
+        wanted, span = self._rows[start:stop], max(1, _SPAN // max(1, self.shape[1]))
         parts: list[Any] = []
-        while start < stop or not parts:
-            wanted = self._rows[start:stop]
-            wanted = wanted[: np.searchsorted(wanted, wanted[0] + span)] if len(wanted) else wanted
-            first, last = (int(wanted[0]), int(wanted[-1]) + 1) if len(wanted) else (0, 0)
-            parts.append(_safe_indexing(read_rows(self._source, first, last), wanted - first))
-            start += len(wanted)
-        return _concatenated(parts)
+        while len(wanted):
+            group = wanted[: np.searchsorted(wanted, wanted[0] + span)]
+            wanted = wanted[len(group) :]
+            rows = read_rows(self._source, int(group[0]), int(group[-1]) + 1)
+            parts.append(_safe_indexing(rows, group - group[0]))
+        return _concatenated(parts or [read_rows(self._source, 0, 0)])
 
 
 # --- rows that are decoded in pieces ----------------------------------------------------------------
@@ -374,7 +373,7 @@ class ArrowRows(_PieceRows):
     def _decode_piece(self, piece: Any) -> Any:
         try:
             return piece.to_table(schema=self._schema, columns=self._columns)
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, NotImplementedError) as error:
             raise ValueError(
                 f"X must be convertible to the schema of its data set, got other types in "
                 f"{getattr(piece, 'path', piece)}: {error}; pass the path to ArrowRows, or set the schema"
@@ -390,7 +389,8 @@ def _parquet(path: str | Path) -> Any:
         raise ImportError("ArrowRows needs pyarrow, which is not installed: pip install pyarrow") from None
     found = dataset(path, format="parquet")
     schemas = [fragment.physical_schema for fragment in found.get_fragments()]
-    return found.replace_schema(pyarrow.unify_schemas([found.schema, *schemas], promote_options="permissive"))
+    schema = pyarrow.unify_schemas([found.schema, *schemas], promote_options="permissive")
+    return dataset(path, format="parquet", schema=schema)
 
 
 def _row_groups(fragment: Any) -> list[tuple[Any, int]]:
