@@ -22,8 +22,9 @@ settings.load_profile("default")
 def pytest_collection_modifyitems(items):
     """Skip doctests that need a package that is not installed."""
     for item in items:
-        if item.name.startswith("tinyclf.onnx.") and find_spec("onnx") is None:
-            item.add_marker(pytest.mark.skip(reason="onnx is not installed"))
+        for name, library in (("tinyclf.onnx.", "onnx"), ("tinyclf.estimator.sources.ArrowRows", "pyarrow")):
+            if item.name.startswith(name) and find_spec(library) is None:
+                item.add_marker(pytest.mark.skip(reason=f"{library} is not installed"))
 
 
 @pytest.fixture(autouse=True)

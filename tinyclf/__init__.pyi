@@ -5,6 +5,8 @@ from .displays import LossCurveDisplay as LossCurveDisplay
 from .estimator.classifier import SKLEARN_DEFAULTS as SKLEARN_DEFAULTS
 from .estimator.classifier import TinyClassifier as TinyClassifier
 from .estimator.classifier import load as load
+from .estimator.sources import ArrowRows as ArrowRows
+from .estimator.sources import RowSource as RowSource
 from .nn.arrays import Buffer as Buffer
 from .nn.errors import ArchiveError as ArchiveError
 from .nn.errors import CollapseWarning as CollapseWarning
