@@ -97,12 +97,28 @@ def prior_logits(loss: Loss, y: Array, w: Array | None, n_outputs: int) -> Array
     w : ndarray of shape (n,) or None
     n_outputs : int
     """
-    w = np.ones(len(y)) if w is None else w
-    weight = np.bincount(y, w, n_outputs) if y.ndim == 1 else w @ y
-    p = np.clip(weight / w.sum(), _SMALLEST_FREQUENCY, 1.0 - _SMALLEST_FREQUENCY)
+    if y.ndim == 1:
+        weight, total = np.bincount(y, w, n_outputs), len(y) if w is None else w.sum()
+    else:
+        w = np.ones(len(y)) if w is None else w
+        weight, total = w @ y, w.sum()
+    p = np.clip(weight / total, _SMALLEST_FREQUENCY, 1.0 - _SMALLEST_FREQUENCY)
     log_p: Array = np.log(p)
     c: Array = log_p - (np.log1p(-p) if loss.inverse_link == "logistic" else log_p.mean())
     return c
+
+
+def calibration_rows(n: int, n_outputs: int, w: Array | None) -> Array:
+    """Return the numbers of the rows that determine a shrinkage.
+
+    These are the rows of positive weight; if they have more than MAX_LOGITS logits, a random sample of
+    them, always the same.
+    """
+    rows = None if w is None else np.flatnonzero(w > 0.0)
+    n = n if rows is None else len(rows)
+    most = max(1, MAX_LOGITS // n_outputs)
+    chosen = np.arange(n) if n <= most else np.random.default_rng(0).choice(n, most, replace=False)
+    return chosen if rows is None else rows[chosen]
 
 
 def best_shrinkage(
@@ -141,13 +157,11 @@ def best_shrinkage(
     -------
     shrinkage, loss : float
     """
-    if w is not None:
-        z, y, w = z[w > 0.0], y[w > 0.0], w[w > 0.0]
-    block, most_rows = ROW_BLOCK, max(1, MAX_LOGITS // z.shape[1])
-    if len(z) > most_rows:
+    rows, block = calibration_rows(*z.shape, w), ROW_BLOCK
+    if len(rows) < len(z):
+        z, y, w = z[rows], y[rows], None if w is None else w[rows]
+    if z.size > MAX_LOGITS // 2:
         block = max(1, PARAMETER_BLOCK // z.shape[1])  # with many classes, ROW_BLOCK rows exceed the cache
-        sample = np.random.default_rng(0).choice(len(z), most_rows, replace=False)
-        z, y, w = z[sample], y[sample], None if w is None else w[sample]
     total_weight, squares = (len(z), len(z)) if w is None else (float(w.sum()), float(w @ w))
     n_effective = total_weight**2 / squares  # rows of equal weight with the same information
 

@@ -488,8 +488,12 @@ def held_per_class(data: Dataset, fraction: float) -> Array:
 
     If rows do not have one label each, all rows count as one class.
     """
-    rows = data.rows
-    counts = np.bincount(data.targets[rows]) if data.labels.stratified else np.array([len(rows)])
+    if data.labels.stratified:
+        codes = data.targets[data.rows]
+        blocks = (codes[start : start + 2**20] for start in range(0, len(codes), 2**20))  # bincount copies
+        counts = np.sum([np.bincount(block, minlength=codes.max() + 1) for block in blocks], axis=0)
+    else:
+        counts = np.array([len(data.rows)])
     return np.round(fraction * np.where(counts > 1, counts, 0), 6)  # 0.14 * 550 is 77.00000000000001
 
 

@@ -76,14 +76,14 @@ class StreamedMatrix:
         """Number of blocks."""
         return -(-len(self) // self.block_rows)
 
-    def _range(self, block: int) -> tuple[int, int]:
+    def range(self, block: int) -> tuple[int, int]:
         """Return the first row of a block, and the row after its last."""
         start = block * self.block_rows
         return start, min(start + self.block_rows, len(self))
 
     def _summaries(self, weight: Array | None) -> Iterator[ColumnSummary]:
         for block in range(self.n_blocks):
-            start, stop = self._range(block)
+            start, stop = self.range(block)
             with _in_rows(start, stop):
                 rows = read_rows(self.source, start, stop)
                 yield table.summarize(self.estimator, rows, None if weight is None else weight[start:stop])
@@ -91,7 +91,7 @@ class StreamedMatrix:
     def block(self, number: int) -> Array:
         """Return the rows of a block."""
         if self._held[0] != number:
-            start, stop = self._range(number)
+            start, stop = self.range(number)
             with _in_rows(start, stop):
                 rows = read_rows(self.source, start, stop)
                 self._held = number, table.numbers_and_codes(self.estimator, rows, self.encoding)
@@ -153,13 +153,15 @@ class StreamedRows(EncodedRows):
         self._window_of = np.empty(len(blocks), np.intp)
         for number, window in enumerate(self._windows):
             self._window_of[window] = number
-        self._loaded = -1
-        self._window: Rows | None = None
+        self._offset = np.empty(len(blocks), np.intp)  # of the blocks of the window that is in memory
+        self._window: Rows = DenseRows(np.empty((0, 0)))
+        self._loaded = -1  # its number
 
     def permuted(self, rows: Array, rng: np.random.Generator) -> Array:
         """Return ascending row numbers in the order of an epoch: blocks are shuffled, and rows in windows."""
         self._group(rng.permutation(self.X.n_blocks))
-        edges = np.searchsorted(rows, np.arange(self.X.n_blocks + 1) * self.X.block_rows)
+        starts = np.arange(self.X.n_blocks + 1) * self.X.block_rows
+        edges = np.searchsorted(rows, starts.clip(max=len(self.X)).astype(rows.dtype))  # of one type: no copy
         order = np.empty_like(rows)
         at = 0
         for window in self._windows:
@@ -174,38 +176,33 @@ class StreamedRows(EncodedRows):
         edges = [0, *(np.flatnonzero(np.diff(windows)) + 1), len(rows)]
         parts = []
         for start, stop in pairwise(edges):
-            window = self._load(int(windows[start]))
-            positions = rows[start:stop] + self._offset[blocks[start:stop]]
-            parts.append(window.gather(positions, out[start:stop]))
+            part, number = slice(start, stop), int(windows[start])
+            if number != self._loaded:
+                self._load(number)
+            positions = rows[part] + self._offset[blocks[part]]
+            parts.append(self._window.gather(positions, out[part]))
         if len(parts) == 1:
             return parts[0]
         return vstack(parts, "csr") if hasattr(parts[0], "tocsr") else out
 
-    def _load(self, number: int) -> Rows:
-        """Return the rows of a window; they are read if it is not the last one."""
-        if number != self._loaded:
-            self._loaded, self._window = -1, None  # frees the last window first
-            self._window = self._read(self._windows[number])
-            self._loaded = number
-        assert self._window is not None
-        return self._window
-
-    def _read(self, blocks: Array) -> Rows:
-        """Return the rows of these blocks, and note the position of each block among them."""
-        ranges = [self.X._range(block) for block in blocks]
-        self._offset = np.zeros(self.X.n_blocks, np.intp)
-        out, parts, at = None, [], 0
-        n = sum(stop - start for start, stop in ranges)
+    def _load(self, number: int) -> None:
+        """Read the blocks of a window."""
+        self._loaded, self._window = -1, DenseRows(np.empty((0, 0)))  # frees the last window first
+        blocks = self._windows[number]
+        ranges = [self.X.range(block) for block in blocks]
+        n, at = sum(stop - start for start, stop in ranges), 0
+        out, parts = np.empty((0, 0), self.dtype), []
         for block, (start, stop) in zip(blocks, ranges, strict=True):
-            self._offset[block] = at - start
             rows = self.encoding.rows(self.X.block(block), self.scaling, self.dtype, start, self.stays_sparse)
             if isinstance(rows, CsrRows):
                 parts.append(rows.X)
             else:
-                out = np.empty((n, self.encoding.n_inputs), self.dtype) if out is None else out
+                out = out if len(out) else np.empty((n, self.encoding.n_inputs), self.dtype)
                 out[at : at + len(rows)] = rows.block(0, len(rows))
+            self._offset[block] = at - start
             at += stop - start
-        return CsrRows(vstack(parts, "csr"), self.stays_sparse) if out is None else DenseRows(out)
+        self._window = CsrRows(vstack(parts, "csr"), self.stays_sparse) if parts else DenseRows(out)
+        self._loaded = number
 
 
 def read(

@@ -21,6 +21,9 @@ from ..nn.losses import Loss
 _INTEGERS = (int, np.integer, np.bool_)
 _NUMBERS = (*_INTEGERS, float, np.floating)
 
+# Number of labels that are sorted at once, which takes ten times their memory.
+_LABELS = 2**20
+
 ClassWeight = dict[Any, float] | list[dict[int, float]] | str | None
 
 
@@ -523,16 +526,22 @@ def _missing_label(name: str, label: Any, row: Any) -> ValueError:
 
 def encode_known(y: ArrayLike, classes: Array) -> Array:
     """Return the labels y as indices into the sorted classes, or raise an error for an unknown label."""
-    found, codes = np.unique(as_labels(y), return_inverse=True)
+    y = as_labels(y)
     position: dict[Any, int] = {label: i for i, label in enumerate(classes.tolist())}
-    unknown = [label for label in found.tolist() if label not in position]
+    encoded = np.empty(len(y), np.min_scalar_type(-len(classes)))
+    unknown = set()
+    for start in range(0, len(y), _LABELS):
+        found, codes = np.unique(y[start : start + _LABELS], return_inverse=True)
+        unknown |= {label for label in found.tolist() if label not in position}
+        known = [position.get(label, -1) for label in found.tolist()]
+        encoded[start : start + _LABELS] = np.array(known)[codes]
     if unknown:
         raise ValueError(
-            f"y has labels that are not among the classes: {some_of(unknown)}; the classes are "
+            f"y has labels that are not among the classes: {some_of(sorted(unknown))}; the classes are "
             f"{some_of(classes.tolist())}. Remove these rows, or train with all classes (for partial_fit, "
             "pass them in the first call)"
         )
-    return np.array([position[label] for label in found.tolist()], dtype=np.intp)[codes]
+    return encoded
 
 
 def _named_classes(classes: ArrayLike) -> Array:

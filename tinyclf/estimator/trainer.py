@@ -18,7 +18,7 @@ from ..nn.schedules import inverse_scaling, lowered
 from ..nn.state import TrainState
 from ..nn.threads import limit_blas
 from ..nn.training import Epoch, train
-from .calibration import LEAST, Calibration, best_shrinkage, prior_logits
+from .calibration import LEAST, MAX_LOGITS, Calibration, best_shrinkage, calibration_rows, prior_logits
 from .callback_context import CallbackContext
 from .dataset import Dataset
 from .early_stopping import BestWeights
@@ -75,7 +75,6 @@ class Trainer:
 
     def __init__(self, plan: FitPlan, data: Dataset, state: FitState, estimator: Any) -> None:
         self.plan, self.data, self.state, self.estimator = plan, data, state, estimator
-        self.loss_targets = data.loss_targets(plan.loss, plan.n_outputs)
         products = min(ROW_BLOCK, plan.n_train) if plan.solver == "lbfgs" else plan.refit_batch_size
         self.limit = limit_blas(products * state.network.largest_product)
         self.epochs_needed = math.inf
@@ -83,7 +82,9 @@ class Trainer:
         if plan.calibrate and plan.continues:
             self.prior = np.zeros(plan.n_outputs)
         elif plan.calibrate:
-            self.prior = prior_logits(plan.loss, self.loss_targets, data.loss_weight, plan.n_outputs)
+            targets = data.loss_targets(plan.loss, plan.n_outputs)
+            self.prior = prior_logits(plan.loss, targets, data.loss_weight, plan.n_outputs)
+            del targets
         split = hold_out(data, plan, random_streams(state.seed)["hold_out"])
         self.search_rows, held = map(data.in_reading_order, split)
         self.rows = self.search_rows
@@ -246,10 +247,19 @@ class Trainer:
         state, plan = self.state, self.plan
         if self.prior is None:
             return
-        z, w = state.logits(self.inputs), self.data.relative_weight
-        least = LEAST if plan.continues else 0.0
+        data, inputs = self.data, self.inputs
+        if len(inputs) * plan.n_outputs > MAX_LOGITS:  # the others are not needed
+            rows = calibration_rows(len(inputs), plan.n_outputs, data.loss_weight)
+            data = data.take(np.sort(rows))
+            inputs = data.inputs(state.scaling, plan.dtype, plan.layers[0].reads_sparse)
         shrinkage, _ = best_shrinkage(
-            z, self.loss_targets, w, plan.loss, self.prior, least=least, most=shrinkage
+            state.logits(inputs),
+            data.loss_targets(plan.loss, plan.n_outputs),
+            data.relative_weight,
+            plan.loss,
+            self.prior,
+            least=LEAST if plan.continues else 0.0,
+            most=shrinkage,
         )
         if shrinkage < 1.0:
             state.calibration = Calibration(float(shrinkage), self.prior)

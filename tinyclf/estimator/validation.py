@@ -214,12 +214,15 @@ def _even(data: Dataset, fraction: float, n_held: int, rng: np.random.Generator)
 
     Which classes are rounded up is random. The only row of a class is trained on.
     """
-    order = rng.permutation(data.rows)
-    codes = data.targets[order] if data.labels.stratified else np.zeros(len(order), np.intp)
+    rows = data.rows
+    order = rng.permutation(rows)
+    codes = data.targets[order] if data.labels.stratified else np.zeros(len(order), np.int8)
     expected = held_per_class(data, fraction)
     quota = np.floor(expected).astype(np.intp)
     rest, n_more = expected - quota, n_held - quota.sum()
     if n_more > 0:
         quota[rng.choice(len(quota), n_more, replace=False, p=rest / rest.sum())] += 1
     held = np.concatenate([order[codes == code][:n] for code, n in enumerate(quota)])
-    return np.setdiff1d(data.rows, held), held
+    trained = np.ones(data.X.shape[0], bool)
+    trained[held] = False
+    return rows[trained[rows]], held

@@ -137,4 +137,4 @@ def _as_indices(rows: ArrayLike | None, n: int) -> Array:
         raise TypeError(f"rows must be a list of indices, got an array {indices.dtype}{indices.shape}")
     if indices.size and not 0 <= indices.min() <= indices.max() < n:
         raise ValueError(f"rows must be indices from 0 to {n - 1}, got {indices.min()} to {indices.max()}")
-    return indices.astype(np.intp, copy=False)
+    return indices if indices.size else indices.astype(np.intp)
