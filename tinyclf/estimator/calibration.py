@@ -97,12 +97,13 @@ def prior_logits(loss: Loss, y: Array, w: Array | None, n_outputs: int) -> Array
     w : ndarray of shape (n,) or None
     n_outputs : int
     """
+    of_class: Array
     if y.ndim == 1:
-        weight, total = np.bincount(y, w, n_outputs), len(y) if w is None else w.sum()
+        of_class, total = np.bincount(y, w, n_outputs), len(y) if w is None else w.sum()
     else:
         w = np.ones(len(y)) if w is None else w
-        weight, total = w @ y, w.sum()
-    p = np.clip(weight / total, _SMALLEST_FREQUENCY, 1.0 - _SMALLEST_FREQUENCY)
+        of_class, total = w @ y, w.sum()
+    p = np.clip(of_class / total, _SMALLEST_FREQUENCY, 1.0 - _SMALLEST_FREQUENCY)
     log_p: Array = np.log(p)
     c: Array = log_p - (np.log1p(-p) if loss.inverse_link == "logistic" else log_p.mean())
     return c
@@ -157,7 +158,7 @@ def best_shrinkage(
     -------
     shrinkage, loss : float
     """
-    rows, block = calibration_rows(*z.shape, w), ROW_BLOCK
+    rows, block = calibration_rows(len(z), z.shape[1], w), ROW_BLOCK
     if len(rows) < len(z):
         z, y, w = z[rows], y[rows], None if w is None else w[rows]
     if z.size > MAX_LOGITS // 2:

@@ -526,12 +526,12 @@ def _missing_label(name: str, label: Any, row: Any) -> ValueError:
 
 def encode_known(y: ArrayLike, classes: Array) -> Array:
     """Return the labels y as indices into the sorted classes, or raise an error for an unknown label."""
-    y = as_labels(y)
+    labels = as_labels(y)
     position: dict[Any, int] = {label: i for i, label in enumerate(classes.tolist())}
-    encoded = np.empty(len(y), np.min_scalar_type(-len(classes)))
+    encoded: Array = np.empty(len(labels), np.min_scalar_type(-len(classes)))
     unknown = set()
-    for start in range(0, len(y), _LABELS):
-        found, codes = np.unique(y[start : start + _LABELS], return_inverse=True)
+    for start in range(0, len(labels), _LABELS):
+        found, codes = np.unique(labels[start : start + _LABELS], return_inverse=True)
         unknown |= {label for label in found.tolist() if label not in position}
         known = [position.get(label, -1) for label in found.tolist()]
         encoded[start : start + _LABELS] = np.array(known)[codes]
