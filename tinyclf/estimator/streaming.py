@@ -25,9 +25,8 @@ from .encoding import ColumnSummary, EncodedRows, Encoding
 from .scaling import Scaling
 from .sources import RowsOf, RowSource, read_rows
 
-# Number of blocks of a window, if rows are as wide as X: with more, rows that are sorted by class are mixed
-# better, and the blocks that are read at once are smaller.
-_BLOCKS = 256
+BLOCKS = 256
+"""Number of blocks of a window. With more blocks, rows that are sorted by class are mixed better."""
 
 
 class StreamedMatrix:
@@ -59,7 +58,7 @@ class StreamedMatrix:
         weight: Array | None = None,
     ) -> None:
         self.source, self.estimator, self.shape = source, estimator, source.shape
-        self.block_rows = max(1, sources.WINDOW // (_BLOCKS * self.shape[1]))
+        self.block_rows = max(1, sources.WINDOW // (BLOCKS * self.shape[1]))
         self._held: tuple[int, Any] = (-1, None)
         self.dtype = np.dtype(np.float64)
         if encoding is None:
@@ -115,7 +114,7 @@ class StreamedMatrix:
         """Return the scaling of the number columns, given the weights of the rows; see `Scaling.of`."""
 
         def parts() -> Iterator[Scaling]:
-            step = self.block_rows * _BLOCKS
+            step = self.block_rows * BLOCKS
             for start in range(0, len(self), step):
                 w = None if weight is None else weight[start : start + step]
                 if w is None or w.any():
