@@ -28,12 +28,12 @@ from timing import pin_to_one_core, side_by_side
 
 pin_to_one_core()
 
-import numpy as np
-from sklearn.metrics import log_loss
-from sklearn.model_selection import train_test_split
+import numpy as np  # noqa: E402
+from sklearn.metrics import log_loss  # noqa: E402
+from sklearn.model_selection import train_test_split  # noqa: E402
 
-from tinyclf import TinyClassifier, use_fast
-from tinyclf.estimator import sources, streaming
+from tinyclf import TinyClassifier, use_fast  # noqa: E402
+from tinyclf.estimator import sources, streaming  # noqa: E402
 
 FEATURES, CLASSES, PART = 30, 3, 100_000
 

@@ -96,7 +96,7 @@ class ColumnSummary:
             are_numbers = any(j not in p.categorical and p.n_missing[j] < p.n_rows for p in parts)
             kinds = {str(kind_of(values)) for values, _ in found} | ({"numbers"} if are_numbers else set())
             if len(kinds) > 1:
-                where = f"column {j}" if names is None else f"the column {names[j]!r}"
+                where = f"column {j}" if names is None else f"the column {str(names[j])!r}"
                 raise TypeError(
                     f"X has {' and '.join(sorted(kinds))} in {where}, in different blocks of rows; convert "
                     "them to one type"

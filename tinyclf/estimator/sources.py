@@ -168,8 +168,8 @@ def is_frame(X: Any) -> bool:
     return isinstance(X, loaded("pandas.DataFrame", "polars.DataFrame", "pyarrow.Table"))
 
 
-def loaded(*names: str) -> tuple[Any, ...]:
-    """Return the classes with these names whose libraries are loaded; otherwise no object has the class."""
+def loaded(*names: str) -> tuple[type[Any], ...]:
+    """Return the classes with these names whose modules are loaded; otherwise no object has the class."""
     parts = (name.rpartition(".") for name in names)
     classes = (getattr(sys.modules.get(library), name, None) for library, _, name in parts)
     return tuple(kind for kind in classes if kind is not None)

@@ -59,11 +59,11 @@ class StreamedMatrix:
     ) -> None:
         self.source, self.estimator, self.shape = source, estimator, source.shape
         self.block_rows = max(1, sources.WINDOW // (BLOCKS * self.shape[1]))
-        self._held: tuple[int, Any] = (-1, None)
+        self._held: tuple[int, Array] = (-1, np.empty((0, 0)))  # the last block, as most readers go in order
         self.dtype = np.dtype(np.float64)
         if encoding is None:
             names = getattr(estimator, "feature_names_in_", None)
-            summary = ColumnSummary.merged([*self._summaries(weight)], names)
+            summary = ColumnSummary.merged(self._summaries(weight), names)
             self.dtype, encoding = summary.dtype, summary.encoding(estimator.max_categories)
         self.encoding = encoding
 
@@ -75,27 +75,28 @@ class StreamedMatrix:
         """Number of blocks."""
         return -(-len(self) // self.block_rows)
 
-    def range(self, block: int) -> tuple[int, int]:
-        """Return the first row of a block, and the row after its last."""
+    def bounds(self, block: int) -> tuple[int, int]:
+        """Return the number of the first row of a block, and that of the first row after it."""
         start = block * self.block_rows
         return start, min(start + self.block_rows, len(self))
 
     def _summaries(self, weight: Array | None) -> Iterator[ColumnSummary]:
         for block in range(self.n_blocks):
-            start, stop = self.range(block)
+            start, stop = self.bounds(block)
             with _in_rows(start, stop):
                 rows = read_rows(self.source, start, stop)
                 yield table.summarize(self.estimator, rows, None if weight is None else weight[start:stop])
 
     def block(self, number: int) -> Array:
         """Return the rows of a block."""
-        if self._held[0] != number:
-            start, stop = self.range(number)
+        held, X = self._held
+        if held != number:
+            start, stop = self.bounds(number)
             with _in_rows(start, stop):
                 rows = read_rows(self.source, start, stop)
-                self._held = number, table.numbers_and_codes(self.estimator, rows, self.encoding)
-        found: Array = self._held[1]
-        return found
+                X = table.numbers_and_codes(self.estimator, rows, self.encoding)
+            self._held = number, X
+        return X
 
     def __getitem__(self, rows: slice) -> Array:
         """Return rows from start to stop."""
@@ -188,7 +189,7 @@ class StreamedRows(EncodedRows):
         """Read the blocks of a window."""
         self._loaded, self._window = -1, DenseRows(np.empty((0, 0)))  # frees the last window first
         blocks = self._windows[number]
-        ranges = [self.X.range(block) for block in blocks]
+        ranges = [self.X.bounds(block) for block in blocks]
         n, at = sum(stop - start for start, stop in ranges), 0
         out, parts = np.empty((0, 0), self.dtype), []
         for block, (start, stop) in zip(blocks, ranges, strict=True):

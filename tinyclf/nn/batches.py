@@ -36,11 +36,7 @@ class Rows:
         raise NotImplementedError
 
     def permuted(self, rows: Array, rng: np.random.Generator) -> Array:
-        """Return these row numbers in the random order of an epoch.
-
-        A class that cannot read any row at any time overrides this, so that rows of near batches are
-        near.
-        """
+        """Return these row numbers, which are ascending, in the random order of an epoch."""
         return rng.permutation(rows)
 
 
