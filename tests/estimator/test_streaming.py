@@ -194,7 +194,7 @@ def test_predictions_are_those_in_memory(monkeypatch):
 
 
 def test_a_streamed_fit_keeps_one_window_in_memory(monkeypatch):
-    rows = RNG.normal(size=(10_000, 200)).astype(np.float32)  # 8 MB
+    rows = RNG.normal(size=(25_000, 200)).astype(np.float32)  # 20 MB
     labels = (rows[:, 0] > 0).astype(np.int8)
     monkeypatch.setattr(sources, "WINDOW", 50_000)
     monkeypatch.setattr(scaling, "_MERGED", 50_000)
