@@ -198,6 +198,7 @@ def test_a_streamed_fit_keeps_one_window_in_memory(monkeypatch):
     labels = (rows[:, 0] > 0).astype(np.int8)
     monkeypatch.setattr(sources, "WINDOW", 50_000)
     monkeypatch.setattr(scaling, "_MERGED", 50_000)
+    monkeypatch.setattr(streaming, "BLOCKS", 2)
     model = quick(max_iter=1, hidden_layer_sizes=(4,))
     model.fit(rows[:3000], labels[:3000])  # imports
     tracemalloc.start()

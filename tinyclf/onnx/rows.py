@@ -9,7 +9,7 @@ from scipy.sparse import issparse
 from sklearn.utils import _safe_indexing
 
 from ..estimator.classifier import TinyClassifier
-from ..estimator.sources import is_frame
+from ..estimator.sources import RowsOf, RowSource, is_frame, read_rows
 from ..estimator.table import column_entries, frame_columns, is_missing
 from ..nn.arrays import Array
 
@@ -48,9 +48,12 @@ def typical_rows(model: TinyClassifier) -> Array:
 
 
 def some_rows(X: Any) -> Any:
-    """Return at most `ROWS` rows of an array, a list or a data frame."""
+    """Return at most `ROWS` rows of an array, a list, a data frame or a source."""
     n = X.shape[0] if hasattr(X, "shape") else len(X)
-    return X if n <= ROWS else _safe_indexing(X, np.linspace(0, n - 1, ROWS).astype(int))
+    rows = np.linspace(0, n - 1, min(n, ROWS)).astype(int)
+    if isinstance(X, RowSource):
+        return read_rows(RowsOf(X, rows), 0, len(rows))
+    return X if n <= ROWS else _safe_indexing(X, rows)
 
 
 def graph_inputs(
