@@ -147,6 +147,7 @@ def test_the_fit_benchmark_sets_equal_work_side_by_side(root, tmp_path):
         ("predict.py", ["--quick"], "64-100-10, float32"),
         ("step_profile.py", ["--repeats", "1"], "loop: order, schedule, checks"),
         ("loss_cost.py", ["--repeats", "1"], "784-100-10"),
+        ("streaming.py", ["--quick"], "sorted by class"),
     ],
 )
 def test_the_other_benchmarks_run(root, script, arguments, said):

@@ -230,6 +230,8 @@ def test_an_error_names_row_and_column_of_a_number_that_is_not_finite(bad):
     if bad == np.inf:
         with pytest.raises(ValueError, match=r"row 777, column 3"):
             quick().fit(broken, Y)
+        with pytest.raises(ValueError, match=r"in the validation set.*row 777, column 3"):
+            quick().fit(X, Y, X_val=broken, y_val=Y)
 
 
 @pytest.mark.parametrize(

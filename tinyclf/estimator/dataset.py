@@ -17,7 +17,7 @@ from ..nn.batches import Rows, as_csr, as_weights
 from ..nn.losses import Loss
 from .encoding import EncodedRows, Encoding
 from .scaling import Scaling, check_not_infinite
-from .sources import RowSource, is_frame
+from .sources import is_frame
 from .streaming import StreamedMatrix, StreamedRows, read
 from .table import CHECKS, as_table, naming
 from .targets import Labels, as_labels, kind_of_targets, label_array, labels_in_part
@@ -132,8 +132,8 @@ class Dataset:
             raise ValueError(f"X_val and y_val must be passed together, got no {missing}")
         with in_validation_set():
             table, features, checked_y, weight = _read(estimator, X_val, y_val, sample_weight_val, self)
-            if not isinstance(table, RowSource):
-                check_not_infinite(features[0])
+            for first_row, X in _blocks(features[0]):
+                check_not_infinite(X, first_row)
             self.labels.check_names(y_val)
             validation = self._encoded(self.labels, features, checked_y, weight, table)
             validation = validation._weighted(factors)
@@ -297,6 +297,14 @@ def _read(
     if y.ndim == 2 and y.shape[1] == 1 and not estimator.soft_targets:
         y = column_or_1d(y.toarray() if hasattr(y, "toarray") else y, warn=True)
     return table, features, y, weight
+
+
+def _blocks(X: Any) -> Iterator[tuple[int, Any]]:
+    """Yield blocks of rows that are in memory, with the number of the first row: X itself if it is."""
+    if isinstance(X, StreamedMatrix):
+        yield from ((X.bounds(number)[0], X.block(number)) for number in range(X.n_blocks))
+    else:
+        yield 0, X
 
 
 @contextmanager
