@@ -132,11 +132,12 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         Maximum number of epochs, or of iterations of "lbfgs", at least 1. "auto" is 40 epochs, or
         200 iterations.
     shuffle : bool, default=True
-        Whether to shuffle the rows in each epoch.
+        Whether to shuffle the rows in each epoch. If rows are streamed, see `fit`, blocks of consecutive
+        rows are shuffled, and then the rows within each window of 256 blocks.
     random_state : int, RandomState or None, default=None
         Seed of the initial weights, the order of the rows, the choice of the held-out rows, and
         dropout. With an int, fits on the same machine with the same number of BLAS threads are
-        bitwise identical.
+        bitwise identical, whether X is an array, a memory map of it, or another source of the same rows.
     tol : float, default=1e-4
         Smallest improvement of the training loss, or of the validation score, that counts for
         ``n_iter_no_change``; at least 0. "lbfgs" stops when no entry of the gradient exceeds it, or
@@ -204,7 +205,7 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
     scoring : str, callable or None, default=None
         How epochs are compared on the validation set: "loss", the name of a scorer, or a callable
         ``scorer(estimator, X, y)``; a higher score is better. X is a data frame if one was passed,
-        and an array or CSR otherwise. None means "accuracy" with
+        a `RowSource` if rows are streamed, and an array or CSR otherwise. None means "accuracy" with
         ``early_stopping=True``, as in scikit-learn, and "loss" otherwise.
     soft_targets : bool, default=False
         Whether y holds probabilities (n_samples, n_classes) instead of labels; each row sums to 1.
@@ -212,7 +213,9 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
     scale_inputs : bool, default=True
         Whether to scale the number columns: subtract a center and divide by a scale. They are about the
         weighted mean and standard deviation of the rows passed to ``fit``, after outliers were
-        clipped; they are computed from quantiles of the column. Scaled values z beyond 3 become
+        clipped; they are computed from quantiles of the column. If rows are streamed, see `fit`, these are
+        merged from those of windows of rows, and a merge changes the rank of a quantile by at most 1/64 of
+        the rows. Scaled values z beyond 3 become
         3 + 3 log(z / 3), and those below -3 likewise, so outliers keep their order but do not dominate.
         A constant column becomes 0. A missing number (NaN) is read as the center, and if some numbers
         of the column are missing in ``fit``, the network gets an indicator of these as another input.
@@ -549,10 +552,19 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
 
         Parameters
         ----------
-        X : array_like, data frame or sparse matrix of shape (n_samples, n_features)
+        X : array_like, data frame, sparse matrix or RowSource of shape (n_samples, n_features)
             Numbers; in the columns that ``categorical_features`` selects, also strings and booleans.
             None, NaN and pandas.NA are missing entries. Data frames are those of pandas, polars and
-            pyarrow.
+            pyarrow. Rows need not be in memory: X can be a memory map, a Zarr or h5py array or anything
+            else with a two-dimensional shape, a dtype and slices of rows; a pyarrow.dataset.Dataset or
+            `ArrowRows`; a Dask array or data frame; or any other `RowSource`. All other methods accept
+            these, too.
+
+            If X has at most 2**25 = 33,554,432 entries, rows times columns, it is read into memory as a
+            whole. Otherwise rows are streamed, also those of an array or data frame in memory, but never
+            sparse ones: they are read in blocks in each epoch, so memory does not grow with the size of
+            X. Then the order of the rows and the quantiles for scaling are others, see ``shuffle`` and
+            ``scale_inputs``.
         y : array_like of shape (n_samples,), or (n_samples, n_labels)
             Labels: strings, integers or booleans, not mixed, and none missing. For several labels
             per row, columns of 0 and 1. With ``soft_targets=True``, probabilities. If a later y is a
