@@ -17,7 +17,7 @@ from tinyclf.estimator.encoding import ColumnSummary
 from tinyclf.estimator.scaling import Scaling
 from tinyclf.estimator.sources import ArrayRows, FrameRows
 from tinyclf.estimator.streaming import StreamedMatrix, StreamedRows
-from tinyclf.estimator.table import summarize
+from tinyclf.estimator.table import as_table, summarize
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(1003, 5)).astype(np.float32)
@@ -47,10 +47,16 @@ def quick(**parameters):
     return TinyClassifier(**{"max_iter": 3, "n_members": 1, "random_state": 0, **parameters})
 
 
+def matrix_of(source, **parameters):
+    """The matrix of a source, whose columns become those of a new model."""
+    model = TinyClassifier(**parameters)
+    return StreamedMatrix(as_table(model, source, reset=True), model)
+
+
 def streamed(array, scaling=None, stays_sparse=False):
     """The inputs of an array or data frame."""
     source = FrameRows(array) if hasattr(array, "columns") else ArrayRows(array)
-    matrix = StreamedMatrix(source, TinyClassifier(max_categories=None))
+    matrix = matrix_of(source, max_categories=None)
     return StreamedRows(matrix, matrix.encoding, scaling, np.float32, stays_sparse)
 
 
@@ -79,7 +85,7 @@ def test_an_epoch_has_each_row_once_in_a_random_order_within_windows(rows):
 
 def test_an_epoch_reads_each_block_once():
     source = Counted(X)
-    matrix = StreamedMatrix(source, TinyClassifier())
+    matrix = matrix_of(source)
     inputs = StreamedRows(matrix, matrix.encoding, None, np.float32, False)
     for _ in range(2):
         source.reads.clear()

@@ -90,7 +90,7 @@ class RowSource(ABC):
         -------
         ndarray or data frame of shape (stop - start, n_features)
             A data frame of pandas or polars, or a pyarrow.Table. All blocks must be of the same kind, and
-            have the same columns.
+            have the same columns. Later calls must not change it: do not return a buffer that is used again.
         """
 
 

@@ -77,15 +77,19 @@ class StreamedMatrix:
 
     def bounds(self, block: int) -> tuple[int, int]:
         """Return the number of the first row of a block, and that of the first row after it."""
-        start = block * self.block_rows
+        start = int(block) * self.block_rows
         return start, min(start + self.block_rows, len(self))
 
     def _summaries(self, weight: Array | None) -> Iterator[ColumnSummary]:
         for block in range(self.n_blocks):
             start, stop = self.bounds(block)
             with _in_rows(start, stop):
-                rows = read_rows(self.source, start, stop)
+                rows = self._rows(start, stop)
                 yield table.summarize(self.estimator, rows, None if weight is None else weight[start:stop])
+
+    def _rows(self, start: int, stop: int) -> Any:
+        """Return rows as a table, with the columns of the first rows."""
+        return table.checked_rows(self.estimator, read_rows(self.source, start, stop), reset=False)
 
     def block(self, number: int) -> Array:
         """Return the rows of a block."""
@@ -93,7 +97,7 @@ class StreamedMatrix:
         if held != number:
             start, stop = self.bounds(number)
             with _in_rows(start, stop):
-                rows = read_rows(self.source, start, stop)
+                rows = self._rows(start, stop)
                 X = table.numbers_and_codes(self.estimator, rows, self.encoding)
             self._held = number, X
         return X

@@ -65,10 +65,15 @@ def as_table(estimator: Any, X: Any, *, reset: bool) -> Any:
     source = as_source(X)
     if source is not None:
         if is_streamed(source):
-            as_table(estimator, read_rows(source, 0, 1), reset=reset)
+            checked_rows(estimator, read_rows(source, 0, 1), reset=reset)
             return source
         if not isinstance(source, ArrayRows):
             X = read_rows(source, 0, source.shape[0])
+    return checked_rows(estimator, X, reset=reset)
+
+
+def checked_rows(estimator: Any, X: Any, *, reset: bool) -> Any:
+    """Return rows that are in memory as a table, see `as_table`."""
     if is_frame(X):
         for name, dtype in frame_columns(X):
             _check_dtype(dtype, f" in the column {name!r}")
