@@ -161,7 +161,7 @@ def best_shrinkage(
     rows, block = calibration_rows(len(z), z.shape[1], w), ROW_BLOCK
     if len(rows) < len(z):
         z, y, w = z[rows], y[rows], None if w is None else w[rows]
-    if z.size > MAX_LOGITS // 2:
+    if z.size > MAX_LOGITS - z.shape[1]:  # as many as are used
         block = max(1, PARAMETER_BLOCK // z.shape[1])  # with many classes, ROW_BLOCK rows exceed the cache
     total_weight, squares = (len(z), len(z)) if w is None else (float(w.sum()), float(w @ w))
     n_effective = total_weight**2 / squares  # rows of equal weight with the same information
