@@ -1,7 +1,11 @@
 """Fits on sources of every kind: the same rows give the same bits, read wholly and streamed."""
 
+import contextlib
 import gc
+import multiprocessing
 import pickle
+import signal
+import time
 import weakref
 from itertools import pairwise
 
@@ -9,13 +13,19 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
+from sklearn.callback import ProgressBar
+from sklearn.model_selection import GridSearchCV
 from threadpoolctl import threadpool_limits
 
 from tests.support.bits import shown
+from tests.support.doubles import Crash, Ends
 from tests.support.estimators import quick
+from tests.support.interrupts import moments, traced
+from tests.support.resuming import Counts
 from tests.support.threads import at_once
-from tinyclf import ArrowRows, RowSource
+from tinyclf import ArrowRows, Checkpoint, RowSource, load
 from tinyclf.estimator import sources, streaming
+from tinyclf.nn import kernels
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
@@ -333,3 +343,118 @@ def test_fits_in_threads_share_a_source(kind, streamed, tmp_path):
     with threadpool_limits(1, user_api="blas"):
         alone = bits(quick(max_iter=1).fit(source, Y))
         assert at_once([lambda: bits(quick(max_iter=1).fit(source, Y))] * 3) == [alone] * 3
+
+
+# --- callbacks and interrupts ------------------------------------------------------------------------------
+
+
+class Predicts(Ends):
+    """A callback that predicts after each epoch."""
+
+    def __init__(self, rows):
+        super().__init__(-1, None)
+        self.rows = rows
+
+    def on_fit_task_end(self, estimator, context):
+        estimator.predict(self.rows)
+
+
+def test_predictions_between_epochs_do_not_change_a_fit(window, tmp_path):
+    source = ArrowRows(parquet(TABLE, tmp_path))
+    model = quick(early_stopping=True).set_callbacks(Predicts(source)).fit(source, Y).set_callbacks()
+    assert bits(model) == bits(quick(early_stopping=True).fit(source, Y))
+
+
+def test_a_progress_bar_shows_the_epochs_of_a_streamed_fit(streamed, capsys):
+    pytest.importorskip("rich")
+    model = quick().set_callbacks(ProgressBar()).fit(Blocks(X), Y).set_callbacks()
+    assert "100%" in capsys.readouterr().out
+    assert bits(model) == bits(quick().fit(Blocks(X), Y))
+
+
+RESUMED = {"max_iter": 6, "early_stopping": True, "dropout": 0.2}
+
+
+@pytest.mark.parametrize("how", [Crash, KeyboardInterrupt])
+@pytest.mark.parametrize("kind", ["Parquet", "Dask frame"])
+@pytest.mark.filterwarnings("ignore:Training interrupted by user")
+def test_a_fit_that_ended_early_continues_from_its_checkpoint_on_another_kind_of_source(
+    kind, how, streamed, tmp_path
+):
+    source, checkpoint = FRAMES[kind](X, tmp_path), Checkpoint(tmp_path / "model.npz", resume=True)
+    with contextlib.suppress(Crash):
+        quick(**RESUMED).set_callbacks(checkpoint, Ends(3, how)).fit(source, Y)
+    assert load(checkpoint.path).n_iter_ == 3
+    model = quick(**RESUMED).set_callbacks(checkpoint).fit(frame(X), Y).set_callbacks()
+    assert bits(model) == bits(quick(**RESUMED).fit(source, Y))
+
+
+def test_a_checkpoint_of_other_streamed_rows_is_refused(streamed, tmp_path):
+    checkpoint = Checkpoint(tmp_path / "model.npz", resume=True)
+    with pytest.raises(Crash):
+        quick().set_callbacks(checkpoint, Ends(1, Crash)).fit(Blocks(X), Y)
+    other = X.copy()
+    other[700, 3] = np.nextafter(other[700, 3], np.float32(9))
+    with pytest.raises(ValueError, match="another fit, which differs in X"):
+        quick().set_callbacks(checkpoint).fit(Blocks(other), Y)
+
+
+def fit_until_killed(path, folder, epochs):
+    """Fit streamed rows in a process that is killed."""
+    sources.WINDOW, streaming.BLOCKS = 2000, 8
+    rows = np.load(folder / "rows.npy", mmap_mode="r")
+    model = quick(**RESUMED | {"max_iter": 200, "n_iter_no_change": np.inf})
+    model.set_callbacks(Checkpoint(path, resume=True), Counts(epochs)).fit(rows, Y)
+
+
+@pytest.mark.processes
+def test_a_streamed_fit_that_was_killed_continues_with_the_same_bits(streamed, tmp_path):
+    context, path = multiprocessing.get_context("spawn"), tmp_path / "model.npz"
+    rows, long = memmap(X, tmp_path), RESUMED | {"max_iter": 200, "n_iter_no_change": np.inf}
+    for n_epochs in (7, 40):
+        epochs = context.Value("i", 0)
+        process = context.Process(target=fit_until_killed, args=(path, tmp_path, epochs))
+        process.start()
+        while epochs.value < n_epochs and process.is_alive():
+            time.sleep(1e-3)
+        process.kill()
+        process.join()
+        assert process.exitcode == -signal.SIGKILL
+    assert 40 <= load(path).n_iter_ < 200
+    model = quick(**long).set_callbacks(Checkpoint(path, resume=True)).fit(Blocks(X), Y).set_callbacks()
+    assert bits(model) == bits(quick(**long).fit(rows, Y))
+
+
+@pytest.mark.filterwarnings("ignore:Training interrupted by user")
+@pytest.mark.parametrize("kind", ["Parquet", "user's, of data frames"])
+def test_ctrl_c_while_rows_are_read_leaves_a_model_that_can_be_used(kind, streamed, tmp_path, monkeypatch):
+    monkeypatch.setattr(kernels, "_wanted", False)  # the same lines in each fit
+    monkeypatch.setattr(kernels, "_compiled", {})
+    source = sources.as_source(FRAMES[kind](GAPS, tmp_path))
+    expected = bits(quick(max_iter=2).fit(source, Y))
+    lines, _ = traced(lambda: quick(max_iter=2).fit(source, Y))
+    for moment in moments(lines, 9, "streaming sources"):
+        model = quick(max_iter=1).fit(frame(GAPS)[:200], Y[:200])
+        traced(lambda model=model: model.set_params(max_iter=2).fit(source, Y), [moment])
+        assert np.isfinite(model.predict_proba(source)).all()
+    assert bits(quick(max_iter=2).fit(source, Y)) == expected
+
+
+# --- processes ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.processes
+def test_an_array_and_memory_maps_of_it_give_the_same_bits_in_a_search_with_several_processes(tmp_path):
+    rng = np.random.default_rng(0)
+    rows = rng.integers(-2, 3, (3400, 20_000), dtype=np.int8)
+    y = (rows[:, :50].sum(axis=1) > 0).astype(int)
+    assert rows.size // 2 > sources.WINDOW  # the two halves are streamed, too
+
+    def found(rows, n_jobs):
+        model = quick(hidden_layer_sizes=2, max_iter=1)
+        search = GridSearchCV(model, {"alpha": [1.0]}, cv=2, n_jobs=n_jobs).fit(rows, y)
+        return search.cv_results_["mean_test_score"].tolist(), bits(search.best_estimator_)
+
+    alone = found(rows, 1)
+    assert found(rows, 2) == alone  # joblib makes a memory map
+    assert found(memmap(rows, tmp_path), 2) == alone
