@@ -217,9 +217,7 @@ def _plain(value: Any) -> Any:
 def _values(data: Any) -> Any:
     """Return arrays that depend on the values of the data only, not on the order in memory."""
     if isinstance(data, StreamedMatrix):
-        return data.shape, [
-            joblib.hash(np.ascontiguousarray(data.block(number))) for number in range(data.n_blocks)
-        ]
+        return data.shape, [joblib.hash(_values(data.block(number))) for number in range(data.n_blocks)]
     if hasattr(data, "tocsr"):
         return data.shape, data.data, *(part.astype(np.int64) for part in (data.indices, data.indptr))
     return data if data is None else np.ascontiguousarray(data)
