@@ -133,7 +133,7 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         200 iterations.
     shuffle : bool, default=True
         Whether to shuffle the rows in each epoch. If rows are streamed, see `fit`, blocks of consecutive
-        rows are shuffled, and then the rows within each window of 256 blocks.
+        rows are distributed over windows of up to 256 blocks, and rows are shuffled within each window.
     random_state : int, RandomState or None, default=None
         Seed of the initial weights, the order of the rows, the choice of the held-out rows, and
         dropout. With an int, fits on the same machine with the same number of BLAS threads are

@@ -1,8 +1,8 @@
 """Streaming: rows that do not fit into memory are read in blocks, and shuffled within windows of blocks.
 
-A block has consecutive rows, and a window as many blocks as a fit keeps in memory. Each epoch puts the
-blocks into a random order, reads the blocks of one window after the other, and shuffles the rows within
-the window. With one window this would be the order of all rows.
+A block has consecutive rows, and a window as many blocks as a fit keeps in memory. Each epoch distributes
+the blocks over windows at random, reads the blocks of one window after the other, and shuffles the rows
+within the window.
 
 Whether rows are streamed, the blocks and their order depend on the shape of X and on the seed only.
 """
@@ -145,29 +145,31 @@ class StreamedRows(EncodedRows):
     ) -> None:
         super().__init__(X, encoding, scaling, dtype, stays_sparse)
         width = max(X.shape[1], encoding.n_inputs)
-        self._per_window = max(1, sources.WINDOW // (X.block_rows * width))
-        self._group(np.arange(X.n_blocks))
+        per_window = max(1, sources.WINDOW // (X.block_rows * width))
+        self._n_windows = -(-X.n_blocks // per_window)
+        self._group(np.arange(X.n_blocks) // per_window)
 
-    def _group(self, blocks: Array) -> None:
-        """Divide the blocks, in this order, into windows."""
-        self._windows = [
-            np.sort(blocks[start : start + self._per_window])
-            for start in range(0, len(blocks), self._per_window)
-        ]
-        self._window_of = np.empty(len(blocks), np.intp)
-        for number, window in enumerate(self._windows):
-            self._window_of[window] = number
-        self._offset = np.empty(len(blocks), np.intp)  # of the blocks of the window that is in memory
+    def _group(self, window_of: Array) -> None:
+        """Set the windows, given the number of the window of each block."""
+        self._window_of = window_of
+        ends = np.bincount(window_of).cumsum()
+        self._windows = np.split(np.argsort(window_of, kind="stable"), ends[:-1])
+        self._offset = np.empty(len(window_of), np.intp)  # of the blocks of the window that is in memory
         self._window: Rows = DenseRows(np.empty((0, 0)))
         self._loaded = -1  # its number
 
     def permuted(self, rows: Array, rng: np.random.Generator) -> Array:
-        """Return ascending row numbers in the order of an epoch: blocks are shuffled, and rows in windows."""
-        self._group(rng.permutation(self.X.n_blocks))
+        """Return ascending row numbers in the order of an epoch.
+
+        Of as many consecutive blocks as there are windows, each window gets one, so that a window has
+        rows of all parts of X, even if X is sorted by class.
+        """
+        n = -(-self.X.n_blocks // self._n_windows)
+        numbers = rng.permuted(np.tile(np.arange(self._n_windows), (n, 1)), axis=1)
+        self._group(numbers.ravel()[: self.X.n_blocks])
         starts = np.arange(self.X.n_blocks + 1) * self.X.block_rows
         edges = np.searchsorted(rows, starts.clip(max=len(self.X)).astype(rows.dtype))  # of one type: no copy
-        order = np.empty_like(rows)
-        at = 0
+        order, at = np.empty_like(rows), 0
         for window in self._windows:
             part = np.concatenate([rows[edges[block] : edges[block + 1]] for block in window])
             order[at : at + len(part)] = rng.permutation(part)
