@@ -346,10 +346,10 @@ def test_columns_are_read_in_the_order_in_which_they_are_named(tmp_path):
         assert rows["color"].to_pylist() == COLOR[5:31].tolist()
 
 
-@pytest.mark.parametrize("columns", ["size", ["size", "weight"], [3]])
-def test_columns_that_do_not_exist_are_refused(columns, tmp_path):
+@pytest.mark.parametrize("columns", ["size", ["size", "weight"], [3], [], ["size", "size"]])
+def test_columns_that_do_not_exist_or_are_not_different_are_refused(columns, tmp_path):
     names = re.escape(f"['size', 'color', 'name'], got {columns!r}")
-    with pytest.raises(ValueError, match=f"columns must be a list of names of columns, {names}"):
+    with pytest.raises(ValueError, match=f"columns must be a list of different names of columns, {names}"):
         ArrowRows(parquet(tmp_path, colors()), columns)
 
 

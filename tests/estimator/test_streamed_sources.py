@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
+import scipy.sparse
 from sklearn.callback import ProgressBar
 from sklearn.model_selection import GridSearchCV
 from threadpoolctl import threadpool_limits
@@ -337,6 +338,14 @@ def test_arrays_of_every_type_are_streamed_as_their_float_arrays(rows, streamed)
     assert bits(quick().fit(rows, Y)) == bits(quick().fit(expected, Y))
 
 
+def test_sparse_rows_are_not_streamed(streamed):
+    sparse = scipy.sparse.csr_array(np.where(X > 1.0, X, 0.0))
+    table = pd.DataFrame.sparse.from_spmatrix(sparse)
+    expected = bits(quick().fit(sparse, Y))
+    assert bits(quick().fit(table, Y)) == expected
+    assert bits(quick().fit(Blocks(sparse.toarray()), Y)) != expected
+
+
 @pytest.mark.parametrize("kind", ["path", "Dask frame"])
 def test_fits_in_threads_share_a_source(kind, streamed, tmp_path):
     source = FRAMES[kind](X, tmp_path)
@@ -433,7 +442,7 @@ def test_ctrl_c_while_rows_are_read_leaves_a_model_that_can_be_used(kind, stream
     source = sources.as_source(FRAMES[kind](GAPS, tmp_path))
     expected = bits(quick(max_iter=2).fit(source, Y))
     lines, _ = traced(lambda: quick(max_iter=2).fit(source, Y))
-    for moment in moments(lines, 9, "streaming sources"):
+    for moment in moments(lines, 29, "streaming sources"):
         model = quick(max_iter=1).fit(frame(GAPS)[:200], Y[:200])
         traced(lambda model=model: model.set_params(max_iter=2).fit(source, Y), [moment])
         assert np.isfinite(model.predict_proba(source)).all()

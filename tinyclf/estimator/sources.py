@@ -118,6 +118,8 @@ def as_source(X: Any) -> RowSource | None:
                     f"the shape of a source X must be (n_rows, n_features), got {shape!r} from "
                     f"{type(X).__name__}; set self.shape to two integers"
                 )
+    if _is_sparse(X):
+        return None
     if is_frame(X):
         return FrameRows(X)
     if isinstance(X, loaded("pyarrow.dataset.Dataset")):
@@ -125,9 +127,7 @@ def as_source(X: Any) -> RowSource | None:
     if isinstance(X, loaded("dask.dataframe.DataFrame", "dask.array.Array")):
         return DaskRows(X) if X.ndim == 2 else None
     match getattr(X, "shape", None):
-        case (Integral(), Integral()) if (
-            hasattr(X, "dtype") and hasattr(X, "__getitem__") and not issparse(X)
-        ):
+        case (Integral(), Integral()) if hasattr(X, "dtype") and hasattr(X, "__getitem__"):
             pass
         case _:
             return None
@@ -166,6 +166,13 @@ def read_rows(source: RowSource, start: int, stop: int) -> Any:
 def is_frame(X: Any) -> bool:
     """Return whether X is a data frame from which scikit-learn reads names of columns, and takes rows."""
     return isinstance(X, loaded("pandas.DataFrame", "polars.DataFrame", "pyarrow.Table"))
+
+
+def _is_sparse(X: Any) -> bool:
+    """Return whether X is a sparse matrix, or a data frame that scikit-learn converts to one."""
+    if isinstance(X, loaded("pandas.DataFrame")):
+        return all(isinstance(dtype, loaded("pandas.SparseDtype")) for dtype in X.dtypes)
+    return bool(issparse(X))
 
 
 def loaded(*names: str) -> tuple[type[Any], ...]:
@@ -330,8 +337,8 @@ class ArrowRows(_PieceRows):
     Raises
     ------
     ValueError
-        If a column does not exist, or, while rows are read, if entries of a file cannot be converted to
-        the type of the column.
+        If a column does not exist or is chosen twice, or, while rows are read, if entries of a file
+        cannot be converted to the type of the column.
     TypeError
         If columns of several files have no common type.
 
@@ -375,9 +382,12 @@ class ArrowRows(_PieceRows):
                 "pass a data frame in memory to fit as it is"
             )
         names = dataset.schema.names
-        if isinstance(columns, str) or not {*(columns or names)} <= {*names}:
-            raise ValueError(f"columns must be a list of names of columns, {names}, got {columns!r}")
         self._columns = [*(names if columns is None else columns)]
+        known = {*self._columns} <= {*names} and len({*self._columns}) == len(self._columns)
+        if columns is not None and (isinstance(columns, str) or not self._columns or not known):
+            raise ValueError(
+                f"columns must be a list of different names of columns, {names}, got {columns!r}"
+            )
         self._schema = dataset.schema
         pieces = [piece for fragment in dataset.get_fragments() for piece in _row_groups(fragment)]
         self._pieces = [fragment for fragment, _ in pieces]
