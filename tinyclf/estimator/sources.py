@@ -205,10 +205,14 @@ class ArrayRows(RowSource):
 
 
 class FrameRows(ArrayRows):
-    """The rows of a data frame of pandas, polars or pyarrow in memory."""
+    """The rows of a data frame of pandas, polars or pyarrow in memory, ``frame``."""
+
+    def __init__(self, X: Any) -> None:
+        super().__init__(X)
+        self.frame = X
 
     def read(self, start: int, stop: int) -> Any:
-        return _safe_indexing(self._X, slice(start, stop))
+        return _safe_indexing(self.frame, slice(start, stop))
 
 
 class RowsOf(RowSource):
@@ -230,7 +234,7 @@ class RowsOf(RowSource):
         wanted, span = self._rows[start:stop], max(1, _SPAN // max(1, self.shape[1]))
         parts: list[Any] = []
         while len(wanted):
-            group = wanted[: np.searchsorted(wanted, wanted[0] + span)]
+            group = wanted[: np.searchsorted(wanted, int(wanted[0]) + span)]
             wanted = wanted[len(group) :]
             rows = read_rows(self._source, int(group[0]), int(group[-1]) + 1)
             parts.append(_safe_indexing(rows, group - group[0]))

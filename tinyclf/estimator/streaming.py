@@ -23,7 +23,7 @@ from ..nn.batches import CsrRows, DenseRows, Rows
 from . import sources, table
 from .encoding import ColumnSummary, EncodedRows, Encoding
 from .scaling import Scaling
-from .sources import RowsOf, RowSource, read_rows
+from .sources import FrameRows, RowsOf, RowSource, read_rows
 
 BLOCKS = 256
 """Number of blocks of a window. With more blocks, rows that are sorted by class are mixed better."""
@@ -41,6 +41,9 @@ class StreamedMatrix:
         The encoding of earlier rows.
     weight : ndarray of shape (n,), optional
         The weights of the rows, by which a new encoding counts categories and missing entries.
+    matrix : ndarray of shape (n, n_features), optional
+        The whole matrix, if it is in memory. That of a data frame in memory always is: to read the
+        frame in blocks would take long if it has many columns.
 
     Attributes
     ----------
@@ -56,11 +59,14 @@ class StreamedMatrix:
         estimator: Any,
         encoding: Encoding | None = None,
         weight: Array | None = None,
+        matrix: Array | None = None,
     ) -> None:
-        self.source, self.estimator, self.shape = source, estimator, source.shape
+        if matrix is None and isinstance(source, FrameRows):
+            matrix, encoding = table.read(estimator, source.frame, encoding, weight)
+        self.source, self.estimator, self.shape, self.matrix = source, estimator, source.shape, matrix
         self.block_rows = max(1, sources.WINDOW // (BLOCKS * self.shape[1]))
         self._held: tuple[int, Array] = (-1, np.empty((0, 0)))  # the last block, as most readers go in order
-        self.dtype = np.dtype(np.float64)
+        self.dtype = np.dtype(np.float64) if matrix is None else matrix.dtype
         if encoding is None:
             names = getattr(estimator, "feature_names_in_", None)
             summary = ColumnSummary.merged(self._summaries(weight), names)
@@ -93,9 +99,11 @@ class StreamedMatrix:
 
     def block(self, number: int) -> Array:
         """Return the rows of a block."""
+        start, stop = self.bounds(number)
+        if self.matrix is not None:
+            return self.matrix[start:stop]
         held, X = self._held
         if held != number:
-            start, stop = self.bounds(number)
             with _in_rows(start, stop):
                 rows = self._rows(start, stop)
                 X = table.numbers_and_codes(self.estimator, rows, self.encoding)
@@ -113,7 +121,8 @@ class StreamedMatrix:
 
     def take(self, rows: Array) -> Self:
         """Return some rows, given their numbers, ascending."""
-        return type(self)(RowsOf(self.source, rows), self.estimator, self.encoding)
+        matrix = None if self.matrix is None else self.matrix[rows]
+        return type(self)(RowsOf(self.source, rows), self.estimator, self.encoding, matrix=matrix)
 
     def scaling(self, weight: Array | None, centered: bool) -> Scaling:
         """Return the scaling of the number columns, given the weights of the rows; see `Scaling.of`."""
