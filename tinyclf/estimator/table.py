@@ -446,6 +446,8 @@ def _place(table: Any, j: int) -> str:
 
 def _contents(dtype: Any) -> str:
     """Return what a column with a dtype of any library holds: a group of _CONTENTS, or "numbers"."""
+    if isinstance(dtype, np.dtype) and dtype.kind in "iuf":
+        return "numbers"  # quickly: a data frame may have many columns, and many blocks of few rows
     found = _CONTENTS.match(str(dtype))
     return "numbers" if found is None else str(found.lastgroup)
 
