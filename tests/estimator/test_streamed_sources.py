@@ -108,6 +108,12 @@ def frame(rows):
     return rows if isinstance(rows, pd.DataFrame) else pd.DataFrame(rows, columns=list("abcde"))
 
 
+def polars_frame(rows, folder):
+    if rows is TABLE:
+        pytest.importorskip("pyarrow")  # polars converts strings with it
+    return pl.from_pandas(frame(rows))
+
+
 def arrow_table(rows):
     return pytest.importorskip("pyarrow").Table.from_pandas(frame(rows), preserve_index=False)
 
@@ -155,7 +161,7 @@ def arrow_dataset(rows, folder):
 
 FRAMES = {
     "pandas": lambda rows, folder: frame(rows),
-    "polars": lambda rows, folder: pl.from_pandas(frame(rows)),
+    "polars": polars_frame,
     "pyarrow": lambda rows, folder: arrow_table(rows),
     "Parquet": arrow_dataset,
     "path": lambda rows, folder: ArrowRows(parquet(rows, folder)),
