@@ -108,6 +108,12 @@ def frame(rows):
     return rows if isinstance(rows, pd.DataFrame) else pd.DataFrame(rows, columns=list("abcde"))
 
 
+def polars_frame(rows, folder):
+    if rows is TABLE:
+        pytest.importorskip("pyarrow")  # polars converts strings with it
+    return pl.from_pandas(frame(rows))
+
+
 def arrow_table(rows):
     return pytest.importorskip("pyarrow").Table.from_pandas(frame(rows), preserve_index=False)
 
@@ -123,13 +129,17 @@ def dask_array_of_unknown_length(rows, folder):
 
 def dask_frame(rows, folder):
     """A Dask frame with an empty partition, and whose partitions have other categories."""
-    delayed, dask = pytest.importorskip("dask").delayed, pytest.importorskip("dask.dataframe")
     starts = [0, 0, 250, 500, N]
     parts = [frame(rows)[start:stop] for start, stop in pairwise(starts)]
     for part in parts:
         for name in part.columns[part.dtypes == "category"]:
             part.isetitem(part.columns.get_loc(name), part[name].cat.remove_unused_categories())
-    return dask.from_delayed([*map(delayed, parts)], meta=frame(rows)[:0], verify_meta=False)
+    return dask_frame_of(*parts)
+
+
+def dask_frame_of(*parts):
+    delayed, dask = pytest.importorskip("dask").delayed, pytest.importorskip("dask.dataframe")
+    return dask.from_delayed([*map(delayed, parts)], meta=parts[0][:0], verify_meta=False)
 
 
 def parquet(rows, folder):
@@ -151,7 +161,7 @@ def arrow_dataset(rows, folder):
 
 FRAMES = {
     "pandas": lambda rows, folder: frame(rows),
-    "polars": lambda rows, folder: pl.from_pandas(frame(rows)),
+    "polars": polars_frame,
     "pyarrow": lambda rows, folder: arrow_table(rows),
     "Parquet": arrow_dataset,
     "path": lambda rows, folder: ArrowRows(parquet(rows, folder)),
@@ -285,6 +295,36 @@ def test_a_block_that_does_not_fit_the_first_one_is_an_error(change, error, mess
     before = shown(model)
     with pytest.raises(error, match=message):
         model.fit(Changing(TABLE, change), Y)
+    assert shown(model) == before
+
+
+@pytest.mark.parametrize("column", [np.arange(300), np.full(300, None), np.full(300, np.nan)])
+def test_types_of_partitions_may_differ(column, window):
+    rows = frame(X.astype(np.float64))
+    rows.loc[300:599, "a"] = column.astype(np.float64)
+    parts = [rows[:300], rows[300:600].assign(a=column).convert_dtypes(), rows[600:]]
+    assert bits(quick().fit(dask_frame_of(*parts), Y)) == bits(quick().fit(rows, Y))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda part: part.assign(a="x"),
+        lambda part: part.assign(a=pd.Categorical(["x", "y"] * 300)),
+    ],
+)
+def test_numbers_in_one_partition_and_strings_in_another_are_refused(change, window):
+    rows = dask_frame_of(frame(X)[:300], change(frame(X)[300:]))
+    with pytest.raises(TypeError, match=r"the column 'a'.*; convert them"):
+        quick().fit(rows, Y)
+
+
+def test_an_error_while_a_partition_is_computed_leaves_the_model_as_it_was(window):
+    rows = dask_frame(X, None)
+    model = quick().fit(rows, Y)
+    before = shown(model)
+    with pytest.raises(ZeroDivisionError):
+        model.fit(rows.map_partitions(lambda part: 1 / 0 if 899 in part.index else part, meta=rows), Y)
     assert shown(model) == before
 
 

@@ -157,7 +157,7 @@ def read_rows(source: RowSource, start: int, stop: int) -> Any:
         raise TypeError(
             f"{call} returned an object of type {type(rows).__name__}; return an array or a data frame"
         )
-    rows = _in_memory(rows)
+    rows = _in_memory(rows, start)
     if rows.shape != expected:
         raise ValueError(f"{call} returned rows of shape {rows.shape}; return rows of shape {expected}")
     return rows
@@ -182,11 +182,11 @@ def loaded(*names: str) -> tuple[type[Any], ...]:
     return tuple(kind for kind in classes if kind is not None)
 
 
-def _in_memory(rows: Any) -> Any:
+def _in_memory(rows: Any, first_row: int) -> Any:
     """Return a block of rows as it is if it is a data frame, otherwise as an array."""
     if is_frame(rows):
         return rows
-    check_not_masked("X", rows)
+    check_not_masked("X", rows, first_row)
     return np.asarray(rows)
 
 
@@ -288,7 +288,7 @@ class ChunkRows(_PieceRows):
         super().__init__([min(length, n - start) for start in range(0, n, length)], width)
 
     def _decode(self, numbers: Sequence[int]) -> Sequence[Any]:
-        return [_in_memory(self._X[self._starts[i] : self._starts[i + 1]]) for i in numbers]
+        return [_in_memory(self._X[self._starts[i] : self._starts[i + 1]], self._starts[i]) for i in numbers]
 
 
 class DaskRows(_PieceRows):
@@ -311,7 +311,8 @@ class DaskRows(_PieceRows):
     def _decode(self, numbers: Sequence[int]) -> Sequence[Any]:
         from dask import compute
 
-        pieces = [*map(_in_memory, compute(*(self._X.partitions[i] for i in numbers)))]
+        computed = compute(*(self._X.partitions[i] for i in numbers))
+        pieces = [_in_memory(piece, self._starts[i]) for i, piece in zip(numbers, computed, strict=True)]
         for i, piece in zip(numbers, pieces, strict=True):
             if is_frame(piece) and (found := [*piece.columns]) != (names := [*self._X.columns]):
                 raise ValueError(

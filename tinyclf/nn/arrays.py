@@ -96,8 +96,11 @@ def _as_numbers(name: str, array: Array, value: Any) -> Array:
         return given.astype(array.dtype)
 
 
-def check_not_masked(name: str, values: Any) -> None:
-    """Raise an error if an entry is masked, which means that its value is missing."""
+def check_not_masked(name: str, values: Any, first_row: int = 0) -> None:
+    """Raise an error if an entry is masked, which means that its value is missing.
+
+    ``first_row`` is added to the row in the error.
+    """
     kinds = {*map(type, values)} if isinstance(values, (list, tuple)) else ()
     masked = any(issubclass(kind, np.ma.MaskedArray) for kind in kinds)
     rows = list(values) if masked else [values]  # np.asarray of a list of masked arrays drops the masks
@@ -105,7 +108,7 @@ def check_not_masked(name: str, values: Any) -> None:
         if not (isinstance(part, np.ma.MaskedArray) and np.ma.is_masked(part)):
             continue
         at = np.argwhere(np.ma.getmaskarray(part))[0].tolist()
-        at = at if part is values else [row, *at]
+        at = [first_row + at[0], *at[1:]] if part is values else [row, *at]
         where = ", ".join(f"{axis} {i}" for axis, i in zip(("row", "column"), at, strict=False))
         raise ValueError(f"{name} is masked at {where}; remove or impute it")
 
