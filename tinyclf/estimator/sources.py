@@ -353,9 +353,9 @@ class ArrowRows(_PieceRows):
 
     Notes
     -----
-    Blocks are read in a random order in each epoch, and a row group is decoded for each block that it is
-    read for unless it was the last one. Small row groups make this fast: pass for example
-    ``row_group_size=10_000`` to pyarrow.parquet.write_table.
+    If rows are streamed, each epoch decodes a row group once for each window of rows that has some of its
+    rows. Small row groups make this fast: pass for example ``row_group_size=10_000`` to
+    pyarrow.parquet.write_table.
 
     Examples
     --------
