@@ -507,6 +507,7 @@ def test_a_text_in_a_column_is_named_before_all_columns_become_objects(kind, tex
     n = 5000
     table = kind({**{str(i): np.zeros(n) for i in range(40)}, "city": text * (n // len(text))})
     labels = np.arange(n) % 2
+    quick().fit(table[:20], labels[:20])  # the first use of a kind of frame imports modules
     tracemalloc.start()
     try:
         with pytest.raises(
