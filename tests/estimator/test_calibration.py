@@ -10,7 +10,7 @@ from sklearn.metrics import log_loss
 from tests.support.parts import PLAIN, Brier
 from tinyclf import CollapseWarning, SigmoidCrossEntropy, SoftmaxCrossEntropy, TinyClassifier
 from tinyclf.estimator import calibration, validation
-from tinyclf.estimator.calibration import Calibration, best_shrinkage, prior_logits
+from tinyclf.estimator.calibration import Calibration, best_shrinkage, prior_logits, total_of_targets
 
 RNG = np.random.default_rng(0)
 IRIS, SPECIES = load_iris(return_X_y=True)
@@ -40,6 +40,10 @@ def mean_loss(loss, z, y, w):
     return loss.mean(z.astype(np.float64), y, w)
 
 
+def prior_of(loss, y, w, n_outputs):
+    return prior_logits(loss, *total_of_targets(y, w, n_outputs))
+
+
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize(
     "name", [name for name in CASES if name != "custom"]
@@ -47,7 +51,7 @@ def mean_loss(loss, z, y, w):
 def test_no_constant_logits_are_better_than_the_priors(name, weighted):
     loss, z, y, w = case(name)
     w = w if weighted else None
-    c = prior_logits(loss, y, w, z.shape[1])
+    c = prior_of(loss, y, w, z.shape[1])
     best = mean_loss(loss, np.tile(c, (N, 1)), y, w)
     for direction in RNG.normal(size=(20, z.shape[1])):
         for step in (1e-2, 0.5):
@@ -55,9 +59,9 @@ def test_no_constant_logits_are_better_than_the_priors(name, weighted):
 
 
 def test_a_class_without_weight_has_a_finite_logit():
-    c = prior_logits(SoftmaxCrossEntropy(), np.array([0, 1, 1, 2]), np.array([1.0, 1.0, 1.0, 0.0]), 4)
+    c = prior_of(SoftmaxCrossEntropy(), np.array([0, 1, 1, 2]), np.array([1.0, 1.0, 1.0, 0.0]), 4)
     assert np.isfinite(c).all()
-    c = prior_logits(SigmoidCrossEntropy(), np.array([[0.0, 1.0], [0.0, 1.0]]), None, 2)
+    c = prior_of(SigmoidCrossEntropy(), np.array([[0.0, 1.0], [0.0, 1.0]]), None, 2)
     assert np.isfinite(c).all()
     assert c[0] < -10 < 10 < c[1]
 
@@ -67,7 +71,7 @@ def test_a_class_without_weight_has_a_finite_logit():
 def test_the_shrinkage_minimizes_the_loss(name, weighted):
     loss, z, y, w = case(name)
     w = w if weighted else None
-    prior = prior_logits(loss, y, w, z.shape[1])
+    prior = prior_of(loss, y, w, z.shape[1])
     found, value = best_shrinkage(z, y, w, loss, prior, least=0.0, most=1.0)
 
     def at(shrinkage):
@@ -95,7 +99,7 @@ def evaluated(monkeypatch):
 def test_correct_logits_are_not_shrunk_and_are_evaluated_once(evaluated):
     y, loss = RNG.integers(0, 3, 500), SoftmaxCrossEntropy()
     shrinkage, _ = best_shrinkage(
-        (4.0 * np.eye(3))[y], y, None, loss, prior_logits(loss, y, None, 3), least=0.01, most=1.0
+        (4.0 * np.eye(3))[y], y, None, loss, prior_of(loss, y, None, 3), least=0.01, most=1.0
     )
     assert shrinkage == 1.0
     assert evaluated == [(3 * 500, np.float64)]
@@ -117,7 +121,7 @@ def test_a_sample_of_the_rows_gives_about_the_same_shrinkage(name, weighted, mon
     w[5::2] = 0.0  # is not drawn
     z[5::2] = np.inf if weighted else z[5::2]
     w = w if weighted else None
-    prior = prior_logits(loss, y, w, z.shape[1])
+    prior = prior_of(loss, y, w, z.shape[1])
     whole, _ = best_shrinkage(z, y, w, loss, prior, least=0.0, most=1.0)
     monkeypatch.setattr(calibration, "MAX_LOGITS", 1000 * z.shape[1])
     few, value = best_shrinkage(z, y, w, loss, prior, least=0.0, most=1.0)
@@ -139,7 +143,7 @@ def test_wrong_logits_and_few_rows_with_a_cost_get_the_smallest_shrinkage_factor
     y = RNG.integers(0, 2, 400)
     loss, z = SigmoidCrossEntropy(), 5.0 * RNG.normal(size=(400, 1))
     targets = loss.targets(y, 400, 1)
-    prior = prior_logits(loss, targets, None, 1)
+    prior = prior_of(loss, targets, None, 1)
     z = np.where(targets > 0.5, -np.abs(z), np.abs(z))  # wrong wherever it can be
     assert best_shrinkage(z, targets, None, loss, prior, least=0.01, most=1.0)[0] == 0.01
     few = 0.3 * np.where(targets > 0.5, 1.0, -1.0)[:3], targets[:3], None
@@ -152,7 +156,7 @@ def test_wrong_logits_and_few_rows_with_a_cost_get_the_smallest_shrinkage_factor
 @pytest.mark.parametrize("name", ["softmax", "one logit", "several labels"])
 def test_a_cost_changes_nothing_where_the_gain_is_large(name):
     loss, z, y, w = case(name)
-    prior = prior_logits(loss, y, w, z.shape[1])
+    prior = prior_of(loss, y, w, z.shape[1])
     without_cost, with_cost = (
         best_shrinkage(z, y, w, loss, prior, least=0.01, most=1.0, cost=cost) for cost in (0.0, 4.0)
     )
@@ -163,7 +167,7 @@ def test_rows_of_zero_weight_are_ignored():
     loss, z, y, w = case("softmax")
     w[::2] = 0.0
     z[::2] = np.inf
-    prior = prior_logits(loss, y, w, 4)
+    prior = prior_of(loss, y, w, 4)
     some = best_shrinkage(z[1::2], y[1::2], w[1::2], loss, prior, least=0.01, most=1.0)
     assert best_shrinkage(z, y, w, loss, prior, least=0.01, most=1.0) == some
 
@@ -171,7 +175,7 @@ def test_rows_of_zero_weight_are_ignored():
 def test_logits_with_nan_are_not_shrunk():
     loss, z, y, _ = case("softmax")
     z[5, 1] = np.nan
-    prior = prior_logits(loss, y, None, 4)
+    prior = prior_of(loss, y, None, 4)
     assert best_shrinkage(z, y, None, loss, prior, least=0.01, most=1.0)[0] == 1.0
 
 

@@ -26,8 +26,8 @@ from tinyclf import (
     Tanh,
     TinyClassifier,
 )
-from tinyclf.estimator.dataset import Dataset
-from tinyclf.estimator.plan import ENOUGH_ROWS, FitPlan, is_a_toy
+from tinyclf.estimator.dataset import ENOUGH_ROWS, Dataset
+from tinyclf.estimator.plan import FitPlan
 from tinyclf.estimator.targets import Labels
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -170,11 +170,11 @@ def test_a_toy_has_one_class_or_fewer_than_ten_distinct_rows(make):
     def of(X, y, weight=None):
         return Dataset(make(X), number_columns(X), Labels.of(y), Labels.of(y).encode(y), weight, None, None)
 
-    assert not is_a_toy(of(rows, two))
-    assert is_a_toy(of(rows % 9, two))
-    assert is_a_toy(of(rows, one))
-    assert is_a_toy(of(rows, two, (np.arange(50) < 9).astype(float)))
-    assert is_a_toy(of(rows, two, (two == 1).astype(float)))
+    assert not of(rows, two).is_toy()
+    assert of(rows % 9, two).is_toy()
+    assert of(rows, one).is_toy()
+    assert of(rows, two, (np.arange(50) < 9).astype(float)).is_toy()
+    assert of(rows, two, (two == 1).astype(float)).is_toy()
 
 
 def test_a_given_set_is_the_validation_set():

@@ -311,7 +311,9 @@ def test_one_label_per_row_is_encoded_and_decoded():
     assert labels.total_weight(targets, WEIGHT).tolist() == [2.0, 6.0]
     assert labels.total_weight(targets[1:3], WEIGHT[1:3]).tolist() == [2.0, 0.0]
     assert labels.frequencies(targets, WEIGHT).tolist() == [0.25, 0.75]
-    np.testing.assert_allclose(labels.factors("balanced", targets, WEIGHT / 100), [8 / 2 / 2, 8 / 2 / 6])
+    np.testing.assert_allclose(
+        labels.factors("balanced", labels.total_weight(targets, WEIGHT / 100)), [8 / 2 / 2, 8 / 2 / 6]
+    )
     assert labels.scores(np.array([[1.0, 3.0]])).tolist() == [2.0]
     assert labels.scores(np.float32([[3e38, -3e38]])).tolist() == [-np.inf]
     assert (labels.n_outputs(SoftmaxCrossEntropy()), labels.n_outputs(SigmoidCrossEntropy())) == (2, 1)
@@ -460,7 +462,7 @@ def test_the_error_for_an_invalid_class_weight_names_the_class(weight):
     days = [datetime.date(2020, 1, 1), datetime.date(2021, 1, 1)]
     for classes, shown in [(np.array(days), "datetime.date(2021, 1, 1)"), (np.array(["a", "b"]), "'b'")]:
         with pytest.raises(ValueError, match="must be finite and >= 0") as error:
-            Labels(classes).factors({classes[1]: weight}, np.array([0, 1]), None)
+            Labels(classes).factors({classes[1]: weight}, np.ones(2))
         assert str(error.value).endswith(f"got {weight!r} for class {shown}")
 
 
@@ -534,22 +536,23 @@ def test_balanced_weights_equal_those_of_scikit_learn(y):
     y = y[:120]
     labels = LabelSets.of(y) if y.ndim == 2 else Labels.of(y)
     targets = labels.encode(y)
-    factors = labels.factors("balanced", targets, None)
+    factors = labels.factors("balanced", labels.total_weight(targets, None))
     np.testing.assert_allclose(labels.spread(factors, targets), compute_sample_weight("balanced", y))
     if y.ndim == 1:
         w = np.random.default_rng(0).uniform(0.5, 2.0, len(y))
         expected = compute_class_weight("balanced", classes=labels.classes, y=y, sample_weight=w)
-        np.testing.assert_allclose(labels.factors("balanced", targets, w), expected)
+        np.testing.assert_allclose(labels.factors("balanced", labels.total_weight(targets, w)), expected)
 
 
 def test_balanced_weights_of_soft_targets_give_all_classes_the_same_total_weight():
-    factors = Probabilities.of(SOFT).factors("balanced", SOFT[:80], None)
+    labels = Probabilities.of(SOFT)
+    factors = labels.factors("balanced", labels.total_weight(SOFT[:80], None))
     np.testing.assert_allclose((SOFT[:80] * factors).sum(axis=0), 80 / 3)
 
 
 def test_class_weight_can_have_dates_as_keys():
     days = np.array(["2020-01-01", "2020-01-02", "2020-01-03"], dtype="datetime64[ns]")
-    assert Labels(days).factors({days[1]: 3.0}, SPECIES, None).tolist() == [1.0, 3.0, 1.0]
+    assert Labels(days).factors({days[1]: 3.0}, np.ones(3)).tolist() == [1.0, 3.0, 1.0]
 
 
 @pytest.mark.parametrize(

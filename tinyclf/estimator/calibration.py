@@ -86,23 +86,24 @@ class Calibration:
         return np.asarray(self.shrinkage, dtype), ((1.0 - self.shrinkage) * self.prior).astype(dtype)
 
 
-def prior_logits(loss: Loss, y: Array, w: Array | None, n_outputs: int) -> Array:
-    """Return the logits (n_outputs,) of the weighted class frequencies.
+def total_of_targets(y: Array, w: Array | None, n_outputs: int) -> tuple[Array, float]:
+    """Return the total weight of each class, (n_outputs,), and that of all rows.
 
     Parameters
     ----------
-    loss : Loss
     y : ndarray
         Targets of all rows that are trained on, as ``loss.targets`` returns them.
     w : ndarray of shape (n,) or None
     n_outputs : int
     """
-    of_class: Array
     if y.ndim == 1:
-        of_class, total = np.bincount(y, w, n_outputs), len(y) if w is None else w.sum()
-    else:
-        w = np.ones(len(y)) if w is None else w
-        of_class, total = w @ y, w.sum()
+        return np.bincount(y, w, n_outputs), float(len(y) if w is None else w.sum())
+    w = np.ones(len(y)) if w is None else w
+    return w @ y, float(w.sum())
+
+
+def prior_logits(loss: Loss, of_class: Array, total: float) -> Array:
+    """Return the logits (n_outputs,) of the weighted class frequencies; see `total_of_targets`."""
     p = np.clip(of_class / total, _SMALLEST_FREQUENCY, 1.0 - _SMALLEST_FREQUENCY)
     log_p: Array = np.log(p)
     c: Array = log_p - (np.log1p(-p) if loss.inverse_link == "logistic" else log_p.mean())

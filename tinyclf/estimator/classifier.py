@@ -6,6 +6,7 @@ import operator
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
+from functools import partial
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -600,19 +601,35 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
             If the fit ended badly: a `DivergenceWarning`, `CollapseWarning` or
             `FeatureScaleWarning`, with the numbers and the fix.
         """
+        read = partial(Dataset.read, self, X, y, sample_weight, X_val, y_val, sample_weight_val)
+        _warn(self._fit(read, Trainer, X, y, sample_weight))
+        return self
+
+    def _fit(
+        self, read: Callable[[], Dataset], kind: type[Trainer], X: Any, y: Any, sample_weight: Any
+    ) -> list[Warning]:
+        """Run a fit, and return warnings for the user.
+
+        Parameters
+        ----------
+        read : callable
+            Returns the data set, given no arguments.
+        kind : subclass of Trainer
+        X, y, sample_weight
+            As passed to ``fit``, for callbacks.
+        """
         first, call = self._earlier is None, _Call(self)
         with np.errstate(), call, call:
-            data = Dataset.read(self, X, y, sample_weight, X_val, y_val, sample_weight_val)
+            data = read()
             plan = FitPlan.resolve(self, data)
             callbacks = CallbackContext(self, plan.max_iter, X, y, sample_weight)
             saved = callbacks.saved_state(data)
             self._state = FitState.start(plan, data, self._seed(), self._continued, saved)
-            call.trainer = Trainer(plan, data, self._state, self)
+            call.trainer = kind(plan, data, self._state, self)
             outcome = call.trainer.run(callbacks, first_fit=first)
             with call.trainer.limit:
                 found = diagnose(plan, data, self._state, outcome, getattr(self, "feature_names_in_", None))
-        _warn([*outcome.warnings, *found])
-        return self
+        return [*outcome.warnings, *found]
 
     @available_if(_is_stochastic)  # type: ignore[untyped-decorator]
     @_fit_context(prefer_skip_nested_validation=True)  # type: ignore[untyped-decorator]

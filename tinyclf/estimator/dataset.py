@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -15,12 +16,19 @@ from sklearn.utils import _safe_indexing, check_array, column_or_1d
 from ..nn.arrays import ROW_BLOCK, Array, check_not_masked
 from ..nn.batches import Rows, as_csr, as_weights
 from ..nn.losses import Loss
+from .calibration import prior_logits, total_of_targets
 from .encoding import EncodedRows, Encoding
 from .scaling import Scaling, check_not_infinite
 from .sources import is_frame
 from .streaming import StreamedMatrix, StreamedRows, read
 from .table import CHECKS, as_table, naming
-from .targets import Labels, as_labels, kind_of_targets, label_array, labels_in_part
+from .targets import ClassWeight, Labels, as_labels, kind_of_targets, label_array, labels_in_part
+
+ENOUGH_ROWS = 500
+"""With fewer rows, early_stopping="auto" does not choose the best epoch: the validation set is too small."""
+
+# With fewer distinct rows, early_stopping="auto" holds none out: a toy data set should be fitted exactly.
+_TOY = 10
 
 
 @dataclass(frozen=True)
@@ -123,8 +131,8 @@ class Dataset:
         self, estimator: Any, X_val: Any, y_val: Any, sample_weight_val: Any
     ) -> Self:
         """Return these rows with class weights, and with a validation set with the same class weights."""
-        factors = self.labels.factors(estimator.class_weight, self.targets, self.sample_weight)
-        data = self._weighted(factors)
+        factors = self.class_factors(estimator.class_weight)
+        data = self.weighted(factors)
         if X_val is None and y_val is None and sample_weight_val is None:
             return data
         if X_val is None or y_val is None:
@@ -136,7 +144,7 @@ class Dataset:
                 check_not_infinite(X, first_row)
             self.labels.check_names(y_val)
             validation = self._encoded(self.labels, features, checked_y, weight, table)
-            validation = validation._weighted(factors)
+            validation = validation.weighted(factors)
             if len(validation.rows) == 0:
                 raise ValueError(
                     f"at least one row must have a positive weight, got {len(checked_y)} rows of weight 0; "
@@ -144,7 +152,13 @@ class Dataset:
                 )
         return replace(data, validation=validation)
 
-    def _weighted(self, factors: Array | None) -> Self:
+    def class_factors(self, class_weight: ClassWeight) -> Array | None:
+        """Return the factors of the weights of the classes, or None without class weights."""
+        if class_weight is None:
+            return None
+        return self.labels.factors(class_weight, self.labels.total_weight(self.targets, self.sample_weight))
+
+    def weighted(self, factors: Array | None) -> Self:
         """Return these rows with class weights, given the factors of the classes."""
         if factors is None:
             return self
@@ -157,6 +171,22 @@ class Dataset:
                 f"the {len(self.targets)} rows must have a positive weight, and the sum must be finite"
             )
         return data
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The type of the numbers."""
+        dtype: np.dtype[Any] = self.X.dtype
+        return dtype
+
+    @property
+    def n_given(self) -> int:
+        """Number of rows."""
+        return int(self.X.shape[0])
+
+    @property
+    def n_rows(self) -> int:
+        """Number of rows with a positive weight."""
+        return len(self.rows)
 
     @property
     def loss_weight(self) -> Array | None:
@@ -175,7 +205,7 @@ class Dataset:
     @property
     def rows(self) -> Array:
         """Indices of the rows with a positive weight; rows of weight 0 are left out."""
-        weight, n = self.loss_weight, self.X.shape[0]
+        weight, n = self.loss_weight, self.n_given
         kind = np.int32 if n < 2**31 else np.int64  # half of the memory
         return np.arange(n, dtype=kind) if weight is None else np.flatnonzero(weight).astype(kind)
 
@@ -226,6 +256,50 @@ class Dataset:
             validation=None,
             taken=rows if self.taken is None else self.taken[rows],
         )
+
+    def prior_logits(self, loss: Loss, n_outputs: int) -> Array:
+        """Return the logits (n_outputs,) of the weighted class frequencies, see `calibration`."""
+        targets = self.loss_targets(loss, n_outputs)
+        return prior_logits(loss, *total_of_targets(targets, self.loss_weight, n_outputs))
+
+    def is_toy(self) -> bool:
+        """Return whether no rows should be held out: one class, or fewer than ten distinct rows.
+
+        With weights w, the rows are also too few if their effective number, (sum w)^2 / sum w^2, is
+        less than ten.
+        """
+        rows, weight = self.rows, self.relative_weight
+        if (self.targets[rows] == self.targets[rows[0]]).all():
+            return True
+        if weight is not None and weight.sum() ** 2 < _TOY * (weight @ weight):
+            return True
+        seen = set()
+        for row in rows[:ENOUGH_ROWS]:  # ends at the tenth distinct row
+            x = self.X[row : row + 1]
+            seen.add((x.indices.tobytes(), x.data.tobytes()) if hasattr(x, "tocsr") else x.tobytes())
+            if len(seen) >= _TOY:
+                return False
+        return len(rows) < ENOUGH_ROWS
+
+    def held_per_class(self, fraction: float) -> Array:
+        """Return the fraction of the rows of each class, (k,); 0 for a class with one row.
+
+        If rows do not have one label each, all rows count as one class.
+        """
+        if self.labels.stratified:
+            codes = self.targets[self.rows]
+            blocks = (
+                codes[start : start + 2**20] for start in range(0, len(codes), 2**20)
+            )  # bincount copies
+            counts = np.sum([np.bincount(block, minlength=codes.max() + 1) for block in blocks], axis=0)
+        else:
+            counts = np.array([self.n_rows])
+        return np.round(fraction * np.where(counts > 1, counts, 0), 6)  # 0.14 * 550 is 77.00000000000001
+
+    def n_held_evenly(self, fraction: float) -> int:
+        """Return how many rows `validation.hold_out` holds out: none, or at least two."""
+        held = min(math.ceil(round(self.held_per_class(fraction).sum(), 6)), self.n_rows - 1)
+        return held if held >= 2 else 0
 
     def in_reading_order(self, rows: Array) -> Array:
         """Return row numbers in the order in which these rows can be read."""

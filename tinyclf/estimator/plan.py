@@ -20,16 +20,10 @@ from ..nn.members import MemberDense, MemberLoss, SharedDense
 from ..nn.network import Network
 from ..nn.optimizers import SGD, Adam, Optimizer
 from ..nn.schedules import SCHEDULES, Schedule, constant
-from .dataset import Dataset
+from .dataset import ENOUGH_ROWS, Dataset
 from .targets import Labels, LabelSets
 
 Activation = str | Layer | type[Layer] | Sequence[Any]
-
-# With fewer rows, early_stopping="auto" does not choose the best epoch: the validation set is too small.
-ENOUGH_ROWS = 500
-
-# With fewer distinct rows, early_stopping="auto" holds none out: a toy data set should be fitted exactly.
-_TOY = 10
 
 # For validation_fraction="auto": the smallest fraction, the largest fraction, and the wanted number of rows.
 _FRACTION, _LARGEST_FRACTION, _AIM = 0.2, 0.5, 100
@@ -170,7 +164,7 @@ class FitPlan:
         early = estimator.early_stopping
         early = early if isinstance(early, str) else bool(early)  # np.True_ is not True
         calibrate = estimator.calibrate and not lbfgs and _is_calibrated(loss)
-        n = len(data.rows)
+        n = data.n_rows
         fraction = estimator.validation_fraction
         if isinstance(fraction, str):
             fraction = min(_LARGEST_FRACTION, max(_FRACTION, _AIM / n))
@@ -180,7 +174,7 @@ class FitPlan:
         elif early is True and not lbfgs:
             validation, monitor, held = "stratified", True, math.ceil(fraction * n)
         elif early == "auto" and not lbfgs and (n >= ENOUGH_ROWS or (calibrate and estimator.refit)):
-            held = 0 if is_a_toy(data) else n_held_evenly(data, fraction)
+            held = 0 if data.is_toy() else data.n_held_evenly(fraction)
             if held:
                 validation, monitor = "even", n >= ENOUGH_ROWS
         held_out = validation in ("stratified", "even")
@@ -189,7 +183,7 @@ class FitPlan:
         return cls(
             **parts,
             max_iter=_budget(estimator),
-            **_batch_sizes(estimator.batch_size, n_train, n, data.X.shape[0] - (n - n_train)),
+            **_batch_sizes(estimator.batch_size, n_train, n, data.n_given - (n - n_train)),
             n_iter_no_change=math.inf if lbfgs and not stops_by_score else estimator.n_iter_no_change,
             early_stopping=stops_by_score,
             monitor=monitor,
@@ -220,11 +214,11 @@ class FitPlan:
                 "partial_fit does not support early_stopping=True, since each call has only some of the "
                 "rows; pass a validation set, X_val and y_val"
             )
-        n, adaptive = len(data.rows), parts["learning_rate_rule"] == "adaptive"
+        n, adaptive = data.n_rows, parts["learning_rate_rule"] == "adaptive"
         return cls(
             **{**parts, "schedule": constant, "ends_by_schedule": True},
             max_iter=1,
-            **_batch_sizes(estimator.batch_size, n, n, data.X.shape[0]),
+            **_batch_sizes(estimator.batch_size, n, n, data.n_given),
             n_iter_no_change=estimator.n_iter_no_change if adaptive else math.inf,
             early_stopping=False,
             monitor=data.validation is not None,
@@ -350,7 +344,7 @@ def _parts_of(estimator: Any, data: Dataset, network: Network | None) -> dict[st
         layers = with_members(layers, n_members)
     if network is not None:
         _check_continues(network, layers, estimator.dtype)
-    dtype = computation_dtype(estimator.dtype, data.X.dtype if network is None else network.dtype)
+    dtype = computation_dtype(estimator.dtype, data.dtype if network is None else network.dtype)
     schedule = rate if callable(rate) else None if rate == "constant" else SCHEDULES.get(rate)
     by_rule = rate in ("invscaling", "adaptive") if isinstance(rate, str) else False
     return {
@@ -461,46 +455,6 @@ def _batch_sizes(wanted: int | str, n_train: int, n_refit: int, n_given: int) ->
         "refit_batch_size": size(n_refit),
         "batch_size_warning": warning if clipped else None,
     }
-
-
-def is_a_toy(data: Dataset) -> bool:
-    """Return whether the data are too small to hold rows out: one class, or fewer than ten distinct rows.
-
-    With weights w, they are also too small if the effective number of rows, (sum w)^2 / sum w^2, is
-    less than ten.
-    """
-    rows, weight = data.rows, data.relative_weight
-    if (data.targets[rows] == data.targets[rows[0]]).all():
-        return True
-    if weight is not None and weight.sum() ** 2 < _TOY * (weight @ weight):
-        return True
-    seen = set()
-    for row in rows[:ENOUGH_ROWS]:  # ends at the tenth distinct row
-        x = data.X[row : row + 1]
-        seen.add((x.indices.tobytes(), x.data.tobytes()) if hasattr(x, "tocsr") else x.tobytes())
-        if len(seen) >= _TOY:
-            return False
-    return len(rows) < ENOUGH_ROWS
-
-
-def held_per_class(data: Dataset, fraction: float) -> Array:
-    """Return the fraction of the rows of each class, (k,); 0 for a class with one row.
-
-    If rows do not have one label each, all rows count as one class.
-    """
-    if data.labels.stratified:
-        codes = data.targets[data.rows]
-        blocks = (codes[start : start + 2**20] for start in range(0, len(codes), 2**20))  # bincount copies
-        counts = np.sum([np.bincount(block, minlength=codes.max() + 1) for block in blocks], axis=0)
-    else:
-        counts = np.array([len(data.rows)])
-    return np.round(fraction * np.where(counts > 1, counts, 0), 6)  # 0.14 * 550 is 77.00000000000001
-
-
-def n_held_evenly(data: Dataset, fraction: float) -> int:
-    """Return how many rows `validation.hold_out` holds out: none, or at least two."""
-    held = min(math.ceil(round(held_per_class(data, fraction).sum(), 6)), len(data.rows) - 1)
-    return held if held >= 2 else 0
 
 
 def _kind_of(layer: Layer) -> tuple[type[Layer], str]:

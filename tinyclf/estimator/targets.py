@@ -145,21 +145,17 @@ class Labels:
         fractions: Array = self.total_weight(targets, weight) / weight.sum()
         return fractions
 
-    def total_weight(self, targets: Array, weight: Array) -> Array:
-        """Return the sum of the weights of each class, (k,)."""
-        return np.bincount(targets, weight, minlength=len(self.classes))
+    def total_weight(self, targets: Array, weight: Array | None) -> Array:
+        """Return the sum of the weights of each class, (k,); rows have weight 1 by default."""
+        return np.bincount(targets, weight, minlength=len(self.classes)).astype(np.float64)
 
-    def factors(self, class_weight: ClassWeight, targets: Array, weight: Array | None) -> Array | None:
-        """Return the factor of the weights of each class, (k,), or None without class weights.
+    def factors(self, class_weight: ClassWeight, total: Array) -> Array:
+        """Return the factor of the weights of each class, (k,), given their total weight, see `total_weight`.
 
         "balanced" gives all classes that occur the same total weight: the factors are n / (k
-        n_class) if all rows have weight 1. A ``weight`` of 2 has the same effect as repeating the
-        row.
+        n_class) if all rows have weight 1. A weight of 2 has the same effect as repeating the row.
         """
-        if class_weight is None:
-            return None
         if isinstance(class_weight, str):
-            total = self.total_weight(targets, np.ones(len(targets)) if weight is None else weight)
             factors = np.zeros(len(total))
             with np.errstate(over="ignore"):  # a sum that is not finite raises an error later
                 np.divide(total.sum() / np.count_nonzero(total), total, out=factors, where=total > 0)
@@ -252,8 +248,8 @@ class Probabilities(Columns):
     def codes_per_label(self, targets: Array) -> list[Array]:
         return [targets.argmax(axis=1)]
 
-    def total_weight(self, targets: Array, weight: Array) -> Array:
-        total: Array = weight @ targets
+    def total_weight(self, targets: Array, weight: Array | None) -> Array:
+        total: Array = targets.sum(axis=0) if weight is None else weight @ targets
         return total
 
     def spread(self, factors: Array, targets: Array) -> Array:
@@ -331,10 +327,13 @@ class LabelSets(Columns):
         yes = weight @ targets / weight.sum()
         return np.concatenate([1.0 - yes, yes])
 
-    def factors(self, class_weight: ClassWeight, targets: Array, weight: Array | None) -> Array | None:
+    def total_weight(self, targets: Array, weight: Array | None) -> Array:
+        """Return the sum of the weights of 0 and of 1 for each label, (k, 2)."""
+        weight = np.ones(len(targets)) if weight is None else weight
+        return np.stack([weight @ (1.0 - targets), weight @ targets], axis=1)
+
+    def factors(self, class_weight: ClassWeight, total: Array) -> Array:
         """Return the factors of 0 and of 1 for each label, (k, 2); `spread` multiplies them over labels."""
-        if class_weight is None:
-            return None
         k = len(self.classes)
         each: Any = [class_weight] * k if isinstance(class_weight, str) else class_weight
         if not isinstance(each, list) or len(each) != k:
@@ -343,8 +342,7 @@ class LabelSets(Columns):
                 f"{{0: 1.0, 1: 2.0}}, got {class_weight!r}"
             )
         one_label = Labels(np.array([0, 1]))
-        columns = targets.T.astype(np.intp)
-        return np.array([one_label.factors(one, c, weight) for one, c in zip(each, columns, strict=True)])
+        return np.array([one_label.factors(one, of_label) for one, of_label in zip(each, total, strict=True)])
 
     def spread(self, factors: Array, targets: Array) -> Array:
         product: Array = np.where(targets == 1, factors[:, 1], factors[:, 0]).prod(axis=1)

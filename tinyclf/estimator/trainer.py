@@ -18,7 +18,7 @@ from ..nn.schedules import inverse_scaling, lowered
 from ..nn.state import TrainState
 from ..nn.threads import limit_blas
 from ..nn.training import Epoch, train
-from .calibration import LEAST, MAX_LOGITS, Calibration, best_shrinkage, calibration_rows, prior_logits
+from .calibration import LEAST, MAX_LOGITS, Calibration, best_shrinkage, calibration_rows
 from .callback_context import CallbackContext
 from .dataset import Dataset
 from .early_stopping import BestWeights
@@ -82,13 +82,9 @@ class Trainer:
         if plan.calibrate and plan.continues:
             self.prior = np.zeros(plan.n_outputs)
         elif plan.calibrate:
-            targets = data.loss_targets(plan.loss, plan.n_outputs)
-            self.prior = prior_logits(plan.loss, targets, data.loss_weight, plan.n_outputs)
-            del targets
-        split = hold_out(data, plan, random_streams(state.seed)["hold_out"])
-        self.search_rows, held = map(data.in_reading_order, split)
+            self.prior = data.prior_logits(plan.loss, plan.n_outputs)
+        self.search_rows, validation = self._hold_out()
         self.rows = self.search_rows
-        validation = data.take(held) if len(held) else data.validation
         self.validation = (
             None if validation is None else Validation(validation, plan, state.scaling, self.prior)
         )
@@ -96,6 +92,12 @@ class Trainer:
         self.inputs = data.inputs(state.scaling, plan.rows_dtype, sparse)
         if plan.rows_dtype != plan.dtype:
             data.check_range(state.scaling, plan.dtype)
+
+    def _hold_out(self) -> tuple[Array, Dataset | None]:
+        """Return the indices of the rows that are not held out, and the validation set."""
+        data, rng = self.data, random_streams(self.state.seed)["hold_out"]
+        rows, held = map(data.in_reading_order, hold_out(data, self.plan, rng))
+        return rows, data.take(held) if len(held) else data.validation
 
     # --- the phases of a fit ----------------------------------------------------------------------
 
@@ -164,7 +166,7 @@ class Trainer:
     def run_partial(self) -> Outcome:
         """Train for one epoch."""
         with self.limit, self.limit:
-            for epoch in self._epochs(self.state.training, self.search_rows, self.plan.batch_size):
+            for epoch in self._epochs(self.state.training):
                 self._after_epoch(epoch, records_best=False)
         self.state.finished = True
         return Outcome(self.search_rows, False, self._clipped())
@@ -186,7 +188,7 @@ class Trainer:
             return self._minimize(after)
         if not state.stopped:
             done = state.history.n_iter
-            for epoch in self._epochs(state.training, self.search_rows, plan.batch_size, done):
+            for epoch in self._epochs(state.training, done=done):
                 if after(epoch):
                     break
         if state.stopped or plan.ends_by_schedule:
@@ -226,10 +228,10 @@ class Trainer:
         assert state.initial is not None
         earlier = len(history.loss_curve) - history.n_iter
         best = history.n_iter if history.best_epoch is None else history.best_epoch - earlier
-        self._print(f"Training from the start on all {len(self.data.rows)} rows, for {best} epochs.")
+        self._print(f"Training from the start on all {self.data.n_rows} rows, for {best} epochs.")
         training = state.training.copy()
         training.restore(state.initial)
-        epochs = self._epochs(training, self.data.rows, self.plan.refit_batch_size)
+        epochs = self._epochs(training, refit=True)
         for scale in history.learning_rate_scales[:best]:
             training.scale = scale
             next(epochs)
@@ -271,20 +273,23 @@ class Trainer:
 
     # --- the parts of a phase ---------------------------------------------------------------------
 
-    def _epochs(self, training: TrainState, rows: Array, batch_size: int, done: int = 0) -> Iterator[Epoch]:
-        """Train on these rows and yield the report of each epoch, after the ``done`` epochs before."""
+    def _epochs(self, training: TrainState, *, refit: bool = False, done: int = 0) -> Iterator[Epoch]:
+        """Train and yield the report of each epoch, after the ``done`` epochs before.
+
+        With ``refit``, all rows are trained on, otherwise those that are not held out.
+        """
         plan = self.plan
         assert callable(plan.schedule)  # it is a name only in a loaded model
         epochs = train(
             training.network,
             epochs=plan.max_iter,
-            batch_size=batch_size,
+            batch_size=plan.refit_batch_size if refit else plan.batch_size,
             done=done,
             schedule=plan.schedule,
             max_grad_norm=plan.max_grad_norm,
             shuffle=plan.shuffle,
             state=training,
-            **self._problem(rows),
+            **self._problem(self.data.rows if refit else self.search_rows),
         )
         with self._remedies():
             yield from epochs

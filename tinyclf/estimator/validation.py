@@ -14,7 +14,7 @@ from sklearn.model_selection import train_test_split
 from ..nn.arrays import Array
 from .calibration import COST, LEAST, MAX_LOGITS, Calibration, best_shrinkage
 from .dataset import Dataset, in_validation_set
-from .plan import FitPlan, held_per_class
+from .plan import FitPlan
 from .scaling import Scaling
 from .state import FitState
 
@@ -217,7 +217,7 @@ def _even(data: Dataset, fraction: float, n_held: int, rng: np.random.Generator)
     rows = data.rows
     order = rng.permutation(rows)
     codes = data.targets[order] if data.labels.stratified else np.zeros(len(order), np.int8)
-    expected = held_per_class(data, fraction)
+    expected = data.held_per_class(fraction)
     quota = np.floor(expected).astype(np.intp)
     rest, n_more = expected - quota, n_held - quota.sum()
     if n_more > 0:
