@@ -22,7 +22,11 @@ settings.load_profile("default")
 def pytest_collection_modifyitems(items):
     """Skip doctests that need a package that is not installed."""
     for item in items:
-        for name, library in (("tinyclf.onnx.", "onnx"), ("tinyclf.estimator.sources.ArrowRows", "pyarrow")):
+        for name, library in (
+            ("tinyclf.dask.", "distributed"),
+            ("tinyclf.estimator.sources.ArrowRows", "pyarrow"),
+            ("tinyclf.onnx.", "onnx"),
+        ):
             if item.name.startswith(name) and find_spec(library) is None:
                 item.add_marker(pytest.mark.skip(reason=f"{library} is not installed"))
 

@@ -20,7 +20,7 @@ ORDER = [
     {"nn"},
     {"persistence"},
     {"estimator"},
-    {"callbacks", "displays", "functional", "gradcheck", "onnx", "teaching"},
+    {"callbacks", "dask", "displays", "functional", "gradcheck", "onnx", "teaching"},
     {"__init__"},
     {"__main__"},
 ]

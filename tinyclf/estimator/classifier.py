@@ -602,7 +602,7 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
             `FeatureScaleWarning`, with the numbers and the fix.
         """
         read = partial(Dataset.read, self, X, y, sample_weight, X_val, y_val, sample_weight_val)
-        _warn(self._fit(read, Trainer, X, y, sample_weight))
+        warn_caller(self._fit(read, Trainer, X, y, sample_weight))
         return self
 
     def _fit(
@@ -621,7 +621,7 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         first, call = self._earlier is None, _Call(self)
         with np.errstate(), call, call:
             data = read()
-            plan = FitPlan.resolve(self, data)
+            plan = self._plan(data)
             callbacks = CallbackContext(self, plan.max_iter, X, y, sample_weight)
             saved = callbacks.saved_state(data)
             self._state = FitState.start(plan, data, self._seed(), self._continued, saved)
@@ -630,6 +630,10 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
             with call.trainer.limit:
                 found = diagnose(plan, data, self._state, outcome, getattr(self, "feature_names_in_", None))
         return [*outcome.warnings, *found]
+
+    def _plan(self, data: Dataset) -> FitPlan:
+        """Return the plan of a fit."""
+        return FitPlan.resolve(self, data)
 
     @available_if(_is_stochastic)  # type: ignore[untyped-decorator]
     @_fit_context(prefer_skip_nested_validation=True)  # type: ignore[untyped-decorator]
@@ -681,7 +685,7 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
             self._state = FitState.start_partial(plan, data, seed, earlier)
             call.trainer = Trainer(plan, data, self._state, self)
             outcome = call.trainer.run_partial()
-        _warn(outcome.warnings)
+        warn_caller(outcome.warnings)
         return self
 
     def predict(self, X: Any) -> Any:
@@ -1207,7 +1211,7 @@ def _in_float64(function: Callable[[Array], Array]) -> Callable[[Array], Array]:
     return computed
 
 
-def _warn(found: list[Warning]) -> None:
+def warn_caller(found: list[Warning]) -> None:
     """Issue warnings that point to the caller of ``fit``."""
     for warning in found:
         warnings.warn(warning, stacklevel=4)

@@ -93,7 +93,8 @@ class Dataset:
         if continued is not None:
             continued.labels.check_equal(found)
         data = cls._encoded(found, features, checked_y, weight, table)
-        return data._with_weights_and_validation(estimator, X_val, y_val, sample_weight_val)
+        factors = data.class_factors(estimator.class_weight)
+        return data.weighted(factors).with_validation(estimator, factors, X_val, y_val, sample_weight_val)
 
     @classmethod
     def read_partial(
@@ -119,7 +120,8 @@ class Dataset:
         labels = labels_in_part(checked_y, classes, known, soft=soft, given=y)
         labels.check_names(y)
         data = cls._encoded(labels, features, checked_y, weight, table)
-        return data._with_weights_and_validation(estimator, X_val, y_val, sample_weight_val)
+        factors = data.class_factors(estimator.class_weight)
+        return data.weighted(factors).with_validation(estimator, factors, X_val, y_val, sample_weight_val)
 
     @classmethod
     def _encoded(
@@ -127,14 +129,12 @@ class Dataset:
     ) -> Self:
         return cls(*features, labels, labels.encode(y), weight, None, table)
 
-    def _with_weights_and_validation(
-        self, estimator: Any, X_val: Any, y_val: Any, sample_weight_val: Any
+    def with_validation(
+        self, estimator: Any, factors: Array | None, X_val: Any, y_val: Any, sample_weight_val: Any
     ) -> Self:
-        """Return these rows with class weights, and with a validation set with the same class weights."""
-        factors = self.class_factors(estimator.class_weight)
-        data = self.weighted(factors)
+        """Return these rows with a validation set, given the factors of the classes."""
         if X_val is None and y_val is None and sample_weight_val is None:
-            return data
+            return self
         if X_val is None or y_val is None:
             missing = "X_val" if X_val is None else "y_val"
             raise ValueError(f"X_val and y_val must be passed together, got no {missing}")
@@ -150,7 +150,7 @@ class Dataset:
                     f"at least one row must have a positive weight, got {len(checked_y)} rows of weight 0; "
                     "change the weights, or pass other rows"
                 )
-        return replace(data, validation=validation)
+        return replace(self, validation=validation)
 
     def class_factors(self, class_weight: ClassWeight) -> Array | None:
         """Return the factors of the weights of the classes, or None without class weights."""
@@ -205,7 +205,7 @@ class Dataset:
     @property
     def rows(self) -> Array:
         """Indices of the rows with a positive weight; rows of weight 0 are left out."""
-        weight, n = self.loss_weight, self.n_given
+        weight, n = self.loss_weight, len(self.targets)
         kind = np.int32 if n < 2**31 else np.int64  # half of the memory
         return np.arange(n, dtype=kind) if weight is None else np.flatnonzero(weight).astype(kind)
 
@@ -336,7 +336,7 @@ def read_features(estimator: Any, X: Any) -> Any:
 
 
 def read_targets(estimator: Any, y: Any, n: int) -> Any:
-    """Return y as an array or as CSR rows, with n rows; `as_labels` then checks the labels."""
+    """Return y as an array or as CSR rows, with n rows; `as_targets` then checks the labels."""
     check_not_masked("y", y)
     if y is None:
         raise ValueError(
@@ -354,6 +354,15 @@ def read_targets(estimator: Any, y: Any, n: int) -> Any:
     return y
 
 
+def as_targets(estimator: Any, y: Any) -> Any:
+    """Return y, as `read_targets` returns it, with checked labels; a single column becomes a vector."""
+    if y.dtype == object or not estimator.soft_targets:
+        y = as_labels(y)
+    if y.ndim == 2 and y.shape[1] == 1 and not estimator.soft_targets:
+        y = column_or_1d(y.toarray() if hasattr(y, "toarray") else y, warn=True)
+    return y
+
+
 def _read(
     estimator: Any, X: Any, y: Any, sample_weight: Any, earlier: Any
 ) -> tuple[Any, tuple[Any, Encoding], Any, Array | None]:
@@ -366,11 +375,7 @@ def _read(
     y = read_targets(estimator, y, n)
     weight = as_weights(sample_weight, n)
     features = read(estimator, table, None if earlier is None else earlier.encoding, weight)
-    if y.dtype == object or not estimator.soft_targets:
-        y = as_labels(y)
-    if y.ndim == 2 and y.shape[1] == 1 and not estimator.soft_targets:
-        y = column_or_1d(y.toarray() if hasattr(y, "toarray") else y, warn=True)
-    return table, features, y, weight
+    return table, features, as_targets(estimator, y), weight
 
 
 def _blocks(X: Any) -> Iterator[tuple[int, Any]]:

@@ -238,7 +238,7 @@ class RowsOf(RowSource):
             wanted = wanted[len(group) :]
             rows = read_rows(self._source, int(group[0]), int(group[-1]) + 1)
             parts.append(_safe_indexing(rows, group - group[0]))
-        return _concatenated(parts or [read_rows(self._source, 0, 0)])
+        return concatenated(parts or [read_rows(self._source, 0, 0)])
 
 
 # --- rows that are decoded in pieces ----------------------------------------------------------------
@@ -273,7 +273,7 @@ class _PieceRows(RowSource):
         pieces.update(zip(missing, self._decode(missing), strict=True))
         self._last = (numbers[-1], pieces[numbers[-1]])
         slices = {i: slice(max(start - self._starts[i], 0), stop - self._starts[i]) for i in numbers}
-        return _concatenated([_safe_indexing(pieces[i], part) for i, part in slices.items()])
+        return concatenated([_safe_indexing(pieces[i], part) for i, part in slices.items()])
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_last": (-1, None)}
@@ -434,7 +434,7 @@ def _row_groups(fragment: Any) -> list[tuple[Any, int]]:
     return [(group, group.row_groups[0].num_rows) for group in fragment.split_by_row_group()]
 
 
-def _concatenated(parts: Sequence[Any]) -> Any:
+def concatenated(parts: Sequence[Any]) -> Any:
     """Return blocks of rows of one kind as a single block."""
     if len(parts) == 1:
         return parts[0]

@@ -401,6 +401,34 @@ def kind_of_targets(y: Any, *, soft: bool, given: Any = None) -> Labels:
     return Labels.of(y)
 
 
+def merged_labels(first: Labels, second: Labels) -> Labels:
+    """Return the labels of the rows of two parts.
+
+    Raises
+    ------
+    ValueError
+        If one part has another kind of targets, or other columns, than the other.
+    TypeError
+        If the labels of one part are strings, and those of the other are not.
+    """
+    if first.kind != second.kind:
+        raise ValueError(f"y holds {second.kind}, but before {first.kind}; encode all rows in the same way")
+    if isinstance(first, Columns):
+        if not np.array_equal(first.classes, second.classes):
+            raise ValueError(
+                f"the columns of y are {some_of(second.classes.tolist())}, but before "
+                f"{some_of(first.classes.tolist())}; select the same columns in the same order"
+            )
+        return first
+    types = {type(label) for labels in (first, second) for label in labels.classes.tolist()}
+    if str in types and types != {str}:
+        raise TypeError(
+            f"y has labels such as {second.classes.tolist()[0]!r}, but before such as "
+            f"{first.classes.tolist()[0]!r}; convert all labels to one type"
+        )
+    return Labels(np.unique(as_labels(np.concatenate([first.classes, second.classes]))))
+
+
 def labels_in_part(
     y: Any, classes: ArrayLike | None, known: Labels | None, *, soft: bool, given: Any = None
 ) -> Labels:

@@ -1,0 +1,378 @@
+"""A data set on a cluster, and its training, as the client sees them."""
+
+from __future__ import annotations
+
+import math
+import time
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import chain
+from typing import Any, Self
+
+import numpy as np
+
+from ..estimator import calibration
+from ..estimator.dataset import ENOUGH_ROWS, Dataset
+from ..estimator.encoding import Encoding
+from ..estimator.scaling import Scaling
+from ..estimator.sources import loaded
+from ..estimator.targets import Labels
+from ..estimator.trainer import Trainer
+from ..nn.arrays import Array
+from ..nn.losses import Loss
+from ..nn.state import TrainState
+from ..nn.training import Epoch
+from . import worker
+from .worker import Facts, Part, Partition, Summary
+
+_ROWS, _ENTRIES = 100_000, 2**24
+"""The largest numbers of rows, and of their entries, that are held out, and that are sampled."""
+
+# The client has a sample of this fraction of the rows, but at most `_ROWS`.
+_SAMPLED = 0.1
+
+
+class Tasks:
+    """The tasks of a fit on a cluster; at the end of the context, their results are released.
+
+    Parameters
+    ----------
+    client : distributed.Client
+    """
+
+    def __init__(self, client: Any) -> None:
+        self.client = client
+        self._futures: list[Any] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.release(self._futures)
+
+    def map(self, function: Callable[..., Any], *arguments: Sequence[Any], **common: Any) -> list[Any]:
+        """Submit a task for each item of ``arguments``, and return the futures."""
+        from dask import config
+
+        # Parameters are sent with a task, not by `scatter`, whose data cannot be computed again if the worker
+        # that has them is lost.
+        with config.set({"distributed.admin.large-graph-warning-threshold": "10 GB"}):
+            futures: list[Any] = self.client.map(function, *arguments, pure=False, **common)
+        self._futures += futures
+        return futures
+
+    def compute(self, tasks: Sequence[Any], **where: Any) -> list[Any]:
+        """Submit tasks that are Delayed, and return the futures; for ``where``, see `Client.compute`."""
+        futures: list[Any] = self.client.compute([*tasks], **where)
+        self._futures += futures
+        return futures
+
+    def read(self, estimator: Any, partitions: Sequence[tuple[Any, Any, Any]]) -> list[Any]:
+        """Return futures of lists of `Partition`: the partitions of each worker.
+
+        Partitions are distributed over the workers in turn, so that each worker has rows of all parts of X,
+        even if X is sorted. If a worker is lost, another one may read its partitions.
+        """
+        from dask import delayed
+
+        workers, futures = sorted(self.client.nthreads()), []
+        if not workers:
+            raise ValueError("the cluster of the client has no workers; start some, then call fit again")
+        n = min(len(workers), len(partitions))
+        for number, address in enumerate(workers[:n]):
+            own = range(number, len(partitions), n)
+            task = delayed(worker.read, pure=False)(estimator, [*own], [partitions[i] for i in own])
+            futures += self.compute([task], workers=[address], allow_other_workers=True)
+        return futures
+
+    def run(self, function: Callable[..., Any], *arguments: Sequence[Any], **common: Any) -> list[Any]:
+        """Run a task for each item of ``arguments``, and return the results."""
+        return self.results(self.map(function, *arguments, **common))
+
+    def results(self, futures: Sequence[Any]) -> list[Any]:
+        """Return the results of futures, which are then released."""
+        found: list[Any] = self.client.gather(futures)
+        self.release(futures)
+        return found
+
+    def release(self, futures: Sequence[Any]) -> None:
+        """Release the results of futures; tasks that have not begun are cancelled."""
+        futures = [*futures]
+        self._futures = [future for future in self._futures if future not in futures]
+        for future in futures:
+            future.release()
+
+
+def partitions_of(X: Any, y: Any, sample_weight: Any = None) -> list[tuple[Any, Any, Any]]:
+    """Return the partitions of Dask collections as tuples of X, y and weights, each a Delayed, or None.
+
+    Raises
+    ------
+    TypeError
+        If X, y or sample_weight is not a Dask array or data frame.
+    ValueError
+        If they have different numbers of partitions, or X has not two dimensions.
+    """
+    if not is_dask(X):
+        raise TypeError(
+            f"X must be a Dask array or data frame, got {type(X).__name__}; pass rows that are in memory to "
+            "TinyClassifier, or convert them, for example by dask.array.from_array"
+        )
+    if X.ndim != 2:
+        raise ValueError(f"X must have shape (n_samples, n_features), got {X.ndim} dimensions; reshape it")
+    rows = X.chunks[0] if hasattr(X, "chunks") else None
+    parts = []
+    for name, values in (("X", X), ("y", y), ("sample_weight", sample_weight)):
+        if values is None and name != "y":
+            continue
+        if not is_dask(values):
+            raise TypeError(
+                f"{name} must be a Dask array, data frame or series, as X is, got {type(values).__name__}; "
+                "create it with the partitions of X"
+            )
+        parts.append(delayed_partitions(values, rows))
+        if len(parts[-1]) != len(parts[0]):
+            raise ValueError(
+                f"X has {len(parts[0])} partitions, but {name} has {len(parts[-1])}; repartition one of "
+                "them, so that each partition has the same rows"
+            )
+    nothing = [None] * len(parts[0])
+    return [*zip(*parts, *[nothing] * (3 - len(parts)), strict=True)]
+
+
+def is_dask(values: Any) -> bool:
+    """Return whether values are a Dask array, data frame or series."""
+    kinds = ("dask.array.Array", "dask.dataframe.DataFrame", "dask.dataframe.Series")
+    return isinstance(values, loaded(*kinds))
+
+
+def delayed_partitions(values: Any, rows: Sequence[int] | None = None) -> list[Any]:
+    """Return the partitions of a collection as Delayed; an array has one chunk of columns.
+
+    If it is an array and all lengths are known, it gets chunks of ``rows`` rows.
+    """
+    if hasattr(values, "chunks"):
+        known = rows is not None and not np.isnan([*rows, *values.chunks[0]]).any()
+        same = known and sum(rows) == values.shape[0]  # type: ignore[arg-type]
+        columns = dict.fromkeys(range(1, values.ndim), -1)
+        values = values.rechunk({0: rows, **columns} if same else columns)
+    return [*np.ravel(np.array(values.to_delayed(), dtype=object))]
+
+
+@dataclass(frozen=True)
+class ClusterDataset(Dataset):
+    """A data set on a cluster. As a `Dataset`, it is a sample of the rows, which is on the client.
+
+    Attributes
+    ----------
+    tasks : Tasks
+    partitions, parts : list of futures
+        For each worker, its list of `Partition`, and its `Dataset`.
+    facts : list of Facts
+        The facts about each part.
+    factors : ndarray or None
+        The factors of the weights of the classes.
+    estimator : TinyClassifier
+        A model in memory with the same parameters, with which rows are read.
+    """
+
+    tasks: Tasks = field(kw_only=True, repr=False)
+    partitions: list[Any] = field(kw_only=True, repr=False)
+    parts: list[Any] = field(kw_only=True, repr=False)
+    facts: list[Facts] = field(kw_only=True, repr=False)
+    factors: Array | None = field(kw_only=True, repr=False)
+    estimator: Any = field(kw_only=True, repr=False)
+
+    @classmethod
+    def read_from(
+        cls,
+        estimator: Any,
+        tasks: Tasks,
+        X: Any,
+        y: Any,
+        sample_weight: Any,
+        X_val: Any,
+        y_val: Any,
+        sample_weight_val: Any,
+    ) -> Self:
+        """Read the arguments of ``fit`` on the workers; only a sample of the rows is sent to the client.
+
+        The parameters, beside the tasks, are those of `Dataset.read`.
+        """
+        continued, local = estimator._continued, estimator._unfitted()
+        partitions = tasks.read(local, partitions_of(X, y, sample_weight))
+        found = tasks.run(worker.summarize, partitions, estimator=local)
+        partitions = [future for future, part in zip(partitions, found, strict=True) if part is not None]
+        if not partitions:
+            raise ValueError("X has 0 samples in all of its partitions; at least one row is required")
+        summary = Summary.merged([part for part in found if part is not None])
+        labels, encoding = summary.labels, summary.columns.encoding(estimator.max_categories)
+        centered = None
+        if continued is None:
+            summary.name_columns(estimator)
+        else:
+            continued.labels.check_equal(labels)
+            labels, encoding = continued.labels, continued.encoding
+            centered = None if continued.scaling is None else continued.scaling.centered
+        parts = tasks.map(worker.encoded, partitions, estimator=local, encoding=encoding, labels=labels)
+        factors = None
+        if estimator.class_weight is not None:
+            total = np.sum(tasks.run(worker.total_weight, parts), axis=0)
+            factors = labels.factors(estimator.class_weight, total)
+            parts = tasks.map(worker.weighted, parts, factors=factors)
+        scales = estimator.scale_inputs
+        facts = tasks.run(worker.facts, parts, scales=scales, centered=centered)
+        _check_weights(facts)
+        # Parts whose rows all have weight 0 are left out.
+        used = [i for i, fact in enumerate(facts) if fact.n_rows]
+        partitions, parts, facts = ([values[i] for i in used] for values in (partitions, parts, facts))
+        fraction = min(_SAMPLED, _most_rows(encoding.n_features) / sum(fact.n_rows for fact in facts))
+        rows = tasks.map(worker.some_rows, parts, [math.ceil(fraction * fact.n_rows) for fact in facts])
+        sample = _fetched(tasks, partitions, rows, local, encoding, labels, factors)
+        data = cls(
+            **vars(sample),
+            tasks=tasks,
+            partitions=partitions,
+            parts=parts,
+            facts=facts,
+            factors=factors,
+            estimator=local,
+        )
+        return data.with_validation(estimator, factors, X_val, y_val, sample_weight_val)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return np.result_type(*(fact.dtype for fact in self.facts))
+
+    @property
+    def n_given(self) -> int:
+        return sum(fact.n_given for fact in self.facts)
+
+    @property
+    def n_rows(self) -> int:
+        return sum(fact.n_rows for fact in self.facts)
+
+    def scaling(self, earlier: Scaling | None, remembered: float) -> Scaling:
+        merged = Scaling.merged(fact.scaling for fact in self.facts if fact.scaling is not None)
+        if earlier is None:
+            return merged
+        mean_weight = sum(fact.total_weight for fact in self.facts) / self.n_rows
+        return earlier.with_scaling(merged, np.array([mean_weight]), remembered)
+
+    def prior_logits(self, loss: Loss, n_outputs: int) -> Array:
+        found = self.tasks.run(worker.total_of_targets, self.parts, loss=loss, n_outputs=n_outputs)
+        of_class, total = zip(*found, strict=True)
+        return calibration.prior_logits(loss, np.sum(of_class, axis=0), sum(total))
+
+    def is_toy(self) -> bool:
+        """Return whether no rows should be held out: one class, or fewer than 500 rows."""
+        return self.n_rows < ENOUGH_ROWS or len(self.labels.classes) == 1
+
+    def held_fraction(self, fraction: float) -> float:
+        """Return the fraction of the rows to hold out, given the wanted one."""
+        return min(fraction, _most_rows(self.encoding.n_features) / self.n_rows)
+
+    def n_held_evenly(self, fraction: float) -> int:
+        fraction = self.held_fraction(fraction)
+        held: list[int] = self.tasks.run(worker.n_held_evenly, self.parts, fraction=fraction)
+        return sum(held)
+
+    def fetched(self, rows: Sequence[Any]) -> Dataset:
+        """Return rows of the parts, given futures of their indices."""
+        return _fetched(
+            self.tasks, self.partitions, rows, self.estimator, self.encoding, self.labels, self.factors
+        )
+
+
+def _fetched(
+    tasks: Tasks,
+    partitions: Sequence[Any],
+    rows: Sequence[Any],
+    estimator: Any,
+    encoding: Encoding,
+    labels: Labels,
+    factors: Array | None,
+) -> Dataset:
+    """Return rows of partitions, given futures of their indices, as a data set on the client."""
+    found: list[Partition] = [*chain(*tasks.run(worker.taken, partitions, rows))]
+    tasks.release(rows)
+    data = worker.encoded(found, estimator, encoding, labels)
+    return replace(data, table=worker.joined([part.X for part in found])).weighted(factors)
+
+
+def _most_rows(n_features: int) -> int:
+    return min(_ROWS, max(1, _ENTRIES // n_features))
+
+
+def _check_weights(facts: Sequence[Facts]) -> None:
+    total, n = sum(fact.total_weight for fact in facts), sum(fact.n_given for fact in facts)
+    if not 0.0 < total < np.inf:
+        raise ValueError(
+            f"the weights of the rows, class_weight times sample_weight, sum to {total}; at least one of "
+            f"the {n} rows must have a positive weight, and the sum must be finite"
+        )
+
+
+class ClusterTrainer(Trainer):
+    """Trains on a cluster by local SGD: in each epoch, each worker trains a copy of the network on its rows.
+
+    The parameters after an epoch are the mean of those of the workers, and so is the state of the optimizer,
+    see `worker.averaged`. Validation and calibration are computed on the client. The parameters are those of
+    `Trainer`; the data are a `ClusterDataset`.
+    """
+
+    data: ClusterDataset
+
+    def _hold_out(self) -> tuple[Array, Dataset | None]:
+        """Hold rows out on each worker, and fetch them."""
+        data, plan, state = self.data, self.plan, self.state
+        tasks, numbers = data.tasks, range(len(data.parts))
+        self._parts = tasks.map(
+            Part.of, data.parts, numbers, plan=plan, scaling=state.scaling, seed=state.seed
+        )
+        validation = data.validation
+        if plan.validation == "even":
+            validation = data.fetched(tasks.map(worker.held, self._parts))
+        tasks.release([*data.parts, *data.partitions])
+        return data.rows, validation
+
+    def _epochs(self, training: TrainState, *, refit: bool = False, done: int = 0) -> Iterator[Epoch]:
+        with self._remedies():
+            for number in range(done, self.plan.max_iter):
+                started = time.perf_counter()
+                mean, epoch = self._epoch(training, number, refit)
+                training.network.theta = mean.network.theta
+                training.optimizer_state, training.epoch = mean.optimizer_state, mean.epoch
+                yield replace(epoch, seconds=time.perf_counter() - started)
+
+    def _epoch(self, training: TrainState, done: int, refit: bool) -> tuple[TrainState, Epoch]:
+        """Return the mean of the copies after an epoch, and its report; see `worker.trained`.
+
+        If a worker is lost, Dask computes its part of the epoch again on another worker. If this is not
+        possible, since its rows were sent to the cluster by `scatter`, the others go on without these rows.
+        """
+        from distributed.client import FutureCancelledError
+
+        tasks = self.data.tasks
+        before = tasks.map(worker.unchanged, [training])
+        results = tasks.map(worker.trained, self._parts, training=before[0], done=done, refit=refit)
+        average = tasks.map(worker.averaged, [results])
+        try:
+            mean: tuple[TrainState, Epoch] = tasks.results(average)[0]
+            return mean
+        except FutureCancelledError:
+            left = [part for part in self._parts if not part.cancelled()]
+            if not left or len(left) == len(self._parts):
+                raise
+            warnings.warn(
+                f"a worker was lost in epoch {done + 1} with rows that cannot be read again; training goes on "
+                f"with the rows of {len(left)} of {len(self._parts)} workers. Pass collections that Dask can "
+                "compute again, such as files, instead of rows that were sent by scatter.",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+            self._parts = left
+        finally:
+            tasks.release([*before, *results, *average])
+        return self._epoch(training, done, refit)
