@@ -151,8 +151,8 @@ def test_importing_tinyclf_loads_nothing_and_its_core_loads_numpy_only():
 
 
 def test_all_names_exist_and_no_others_are_listed():
-    modules = {"callbacks", "displays", "estimator", "functional", "gradcheck", "nn", "onnx", "persistence"}
-    assert set(dir(tinyclf)) == {*tinyclf.__all__, *modules, "teaching", "__version__"}
+    modules = {"callbacks", "dask", "displays", "estimator", "functional", "gradcheck", "nn", "onnx"}
+    assert set(dir(tinyclf)) == {*tinyclf.__all__, *modules, "persistence", "teaching", "__version__"}
     assert all(getattr(tinyclf, name) is not None for name in dir(tinyclf) if name != "onnx")
     for name in tinyclf.__all__:
         assert getattr(tinyclf, name) is not None

@@ -121,7 +121,7 @@ class Checkpoint:
                 f"Checkpoint is for a TinyClassifier, got a {type(estimator).__name__}; set it on the "
                 "classifier, as in pipeline[-1].set_callbacks(...)"
             )
-        model_file.check_parameters(estimator, Registry(model_file.OWN, self.custom))
+        model_file.check_parameters(_local(estimator), Registry(model_file.OWN, self.custom))
         path = check_target(self.path)
         with TemporaryFile(dir=path.parent):
             self._fits[fit_of(context)] = _Saving(path)
@@ -168,7 +168,7 @@ class Checkpoint:
         """Return a hash of each parameter and of all data."""
         parts: dict[str, Any] = {}
         registry = Registry(model_file.OWN, self.custom)
-        for name, value in model_file.parameters_of(estimator).items():
+        for name, value in model_file.parameters_of(_local(estimator)).items():
             parts[name] = encode({name: _plain(value)}, registry)
         del parts["verbose"]
         columns = getattr(estimator, "feature_names_in_", None)
@@ -204,7 +204,12 @@ class Checkpoint:
             self._save(estimator, saving)
 
     def _save(self, estimator: Any, saving: _Saving) -> None:
-        model_file.save(estimator, saving.path, self.custom, saving.fit)
+        model_file.save(_local(estimator), saving.path, self.custom, saving.fit)
+
+
+def _local(estimator: Any) -> Any:
+    """Return an estimator, or if it is trained on a cluster, the same model without the cluster."""
+    return estimator.to_local() if hasattr(estimator, "to_local") else estimator
 
 
 def _plain(value: Any) -> Any:

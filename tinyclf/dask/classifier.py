@@ -5,8 +5,9 @@ from __future__ import annotations
 import copy
 import inspect
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -193,14 +194,18 @@ class DaskTinyClassifier(TinyClassifier):
         return client
 
     def to_local(self) -> TinyClassifier:
-        """Return the fitted model as a TinyClassifier, which is independent of the cluster.
+        """Return the model as a TinyClassifier, which is independent of the cluster.
 
         Returns
         -------
         TinyClassifier
+            Fitted if this model is.
         """
-        _ = self._fitted
         return self._local(self.__dict__)
+
+    def save(self, path: str | Path, custom: Mapping[str, Any] | None = None) -> None:
+        """Save the model as a TinyClassifier, see `to_local` and `TinyClassifier.save`."""
+        self.to_local().save(path, custom)
 
     def _unfitted(self) -> TinyClassifier:
         """Return a TinyClassifier with the same parameters; if it continues a fit, with its features."""

@@ -43,13 +43,13 @@ class Tasks:
 
     def __init__(self, client: Any) -> None:
         self.client = client
-        self._futures: list[Any] = []
+        self._futures: dict[str, Any] = {}
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *error: object) -> None:
-        self.release(self._futures)
+        self.release([*self._futures.values()])
 
     def map(self, function: Callable[..., Any], *arguments: Sequence[Any], **common: Any) -> list[Any]:
         """Submit a task for each item of ``arguments``, and return the futures."""
@@ -58,14 +58,14 @@ class Tasks:
         # Parameters are sent with a task, not by `scatter`, whose data cannot be computed again if the worker
         # that has them is lost.
         with config.set({"distributed.admin.large-graph-warning-threshold": "10 GB"}):
-            futures: list[Any] = self.client.map(function, *arguments, pure=False, **common)
-        self._futures += futures
-        return futures
+            return self._kept(self.client.map(function, *arguments, pure=False, **common))
 
     def compute(self, tasks: Sequence[Any], **where: Any) -> list[Any]:
         """Submit tasks that are Delayed, and return the futures; for ``where``, see `Client.compute`."""
-        futures: list[Any] = self.client.compute([*tasks], **where)
-        self._futures += futures
+        return self._kept(self.client.compute([*tasks], **where))
+
+    def _kept(self, futures: list[Any]) -> list[Any]:
+        self._futures.update({future.key: future for future in futures})
         return futures
 
     def read(self, estimator: Any, partitions: Sequence[tuple[Any, Any, Any]]) -> list[Any]:
@@ -78,7 +78,10 @@ class Tasks:
 
         workers, futures = sorted(self.client.nthreads()), []
         if not workers:
-            raise ValueError("the cluster of the client has no workers; start some, then call fit again")
+            raise ValueError(
+                "the cluster of the client has no workers; start some, and wait for them by "
+                "client.wait_for_workers(n)"
+            )
         n = min(len(workers), len(partitions))
         for number, address in enumerate(workers[:n]):
             own = range(number, len(partitions), n)
@@ -98,9 +101,8 @@ class Tasks:
 
     def release(self, futures: Sequence[Any]) -> None:
         """Release the results of futures; tasks that have not begun are cancelled."""
-        futures = [*futures]
-        self._futures = [future for future in self._futures if future not in futures]
         for future in futures:
+            self._futures.pop(future.key, None)
             future.release()
 
 
@@ -366,9 +368,9 @@ class ClusterTrainer(Trainer):
             if not left or len(left) == len(self._parts):
                 raise
             warnings.warn(
-                f"a worker was lost in epoch {done + 1} with rows that cannot be read again; training goes on "
-                f"with the rows of {len(left)} of {len(self._parts)} workers. Pass collections that Dask can "
-                "compute again, such as files, instead of rows that were sent by scatter.",
+                f"a worker was lost in epoch {done + 1}, and its rows cannot be read again; training goes "
+                f"on with the rows of {len(left)} of {len(self._parts)} workers. Pass collections that Dask "
+                "can compute again, such as files, instead of rows that were sent by scatter.",
                 RuntimeWarning,
                 stacklevel=2,
             )
