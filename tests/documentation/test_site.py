@@ -12,9 +12,10 @@ import pytest
 
 import tinyclf
 from tests.support.browser import open_browser, open_page
+from tinyclf.dask import DaskTinyClassifier
 from tinyclf.estimator.classifier import DOCUMENTATION
 
-MODULES = ("callbacks", "displays", "functional", "gradcheck", "onnx", "teaching")
+MODULES = ("callbacks", "dask", "displays", "functional", "gradcheck", "onnx", "teaching")
 PAGES = (
     "index.html",
     "tutorials/first_classifier.html",
@@ -87,8 +88,9 @@ def test_each_public_name_has_a_page(root, site):
     for name in documented_names(root):
         page = (site / "reference" / "generated" / f"tinyclf.{name}.html").read_text(encoding="utf-8")
         assert f'id="tinyclf.{name}"' in page
-    link = tinyclf.TinyClassifier()._get_doc_link()
-    assert (site / link.removeprefix(f"{DOCUMENTATION}/")).exists()
+    for model in (tinyclf.TinyClassifier(), DaskTinyClassifier()):
+        link = model._get_doc_link()
+        assert (site / link.removeprefix(f"{DOCUMENTATION}/")).exists()
 
 
 @pytest.mark.browser
