@@ -315,14 +315,16 @@ class DaskTinyClassifier(TinyClassifier):
         return super(DaskTinyClassifier, made).__getstate__()
 
 
-def _signature() -> inspect.Signature:
-    """Return the signature of TinyClassifier with the parameter ``client``: scikit-learn reads it."""
-    own = inspect.signature(TinyClassifier.__init__)
+def _signature(function: Any) -> inspect.Signature:
+    """Return the signature of a function or class with the parameter ``client``."""
+    own = inspect.signature(function)
     client = inspect.Parameter("client", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Any)
     return own.replace(parameters=[*own.parameters.values(), client])
 
 
-DaskTinyClassifier.__init__.__signature__ = _signature()  # type: ignore[attr-defined]
+# scikit-learn and Sphinx read the names and defaults of all parameters from these.
+DaskTinyClassifier.__init__.__signature__ = _signature(TinyClassifier.__init__)  # type: ignore[attr-defined]
+DaskTinyClassifier.__signature__ = _signature(TinyClassifier)
 
 
 class _OneRow(TinyClassifier):
