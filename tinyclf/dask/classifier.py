@@ -265,7 +265,7 @@ class DaskTinyClassifier(TinyClassifier):
         -------
         float
         """
-        local = self.to_local()
+        _, local = self._fitted, self.to_local()
         if not is_dask(X):
             return local.score(X, y, sample_weight)
         from dask import delayed
@@ -281,9 +281,14 @@ class DaskTinyClassifier(TinyClassifier):
 
     def _lazily(self, method: str, X: Any) -> Any:
         """Return what a method of the local model returns for X, for Dask collections as a Dask array."""
-        local = self.to_local()
+        expected, local = self._fitted.encoding.n_features, self.to_local()
         if not is_dask(X):
             return getattr(local, method)(X)
+        if X.ndim != 2 or X.shape[1] != expected:
+            raise ValueError(
+                f"X must have shape (n_samples, {expected}), with the features of fit, got {X.shape}; select "
+                "the same columns"
+            )
         from dask import delayed
         from dask.array import concatenate, from_delayed
 

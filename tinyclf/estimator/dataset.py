@@ -143,7 +143,7 @@ class Dataset:
             for first_row, X in _blocks(features[0]):
                 check_not_infinite(X, first_row)
             self.labels.check_names(y_val)
-            validation = self._encoded(self.labels, features, checked_y, weight, table)
+            validation = Dataset._encoded(self.labels, features, checked_y, weight, table)
             validation = validation.weighted(factors)
             if len(validation.rows) == 0:
                 raise ValueError(
