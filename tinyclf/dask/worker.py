@@ -135,7 +135,7 @@ def _read(estimator: Any, number: int, X: Any, y: Any, weight: Any) -> Partition
         model = copy.copy(estimator)
         X = table.checked_rows(model, X, reset=not hasattr(estimator, "n_features_in_"))
         n = X.shape[0]
-        if np.ndim(y) == 2 and y.shape[1] == 1 and not model.soft_targets:
+        if np.ndim(y) == 2 and y.shape[1] == 1 and not (model.soft_targets or issparse(y)):
             y = np.asarray(y)[:, 0]  # a data frame with one column
         targets = as_targets(model, read_targets(model, y, n))
         labels = kind_of_targets(targets, soft=model.soft_targets, given=y)
