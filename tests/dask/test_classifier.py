@@ -288,7 +288,7 @@ def test_no_worker_and_not_the_client_has_all_rows(client, monkeypatch):
     def looked_at(self, training, done, refit):
         for address in client.nthreads():
             keys = [key for key, owners in client.who_has().items() if address in owners]
-            held.append((address, [key for key in keys if key.startswith("of-")]))
+            held.append((address, [key for key in keys if str(key).startswith("prepare-")]))
         return epoch(self, training, done, refit)
 
     monkeypatch.setattr(cluster.Tasks, "results", watched)

@@ -10,7 +10,7 @@ from scipy.sparse import csr_array
 from tests.support.data import DIGITS, NUMBERS
 from tinyclf import Adam, Dense, Network, ReLU, SoftmaxCrossEntropy, TinyClassifier, train
 from tinyclf.dask import worker
-from tinyclf.dask.worker import Part, Summary
+from tinyclf.dask.worker import Summary
 from tinyclf.estimator.dataset import Dataset
 from tinyclf.estimator.plan import FitPlan
 from tinyclf.estimator.scaling import Scaling
@@ -148,7 +148,7 @@ def part_of(**parameters):
     model = TinyClassifier(random_state=0, **parameters)
     data = in_memory(model, DIGITS)
     plan = FitPlan.resolve(model, data)
-    return Part.of(data, 0, plan, data.scaling(None, np.inf), SEED), data, plan
+    return worker.prepare(data, 0, plan, data.scaling(None, np.inf), SEED), data, plan
 
 
 def state_of(plan, n_in=64):

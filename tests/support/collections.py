@@ -10,10 +10,10 @@ def chunked(values, length=100):
 
 
 def array_of(parts, meta=None):
-    """A Dask array of unknown length with these chunks."""
+    """A Dask array of unknown length with these chunks; they may be futures."""
     da, delayed = pytest.importorskip("dask.array"), pytest.importorskip("dask").delayed
     meta = parts[0][:0] if meta is None else meta
-    chunks = [da.from_delayed(delayed(part), (np.nan, *part.shape[1:]), meta=meta) for part in parts]
+    chunks = [da.from_delayed(delayed(part), (np.nan, *meta.shape[1:]), meta=meta) for part in parts]
     return da.concatenate(chunks, allow_unknown_chunksizes=True)
 
 

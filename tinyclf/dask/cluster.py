@@ -24,7 +24,7 @@ from ..nn.losses import Loss
 from ..nn.state import TrainState
 from ..nn.training import Epoch
 from . import worker
-from .worker import Facts, Part, Partition, Summary
+from .worker import Facts, Partition, Summary
 
 _ROWS, _ENTRIES = 100_000, 2**24
 """The largest numbers of rows, and of their entries, that are held out, and that are sampled."""
@@ -331,7 +331,7 @@ class ClusterTrainer(Trainer):
         data, plan, state = self.data, self.plan, self.state
         tasks, numbers = data.tasks, range(len(data.parts))
         self._parts = tasks.map(
-            Part.of, data.parts, numbers, plan=plan, scaling=state.scaling, seed=state.seed
+            worker.prepare, data.parts, numbers, plan=plan, scaling=state.scaling, seed=state.seed
         )
         validation = data.validation
         if plan.validation == "even":

@@ -266,17 +266,17 @@ class Part:
     held: Array
     seed: list[int]
 
-    @classmethod
-    def of(cls, data: Dataset, number: int, plan: FitPlan, scaling: Scaling | None, seed: Array) -> Self:
-        """Return the rows of a data set, which is part ``number`` of all data; some are held out."""
-        entropy = [*seed.tolist(), number]
-        own = plan
-        if plan.validation == "even":
-            own = replace(plan, n_validation=data.n_held_evenly(plan.validation_fraction))
-        rows, held = hold_out(data, own, np.random.default_rng(entropy))
-        inputs = data.inputs(scaling, plan.dtype, plan.layers[0].reads_sparse)
-        targets = data.labels.for_loss(data.targets, plan.n_outputs)
-        return cls(plan, inputs, targets, data.loss_weight, data.rows, rows, np.sort(held), entropy)
+
+def prepare(data: Dataset, number: int, plan: FitPlan, scaling: Scaling | None, seed: Array) -> Part:
+    """Return the rows of a data set, which is part ``number`` of all data; some are held out."""
+    entropy = [*seed.tolist(), number]
+    own = plan
+    if plan.validation == "even":
+        own = replace(plan, n_validation=data.n_held_evenly(plan.validation_fraction))
+    rows, held = hold_out(data, own, np.random.default_rng(entropy))
+    inputs = data.inputs(scaling, plan.dtype, plan.layers[0].reads_sparse)
+    targets = data.labels.for_loss(data.targets, plan.n_outputs)
+    return Part(plan, inputs, targets, data.loss_weight, data.rows, rows, np.sort(held), entropy)
 
 
 def held(part: Part) -> Array:
