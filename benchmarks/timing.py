@@ -7,10 +7,15 @@ from collections.abc import Callable, Mapping
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
-def pin_to_one_core() -> None:
-    """Pin this process to one core and limit BLAS to one thread; call it before NumPy is imported."""
+def limit_threads() -> None:
+    """Limit BLAS to one thread; call it before NumPy is imported."""
     for name in THREADS:
         os.environ[name] = "1"
+
+
+def pin_to_one_core() -> None:
+    """Pin this process to one core and limit BLAS to one thread; call it before NumPy is imported."""
+    limit_threads()
     if hasattr(os, "sched_setaffinity"):  # not on every system
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
 
