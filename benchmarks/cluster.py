@@ -2,10 +2,11 @@
 
 The clusters are processes on this machine, with one thread each. The script prints
 
-- the test log-loss of `DaskTinyClassifier` (local SGD) on 2 and 4 workers, divided by that of `TinyClassifier`
-  on the same rows in memory; if each partition has the rows of one class only ("sorted"); and with data-parallel
-  L-BFGS on 2 workers, 200 iterations. The times on 2 workers are multiples of that in memory. The data are N
-  generated rows (100,000 by default), and the data sets in FOLDER (files ``NAME.npz`` with arrays X and y);
+- the test log-loss of `DaskTinyClassifier` (local SGD) on 2 and 4 workers, divided by that of
+  `TinyClassifier` on the same rows in memory; if each partition has the rows of one class only ("sorted");
+  and with data-parallel L-BFGS on 2 workers, 200 iterations. The times on 2 workers are multiples of that in
+  memory. The data are N generated rows (100,000 by default), and the data sets in FOLDER (files ``NAME.npz``
+  with the arrays X and y);
 - what an epoch costs: computation per row, bytes per worker, overhead of the scheduler;
 - the time of an epoch of the generated rows on 2 workers, measured and computed from these costs;
 - the time of a fit of 10^9 rows of 30 float32 columns on 8 to 512 workers, computed from these costs.
@@ -233,9 +234,9 @@ def check(costs: Costs, X: np.ndarray, y: np.ndarray, client: Client, epochs: in
 def predict(costs: Costs) -> None:
     """Print the time of a fit of ROWS rows on many workers."""
     print(
-        f"\n{ROWS:,} rows of {FEATURES} float32 columns, {EPOCHS} epochs. Assumptions: workers like this one, with"
-        f"\none thread each; rows spread evenly; files read with {DISK / 1e6:,.0f} MB/s per worker; parameters sent"
-        f"\nwith {BANDWIDTH / 1e9:.0f} GB/s, one worker after the other, in both directions\n\n"
+        f"\n{ROWS:,} rows of {FEATURES} float32 columns, {EPOCHS} epochs.\nAssumptions: workers like this one, "
+        f"with one thread each; rows spread evenly; files read with\n{DISK / 1e6:,.0f} MB/s per worker; "
+        f"parameters sent with {BANDWIDTH / 1e9:.0f} GB/s, one worker after the other, both ways\n\n"
         f"{'workers':>8}{'rows each':>14}{'GB each':>9}{'epoch: computed':>17}{'overhead':>10}{'sent':>8}"
         f"{'validated':>11}{'fit':>10}{'with refit':>12}"
     )

@@ -1,6 +1,7 @@
 """Targets: labels of any kind are encoded, and logits are decoded to labels."""
 
 import datetime
+import functools
 import pickle
 import warnings
 
@@ -27,6 +28,7 @@ from tinyclf.estimator.targets import (
     encode_known,
     kind_of_targets,
     labels_in_part,
+    merged_labels,
 )
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -791,3 +793,42 @@ def test_two_columns_of_the_same_name_are_refused(soft):
     y = SOFT if soft else (SOFT > 0.5).astype(int)
     with pytest.raises(ValueError, match="(?s)y: .*unique column names.*'b'"):
         quick(soft_targets=soft).fit(SCALED, pd.DataFrame(y, columns=["b", "a", "b"]))
+
+
+@pytest.mark.parametrize(
+    ("y", "soft"),
+    [
+        (NAMES, False),
+        (SPECIES, False),
+        (SPECIES == 1, False),
+        (SPECIES.astype(float), False),
+        (NAMES.astype(object), False),
+        (SETS, False),
+        (SOFT, True),
+    ],
+    ids=["strings", "integers", "booleans", "floats", "objects", "sets", "soft"],
+)
+def test_merged_labels_are_those_of_all_rows(y, soft):
+    y = y[np.argsort(np.arange(len(y)) % 3, kind="stable")]
+    parts = [kind_of_targets(part, soft=soft) for part in np.array_split(y, 4)]
+    merged = functools.reduce(merged_labels, parts)
+    expected = kind_of_targets(y, soft=soft)
+    assert type(merged) is type(expected)
+    assert merged.classes.tolist() == expected.classes.tolist()
+    assert merged.classes.dtype.kind == expected.classes.dtype.kind
+
+
+def test_integers_and_floats_are_merged_like_concatenated_labels():
+    merged = merged_labels(Labels.of([0, 1]), Labels.of([1.0, 2.0]))
+    assert merged.classes.tolist() == np.unique(np.concatenate([[0, 1], [1.0, 2.0]])).tolist()
+
+
+def test_labels_of_other_kinds_types_or_columns_are_not_merged():
+    days = Labels.of(np.array(["2020-01-01", "2020-01-02"], "M8[D]"))
+    for first, second in [(Labels.of([0, 1]), Labels.of(["a", "b"])), (Labels.of(["a", "b"]), days)]:
+        with pytest.raises(TypeError, match="y has labels such as .*, but before such as .*; convert"):
+            merged_labels(first, second)
+    with pytest.raises(ValueError, match="y holds columns of 0 and 1, but before one label per row; encode"):
+        merged_labels(Labels.of([0, 1]), LabelSets.of(SETS))
+    with pytest.raises(ValueError, match="the columns of y are .*, but before .*; select the same columns"):
+        merged_labels(LabelSets.of(SETS), LabelSets.of(SETS[:, [0, 1, 0]]))
