@@ -61,7 +61,7 @@ def generated(n: int) -> tuple[np.ndarray, np.ndarray]:
 def workers(n: int) -> Iterator[Client]:
     """The client of a cluster of n processes."""
     with (
-        LocalCluster(n_workers=n, threads_per_worker=1, dashboard_address=None) as cluster,
+        LocalCluster(n_workers=n, threads_per_worker=1, dashboard_address=":0") as cluster,
         Client(cluster) as client,
     ):
         yield client
@@ -234,8 +234,8 @@ def check(costs: Costs, X: np.ndarray, y: np.ndarray, client: Client, epochs: in
 def predict(costs: Costs) -> None:
     """Print the time of a fit of ROWS rows on many workers."""
     print(
-        f"\n{ROWS:,} rows of {FEATURES} float32 columns, {EPOCHS} epochs.\nAssumptions: workers like this one, "
-        f"with one thread each; rows spread evenly; files read with\n{DISK / 1e6:,.0f} MB/s per worker; "
+        f"\n{ROWS:,} rows of {FEATURES} float32 columns, {EPOCHS} epochs.\nAssumptions: workers like this "
+        f"one, with one thread each; rows spread evenly; files read with\n{DISK / 1e6:,.0f} MB/s per worker; "
         f"parameters sent with {BANDWIDTH / 1e9:.0f} GB/s, one worker after the other, both ways\n\n"
         f"{'workers':>8}{'rows each':>14}{'GB each':>9}{'epoch: computed':>17}{'overhead':>10}{'sent':>8}"
         f"{'validated':>11}{'fit':>10}{'with refit':>12}"

@@ -197,6 +197,9 @@ def test_tables_are_encoded_as_in_memory(client):
     local = TinyClassifier(**model.to_local().get_params()).fit(TABLE, NUMBERS)
     assert model.input_names_.tolist() == local.input_names_.tolist()
     assert model.feature_names_in_.tolist() == TABLE.columns.tolist()
+    chosen = quick(categorical_features=["pixel1", "size"]).fit(x, y)
+    local = TinyClassifier(**chosen.to_local().get_params()).fit(TABLE, NUMBERS)
+    assert chosen.input_names_.tolist() == local.input_names_.tolist()
     categories = TABLE.assign(size=TABLE["size"].astype("category"))
     np.testing.assert_array_equal(quick().fit(*frames(categories)).network_.theta, model.network_.theta)
 

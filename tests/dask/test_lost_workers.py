@@ -19,7 +19,7 @@ def client():
     """The client of three workers in processes, which a nanny restarts."""
     distributed = pytest.importorskip("distributed")
     with (
-        distributed.LocalCluster(n_workers=3, threads_per_worker=1, dashboard_address=None) as workers,
+        distributed.LocalCluster(n_workers=3, threads_per_worker=1, dashboard_address=":0") as workers,
         distributed.Client(workers, set_as_default=False) as client,
     ):
         yield client

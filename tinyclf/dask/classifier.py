@@ -69,7 +69,7 @@ class DaskTinyClassifier(TinyClassifier):
     >>> from tinyclf.dask import DaskTinyClassifier
     >>> X, y = load_digits(return_X_y=True)
     >>> X, y = da.from_array(X, chunks=(450, 64)), da.from_array(y, chunks=450)
-    >>> with Client(processes=False, n_workers=2, dashboard_address=None) as client:
+    >>> with Client(processes=False, n_workers=2, dashboard_address=":0") as client:
     ...     model = DaskTinyClassifier(max_iter=20, random_state=0, client=client).fit(X, y)
     ...     accuracy = model.score(X, y)
     >>> accuracy > 0.95

@@ -150,8 +150,11 @@ def summarize(partitions: Sequence[Partition], estimator: Any) -> Summary | None
     """Return the summary of partitions, or None without rows."""
     parts = []
     for part in partitions:
+        model = copy.copy(estimator)
+        if part.names is not None:
+            model.feature_names_in_ = part.names
         with in_partition(part.number):
-            columns = table.summarize(estimator, part.X, part.weight)
+            columns = table.summarize(model, part.X, part.weight)
         parts.append(Summary(columns, part.labels, part.names, part.number))
     return Summary.merged(parts) if parts else None
 
