@@ -341,7 +341,7 @@ BAD_ROWS = {
     "string": (lambda: (changed("a"), Y), {}, "in partition 2: .*could not convert string .*'a' in column 5"),
     "missing label": (lambda: (X, with_label(np.nan)), {}, "in partition 2: .*missing label, nan, at row 20"),
     "continuous": (lambda: (X, with_label(0.5)), {}, "in partition 2: Unknown label type: continuous"),
-    "lengths": (lambda: (X, chunked(NUMBERS[:594], 99)), {}, r"in partition 0: .*samples: \[100, 99\]"),
+    "lengths": (lambda: (X, chunked(NUMBERS[:594], 99)), {}, r"in partition \d: .*samples: \[100, 99\]"),
     "one length": (lambda: (X, Y[:595]), {}, r"in partition 5: .*samples: \[100, 95\]"),
     "partitions": (lambda: (X, chunked(NUMBERS[:300])), {}, "X has 6 partitions, but y has 3; repartition"),
     "weights": (
@@ -493,6 +493,7 @@ def test_the_local_model_is_a_tiny_classifier_that_can_be_saved(fitted, tmp_path
 METHODS = ["predict", "predict_proba", "predict_log_proba", "decision_function"]
 
 
+@pytest.mark.filterwarnings("ignore:Running on a single-machine scheduler:UserWarning")
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize(
     "y", [NUMBERS, NUMBERS.astype(str), NUMBERS > 4, SETS], ids=["many", "str", "two", "sets"]
