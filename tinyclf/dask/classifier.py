@@ -18,7 +18,7 @@ from ..estimator.classifier import TinyClassifier, warn_caller
 from ..estimator.plan import FitPlan
 from ..nn.arrays import Array
 from . import worker
-from .cluster import ClusterDataset, ClusterTrainer, Tasks, delayed_partitions, is_dask, partitions_of
+from .cluster import ClusterDataset, ClusterTrainer, Parts, Tasks, delayed_partitions, is_dask, partitions_of
 
 # With max_iter="auto": fewer steps per worker need more epochs, see `DaskTinyClassifier`.
 _STEPS = 5000
@@ -129,10 +129,12 @@ class DaskTinyClassifier(TinyClassifier):
             there is no client, or it is closed.
         """
         with Tasks(self._client()) as tasks:
-            arguments = X, y, sample_weight, X_val, y_val, sample_weight_val
-            found = self._fit(
-                lambda: ClusterDataset.read_from(self, tasks, *arguments), ClusterTrainer, X, y, sample_weight
-            )
+
+            def read() -> ClusterDataset:
+                parts = Parts.read(self, tasks, X, y, sample_weight)
+                return ClusterDataset.of(parts, self, X_val, y_val, sample_weight_val)
+
+            found = self._fit(read, ClusterTrainer, X, y, sample_weight)
         warn_caller(found)
         return self
 
@@ -149,7 +151,7 @@ class DaskTinyClassifier(TinyClassifier):
             fraction, n_train = data.held_fraction(plan.validation_fraction), data.n_rows - plan.n_validation
             plan = replace(plan, validation_fraction=fraction, n_train=n_train)
         if self.max_iter == "auto":
-            n_workers = len(data.parts)
+            n_workers = len(data.parts.facts)
             steps = plan.max_iter * plan.n_train / (n_workers * plan.batch_size)
             longer = min(float(n_workers), max(1.0, _STEPS / steps))
             plan = replace(

@@ -163,45 +163,36 @@ def delayed_partitions(values: Any, rows: Sequence[int] | None = None) -> list[A
 
 
 @dataclass(frozen=True)
-class ClusterDataset(Dataset):
-    """A data set on a cluster. As a `Dataset`, it is a sample of the rows, which is on the client.
+class Parts:
+    """The rows of a data set on a cluster: a part for each worker that has rows of positive weight.
 
     Attributes
     ----------
     tasks : Tasks
-    partitions, parts : list of futures
-        For each worker, its list of `Partition`, and its `Dataset`.
-    facts : list of Facts
-        The facts about each part.
-    factors : ndarray or None
-        The factors of the weights of the classes.
     estimator : TinyClassifier
         A model in memory with the same parameters, with which rows are read.
+    encoding : Encoding
+    labels : Labels
+    factors : ndarray or None
+        The factors of the weights of the classes.
+    partitions, datasets : list of futures
+        The partitions of each part, as a list of `Partition`, and its `Dataset`.
+    facts : list of Facts
+        The facts about each part.
     """
 
-    tasks: Tasks = field(kw_only=True, repr=False)
-    partitions: list[Any] = field(kw_only=True, repr=False)
-    parts: list[Any] = field(kw_only=True, repr=False)
-    facts: list[Facts] = field(kw_only=True, repr=False)
-    factors: Array | None = field(kw_only=True, repr=False)
-    estimator: Any = field(kw_only=True, repr=False)
+    tasks: Tasks
+    estimator: Any
+    encoding: Encoding
+    labels: Labels
+    factors: Array | None
+    partitions: list[Any]
+    datasets: list[Any]
+    facts: list[Facts]
 
     @classmethod
-    def read_from(
-        cls,
-        estimator: Any,
-        tasks: Tasks,
-        X: Any,
-        y: Any,
-        sample_weight: Any,
-        X_val: Any,
-        y_val: Any,
-        sample_weight_val: Any,
-    ) -> Self:
-        """Read the arguments of ``fit`` on the workers; only a sample of the rows is sent to the client.
-
-        The parameters, beside the tasks, are those of `Dataset.read`.
-        """
+    def read(cls, estimator: Any, tasks: Tasks, X: Any, y: Any, sample_weight: Any) -> Self:
+        """Read the arguments of ``fit`` on the workers."""
         continued, local = estimator._continued, estimator._unfitted()
         partitions = tasks.read(local, partitions_of(X, y, sample_weight))
         found = tasks.run(worker.summarize, partitions, estimator=local)
@@ -217,94 +208,44 @@ class ClusterDataset(Dataset):
             continued.labels.check_equal(labels)
             labels, encoding = continued.labels, continued.encoding
             centered = None if continued.scaling is None else continued.scaling.centered
-        parts = tasks.map(worker.encoded, partitions, estimator=local, encoding=encoding, labels=labels)
+        datasets = tasks.map(worker.encoded, partitions, estimator=local, encoding=encoding, labels=labels)
         factors = None
         if estimator.class_weight is not None:
-            total = np.sum(tasks.run(worker.total_weight, parts), axis=0)
+            total = np.sum(tasks.run(worker.total_weight, datasets), axis=0)
             factors = labels.factors(estimator.class_weight, total)
-            parts = tasks.map(worker.weighted, parts, factors=factors)
-        scales = estimator.scale_inputs
-        facts = tasks.run(worker.facts, parts, scales=scales, centered=centered)
+            datasets = tasks.map(worker.weighted, datasets, factors=factors)
+        facts = tasks.run(worker.facts, datasets, scales=estimator.scale_inputs, centered=centered)
         _check_weights(facts)
-        # Parts whose rows all have weight 0 are left out.
         used = [i for i, fact in enumerate(facts) if fact.n_rows]
-        partitions, parts, facts = ([values[i] for i in used] for values in (partitions, parts, facts))
-        fraction = min(_SAMPLED, _most_rows(encoding.n_features) / sum(fact.n_rows for fact in facts))
-        rows = tasks.map(worker.some_rows, parts, [math.ceil(fraction * fact.n_rows) for fact in facts])
-        sample = _fetched(tasks, partitions, rows, local, encoding, labels, factors)
-        data = cls(
-            **vars(sample),
-            tasks=tasks,
-            partitions=partitions,
-            parts=parts,
-            facts=facts,
-            factors=factors,
-            estimator=local,
-        )
-        return data.with_validation(estimator, factors, X_val, y_val, sample_weight_val)
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        return np.result_type(*(fact.dtype for fact in self.facts))
-
-    @property
-    def n_given(self) -> int:
-        return sum(fact.n_given for fact in self.facts)
+        chosen = ([values[i] for i in used] for values in (partitions, datasets, facts))
+        return cls(tasks, local, encoding, labels, factors, *chosen)
 
     @property
     def n_rows(self) -> int:
+        """Number of rows with a positive weight."""
         return sum(fact.n_rows for fact in self.facts)
 
-    def scaling(self, earlier: Scaling | None, remembered: float) -> Scaling:
-        merged = Scaling.merged(fact.scaling for fact in self.facts if fact.scaling is not None)
-        if earlier is None:
-            return merged
-        mean_weight = sum(fact.total_weight for fact in self.facts) / self.n_rows
-        return earlier.with_scaling(merged, np.array([mean_weight]), remembered)
+    @property
+    def most_fetched(self) -> float:
+        """The largest fraction of the rows that is sent to the client at once."""
+        return min(_ROWS, max(1, _ENTRIES // self.encoding.n_features)) / self.n_rows
 
-    def prior_logits(self, loss: Loss, n_outputs: int) -> Array:
-        found = self.tasks.run(worker.total_of_targets, self.parts, loss=loss, n_outputs=n_outputs)
-        of_class, total = zip(*found, strict=True)
-        return calibration.prior_logits(loss, np.sum(of_class, axis=0), sum(total))
+    def run(self, function: Callable[..., Any], **common: Any) -> list[Any]:
+        """Return the results of a function of the data set of each part."""
+        return self.tasks.run(function, self.datasets, **common)
 
-    def is_toy(self) -> bool:
-        """Return whether no rows should be held out: one class, or fewer than 500 rows."""
-        return self.n_rows < ENOUGH_ROWS or len(self.labels.classes) == 1
+    def fetch(self, rows: Sequence[Any]) -> Dataset:
+        """Return rows of each part as a data set on the client, given futures of their indices."""
+        found: list[Partition] = [*chain(*self.tasks.run(worker.taken, self.partitions, rows))]
+        self.tasks.release(rows)
+        data = worker.encoded(found, self.estimator, self.encoding, self.labels)
+        return replace(data, table=worker.joined([part.X for part in found])).weighted(self.factors)
 
-    def held_fraction(self, fraction: float) -> float:
-        """Return the fraction of the rows to hold out, given the wanted one."""
-        return min(fraction, _most_rows(self.encoding.n_features) / self.n_rows)
-
-    def n_held_evenly(self, fraction: float) -> int:
-        fraction = self.held_fraction(fraction)
-        held: list[int] = self.tasks.run(worker.n_held_evenly, self.parts, fraction=fraction)
-        return sum(held)
-
-    def fetched(self, rows: Sequence[Any]) -> Dataset:
-        """Return rows of the parts, given futures of their indices."""
-        return _fetched(
-            self.tasks, self.partitions, rows, self.estimator, self.encoding, self.labels, self.factors
-        )
-
-
-def _fetched(
-    tasks: Tasks,
-    partitions: Sequence[Any],
-    rows: Sequence[Any],
-    estimator: Any,
-    encoding: Encoding,
-    labels: Labels,
-    factors: Array | None,
-) -> Dataset:
-    """Return rows of partitions, given futures of their indices, as a data set on the client."""
-    found: list[Partition] = [*chain(*tasks.run(worker.taken, partitions, rows))]
-    tasks.release(rows)
-    data = worker.encoded(found, estimator, encoding, labels)
-    return replace(data, table=worker.joined([part.X for part in found])).weighted(factors)
-
-
-def _most_rows(n_features: int) -> int:
-    return min(_ROWS, max(1, _ENTRIES // n_features))
+    def sample(self) -> Dataset:
+        """Return a random sample of the rows."""
+        fraction = min(_SAMPLED, self.most_fetched)
+        sizes = [math.ceil(fraction * fact.n_rows) for fact in self.facts]
+        return self.fetch(self.tasks.map(worker.some_rows, self.datasets, sizes))
 
 
 def _check_weights(facts: Sequence[Facts]) -> None:
@@ -314,6 +255,62 @@ def _check_weights(facts: Sequence[Facts]) -> None:
             f"the weights of the rows, class_weight times sample_weight, sum to {total}; at least one of "
             f"the {n} rows must have a positive weight, and the sum must be finite"
         )
+
+
+@dataclass(frozen=True)
+class ClusterDataset(Dataset):
+    """A data set on a cluster. As a `Dataset`, it is a sample of the rows, which is on the client.
+
+    Attributes
+    ----------
+    parts : Parts
+        All rows.
+    """
+
+    parts: Parts = field(kw_only=True, repr=False)
+
+    @classmethod
+    def of(cls, parts: Parts, estimator: Any, X_val: Any, y_val: Any, sample_weight_val: Any) -> Self:
+        """Return the data set of these rows, with a validation set, see `Dataset.read`."""
+        data = cls(**vars(parts.sample()), parts=parts)
+        return data.with_validation(estimator, parts.factors, X_val, y_val, sample_weight_val)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return np.result_type(*(fact.dtype for fact in self.parts.facts))
+
+    @property
+    def n_given(self) -> int:
+        return sum(fact.n_given for fact in self.parts.facts)
+
+    @property
+    def n_rows(self) -> int:
+        return self.parts.n_rows
+
+    def scaling(self, earlier: Scaling | None, remembered: float) -> Scaling:
+        facts = self.parts.facts
+        merged = Scaling.merged(fact.scaling for fact in facts if fact.scaling is not None)
+        if earlier is None:
+            return merged
+        mean_weight = sum(fact.total_weight for fact in facts) / self.n_rows
+        return earlier.with_scaling(merged, np.array([mean_weight]), remembered)
+
+    def prior_logits(self, loss: Loss, n_outputs: int) -> Array:
+        found = self.parts.run(worker.total_of_targets, loss=loss, n_outputs=n_outputs)
+        of_class, total = zip(*found, strict=True)
+        return calibration.prior_logits(loss, np.sum(of_class, axis=0), sum(total))
+
+    def is_toy(self) -> bool:
+        """Return whether no rows should be held out: one class, or fewer than 500 rows."""
+        return self.n_rows < ENOUGH_ROWS or len(self.labels.classes) == 1
+
+    def held_fraction(self, fraction: float) -> float:
+        """Return the fraction of the rows to hold out, given the wanted one."""
+        return min(fraction, self.parts.most_fetched)
+
+    def n_held_evenly(self, fraction: float) -> int:
+        held: list[int] = self.parts.run(worker.n_held_evenly, fraction=self.held_fraction(fraction))
+        return sum(held)
 
 
 class ClusterTrainer(Trainer):
@@ -328,16 +325,14 @@ class ClusterTrainer(Trainer):
 
     def _hold_out(self) -> tuple[Array, Dataset | None]:
         """Hold rows out on each worker, and fetch them."""
-        data, plan, state = self.data, self.plan, self.state
-        tasks, numbers = data.tasks, range(len(data.parts))
-        self._parts = tasks.map(
-            worker.prepare, data.parts, numbers, plan=plan, scaling=state.scaling, seed=state.seed
-        )
-        validation = data.validation
+        parts, plan, state = self.data.parts, self.plan, self.state
+        shared = {"plan": plan, "scaling": state.scaling, "seed": state.seed}
+        self._parts = parts.tasks.map(worker.prepare, parts.datasets, range(len(parts.facts)), **shared)
+        validation = self.data.validation
         if plan.validation == "even":
-            validation = data.fetched(tasks.map(worker.held, self._parts))
-        tasks.release([*data.parts, *data.partitions])
-        return data.rows, validation
+            validation = parts.fetch(parts.tasks.map(worker.held, self._parts))
+        parts.tasks.release([*parts.datasets, *parts.partitions])
+        return self.data.rows, validation
 
     def _epochs(self, training: TrainState, *, refit: bool = False, done: int = 0) -> Iterator[Epoch]:
         with self._remedies():
@@ -356,7 +351,7 @@ class ClusterTrainer(Trainer):
         """
         from distributed.client import FutureCancelledError
 
-        tasks = self.data.tasks
+        tasks = self.data.parts.tasks
         before = tasks.map(worker.unchanged, [training])
         results = tasks.map(worker.trained, self._parts, training=before[0], done=done, refit=refit)
         average = tasks.map(worker.averaged, [results])
