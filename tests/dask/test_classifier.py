@@ -191,6 +191,12 @@ def test_labels_of_a_data_frame_with_one_column_are_read_without_a_warning(clien
     np.testing.assert_array_equal(quick().fit(X, y).network_.theta, fitted.network_.theta)
 
 
+def test_short_partitions_may_have_as_many_classes_as_rows(client):
+    y = chunked(np.arange(100).repeat(6), 20)
+    rows = chunked(DIGITS, 20)
+    assert len(quick().fit(rows, y).classes_) == 100
+
+
 def test_tables_are_encoded_as_in_memory(client):
     x, y = frames()
     model = quick().fit(x, y)
@@ -338,6 +344,11 @@ BAD_ROWS = {
         "in partition 2: the input is NaN at row 20, column 5",
     ),
     "inf": (lambda: (changed(np.inf), Y), {}, "in partition 2: the input is inf at row 20, column 5"),
+    "masked": (
+        lambda: (pytest.importorskip("dask.array").ma.masked_greater(X, 0.9), Y),
+        {},
+        r"in partition \d: X is masked at row \d",
+    ),
     "string": (lambda: (changed("a"), Y), {}, "in partition 2: .*could not convert string .*'a' in column 5"),
     "missing label": (lambda: (X, with_label(np.nan)), {}, "in partition 2: .*missing label, nan, at row 20"),
     "continuous": (lambda: (X, with_label(0.5)), {}, "in partition 2: Unknown label type: continuous"),
@@ -354,6 +365,11 @@ BAD_ROWS = {
     "no rows": (lambda: (X[:0], Y[:0]), {}, "X has 0 samples in all of its partitions"),
     "one dimension": (lambda: (Y, Y), {}, "X must have shape .*, got 1 dimensions"),
     "three dimensions": (lambda: (X[:, None], Y), {}, "X must have shape .*, got 3 dimensions"),
+    "too few rows": (
+        lambda: (X[:4].rechunk(2), Y[:4].rechunk(2)),
+        {"early_stopping": True},
+        "validation_fraction=auto of 4 rows on 2 workers holds no rows out",
+    ),
     "lbfgs": (lambda: (X, Y), {"solver": "lbfgs"}, 'solver="lbfgs" is not available on a cluster'),
     "columns": (
         lambda: (frame_of([TABLE[:300], TABLE[300:].rename(columns={"size": "s"})]), Y.rechunk(300)),
@@ -389,9 +405,13 @@ BAD_TYPES = {
         lambda: (frame_of([TABLE[:300], TABLE[300:].assign(pixel1="a")]), Y.rechunk(300)),
         "X has numbers and strings in the column 'pixel1', in different blocks",
     ),
+    "sparse and dense": (
+        lambda: (array_of([DIGITS[:300], scipy.sparse.csr_array(DIGITS[300:])]), Y.rechunk(300)),
+        "partition 0 is dense and partition 1 is sparse",
+    ),
     "dates": (
         lambda: (frames(TABLE.assign(day=pd.Timestamp("2020-01-01")))[0], Y),
-        "in partition 0: .*dates, .* in the column 'day'",
+        r"in partition \d: .*dates, .* in the column 'day'",
     ),
 }
 
@@ -434,6 +454,9 @@ def test_a_client_that_cannot_be_used_is_refused(client):
     assert quick().fit(X, Y).client_ is client
     with pytest.raises(NotFittedError):
         _ = quick().client_
+    model = quick().fit(X, Y).set_params(client=other)
+    assert not hasattr(model, "client_")
+    assert "DaskTinyClassifier" in model._repr_html_()
 
 
 def test_without_a_client_the_error_names_the_fix(client, monkeypatch):

@@ -24,7 +24,7 @@ from .cluster import ClusterDataset, ClusterTrainer, Parts, Tasks, delayed_parti
 _STEPS = 5000
 
 
-def _is_local(estimator: Any) -> bool:
+def _can_train_in_parts(estimator: Any) -> bool:
     raise AttributeError(
         "partial_fit is not available on a cluster; call fit, or partial_fit of the result of to_local"
     )
@@ -146,7 +146,14 @@ class DaskTinyClassifier(TinyClassifier):
             )
         plan = FitPlan.resolve(self, data)
         if plan.validation == "stratified":  # on each worker the same fraction of each class
-            plan = replace(plan, validation="even", n_validation=data.n_held_evenly(plan.validation_fraction))
+            n_held = data.n_held_evenly(plan.validation_fraction)
+            if n_held == 0:
+                raise ValueError(
+                    f"validation_fraction={self.validation_fraction} of {data.n_rows} rows on "
+                    f"{len(data.parts.facts)} workers holds no rows out for early_stopping=True; increase "
+                    "it, pass X_val and y_val, or set early_stopping=False"
+                )
+            plan = replace(plan, validation="even", n_validation=n_held)
         if plan.validation == "even":
             fraction, n_train = data.held_fraction(plan.validation_fraction), data.n_rows - plan.n_validation
             plan = replace(plan, validation_fraction=fraction, n_train=n_train)
@@ -161,7 +168,7 @@ class DaskTinyClassifier(TinyClassifier):
             )
         return plan
 
-    @available_if(_is_local)  # type: ignore[untyped-decorator]
+    @available_if(_can_train_in_parts)  # type: ignore[untyped-decorator]
     def partial_fit(self, X: Any, y: Any) -> Self:
         """Not available on a cluster."""
         raise NotImplementedError
@@ -172,7 +179,10 @@ class DaskTinyClassifier(TinyClassifier):
     def client_(self) -> Any:
         """The client of the cluster: the parameter ``client``, or the current client."""
         _ = self._fitted
-        return self._client()
+        try:
+            return self._client()
+        except ValueError as error:  # scikit-learn's HTML repr reads all attributes
+            raise AttributeError(error) from None
 
     def _client(self) -> Any:
         """Return the client, or raise an error if it cannot be used."""

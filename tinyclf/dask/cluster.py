@@ -90,8 +90,22 @@ class Tasks:
         return futures
 
     def run(self, function: Callable[..., Any], *arguments: Sequence[Any], **common: Any) -> list[Any]:
-        """Run a task for each item of ``arguments``, and return the results."""
-        return self.results(self.map(function, *arguments, **common))
+        """Run a task for each item of ``arguments``, and return the results.
+
+        Raises
+        ------
+        RuntimeError
+            If rows were lost with a worker.
+        """
+        from distributed.client import FutureCancelledError
+
+        try:
+            return self.results(self.map(function, *arguments, **common))
+        except FutureCancelledError as error:
+            raise RuntimeError(
+                f"rows were lost with a worker, or are on another cluster ({error}); pass collections that "
+                "Dask can compute again, such as files, instead of rows that were sent by scatter"
+            ) from None
 
     def results(self, futures: Sequence[Any]) -> list[Any]:
         """Return the results of futures, which are then released."""

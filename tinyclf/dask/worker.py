@@ -24,7 +24,7 @@ from ..estimator.scaling import Scaling, check_not_infinite
 from ..estimator.sources import concatenated
 from ..estimator.targets import Labels, kind_of_targets, merged_labels
 from ..estimator.validation import hold_out
-from ..nn.arrays import Array
+from ..nn.arrays import Array, check_not_masked
 from ..nn.batches import Rows, as_weights
 from ..nn.losses import Loss
 from ..nn.state import TrainState
@@ -57,6 +57,9 @@ class Partition(NamedTuple):
     names: Array | None
 
 
+_KIND = {True: "sparse", False: "dense"}
+
+
 @dataclass(frozen=True)
 class Summary:
     """What some partitions say about columns and classes.
@@ -67,6 +70,8 @@ class Summary:
     labels : Labels
     names : ndarray of str, or None
         Names of the columns of X.
+    sparse : bool
+        Whether X is sparse.
     partition : int
         Number of the first of the partitions.
     """
@@ -74,6 +79,7 @@ class Summary:
     columns: ColumnSummary
     labels: Labels
     names: Array | None
+    sparse: bool
     partition: int
 
     @classmethod
@@ -93,12 +99,17 @@ class Summary:
                     f"all partitions of X must have the same columns, but partition {first.partition} has "
                     f"{here}, and partition {part.partition} has {there}; select the columns by name"
                 )
+            if first.sparse != part.sparse:
+                kinds = [f"partition {one.partition} is {_KIND[one.sparse]}" for one in (first, part)]
+                raise TypeError(
+                    f"all partitions of X must be sparse, or all dense, but {' and '.join(kinds)}"
+                )
         labels = first.labels
         for part in parts[1:]:
             with in_partition(part.partition):
                 labels = merged_labels(labels, part.labels)
         columns = ColumnSummary.merged([part.columns for part in parts], first.names)
-        return cls(columns, labels, first.names, first.partition)
+        return cls(columns, labels, first.names, first.sparse, first.partition)
 
     def name_columns(self, estimator: Any) -> None:
         """Set the number and the names of the features of an estimator."""
@@ -133,12 +144,17 @@ def _has_rows(part: tuple[Any, Any, Any]) -> bool:
 def _read(estimator: Any, number: int, X: Any, y: Any, weight: Any) -> Partition:
     with in_partition(number):
         model = copy.copy(estimator)
+        check_not_masked("X", X)
         X = table.checked_rows(model, X, reset=not hasattr(estimator, "n_features_in_"))
         n = X.shape[0]
         if np.ndim(y) == 2 and y.shape[1] == 1 and not (model.soft_targets or issparse(y)):
             y = np.asarray(y)[:, 0]  # a data frame with one column
         targets = as_targets(model, read_targets(model, y, n))
-        labels = kind_of_targets(targets, soft=model.soft_targets, given=y)
+        if targets.ndim == 1:
+            # Not all of them: scikit-learn warns if most labels differ, as those of a short partition may.
+            labels = kind_of_targets(np.tile(np.unique(targets), 3), soft=model.soft_targets)
+        else:
+            labels = kind_of_targets(targets, soft=model.soft_targets, given=y)
         names = getattr(model, "feature_names_in_", None)
         if weight is not None:
             none = np.shape(weight) == (n,) and not np.any(weight)  # other partitions may have some
@@ -155,7 +171,7 @@ def summarize(partitions: Sequence[Partition], estimator: Any) -> Summary | None
             model.feature_names_in_ = part.names
         with in_partition(part.number):
             columns = table.summarize(model, part.X, part.weight)
-        parts.append(Summary(columns, part.labels, part.names, part.number))
+        parts.append(Summary(columns, part.labels, part.names, issparse(part.X), part.number))
     return Summary.merged(parts) if parts else None
 
 
