@@ -206,6 +206,8 @@ def test_tables_are_encoded_as_in_memory(client):
     chosen = quick(categorical_features=["pixel1", "size"]).fit(x, y)
     local = TinyClassifier(**chosen.to_local().get_params()).fit(TABLE, NUMBERS)
     assert chosen.input_names_.tolist() == local.input_names_.tolist()
+    only = TABLE[["size"]]
+    assert quick().fit(*frames(only)).input_names_.tolist() == ["size_large", "size_small"]
     categories = TABLE.assign(size=TABLE["size"].astype("category"))
     np.testing.assert_array_equal(quick().fit(*frames(categories)).network_.theta, model.network_.theta)
 
@@ -376,6 +378,12 @@ BAD_ROWS = {
         {},
         "same columns, but partition 0 has .*'size'], and partition 1 has .*'s'",
     ),
+    "number of columns": (
+        lambda: (array_of([DIGITS[:300], DIGITS[300:, 1:]]), Y.rechunk(300)),
+        {},
+        "partition 0 has 64 columns, and partition 1 has 63 columns; select",
+    ),
+    "huge weights": (lambda: (X, Y, chunked(np.full(600, 1e306))), {}, "weights of the rows, .*, sum to inf"),
     "order of columns": (
         lambda: (frame_of([TABLE[:300], TABLE.iloc[300:, ::-1]]), Y.rechunk(300)),
         {},
@@ -563,8 +571,12 @@ def test_nothing_is_computed_before_the_predictions_are_needed(fitted):
 
 
 def test_predictions_for_other_columns_are_refused_at_once(fitted):
-    with pytest.raises(ValueError, match=r"X must have shape \(n_samples, 64\)"):
+    with pytest.raises(ValueError, match=r"X must have shape \(n_samples, 64\), .* got 5 columns"):
         fitted.predict(X[:, :5])
+    with pytest.raises(ValueError, match="got 6 columns"):
+        fitted.predict(pytest.importorskip("dask.dataframe").from_pandas(TABLE.iloc[:, :6], 2))
+    with pytest.raises(ValueError, match="got 1 dimensions"):
+        fitted.predict(Y)
     with pytest.raises(NotFittedError, match="This DaskTinyClassifier instance is not fitted"):
         DaskTinyClassifier().predict(X)
 

@@ -961,3 +961,8 @@ def test_a_cached_property_is_computed_once_for_each_object_and_no_object_waits_
     end.set()
     thread.join(60)
     assert first.value is first.value is not second.value
+
+
+def test_scalings_without_columns_can_be_merged():
+    none = Scaling.of(np.empty((5, 0)))
+    assert Scaling.merged([none, none]).center.shape == (0,)

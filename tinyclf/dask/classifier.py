@@ -298,8 +298,8 @@ class DaskTinyClassifier(TinyClassifier):
             return getattr(local, method)(X)
         if X.ndim != 2 or X.shape[1] != expected:
             raise ValueError(
-                f"X must have shape (n_samples, {expected}), with the features of fit, got {X.shape}; select "
-                "the same columns"
+                f"X must have shape (n_samples, {expected}), with the features of fit, got "
+                f"{f'{X.shape[1]} columns' if X.ndim == 2 else f'{X.ndim} dimensions'}; select the same columns"
             )
         from dask import delayed
         from dask.array import concatenate, from_delayed

@@ -93,11 +93,11 @@ class Summary:
         """
         first = parts[0]
         for part in parts[1:]:
-            here, there = ([*_columns_of(one)] for one in (first, part))
-            if here != there:
+            if _columns_of(first) != _columns_of(part):
+                here, there = (f"partition {one.partition} has {_columns_of(one)}" for one in (first, part))
                 raise ValueError(
-                    f"all partitions of X must have the same columns, but partition {first.partition} has "
-                    f"{here}, and partition {part.partition} has {there}; select the columns by name"
+                    f"all partitions of X must have the same columns, but {here}, and {there}; select the same "
+                    "columns in each"
                 )
             if first.sparse != part.sparse:
                 kinds = [f"partition {one.partition} is {_KIND[one.sparse]}" for one in (first, part)]
@@ -119,8 +119,10 @@ class Summary:
             estimator.feature_names_in_ = self.names
 
 
-def _columns_of(summary: Summary) -> Sequence[Any]:
-    return range(summary.columns.n_features) if summary.names is None else summary.names.tolist()
+def _columns_of(summary: Summary) -> Any:
+    """Return the names of the columns, or a text with their number."""
+    names = summary.names
+    return f"{summary.columns.n_features} columns" if names is None else names.tolist()
 
 
 def read(estimator: Any, numbers: Sequence[int], parts: Sequence[tuple[Any, Any, Any]]) -> list[Partition]:
@@ -239,7 +241,7 @@ def facts(data: Dataset, scales: bool, centered: bool | None) -> Facts:
     n, weight, scaling = data.n_rows, data.loss_weight, None
     with np.errstate(over="ignore"):
         total = float(data.n_given if weight is None else weight.sum())
-    if scales and n:
+    if scales and n and total < np.inf:
         with data.encoding.naming_columns():
             scaling = Scaling.of(data.encoding.select_numbers(data.X), weight, centered=centered)
     return Facts(data.n_given, n, total, data.dtype, scaling)

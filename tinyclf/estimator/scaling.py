@@ -174,7 +174,7 @@ class Scaling:
         held, parts = [], iter(parts)
         for first in parts:
             # Many parts are merged in groups, so that memory does not grow with their number.
-            n = max(2, _MERGED // first.points.size)
+            n = max(2, _MERGED // max(1, first.points.size))
             held.append(cls._merged([first, *islice(parts, n - 1)]))
         return held[0] if len(held) == 1 else cls.merged(held)
 
