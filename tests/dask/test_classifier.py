@@ -318,6 +318,12 @@ def test_nothing_is_left_on_the_cluster(client):
     model = quick().fit(X, Y)
     model.score(X, Y)
     check_nothing_is_left(client)
+    for kind in range(3):  # the keys of a fit may not be released before those of a prediction are known
+        rows = array_of([DIGITS[part] + kind for part in PARTS])
+        model = quick().fit(rows, Y)
+        model.score(rows, Y)
+        model.predict(rows).compute()
+    check_nothing_is_left(client)
     for y, parameters in ((chunked(NUMBERS + 0.5), {}), (Y, {"loss": "sigmoid_cross_entropy"})):
         with pytest.raises(ValueError, match=r"continuous|Only binary"):
             quick(**parameters).fit(X, y)

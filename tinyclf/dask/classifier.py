@@ -297,15 +297,16 @@ class DaskTinyClassifier(TinyClassifier):
         if not is_dask(X):
             return getattr(local, method)(X)
         if X.ndim != 2 or X.shape[1] != expected:
+            got = f"{X.shape[1]} columns" if X.ndim == 2 else f"{X.ndim} dimensions"
             raise ValueError(
-                f"X must have shape (n_samples, {expected}), with the features of fit, got "
-                f"{f'{X.shape[1]} columns' if X.ndim == 2 else f'{X.ndim} dimensions'}; select the same columns"
+                f"X must have shape (n_samples, {expected}), with the features of fit, got {got}; select the "
+                "same columns"
             )
         from dask import delayed
         from dask.array import concatenate, from_delayed
 
         empty = _empty(local, method)
-        model, parts = delayed(local), delayed_partitions(X)
+        model, parts = delayed(local), delayed_partitions(X, optimized=False)
         lengths = X.chunks[0] if hasattr(X, "chunks") else [np.nan] * len(parts)
         blocks = [
             from_delayed(

@@ -163,17 +163,22 @@ def is_dask(values: Any) -> bool:
     return isinstance(values, loaded(*kinds))
 
 
-def delayed_partitions(values: Any, rows: Sequence[int] | None = None) -> list[Any]:
+def delayed_partitions(
+    values: Any, rows: Sequence[int] | None = None, *, optimized: bool = True
+) -> list[Any]:
     """Return the partitions of a collection as Delayed; an array has one chunk of columns.
 
-    If it is an array and all lengths are known, it gets chunks of ``rows`` rows.
+    If it is an array and all lengths are known, it gets chunks of ``rows`` rows. Its graph must be
+    ``optimized`` if the partitions are computed as they are, and must not be if they become a collection
+    again: optimized twice, a task would be another one with the same key.
     """
     if hasattr(values, "chunks"):
         known = rows is not None and not np.isnan([*rows, *values.chunks[0]]).any()
         same = known and sum(rows) == values.shape[0]  # type: ignore[arg-type]
         columns = dict.fromkeys(range(1, values.ndim), -1)
         values = values.rechunk({0: rows, **columns} if same else columns)
-    return [*np.ravel(np.array(values.to_delayed(), dtype=object))]
+        return [*np.ravel(values.to_delayed(optimize_graph=optimized))]
+    return [*values.to_delayed()]
 
 
 @dataclass(frozen=True)

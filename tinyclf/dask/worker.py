@@ -96,8 +96,8 @@ class Summary:
             if _columns_of(first) != _columns_of(part):
                 here, there = (f"partition {one.partition} has {_columns_of(one)}" for one in (first, part))
                 raise ValueError(
-                    f"all partitions of X must have the same columns, but {here}, and {there}; select the same "
-                    "columns in each"
+                    f"all partitions of X must have the same columns, but {here}, and {there}; select the "
+                    "same columns in each"
                 )
             if first.sparse != part.sparse:
                 kinds = [f"partition {one.partition} is {_KIND[one.sparse]}" for one in (first, part)]
