@@ -3,6 +3,7 @@
 import inspect
 import pickle
 import re
+import threading
 import time
 import warnings
 
@@ -154,6 +155,13 @@ def test_held_out_rows_are_measured_as_in_memory(client):
     model = quick(scoring=scorer).fit(x, y)
     assert set(seen) == {pd.DataFrame}
     assert len(model.validation_scores_) == 3
+    lock = threading.Lock()  # it has no pickle, but scorers stay on the client
+
+    def with_lock(estimator, rows, y):
+        with lock:
+            return scorer(estimator, rows, y)
+
+    assert quick(scoring=with_lock).fit(x, y).validation_scores_ == model.validation_scores_
     assert quick(scoring="f1_macro").fit(X, Y).best_validation_score_ > 0.3
 
 

@@ -2,6 +2,7 @@
 
 import time
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -29,7 +30,7 @@ def quick(**parameters):
 
 def collection(values, cuts):
     """Rows as a Dask array or data frame with partitions between these row numbers."""
-    parts = [values[slice(*cut)] for cut in zip(cuts[:-1], cuts[1:], strict=True)]
+    parts = [values[slice(*cut)] for cut in pairwise(cuts)]
     return frame_of(parts) if hasattr(values, "iloc") else array_of(parts)
 
 

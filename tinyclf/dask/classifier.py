@@ -222,9 +222,10 @@ class DaskTinyClassifier(TinyClassifier):
         self.to_local().save(path, custom)
 
     def _unfitted(self) -> TinyClassifier:
-        """Return a TinyClassifier with the same parameters; if it continues a fit, with its features."""
+        """Return a TinyClassifier that reads rows like this one; if it continues a fit, with its features."""
         names = {"n_features_in_", "feature_names_in_"} if self._continued else set()
-        return self._local({name: value for name, value in vars(self).items() if name in names})
+        local = self._local({name: value for name, value in vars(self).items() if name in names})
+        return local.set_params(scoring=None)  # only the client scores, and it may have no pickle
 
     def _local(self, attributes: dict[str, Any]) -> TinyClassifier:
         parameters = self.get_params(deep=False)

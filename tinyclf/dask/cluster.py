@@ -345,7 +345,8 @@ class ClusterTrainer(Trainer):
     def _hold_out(self) -> tuple[Array, Dataset | None]:
         """Hold rows out on each worker, and fetch them."""
         parts, plan, state = self.data.parts, self.plan, self.state
-        shared = {"plan": plan, "scaling": state.scaling, "seed": state.seed}
+        # Only the client scores; a scorer may have no pickle.
+        shared = {"plan": replace(plan, scoring="loss"), "scaling": state.scaling, "seed": state.seed}
         self._parts = parts.tasks.map(worker.prepare, parts.datasets, range(len(parts.facts)), **shared)
         validation = self.data.validation
         if plan.validation == "even":
