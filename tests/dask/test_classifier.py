@@ -48,7 +48,7 @@ def fitted(client):
 
 def check_nothing_is_left(client):
     """Fail unless the scheduler soon has no tasks; results are released asynchronously."""
-    for _ in range(100):
+    for _ in range(400):
         if not task_keys(client):
             return
         time.sleep(0.05)

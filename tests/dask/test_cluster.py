@@ -35,8 +35,8 @@ def collection(values, cuts):
 
 
 def soon(condition):
-    """Whether a condition becomes true within five seconds; results are released asynchronously."""
-    return any(condition() or time.sleep(0.05) for _ in range(100))
+    """Whether a condition becomes true within 20 seconds; results are released asynchronously."""
+    return any(condition() or time.sleep(0.05) for _ in range(400))
 
 
 def read(client, tasks, X, y, weight=None, **parameters):

@@ -83,7 +83,9 @@ class DaskTinyClassifier(TinyClassifier):
         "client": "no_validation",  # type: ignore[dict-item]  # `_client` checks it
     }
 
-    _doc_link_template = TinyClassifier._doc_link_template.replace("/tinyclf.", "/tinyclf.dask.")
+    _doc_link_template = TinyClassifier._doc_link_template.replace(
+        "generated/tinyclf.", "generated/tinyclf.dask."
+    )
 
     def __init__(
         self, hidden_layer_sizes: Any = (100,), activation: Any = "relu", *, client: Any = None, **params: Any
