@@ -220,6 +220,20 @@ def test_tables_are_encoded_as_in_memory(client):
     np.testing.assert_array_equal(quick().fit(*frames(categories)).network_.theta, model.network_.theta)
 
 
+@pytest.mark.filterwarnings("ignore:The inplace keyword")  # Dask uses it
+def test_parquet_files_keep_their_partitions(client, tmp_path):
+    pytest.importorskip("pyarrow")
+    dataframe = pytest.importorskip("dask.dataframe")
+    dataframe.from_pandas(TABLE.assign(label=NUMBERS), npartitions=6).to_parquet(tmp_path)
+    found = dataframe.read_parquet(tmp_path)
+    rows = found.drop(columns="label")
+    model = quick().fit(rows, found["label"])
+    np.testing.assert_array_equal(model.network_.theta, quick().fit(*frames()).network_.theta)
+    assert model.predict(rows).npartitions == rows.npartitions
+    np.testing.assert_array_equal(model.predict(rows).compute(), model.to_local().predict(TABLE))
+    assert model.score(rows, found["label"]) == pytest.approx(model.to_local().score(TABLE, NUMBERS))
+
+
 def test_sparse_chunks_are_trained_on(client):
     rows = array_of([scipy.sparse.csr_array(DIGITS[part]) for part in PARTS], scipy.sparse.csr_array((0, 64)))
     model = quick(max_iter=10).fit(rows, Y)
