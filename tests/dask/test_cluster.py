@@ -237,3 +237,26 @@ def test_a_partition_of_data_frames_is_not_changed(client):
     before = frame.copy()
     quick().fit(frame_of([frame[part] for part in PARTS]), Y)
     pd.testing.assert_frame_equal(frame, before)
+
+
+@pytest.mark.parametrize("kind", ["files", "shuffled", "filtered"])
+def test_a_prediction_right_after_a_fit_leaves_no_tasks(client, tmp_path, kind):
+    dd = pytest.importorskip("dask.dataframe")
+    table = pd.DataFrame(DIGITS).add_prefix("pixel").assign(y=NUMBERS)
+    frame = dd.from_pandas(table, npartitions=6)
+    if kind == "files":
+        frame.to_csv(tmp_path / "*.csv", index=False)
+        frame = dd.read_csv(tmp_path / "*.csv")
+    frame = (
+        frame.shuffle("y")
+        if kind == "shuffled"
+        else frame[frame["pixel20"] > 0.1]
+        if kind == "filtered"
+        else frame
+    )
+    rows = frame.drop(columns="y")
+    for _ in range(2):
+        model = quick().fit(rows, frame["y"])
+        model.score(rows, frame["y"])
+        assert model.predict(rows).compute().shape == (430 if kind == "filtered" else 600,)
+    assert soon(lambda: not task_keys(client))
