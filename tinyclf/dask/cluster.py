@@ -170,8 +170,8 @@ def delayed_partitions(
 
     If it is an array and all lengths are known, it gets chunks of ``rows`` rows. Its graph must be
     ``optimized`` if the partitions are computed as they are, and must not be if they become a collection
-    again: optimized twice, a task would be another one with the same key. A data frame is not optimized:
-    Dask would join partitions of Parquet files, depending on the number of their columns.
+    again: optimized twice, a task would be another one with the same key. A data frame is optimized, too,
+    unless Dask would join partitions of Parquet files, depending on the number of their columns.
     """
     if hasattr(values, "chunks"):
         known = rows is not None and not np.isnan([*rows, *values.chunks[0]]).any()
@@ -179,7 +179,8 @@ def delayed_partitions(
         columns = dict.fromkeys(range(1, values.ndim), -1)
         values = values.rechunk({0: rows, **columns} if same else columns)
         return [*np.ravel(values.to_delayed(optimize_graph=optimized))]
-    return [*values.to_delayed(optimize_graph=False)]
+    found = values.to_delayed()
+    return [*(found if len(found) == values.npartitions else values.to_delayed(optimize_graph=False))]
 
 
 @dataclass(frozen=True)
