@@ -879,7 +879,7 @@ def test_a_column_that_moves_too_far_for_the_biases_is_refused():
     x = np.random.default_rng(0).normal(size=(50, 2))
     far = x.copy()
     far[:, 1] = 1e39 * (1.0 + 1e-3 * x[:, 1])
-    network = Network([Dense(3)], n_in=2)
+    network = Network([Dense(3)], n_in=2, seed=0)
     center = re.escape(f"{Scaling.of(far).center[1]:.4g}")
     with pytest.raises(ValueError, match=rf"^column 1 .*from a center of 0 to {center}; scale"):
         number_columns(far).carry_over(network, None, Scaling.of(far))
