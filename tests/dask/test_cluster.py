@@ -1,5 +1,6 @@
 """The data set on a cluster as the client sees it: how partitions are distributed, merged and released."""
 
+import gc
 import time
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
@@ -36,7 +37,12 @@ def collection(values, cuts):
 
 def soon(condition):
     """Whether a condition becomes true within 20 seconds; results are released asynchronously."""
-    return any(condition() or time.sleep(0.05) for _ in range(400))
+    for _ in range(400):
+        gc.collect()  # an error that a test has caught may hold futures
+        if condition():
+            return True
+        time.sleep(0.05)
+    return False
 
 
 def read(client, tasks, X, y, weight=None, **parameters):
