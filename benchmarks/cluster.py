@@ -3,7 +3,7 @@
 The clusters are processes on this machine, with one thread each. The script prints
 
 - the test log-loss of `DaskTinyClassifier` (local SGD) on 2 and 4 workers, divided by that of
-  `TinyClassifier` on the same rows in memory; if each partition has the rows of one class only ("sorted");
+  `TinyClassifier` on the same rows in memory; if they are sorted by class ("sorted");
   and with data-parallel L-BFGS on 2 workers, 200 iterations. The times on 2 workers are multiples of that in
   memory. The data are N generated rows (100,000 by default), and the data sets in FOLDER (files ``NAME.npz``
   with the arrays X and y);
@@ -13,6 +13,7 @@ The clusters are processes on this machine, with one thread each. The script pri
 """
 
 import argparse
+import os
 import pickle
 import time
 import warnings
@@ -25,6 +26,7 @@ from typing import Any, NamedTuple
 from timing import limit_threads
 
 limit_threads()
+os.environ["TINYCLF_FAST"] = "0"  # NumPy alone, on the workers, too
 
 import dask.array as da  # noqa: E402
 import numpy as np  # noqa: E402
@@ -33,7 +35,7 @@ from scipy.optimize import minimize  # noqa: E402
 from sklearn.metrics import log_loss  # noqa: E402
 from sklearn.model_selection import train_test_split  # noqa: E402
 
-from tinyclf import Network, TinyClassifier, use_fast  # noqa: E402
+from tinyclf import Network, TinyClassifier  # noqa: E402
 from tinyclf.dask import DaskTinyClassifier, worker  # noqa: E402
 from tinyclf.dask.cluster import Tasks  # noqa: E402
 from tinyclf.estimator.dataset import Dataset  # noqa: E402
@@ -259,7 +261,6 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="few rows and epochs")
     options = parser.parse_args()
     warnings.simplefilter("ignore")
-    use_fast(False)
     epochs = 2 if options.quick else "auto"
     X, y = generated(3000 if options.quick else options.rows)
     with workers(2) as two, workers(4) as four:
