@@ -1,9 +1,9 @@
-"""A cluster in this process, for all tests of the folder."""
+"""A cluster in this process, for the tests of a file: its threads must not disturb other tests."""
 
 import pytest
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def client():
     """The client of two workers, each with one thread."""
     distributed = pytest.importorskip("distributed")
