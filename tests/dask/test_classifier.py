@@ -445,7 +445,7 @@ BAD_TYPES = {
     ),
     "sparse and dense": (
         lambda: (array_of([DIGITS[:300], scipy.sparse.csr_array(DIGITS[300:])]), Y.rechunk(300)),
-        "partition 0 is dense and partition 1 is sparse",
+        "partition 1 is sparse, and partition 0 is dense; convert",
     ),
     "dates": (
         lambda: (frames(TABLE.assign(day=pd.Timestamp("2020-01-01")))[0], Y),

@@ -56,12 +56,12 @@ def test_partitions_are_distributed_over_the_workers_in_turn(client):
     workers = sorted(client.nthreads())
     with Tasks(client) as tasks:
         parts = cluster.partitions_of(X, Y)
-        groups = tasks.read(TinyClassifier(), parts)
+        groups = cluster.read(tasks, TinyClassifier(), parts)
         distributed.wait(groups)
         owners = [owner for group in groups for owner in client.who_has([group])[group.key]]
         assert [[part.number for part in group] for group in client.gather(groups)] == [[0, 2, 4], [1, 3, 5]]
         assert owners == workers
-        assert len(tasks.read(TinyClassifier(), parts[:1])) == 1
+        assert len(cluster.read(tasks, TinyClassifier(), parts[:1])) == 1
     assert soon(lambda: not task_keys(client))
 
 

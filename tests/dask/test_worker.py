@@ -99,9 +99,9 @@ def test_facts_and_totals_of_parts_add_up_to_those_of_all_rows():
     assert sum(fact.n_rows for fact in facts) == np.count_nonzero(WEIGHT)
     assert sum(fact.total_weight for fact in facts) == WEIGHT.sum()
     assert {fact.dtype for fact in facts} == {np.dtype(float)}
-    total = sum(map(worker.total_weight, parts))
+    total = sum(part.total_weight() for part in parts)
     np.testing.assert_array_equal(total, np.bincount(NUMBERS, WEIGHT))
-    of_class, weight = zip(*(worker.total_of_targets(part, loss, 10) for part in parts), strict=True)
+    of_class, weight = zip(*(part.total_of_targets(loss, 10) for part in parts), strict=True)
     np.testing.assert_array_equal(sum(of_class), total)
     assert sum(weight) == WEIGHT.sum()
     for fact, rows in zip(facts, (slice(250), slice(250, 600)), strict=True):
@@ -113,7 +113,7 @@ def test_class_weights_multiply_sample_weights():
     model = TinyClassifier()
     data = in_memory(model, DIGITS, weight=WEIGHT)
     factors = np.arange(10.0)
-    np.testing.assert_array_equal(worker.weighted(data, factors).loss_weight, WEIGHT * factors[NUMBERS])
+    np.testing.assert_array_equal(data.with_class_weights(factors).loss_weight, WEIGHT * factors[NUMBERS])
 
 
 @pytest.mark.parametrize("kind", TABLES)

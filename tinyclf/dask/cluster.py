@@ -8,12 +8,12 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
+from operator import attrgetter
 from typing import Any, Self
 
 import numpy as np
 
-from ..estimator import calibration
-from ..estimator.dataset import ENOUGH_ROWS, Dataset
+from ..estimator.dataset import ENOUGH_ROWS, Dataset, check_total_weight
 from ..estimator.encoding import Encoding
 from ..estimator.scaling import Scaling
 from ..estimator.sources import loaded
@@ -66,27 +66,6 @@ class Tasks:
 
     def _kept(self, futures: list[Any]) -> list[Any]:
         self._futures.update({future.key: future for future in futures})
-        return futures
-
-    def read(self, estimator: Any, partitions: Sequence[tuple[Any, Any, Any]]) -> list[Any]:
-        """Return futures of lists of `Partition`: the partitions of each worker.
-
-        Partitions are distributed over the workers in turn, so that each worker has rows of all parts of X,
-        even if X is sorted. If a worker is lost, another one may read its partitions.
-        """
-        from dask import delayed
-
-        workers, futures = sorted(self.client.nthreads()), []
-        if not workers:
-            raise ValueError(
-                "the cluster of the client has no workers; start some, and wait for them by "
-                "client.wait_for_workers(n)"
-            )
-        n = min(len(workers), len(partitions))
-        for number, address in enumerate(workers[:n]):
-            own = range(number, len(partitions), n)
-            task = delayed(worker.read, pure=False)(estimator, [*own], [partitions[i] for i in own])
-            futures += self.compute([task], workers=[address], allow_other_workers=True)
         return futures
 
     def run(self, function: Callable[..., Any], *arguments: Sequence[Any], **common: Any) -> list[Any]:
@@ -157,6 +136,28 @@ def partitions_of(X: Any, y: Any, sample_weight: Any = None) -> list[tuple[Any, 
     return [*zip(*parts, *[nothing] * (3 - len(parts)), strict=True)]
 
 
+def read(tasks: Tasks, estimator: Any, partitions: Sequence[tuple[Any, Any, Any]]) -> list[Any]:
+    """Return futures of lists of `Partition`: the partitions of each worker.
+
+    Partitions are distributed over the workers in turn, so that each worker has rows of all parts of X,
+    even if X is sorted. If a worker is lost, another one may read its partitions.
+    """
+    from dask import delayed
+
+    workers, futures = sorted(tasks.client.nthreads()), []
+    if not workers:
+        raise ValueError(
+            "the cluster of the client has no workers; start some, and wait for them by "
+            "client.wait_for_workers(n)"
+        )
+    n = min(len(workers), len(partitions))
+    for number, address in enumerate(workers[:n]):
+        own = range(number, len(partitions), n)
+        task = delayed(worker.read, pure=False)(estimator, [*own], [partitions[i] for i in own])
+        futures += tasks.compute([task], workers=[address], allow_other_workers=True)
+    return futures
+
+
 def is_dask(values: Any) -> bool:
     """Return whether values are a Dask array, data frame or series."""
     kinds = ("dask.array.Array", "dask.dataframe.DataFrame", "dask.dataframe.Series")
@@ -215,7 +216,7 @@ class Parts:
     def read(cls, estimator: Any, tasks: Tasks, X: Any, y: Any, sample_weight: Any) -> Self:
         """Read the arguments of ``fit`` on the workers."""
         continued, local = estimator._continued, estimator._unfitted()
-        partitions = tasks.read(local, partitions_of(X, y, sample_weight))
+        partitions = read(tasks, local, partitions_of(X, y, sample_weight))
         found = tasks.run(worker.summarize, partitions, estimator=local)
         partitions = [future for future, part in zip(partitions, found, strict=True) if part is not None]
         if not partitions:
@@ -232,11 +233,11 @@ class Parts:
         datasets = tasks.map(worker.encoded, partitions, estimator=local, encoding=encoding, labels=labels)
         factors = None
         if estimator.class_weight is not None:
-            total = np.sum(tasks.run(worker.total_weight, datasets), axis=0)
+            total = np.sum(tasks.run(Dataset.total_weight, datasets), axis=0)
             factors = labels.factors(estimator.class_weight, total)
-            datasets = tasks.map(worker.weighted, datasets, factors=factors)
+            datasets = tasks.map(Dataset.with_class_weights, datasets, factors=factors)
         facts = tasks.run(worker.facts, datasets, scales=estimator.scale_inputs, centered=centered)
-        _check_weights(facts)
+        check_total_weight(sum(fact.total_weight for fact in facts), sum(fact.n_given for fact in facts))
         used = [i for i, fact in enumerate(facts) if fact.n_rows]
         chosen = ([values[i] for i in used] for values in (partitions, datasets, facts))
         return cls(tasks, local, encoding, labels, factors, *chosen)
@@ -267,15 +268,6 @@ class Parts:
         fraction = min(_SAMPLED, self.most_fetched)
         sizes = [math.ceil(fraction * fact.n_rows) for fact in self.facts]
         return self.fetch(self.tasks.map(worker.some_rows, self.datasets, sizes))
-
-
-def _check_weights(facts: Sequence[Facts]) -> None:
-    total, n = sum(fact.total_weight for fact in facts), sum(fact.n_given for fact in facts)
-    if not 0.0 < total < np.inf:
-        raise ValueError(
-            f"the weights of the rows, class_weight times sample_weight, sum to {total}; at least one of "
-            f"the {n} rows must have a positive weight, and the sum must be finite"
-        )
 
 
 @dataclass(frozen=True)
@@ -316,10 +308,10 @@ class ClusterDataset(Dataset):
         mean_weight = sum(fact.total_weight for fact in facts) / self.n_rows
         return earlier.with_scaling(merged, np.array([mean_weight]), remembered)
 
-    def prior_logits(self, loss: Loss, n_outputs: int) -> Array:
-        found = self.parts.run(worker.total_of_targets, loss=loss, n_outputs=n_outputs)
+    def total_of_targets(self, loss: Loss, n_outputs: int) -> tuple[Array, float]:
+        found = self.parts.run(Dataset.total_of_targets, loss=loss, n_outputs=n_outputs)
         of_class, total = zip(*found, strict=True)
-        return calibration.prior_logits(loss, np.sum(of_class, axis=0), sum(total))
+        return np.sum(of_class, axis=0), sum(total)
 
     def is_toy(self) -> bool:
         """Return whether no rows should be held out: one class, or fewer than 500 rows."""
@@ -330,7 +322,7 @@ class ClusterDataset(Dataset):
         return min(fraction, self.parts.most_fetched)
 
     def n_held_evenly(self, fraction: float) -> int:
-        held: list[int] = self.parts.run(worker.n_held_evenly, fraction=self.held_fraction(fraction))
+        held: list[int] = self.parts.run(Dataset.n_held_evenly, fraction=self.held_fraction(fraction))
         return sum(held)
 
 
@@ -352,7 +344,7 @@ class ClusterTrainer(Trainer):
         self._parts = parts.tasks.map(worker.prepare, parts.datasets, range(len(parts.facts)), **shared)
         validation = self.data.validation
         if plan.validation == "even":
-            validation = parts.fetch(parts.tasks.map(worker.held, self._parts))
+            validation = parts.fetch(parts.tasks.map(attrgetter("held"), self._parts))
         parts.tasks.release([*parts.datasets, *parts.partitions])
         return self.data.rows, validation
 

@@ -16,19 +16,19 @@ import numpy as np
 from scipy.sparse import issparse, vstack
 from sklearn.utils import _safe_indexing
 
-from ..estimator import calibration, table
+from ..estimator import table
 from ..estimator.dataset import Dataset, as_targets, read_targets
 from ..estimator.encoding import ColumnSummary, Encoding
 from ..estimator.plan import FitPlan, computation_dtype
 from ..estimator.scaling import Scaling, check_not_infinite
 from ..estimator.sources import concatenated
 from ..estimator.targets import Labels, kind_of_targets, merged_labels
+from ..estimator.trainer import planned_epochs
 from ..estimator.validation import hold_out
 from ..nn.arrays import Array, check_not_masked
 from ..nn.batches import Rows, as_weights
-from ..nn.losses import Loss
 from ..nn.state import TrainState
-from ..nn.training import Epoch, train
+from ..nn.training import Epoch
 
 # --- partitions of the collections ------------------------------------------------------------------
 
@@ -55,9 +55,6 @@ class Partition(NamedTuple):
     weight: Array | None
     labels: Labels
     names: Array | None
-
-
-_KIND = {True: "sparse", False: "dense"}
 
 
 @dataclass(frozen=True)
@@ -100,9 +97,10 @@ class Summary:
                     "same columns in each"
                 )
             if first.sparse != part.sparse:
-                kinds = [f"partition {one.partition} is {_KIND[one.sparse]}" for one in (first, part)]
+                sparse, dense = (first, part) if first.sparse else (part, first)
                 raise TypeError(
-                    f"all partitions of X must be sparse, or all dense, but {' and '.join(kinds)}"
+                    f"all partitions of X must be sparse, or all dense, but partition {sparse.partition} is "
+                    f"sparse, and partition {dense.partition} is dense; convert them to one kind"
                 )
         labels = first.labels
         for part in parts[1:]:
@@ -206,16 +204,6 @@ def joined(parts: Sequence[Any]) -> Any:
     return vstack(parts, "csr") if issparse(parts[0]) else concatenated(parts)
 
 
-def total_weight(data: Dataset) -> Array:
-    """Return the total sample weight of each class, see `Labels.total_weight`."""
-    return data.labels.total_weight(data.targets, data.sample_weight)
-
-
-def weighted(data: Dataset, factors: Array) -> Dataset:
-    """Return the rows with class weights, given the factors of the classes."""
-    return replace(data, class_factor=data.labels.spread(factors, data.targets))
-
-
 class Facts(NamedTuple):
     """What a data set says about its rows.
 
@@ -245,16 +233,6 @@ def facts(data: Dataset, scales: bool, centered: bool | None) -> Facts:
         with data.encoding.naming_columns():
             scaling = Scaling.of(data.encoding.select_numbers(data.X), weight, centered=centered)
     return Facts(data.n_given, n, total, data.dtype, scaling)
-
-
-def n_held_evenly(data: Dataset, fraction: float) -> int:
-    """Return `Dataset.n_held_evenly`."""
-    return data.n_held_evenly(fraction)
-
-
-def total_of_targets(data: Dataset, loss: Loss, n_outputs: int) -> tuple[Array, float]:
-    """Return the total weight of each class in a loss, see `calibration.total_of_targets`."""
-    return calibration.total_of_targets(data.loss_targets(loss, n_outputs), data.loss_weight, n_outputs)
 
 
 # --- training ---------------------------------------------------------------------------------------
@@ -298,11 +276,6 @@ def prepare(data: Dataset, number: int, plan: FitPlan, scaling: Scaling | None, 
     inputs = data.inputs(scaling, plan.dtype, plan.layers[0].reads_sparse)
     targets = data.labels.for_loss(data.targets, plan.n_outputs)
     return Part(plan, inputs, targets, data.loss_weight, data.rows, rows, np.sort(held), entropy)
-
-
-def held(part: Part) -> Array:
-    """Return the indices of the rows that are held out."""
-    return part.held
 
 
 def some_rows(data: Dataset, n: int) -> Array:
@@ -353,28 +326,16 @@ def trained(part: Part, training: TrainState, done: int, refit: bool) -> tuple[T
     rng = np.random.default_rng([*part.seed, int(refit), done])
     training.shuffle_rng, training.dropout_rng = rng.spawn(2)
     rows = part.rows if refit else part.search_rows
-    epochs = train(
-        training.network,
-        part.inputs,
-        part.targets,
-        rows=rows,
-        sample_weight=part.weight,
-        loss=plan.training_loss,
-        alpha=plan.alpha,
-        epochs=plan.max_iter,
-        done=done,
-        batch_size=plan.refit_batch_size if refit else plan.batch_size,
-        schedule=plan.schedule,  # type: ignore[arg-type]  # it is a name only in a loaded model
-        max_grad_norm=plan.max_grad_norm,
-        shuffle=plan.shuffle,
-        state=training,
-    )
-    epoch = next(epochs)
+    problem = {"X": part.inputs, "y": part.targets, "rows": rows, "sample_weight": part.weight}
+    problem |= {"loss": plan.training_loss, "alpha": plan.alpha}
+    epoch = next(planned_epochs(plan, training, problem, refit=refit, done=done))
     return training, epoch, float(len(rows) if part.weight is None else part.weight[rows].sum())
 
 
 def averaged(results: Sequence[tuple[TrainState, Epoch, float]]) -> tuple[TrainState, Epoch]:
     """Return the mean of the parameters and of the optimizer's arrays, weighted by the rows, and a report.
+
+    The report has the mean loss, and the largest logit and gradient norm of all copies.
 
     This is local SGD, with one epoch between two averages. Source: Stich, "Local SGD converges fast and
     communicates little" (2019), algorithm 1; the moments of Adam are averaged like the parameters.

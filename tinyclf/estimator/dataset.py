@@ -154,23 +154,24 @@ class Dataset:
 
     def class_factors(self, class_weight: ClassWeight) -> Array | None:
         """Return the factors of the weights of the classes, or None without class weights."""
-        if class_weight is None:
-            return None
-        return self.labels.factors(class_weight, self.labels.total_weight(self.targets, self.sample_weight))
+        return None if class_weight is None else self.labels.factors(class_weight, self.total_weight())
+
+    def total_weight(self) -> Array:
+        """Return the total sample weight of each class, see `Labels.total_weight`."""
+        return self.labels.total_weight(self.targets, self.sample_weight)
 
     def weighted(self, factors: Array | None) -> Self:
-        """Return these rows with class weights, given the factors of the classes."""
+        """Return these rows with class weights, given the factors of the classes; their sum is checked."""
         if factors is None:
             return self
-        data = replace(self, class_factor=self.labels.spread(factors, self.targets))
+        data = self.with_class_weights(factors)
         with np.errstate(over="ignore", invalid="ignore"):
-            total = data.loss_weight.sum()  # type: ignore[union-attr]
-        if not 0.0 < total < np.inf:
-            raise ValueError(
-                f"the weights of the rows, class_weight times sample_weight, sum to {total}; at least one of "
-                f"the {len(self.targets)} rows must have a positive weight, and the sum must be finite"
-            )
+            check_total_weight(data.loss_weight.sum(), len(self.targets))  # type: ignore[union-attr]
         return data
+
+    def with_class_weights(self, factors: Array) -> Self:
+        """Return these rows with class weights, given the factors of the classes; all may be 0."""
+        return replace(self, class_factor=self.labels.spread(factors, self.targets))
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -259,8 +260,11 @@ class Dataset:
 
     def prior_logits(self, loss: Loss, n_outputs: int) -> Array:
         """Return the logits (n_outputs,) of the weighted class frequencies, see `calibration`."""
-        targets = self.loss_targets(loss, n_outputs)
-        return prior_logits(loss, *total_of_targets(targets, self.loss_weight, n_outputs))
+        return prior_logits(loss, *self.total_of_targets(loss, n_outputs))
+
+    def total_of_targets(self, loss: Loss, n_outputs: int) -> tuple[Array, float]:
+        """Return the total weight of each class and of all rows, see `calibration.total_of_targets`."""
+        return total_of_targets(self.loss_targets(loss, n_outputs), self.loss_weight, n_outputs)
 
     def is_toy(self) -> bool:
         """Return whether no rows should be held out: one class, or fewer than ten distinct rows.
@@ -352,6 +356,15 @@ def read_targets(estimator: Any, y: Any, n: int) -> Any:
         numbers = [n, y.shape[0]]
         raise ValueError(f"X and y: Found input variables with inconsistent numbers of samples: {numbers}")
     return y
+
+
+def check_total_weight(total: float, n: int) -> None:
+    """Raise an error unless the total weight of n rows is positive and finite."""
+    if not 0.0 < total < np.inf:
+        raise ValueError(
+            f"the weights of the rows, class_weight times sample_weight, sum to {total}; at least one of "
+            f"the {n} rows must have a positive weight, and the sum must be finite"
+        )
 
 
 def as_targets(estimator: Any, y: Any) -> Any:

@@ -278,21 +278,9 @@ class Trainer:
 
         With ``refit``, all rows are trained on, otherwise those that are not held out.
         """
-        plan = self.plan
-        assert callable(plan.schedule)  # it is a name only in a loaded model
-        epochs = train(
-            training.network,
-            epochs=plan.max_iter,
-            batch_size=plan.refit_batch_size if refit else plan.batch_size,
-            done=done,
-            schedule=plan.schedule,
-            max_grad_norm=plan.max_grad_norm,
-            shuffle=plan.shuffle,
-            state=training,
-            **self._problem(self.data.rows if refit else self.search_rows),
-        )
+        problem = self._problem(self.data.rows if refit else self.search_rows)
         with self._remedies():
-            yield from epochs
+            yield from planned_epochs(self.plan, training, problem, refit=refit, done=done)
 
     @contextmanager
     def _remedies(self) -> Iterator[None]:
@@ -373,3 +361,32 @@ class Trainer:
     def _print(self, text: str) -> None:
         if self.plan.verbose:
             print(text)
+
+
+def planned_epochs(
+    plan: FitPlan, training: TrainState, problem: dict[str, Any], *, refit: bool, done: int
+) -> Iterator[Epoch]:
+    """Train as a plan defines, and yield the report of each epoch, after the ``done`` epochs before.
+
+    Parameters
+    ----------
+    plan : FitPlan
+    training : TrainState
+    problem : dict
+        The rows, their targets and weights, the loss and the penalty, as arguments of `train`.
+    refit : bool
+        Whether all rows are trained on, in batches of their own size.
+    done : int
+    """
+    assert callable(plan.schedule)  # it is a name only in a loaded model
+    return train(
+        training.network,
+        epochs=plan.max_iter,
+        batch_size=plan.refit_batch_size if refit else plan.batch_size,
+        done=done,
+        schedule=plan.schedule,
+        max_grad_norm=plan.max_grad_norm,
+        shuffle=plan.shuffle,
+        state=training,
+        **problem,
+    )
