@@ -2,22 +2,25 @@
 
 The clusters are processes on this machine, with one thread each. The script prints
 
-- the test log-loss of `DaskTinyClassifier` (local SGD) on 2 and 4 workers, divided by that of
-  `TinyClassifier` on the same rows in memory; if they are sorted by class ("sorted");
-  and with data-parallel L-BFGS on 2 workers, 200 iterations. The times on 2 workers are multiples of that in
-  memory. The data are N generated rows (100,000 by default), and the data sets in FOLDER (files ``NAME.npz``
-  with the arrays X and y);
-- what an epoch costs: computation per row, bytes per worker, overhead of the scheduler;
-- the time of an epoch of the generated rows on 2 workers, measured and computed from these costs;
+- the test log-loss of `DaskTinyClassifier` (local SGD) and of data-parallel L-BFGS (200 iterations) on 2 and
+  4 workers, divided by that of `TinyClassifier` on the same rows in memory; also with rows that are sorted by
+  class ("sorted"), and with one partition for each class ("by class"). "CPU" is the largest CPU time of a
+  worker, and "time" that of the whole fit, divided by those in memory. The time depends on the number of
+  cores of this machine, the CPU time does so less. The data are N generated rows (100,000 by default), and
+  the data sets in FOLDER (files ``NAME.npz`` with the arrays X and y);
+- what an epoch costs: computation per row, bytes per worker, and the overhead of scheduler and messages. The
+  workers share the cores of this machine, so the overhead of many workers is more than on a cluster;
+- the time of an epoch of the generated rows on 1 and 2 workers, measured and computed from these costs;
 - the time of a fit of 10^9 rows of 30 float32 columns on 8 to 512 workers, computed from these costs.
 """
 
 import argparse
+import math
 import os
 import pickle
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -62,16 +65,17 @@ def generated(n: int) -> tuple[np.ndarray, np.ndarray]:
 @contextmanager
 def workers(n: int) -> Iterator[Client]:
     """The client of a cluster of n processes."""
-    with (
-        LocalCluster(n_workers=n, threads_per_worker=1, dashboard_address=":0") as cluster,
-        Client(cluster) as client,
-    ):
+    options = {"threads_per_worker": 1, "dashboard_address": ":0"}
+    with LocalCluster(n_workers=n, **options) as cluster, Client(cluster) as client:
         yield client
 
 
 def collections(X: np.ndarray, y: np.ndarray, n_parts: int) -> tuple[da.Array, da.Array]:
-    length = -(-len(X) // n_parts)
-    return da.from_array(X, chunks=(length, -1)), da.from_array(y, chunks=length)
+    return partitioned(X, y, [len(part) for part in np.array_split(y, n_parts)])
+
+
+def partitioned(X: np.ndarray, y: np.ndarray, lengths: Sequence[int]) -> tuple[da.Array, da.Array]:
+    return da.from_array(X, chunks=(tuple(lengths), -1)), da.from_array(y, chunks=(tuple(lengths),))
 
 
 def seconds_of(function: Callable[[], object], repeats: int = 3) -> float:
@@ -82,6 +86,20 @@ def seconds_of(function: Callable[[], object], repeats: int = 3) -> float:
         function()
         times.append(time.perf_counter() - start)
     return min(times)
+
+
+def cpu_time(task: str, dask_worker: Any) -> float:
+    """Return the CPU seconds of all tasks of this name on a worker."""
+    measured = dask_worker.digests_total.items()
+    return sum(seconds for key, seconds in measured if key[-3:] == (task, "thread-cpu", "seconds"))
+
+
+def timed(client: Client, task: str, function: Callable[[], object]) -> tuple[float, float]:
+    """Return the seconds of a function, and the largest CPU seconds of its tasks of this name on a worker."""
+    before = client.run(cpu_time, task)
+    seconds = seconds_of(function, 1)
+    after = client.run(cpu_time, task)
+    return seconds, max(after[address] - before[address] for address in after)
 
 
 # --- the methods -------------------------------------------------------------------------------------
@@ -100,14 +118,12 @@ def gradient(inputs: np.ndarray, targets: np.ndarray, plan: FitPlan, theta: np.n
     return value, total
 
 
-def fit_lbfgs(
-    client: Client, model: TinyClassifier, X: np.ndarray, y: np.ndarray, n: int, steps: int
-) -> None:
-    """Train the network of a fitted model anew by L-BFGS; n workers sum the gradients of their rows."""
+def fit_lbfgs(client: Client, model: TinyClassifier, X: np.ndarray, y: np.ndarray, steps: int) -> None:
+    """Train the network of a fitted model from the start by L-BFGS; the workers sum the gradients."""
     state, plan, N = model._state, model.plan_, len(y)
     inputs = state.encoding.rows(X, state.scaling, np.float64).block(0, N)
     targets = state.labels.for_loss(state.labels.encode(y), plan.n_outputs)
-    parts = np.array_split(np.random.default_rng(0).permutation(N), n)
+    parts = np.array_split(np.random.default_rng(0).permutation(N), len(client.nthreads()))
     shards = [client.scatter([inputs[rows], targets[rows]]) for rows in parts]
     start = Network(plan.layers, inputs.shape[1], dtype="float64", seed=0)
     regularized = np.arange(start.theta.size) < start.regularized.size
@@ -124,23 +140,34 @@ def fit_lbfgs(
 
 
 def compare(name: str, X: np.ndarray, y: np.ndarray, clients: dict[int, Client], epochs: Any) -> None:
+    """Print the results of both methods, divided by those of rows in memory."""
     X, X_test, y, y_test = train_test_split(X, y, stratify=y, random_state=0)
     model = TinyClassifier(max_iter=epochs, random_state=0)
-    in_memory = seconds_of(partial(model.fit, X, y), 1)
+    cpu_before = time.thread_time()
+    seconds = seconds_of(partial(model.fit, X, y), 1)
+    cpu = time.thread_time() - cpu_before
     expected = log_loss(y_test, model.predict_proba(X_test))
-    order, line, times = np.argsort(y, kind="stable"), f"{name:16}", []
+    order, lengths = np.argsort(y, kind="stable"), np.unique(y, return_counts=True)[1]
+
+    def row(method: str, losses: list[float], n_epochs: int, times: tuple[float, float]) -> None:
+        ratios = "".join(f"{loss / expected:10.3f}" for loss in losses) + " " * (30 - 10 * len(losses))
+        print(f"{method}{ratios}{n_epochs:8}{times[1] / cpu:8.2f}{times[0] / seconds:8.1f}", flush=True)
+
+    def loss_of(fitted: TinyClassifier) -> float:
+        return log_loss(y_test, fitted.predict_proba(X_test))
+
+    print(f"\n{name:24}{'log-loss':>10}{'sorted':>10}{'by class':>10}{'epochs':>8}{'CPU':>8}{'time':>8}")
     for n, client in clients.items():
         cluster = DaskTinyClassifier(max_iter=epochs, random_state=0, client=client)
-        times.append(seconds_of(partial(cluster.fit, *collections(X, y, 4 * n)), 1))
-        line += (
-            f"{log_loss(y_test, cluster.predict_proba(X_test)) / expected:12.3f}{cluster.plan_.max_iter:8}"
-        )
-        cluster.fit(*collections(X[order], y[order], 4 * n))
-        line += f"{log_loss(y_test, cluster.predict_proba(X_test)) / expected:8.3f}"
+        times = timed(client, "trained", partial(cluster.fit, *collections(X, y, 4 * n)))
+        n_epochs = cluster.plan_.max_iter
+        losses = [loss_of(cluster), loss_of(cluster.fit(*collections(X[order], y[order], 4 * n)))]
+        losses.append(loss_of(cluster.fit(*partitioned(X[order], y[order], lengths))))
+        row(f"local SGD, {n} workers    ", losses, n_epochs, times)
     steps = 200 if epochs == "auto" else epochs
-    times.append(seconds_of(partial(fit_lbfgs, clients[2], model, X, y, 2, steps), 1))
-    line += f"{log_loss(y_test, model.predict_proba(X_test)) / expected:12.3f}"
-    print(f"{line}{times[0] / in_memory:14.1f}{times[-1] / in_memory:8.1f}", flush=True)
+    for n, client in clients.items():
+        times = timed(client, "gradient", partial(fit_lbfgs, client, model, X, y, steps))
+        row(f"L-BFGS, {n} workers       ", [loss_of(model)], steps, times)
 
 
 # --- the costs of an epoch ---------------------------------------------------------------------------
@@ -153,14 +180,12 @@ class Costs(NamedTuple):
     per_row_read: float  # checks, encoding and scaling, once
     validation: float  # of the held-out rows, in each epoch
     state: int  # bytes of parameters and moments
-    average: float  # computation of the average, per worker
-    fixed: float  # overhead of an epoch
+    fixed: float  # overhead of an epoch, the average included
     per_worker: float  # overhead of an epoch for each worker
 
     def epoch(self, rows: float, n: int, validates: bool) -> tuple[float, float, float, float]:
-        """Return the seconds of an epoch: computation, overhead, parameters sent and averaged, validation."""
-        sent = 2 * n * self.state / BANDWIDTH + n * self.average
-        overhead = self.fixed + n * self.per_worker
+        """Return the seconds of an epoch: computation, overhead, parameters sent, validation."""
+        overhead, sent = self.fixed + n * self.per_worker, 2 * n * self.state / BANDWIDTH
         return self.per_row * rows / n, overhead, sent, self.validation * validates
 
 
@@ -176,12 +201,10 @@ def measure(X: np.ndarray, y: np.ndarray, sizes: tuple[int, ...], repeats: int) 
         plan = FitPlan.resolve(model, data)
         return worker.prepare(data, 0, plan, scaling, np.zeros(4, np.uint32)), plan
 
-    per_row_read = seconds_of(read, repeats) / len(X)
     part, plan = read()
     training = TrainState(Network(plan.layers, FEATURES, dtype=plan.dtype, seed=0), plan.optimizer, 0)
-    results = [worker.trained(part, training, 0, True) for _ in range(repeats)]
-    per_row = min(epoch.seconds / epoch.rows for _, epoch, _ in results)
-    average = seconds_of(lambda: worker.averaged([results[0]] * 16), repeats) / 16
+    per_row_read = seconds_of(read, repeats) / len(X)
+    per_row = min(worker.trained(part, training, 0, True)[1].seconds for _ in range(repeats)) / len(X)
     held = TinyClassifier(random_state=0, max_iter=1, early_stopping=False).fit(X[:1000], y[:1000])
     rows = Dataset.read(held, X[:HELD], y[:HELD], None, None, None, None)
     prior = rows.prior_logits(plan.loss, plan.n_outputs)
@@ -190,14 +213,13 @@ def measure(X: np.ndarray, y: np.ndarray, sizes: tuple[int, ...], repeats: int) 
     overheads = [overhead(n, part, training, 5 * repeats) for n in sizes]
     per_worker, fixed = np.polyfit(sizes, overheads, 1)
     bytes_sent = len(pickle.dumps(training))
-    costs = Costs(per_row, per_row_read, measured, bytes_sent, average, max(fixed, 0.0), per_worker)
+    costs = Costs(per_row, per_row_read, measured, bytes_sent, max(fixed, 0.0), max(per_worker, 1e-6))
     print(
         f"\ncomputation per row and epoch: {1e6 * per_row:.2f} microseconds; to read a row: "
         f"{1e6 * per_row_read:.2f}\nvalidation of {HELD:,} rows on the client, per epoch: {measured:.2f} s\n"
-        f"parameters and moments, to and from each worker in each epoch: {bytes_sent / 1e3:,.0f} kB; "
-        f"average: {1e3 * average:.2f} ms per worker\noverhead of an epoch on {sizes} workers: "
-        f"{', '.join(f'{1e3 * s:.0f}' for s in overheads)} ms, about {1e3 * costs.fixed:.0f} + "
-        f"{1e3 * per_worker:.1f} ms per worker"
+        f"parameters and moments, to and from each worker in each epoch: {bytes_sent / 1e3:,.0f} kB\n"
+        f"overhead of an epoch on {sizes} workers: {', '.join(f'{1e3 * s:.0f}' for s in overheads)} ms, "
+        f"about {1e3 * costs.fixed:.0f} + {1e3 * per_worker:.1f} ms per worker"
     )
     return costs
 
@@ -208,7 +230,7 @@ def overhead(n: int, part: worker.Part, training: TrainState, epochs: int) -> fl
     small = worker.Part(part.plan, part.inputs, part.targets, None, some, some, some[:0], part.seed)
     with workers(n) as client, Tasks(client) as tasks:
         parts = client.scatter([small] * n, hash=False)
-        computed = worker.trained(small, training, 0, False)[1].seconds
+        computed = min(worker.trained(small, training, 0, False)[1].seconds for _ in range(epochs))
 
         def epoch() -> None:
             before = tasks.map(worker.unchanged, [training])
@@ -219,18 +241,14 @@ def overhead(n: int, part: worker.Part, training: TrainState, epochs: int) -> fl
         return max(seconds_of(epoch, epochs) - computed, 0.0)
 
 
-def check(costs: Costs, X: np.ndarray, y: np.ndarray, client: Client, epochs: int) -> None:
-    """Print the time of a fit on two workers, and the time that the costs predict."""
-    model, rows = (
-        DaskTinyClassifier(early_stopping=False, random_state=0, client=client),
-        collections(X, y, 4),
-    )
-    few, many = (
-        seconds_of(partial(model.set_params(max_iter=m).fit, *rows), 1) for m in (epochs, 3 * epochs)
-    )
-    measured = (many - few) / (2 * epochs)
-    predicted = sum(costs.epoch(len(X), 2, False))
-    print(f"\nan epoch of {len(X):,} rows on 2 workers: {measured:.2f} s, predicted {predicted:.2f} s")
+def epoch_of(client: Client, n: int, X: np.ndarray, y: np.ndarray, epochs: int) -> tuple[float, float]:
+    """Return the seconds of an epoch on n workers, and the CPU seconds per row on one of them."""
+    model, times = DaskTinyClassifier(early_stopping=False, random_state=0, client=client), []
+    for m in (epochs, 5 * epochs):
+        fit = partial(model.set_params(max_iter=m).fit, *collections(X, y, 4))
+        times.append(min(timed(client, "trained", fit) for _ in range(2)))
+    (few, _), (many, cpu) = times
+    return (many - few) / (4 * epochs), n * cpu / (5 * epochs * len(X))
 
 
 def predict(costs: Costs) -> None:
@@ -248,10 +266,11 @@ def predict(costs: Costs) -> None:
         read = ROWS / n * (row / DISK + costs.per_row_read)
         fit = read + EPOCHS * sum(parts)
         refit = fit + EPOCHS * sum(costs.epoch(ROWS, n, False))
-        cells = (
-            f"{ROWS // n:14,}{ROWS / n * row / 1e9:9.1f}{parts[0]:15.1f} s{parts[1]:8.2f} s{parts[2]:6.2f} s"
-        )
-        print(f"{n:8}{cells}{parts[3]:9.2f} s{fit / 3600:8.2f} h{refit / 3600:10.2f} h")
+        cells = f"{ROWS // n:14,}{ROWS / n * row / 1e9:9.1f}{parts[0]:15.1f} s{parts[1]:8.2f} s"
+        print(f"{n:8}{cells}{parts[2]:6.2f} s{parts[3]:9.2f} s{fit / 3600:8.2f} h{refit / 3600:10.2f} h")
+    _, overhead, sent, _ = costs.epoch(ROWS, 1, False)
+    most = math.sqrt(costs.per_row * ROWS / (overhead - costs.fixed + sent))
+    print(f"\nWith more than about {most:,.0f} workers, the overhead is more than the computation.")
 
 
 def main() -> None:
@@ -263,17 +282,17 @@ def main() -> None:
     warnings.simplefilter("ignore")
     epochs = 2 if options.quick else "auto"
     X, y = generated(3000 if options.quick else options.rows)
-    with workers(2) as two, workers(4) as four:
-        print(f"{'':16}{'2 workers':>12}{'4 workers':>28}{'L-BFGS':>28}{'time':>14}")
-        methods = f"{'log-loss':>12}{'epochs':>8}{'sorted':>8}" * 2
-        print(f"{'/ in memory':16}{methods}{'log-loss':>12}{'local SGD':>14}{'L-BFGS':>8}")
+    with workers(1) as one, workers(2) as two, workers(4) as four:
         clients = {2: two, 4: four}
         for path in sorted(options.folder.glob("*.npz")) if options.folder else ():
             with np.load(path, allow_pickle=True) as data:
                 compare(path.stem, data["X"], data["y"], clients, epochs)
         compare("generated", X, y, clients, epochs)
-        costs = measure(X, y, (1, 2) if options.quick else (1, 2, 4, 8), 1 if options.quick else 3)
-        check(costs, X, y, two, 1 if options.quick else 3)
+        measured = {n: epoch_of(c, n, X, y, 1 if options.quick else 2) for n, c in ((1, one), (2, two))}
+    costs = measure(X, y, (1, 2) if options.quick else (1, 2, 4, 8), 1 if options.quick else 3)
+    print(f"\n{'workers':>8}{'epoch, predicted':>18}{'measured':>11}{'CPU time per row':>19}")
+    for n, (seconds, cpu) in measured.items():
+        print(f"{n:8}{sum(costs.epoch(len(X), n, False)):16.2f} s{seconds:9.2f} s{1e6 * cpu:16.2f} us")
     predict(costs)
 
 

@@ -19,7 +19,7 @@ from sklearn.metrics import log_loss
 
 from tests.support.collections import array_of, chunked, frame_of, task_keys
 from tests.support.data import DIGITS, NUMBERS
-from tinyclf import SKLEARN_DEFAULTS, Checkpoint, DivergenceError, TinyClassifier, load
+from tinyclf import SKLEARN_DEFAULTS, Checkpoint, DivergenceError, TinyClassifier, TrainingWarning, load
 from tinyclf.dask import DaskTinyClassifier, cluster
 
 pytest.importorskip("distributed")
@@ -58,6 +58,15 @@ def check_nothing_is_left(client):
 
 
 # --- fits --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("y", [NUMBERS, NUMBERS.astype(str), SETS], ids=["numbers", "strings", "sets"])
+def test_rows_sorted_by_class_with_a_partition_per_worker_give_a_warning(client, y):
+    order = np.argsort(y if y.ndim == 1 else y[:, 0])
+    rows = array_of([DIGITS[order[:300]], DIGITS[order[300:]]])
+    labels = array_of([y[order[:300]], y[order[300:]]])
+    with pytest.warns(TrainingWarning, match=r"no rows of classes that have 5\d % of all rows"):
+        quick().fit(rows, labels)
 
 
 def test_the_log_loss_is_close_to_that_of_rows_in_memory(client):

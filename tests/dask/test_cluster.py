@@ -254,7 +254,7 @@ def test_a_prediction_right_after_a_fit_leaves_no_tasks(client, tmp_path, kind):
         frame.to_csv(tmp_path / "*.csv", index=False)
         frame = dd.read_csv(tmp_path / "*.csv")
     frame = (
-        frame.shuffle("y")
+        frame.shuffle("pixel20")
         if kind == "shuffled"
         else frame[frame["pixel20"] > 0.1]
         if kind == "filtered"

@@ -101,6 +101,7 @@ def test_facts_and_totals_of_parts_add_up_to_those_of_all_rows():
     assert {fact.dtype for fact in facts} == {np.dtype(float)}
     total = sum(part.total_weight() for part in parts)
     np.testing.assert_array_equal(total, np.bincount(NUMBERS, WEIGHT))
+    np.testing.assert_array_equal(sum(fact.of_class for fact in facts), total)
     of_class, weight = zip(*(part.total_of_targets(loss, 10) for part in parts), strict=True)
     np.testing.assert_array_equal(sum(of_class), total)
     assert sum(weight) == WEIGHT.sum()

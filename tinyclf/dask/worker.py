@@ -212,6 +212,8 @@ class Facts(NamedTuple):
     n_given, n_rows : int
         Number of rows, and of those with a positive weight.
     total_weight : float
+    of_class : ndarray
+        The total sample weight of each class, see `Dataset.total_weight`.
     dtype : dtype
     scaling : Scaling or None
         The scaling of its number columns; None without scaling or rows of positive weight.
@@ -220,6 +222,7 @@ class Facts(NamedTuple):
     n_given: int
     n_rows: int
     total_weight: float
+    of_class: Array
     dtype: np.dtype[Any]
     scaling: Scaling | None
 
@@ -232,7 +235,7 @@ def facts(data: Dataset, scales: bool, centered: bool | None) -> Facts:
     if scales and n and total < np.inf:
         with data.encoding.naming_columns():
             scaling = Scaling.of(data.encoding.select_numbers(data.X), weight, centered=centered)
-    return Facts(data.n_given, n, total, data.dtype, scaling)
+    return Facts(data.n_given, n, total, data.total_weight(), data.dtype, scaling)
 
 
 # --- training ---------------------------------------------------------------------------------------
