@@ -222,7 +222,8 @@ def _summary_and_numbers(estimator: Any, table: Any, weight: Array | None) -> tu
         n_missing[j] = np.count_nonzero(counted & ~known)
     reason = "is not among categorical_features; add it, or convert it to numbers"
     numbers = _numbers(estimator, table, categorical, reason)
-    n_missing[np.delete(np.arange(width), categorical)] = _n_missing(numbers, counted)
+    if estimator.scale_inputs:  # otherwise a missing number is an error, which is raised later
+        n_missing[np.delete(np.arange(width), categorical)] = _n_missing(numbers, counted)
     n_rows = int(np.count_nonzero(counted))
     found = ColumnSummary(int(width), n_rows, n_missing, categorical, categories, weights, numbers.dtype)
     return found, numbers

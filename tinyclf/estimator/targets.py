@@ -557,7 +557,13 @@ def encode_known(y: ArrayLike, classes: Array) -> Array:
     encoded: Array = np.empty(len(labels), np.min_scalar_type(-len(classes)))
     unknown = set()
     for start in range(0, len(labels), _LABELS):
-        found, codes = np.unique(labels[start : start + _LABELS], return_inverse=True)
+        block = labels[start : start + _LABELS]
+        if block.dtype == classes.dtype and block.dtype.kind in "iu":  # a search takes a quarter of the time
+            codes = np.minimum(np.searchsorted(classes, block), len(classes) - 1)
+            if (classes[codes] == block).all():
+                encoded[start : start + _LABELS] = codes
+                continue
+        found, codes = np.unique(block, return_inverse=True)
         unknown |= {label for label in found.tolist() if label not in position}
         known = [position.get(label, -1) for label in found.tolist()]
         encoded[start : start + _LABELS] = np.array(known)[codes]

@@ -28,6 +28,16 @@ def add_bias(y: Array, b: Array) -> None:
             y[i, j] += b[j]
 
 
+def add_bias_relu(y: Array, b: Array) -> None:
+    """Add b (k,) to each row of y (n, k), and replace negative numbers by 0; nan stays."""
+    zero = y.dtype.type(0)
+    n, k = y.shape
+    for i in range(n):
+        for j in range(k):
+            v = y[i, j] + b[j]
+            y[i, j] = zero if v <= zero else v
+
+
 def relu_backward(dy: Array, y: Array) -> None:
     """Multiply dy by y > 0, in place: LLVM would not vectorize a loop over two arrays that may overlap."""
     zero, one = y.dtype.type(0), y.dtype.type(1)
@@ -35,6 +45,44 @@ def relu_backward(dy: Array, y: Array) -> None:
     for i in range(n):
         for j in range(k):
             dy[i, j] *= one if y[i, j] > zero else zero
+
+
+def relu_backward_bias(dy: Array, y: Array, db: Array) -> None:
+    """Multiply dy by y > 0, in place, and write the sum of its rows into db."""
+    zero, one = y.dtype.type(0), y.dtype.type(1)
+    n, k = y.shape
+    db[:] = zero
+    for i in range(n):
+        for j in range(k):
+            dy[i, j] *= one if y[i, j] > zero else zero
+        for j in range(k):
+            db[j] += dy[i, j]
+
+
+def largest_magnitude(z: Array) -> float:
+    """Return the largest |z| of float32 numbers, or nan if one of them is nan.
+
+    Without the sign, the bits of floats are integers in the same order, and those of nan are the largest.
+    LLVM vectorizes the maximum of integers, but not that of floats, among which nan has no order.
+    """
+    bits, largest = z.view(np.int32), np.zeros(1, np.int32)
+    n, k = z.shape
+    m = largest[0]
+    for i in range(n):
+        for j in range(k):
+            m = max(m, bits[i, j] & np.int32(0x7FFFFFFF))
+    largest[0] = m
+    return float(largest.view(np.float32)[0])
+
+
+def scaled_rows(r: Array, W: Array, out: Array) -> None:
+    """Write out[i, m, j] = r[m, i] W[i, j], the weights of all members m."""
+    k, n = r.shape
+    for i in range(n):
+        for m in range(k):
+            c = r[m, i]
+            for j in range(W.shape[1]):
+                out[i, m, j] = c * W[i, j]
 
 
 def silu(b: Array, c: Array, u: Array, slope: Array, y: Array) -> None:
@@ -79,9 +127,11 @@ def add_penalty(W: Array, dW: Array, strength: float) -> float:
     squares = 0.0
     for start in range(0, W.size, _ENTRIES):
         part = W.dtype.type(0)
-        for i in range(start, min(start + _ENTRIES, W.size)):
-            dW[i] += c * W[i]
-            part += W[i] * W[i]
+        w, dw = W[start : start + _ENTRIES], dW[start : start + _ENTRIES]
+        for i in range(w.size):  # two loops over two slices: LLVM does not vectorize the sum otherwise
+            dw[i] += c * w[i]
+        for i in range(w.size):
+            part += w[i] * w[i]
         squares += part
     return float(squares)
 
@@ -146,7 +196,19 @@ def sigmoid_loss(z: Array, E: Array, y: Array, dz: Array) -> float:
     return float(total / n)
 
 
-EXACT = (add_bias, relu_backward, silu, dropout, shift, softmax_loss, sigmoid_loss)
+EXACT = (
+    add_bias,
+    add_bias_relu,
+    relu_backward,
+    relu_backward_bias,
+    largest_magnitude,
+    scaled_rows,
+    silu,
+    dropout,
+    shift,
+    softmax_loss,
+    sigmoid_loss,
+)
 """Loops that are compiled without approximations."""
 
 APPROXIMATE = (adam, add_penalty)
@@ -158,13 +220,17 @@ def signatures(number: str) -> dict[str, str]:
     """Return numba's signature of each loop, for a network that computes in the type named ``number``."""
     rows, vector, wide = f"{number}[:,::1]", f"{number}[::1]", "float64[:,::1]"
     softmax = {
+        "largest_magnitude": f"({rows},)",
         "shift": f"({rows}, {wide}, intp[::1])",
         "softmax_loss": f"({wide}, {wide}, intp[::1], intp[::1], {rows})",
     }
     return {
         **(softmax if number == "float32" else {}),
         "add_bias": f"({rows}, {vector})",
+        "add_bias_relu": f"({rows}, {vector})",
         "relu_backward": f"({rows}, {rows})",
+        "relu_backward_bias": f"({rows}, {rows}, {vector})",
+        "scaled_rows": f"({rows}, {rows}, {number}[:,:,::1])",
         "silu": f"({rows}, {rows}, {rows}, {rows}, {rows})",
         "dropout": f"({rows}, uint16[:,::1], int64, {number}, {rows}, {rows})",
         "adam": f"({vector}, {vector}, {vector}, {vector}, float64, float64, float64, float64)",

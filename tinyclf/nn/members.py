@@ -104,21 +104,19 @@ class SharedDense(_MemberLayer):
 
     @property
     def reads_sparse(self) -> bool:  # type: ignore[override]
-        return type(self).forward is SharedDense.forward and type(self).backward is SharedDense.backward
+        return self.has_methods_of(SharedDense, "forward", "backward", "product", "product_backward")
 
-    def forward(self, p: Any, t: Any) -> None:
-        np.einsum("mi,ij->imj", p.r, p.W, out=t.W)
-        matrix_product(t.x, _flat(t.W), out=t.y)
-        kernels.add_bias(t.y, p.b.reshape(-1))
+    def product(self, p: Any, t: Any) -> None:
+        kernels.scaled_rows(p.r, p.W, t.W)
+        matrix_product(t.x, _flat(t.W), t.y)
 
-    def backward(self, p: Any, g: Any, t: Any) -> None:
+    def product_backward(self, p: Any, g: Any, t: Any) -> None:
         if t.dx is not None:
-            np.dot(t.dy, _flat(t.W).T, out=t.dx)
+            t.dy.dot(_flat(t.W).T, t.dx)
         G = t.W  # overwrites the weights, which are no longer needed
-        matrix_product(t.x.T, t.dy, out=_flat(G))
+        matrix_product(t.x.T, t.dy, _flat(G))
         np.matmul(p.r.T[:, None, :], G, out=g.W[:, None, :])
         np.matmul(G, p.W[:, :, None], out=g.r.T[:, :, None])
-        np.dot(t.ones, t.dy, out=g.b.reshape(-1))
 
     def rescale_input(self, p: Any, growth: Array, shift: Array) -> None:
         p.b += (shift * p.r) @ p.W
@@ -156,22 +154,20 @@ class MemberDense(_MemberLayer):
         k = self.n_members
         return {"W": Buffer((k, self.units, n_in // k), per_row=False)}
 
-    def forward(self, p: Any, t: Any) -> None:
+    def product(self, p: Any, t: Any) -> None:
         k = self.n_members
         np.matmul(by_member(t.x, k), p.W, out=by_member(t.y, k))
-        kernels.add_bias(t.y, p.b.reshape(-1))
 
-    def backward(self, p: Any, g: Any, t: Any) -> None:
+    def product_backward(self, p: Any, g: Any, t: Any) -> None:
         k = self.n_members
         x, dy = by_member(t.x, k), by_member(t.dy, k)
         np.matmul(x.transpose(0, 2, 1), dy, out=g.W)
-        np.dot(t.ones, t.dy, out=g.b.reshape(-1))
         if t.dx is None:
             return
         if self.units == 1:  # BLAS takes several times as long for products of a column and a row
             np.multiply(dy, p.W.reshape(k, 1, -1), out=by_member(t.dx, k))
         else:
-            t.W = p.W.transpose(0, 2, 1)  # BLAS is faster if the rows are contiguous
+            t.W[...] = p.W.transpose(0, 2, 1)  # BLAS is faster if the rows are contiguous
             np.matmul(dy, t.W, out=by_member(t.dx, k))
 
 
@@ -241,8 +237,9 @@ class MemberLoss(Loss):
     def _members(self, z: Array, y: Array, dz: Array, t: Any) -> tuple[Array, Array, Array, Views]:
         """Return arguments for the loss of a member: for each row of z, k rows, one for each member."""
         n = len(z) * self.n_members
-        held = {name: b.reshape(n, *b.shape[2:]) for name, b in vars(t).items()}
-        return z.reshape(n, -1), np.repeat(y, self.n_members, axis=0), dz.reshape(n, -1), Views(**held)
+        if "of_members" not in vars(t):  # made once for each number of rows
+            t.bind(of_members=Views(**{name: b.reshape(n, *b.shape[2:]) for name, b in vars(t).items()}))
+        return z.reshape(n, -1), y.repeat(self.n_members, 0), dz.reshape(n, -1), t.of_members
 
     def probabilities(self, z: Array) -> Array:
         return self.loss.probabilities(self.ensemble_logits(z))

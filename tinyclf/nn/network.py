@@ -11,8 +11,9 @@ from numpy.typing import DTypeLike
 
 from .arrays import ROW_BLOCK, Array, Views
 from .batches import Rows, UncheckedRows
-from .errors import returns_instead_of_writing, whole_number
+from .errors import whole_number
 from .layers import Layer
+from .passes import run_backward, run_forward
 from .workspace import Workspace
 
 # If a block has fewer rows, and they are narrow, its last row is repeated: BLAS computes products of fewer
@@ -156,10 +157,7 @@ class Network:
             tapes[0].bind(x=x)
         n_layers = n_layers or len(tapes)
         for i in range(n_layers):
-            layer, t = self.layers[i], tapes[i]
-            found: Any = layer.forward(self.parameters[i], t)  # type: ignore[func-returns-value]
-            if not (found is None or found is t.y):
-                raise returns_instead_of_writing(layer, "forward", "t.y")
+            run_forward(self.layers[i], self.parameters[i], tapes[i])
         y: Array = tapes[n_layers - 1].y
         return y
 
@@ -168,10 +166,7 @@ class Network:
         for i in range(len(tapes) - 1, -1, -1):
             if tapes[i].dy is None:  # neither this layer nor an earlier one has parameters
                 break
-            layer, p, g, t = self.layers[i], self.parameters[i], gradient[i], tapes[i]
-            found: Any = layer.backward(p, g, t)  # type: ignore[func-returns-value]
-            if not (found is None or found is t.dx):
-                raise returns_instead_of_writing(layer, "backward", "t.dx")
+            run_backward(self.layers[i], self.parameters[i], gradient[i], tapes[i])
 
     def logits(self, X: Any) -> Array:
         """Return the output of the last layer, shape (n, n_out); see `outputs` for X and the errors."""

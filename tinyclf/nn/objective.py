@@ -14,6 +14,8 @@ from .batches import as_rows, as_weights
 from .errors import check_interval
 from .losses import Loss
 from .network import Network
+from .passes import Calls, bound
+from .workspace import Tapes
 
 
 class Objective:
@@ -93,6 +95,7 @@ class Objective:
         self._workspace = network.workspace(min(batch_size, len(self.order)), loss=loss, rng=rng)
         self.gradient = np.empty_like(network.theta)
         self._gradients = network.split(self.gradient)
+        self._steps: dict[int, tuple[Tapes, Calls, Calls]] = {}
         size = max(1, min(network.regularized.size, PARAMETER_BLOCK))
         self._scratch = np.empty(size, network.dtype)
 
@@ -109,14 +112,27 @@ class Objective:
 
     def loss_and_grad(self, batch: Array) -> tuple[float, float]:
         """As `value_and_grad`, without the penalty."""
-        network, tapes = self.network, self._workspace.tapes(len(batch))
+        tapes, forward, backward = self._steps.get(len(batch)) or self._bind(len(batch))
         x = self.rows.gather(batch, tapes.x)
-        z, dz = network.forward(tapes.layers, x), tapes.layers[-1].dy
-        largest_logit = float(np.abs(z, out=dz).max())
+        first, last = tapes.layers[0], tapes.layers[-1]
+        if first.x is not x:
+            first.bind(x=x)
+        for call in forward:
+            call()
+        z, dz = last.y, last.dy
+        largest_logit = kernels.largest_magnitude(z, dz)
         w = None if self.weight is None else self.weight[batch]
         value = self.loss.value_and_grad(z, self.targets[batch], w, dz, tapes.loss)
-        network.backward(tapes.layers, self._gradients)
+        for call in backward:
+            call()
         return value, largest_logit
+
+    def _bind(self, n: int) -> tuple[Tapes, Calls, Calls]:
+        """Return the tapes and the calls of both passes for batches of n rows, and keep them."""
+        network, tapes = self.network, self._workspace.tapes(n)
+        calls = bound(network.layers, network.parameters, self._gradients, tapes.layers)
+        self._steps[n] = tapes, *calls
+        return self._steps[n]
 
     def add_penalty(self, strength: float) -> float:
         """Return strength / 2 |W|^2, and add its gradient, strength W, to ``gradient``."""
