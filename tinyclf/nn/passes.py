@@ -1,9 +1,9 @@
 """Passes: the forward and backward pass of a batch, as calls that are bound to their arrays.
 
-The calls are made once for each number of rows of a batch, and save the time in which a step would look up its
-arrays. A dense layer with ReLU behind it is computed together: bias and ReLU in one pass over the outputs, and
-ReLU's mask and the gradient of the bias in another. The results are those of `Network.forward` and
-`Network.backward`; with compiled kernels, the gradient of such a bias differs by rounding.
+The calls are made once for each number of rows of a batch, and save the time in which a step would look up
+its arrays. A dense layer with ReLU behind it is computed together: bias and ReLU in one pass over the
+outputs, and ReLU's mask and the gradient of the bias in another. The results are those of `Network.forward`
+and `Network.backward`; with compiled kernels, the gradient of such a bias differs by rounding.
 """
 
 from __future__ import annotations
@@ -40,29 +40,25 @@ def bound(
     i = 0
     while i < len(arrays):
         layer, p, g, t = arrays[i]
-        above = arrays[i + 1] if i + 1 < len(arrays) else None
-        if above is not None and _are_fused(layer, t, above[0], above[3]):
-            relu = above[3]
-            b, db = p.b.reshape(-1), g.b.reshape(-1)
-            forward += [partial(layer.product, p, t), partial(kernels.add_bias_relu, relu.y, b, relu.zeros)]
-            backward += [
-                partial(layer.product_backward, p, g, t),
-                partial(kernels.relu_backward_bias, t.dy, relu.y, db, t.ones, relu.zeros, relu.active),
-            ]
-            i += 2
-            continue
-        forward.append(partial(run_forward, layer, p, t))
-        if t.dy is not None:  # this layer or an earlier one has parameters
-            backward.append(partial(run_backward, layer, p, g, t))
+        above, _, _, relu = arrays[min(i + 1, len(arrays) - 1)]
         i += 1
+        if not (isinstance(layer, Dense) and layer.has_methods_of(Dense, "forward", "backward")):
+            forward.append(partial(run_forward, layer, p, t))
+            if t.dy is not None:  # this layer or an earlier one has parameters
+                backward.append(partial(run_backward, layer, p, g, t))
+            continue
+        forward.append(partial(layer.product, p, t))
+        backward.append(partial(layer.product_backward, p, g, t))
+        b, db = p.b.reshape(-1), g.b.reshape(-1)
+        if type(above) is ReLU and relu.y is t.y and relu.dx is relu.dy:
+            forward.append(partial(kernels.add_bias_relu, relu.y, b, relu.zeros))
+            buffers = t.ones, relu.zeros, relu.active
+            backward.append(partial(kernels.relu_backward_bias, t.dy, relu.y, db, *buffers))
+            i += 1
+        else:
+            forward.append(partial(kernels.add_bias, t.y, b))
+            backward.append(partial(t.ones.dot, t.dy, db))
     return Passes(forward, backward[::-1])
-
-
-def _are_fused(layer: Layer, t: Views, above: Layer, relu: Views) -> bool:
-    """Return whether a layer and the one above it are a dense layer and ReLU that share their arrays."""
-    if type(above) is not ReLU or not isinstance(layer, Dense):
-        return False
-    return layer.has_methods_of(Dense, "forward", "backward") and relu.y is t.y and relu.dx is relu.dy
 
 
 def run_forward(layer: Layer, p: Views, t: Views) -> None:
