@@ -21,7 +21,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 from sklearn.utils.metaestimators import available_if
 
-from ..nn.arrays import Array, ViewList
+from ..nn.arrays import Array, ViewList, all_finite
 from ..nn.batches import as_weights
 from ..nn.layers import ACTIVATIONS, Layer
 from ..nn.losses import LOSSES, Loss
@@ -1137,7 +1137,7 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
         X, inputs = prediction_inputs(self, X)
 
         def of_finite(z: Array) -> Array:
-            if not np.isfinite(z).all():
+            if not all_finite(z):
                 raise self._out_of_range(X, inputs, n_layers)
             return function(z)
 
@@ -1150,8 +1150,8 @@ class TinyClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # t
 
     def _answers(self, X: Any, function: Callable[[Array], Array]) -> Array:
         """Apply a function to the calibrated logits, in float64, and return the type of the plan."""
-        found = self._predictions(X, _in_float64(function))
-        return found.astype(self._fitted.plan.output_dtype, copy=False)
+        found, dtype = self._predictions(X, _in_float64(function)), self._fitted.plan.output_dtype
+        return found if found.dtype == dtype else found.astype(dtype)
 
     def _out_of_range(self, X: Any, inputs: Any, n_layers: int | None) -> ValueError:
         """Return the error that says why the outputs of a row are not finite."""

@@ -101,6 +101,8 @@ def check_not_masked(name: str, values: Any, first_row: int = 0) -> None:
 
     ``first_row`` is added to the row in the error.
     """
+    if type(values) is np.ndarray:
+        return
     kinds = {*map(type, values)} if isinstance(values, (list, tuple)) else ()
     masked = any(issubclass(kind, np.ma.MaskedArray) for kind in kinds)
     rows = list(values) if masked else [values]  # np.asarray of a list of masked arrays drops the masks

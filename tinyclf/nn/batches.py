@@ -247,6 +247,10 @@ def converted(X: Array, dtype: np.dtype[Any]) -> Array | None:
         blocks = (flat[start : start + PARAMETER_BLOCK] for start in range(0, flat.size, PARAMETER_BLOCK))
         with np.errstate(all="ignore"):
             return X if all(map(all_finite, blocks)) else None
+    if X.size <= ENTRY_BLOCK:
+        with np.errstate(all="ignore"):
+            out = X.astype(dtype, "C")
+            return out if all_finite(out) else None
     out = np.empty(X.shape, dtype)
     for given, block in entry_blocks(X, out):
         block[...] = given

@@ -264,7 +264,7 @@ def as_logits(x: ArrayLike) -> Array:
             return x.astype(np.float64)
     if x.dtype.kind != "f":
         raise TypeError(f"logits must be real numbers, got dtype {x.dtype}")
-    return x.astype(x.dtype.newbyteorder("="), copy=False)
+    return x if x.dtype.isnative else x.astype(x.dtype.newbyteorder("="))
 
 
 def _rows(x: Array, axis: int, at_least: int = 0) -> tuple[Array, tuple[int, ...]]:

@@ -41,6 +41,7 @@ True
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, ClassVar
 
 import numpy as np
@@ -139,7 +140,7 @@ class Dense(Layer):
 
     def has_methods_of(self, kind: type[Dense], *names: str) -> bool:
         """Return whether this layer has these methods of a class, so no subclass overrides them."""
-        return all(getattr(type(self), name) is getattr(kind, name) for name in names)
+        return _has_methods_of(type(self), kind, names)
 
     def forward(self, p: Any, t: Any) -> None:
         self.product(p, t)
@@ -167,6 +168,11 @@ class Dense(Layer):
         """
         p.b += shift @ p.W
         p.W *= growth[:, None]
+
+
+@cache
+def _has_methods_of(given: type, kind: type, names: tuple[str, ...]) -> bool:
+    return all(getattr(given, name) is getattr(kind, name) for name in names)
 
 
 def matrix_product(a: Any, b: Array, out: Array) -> None:

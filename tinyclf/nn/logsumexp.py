@@ -253,7 +253,7 @@ def log_softmax_rows(x: Array) -> Array:
 def _differences(x: Array) -> Array:
     """Return d (k, n), given x (n, k)."""
     d = np.array(x.T, np.float64, order="C")
-    d -= d.max(axis=0)
+    d -= np.maximum.reduce(d, axis=0)
     return d
 
 
@@ -262,7 +262,8 @@ def _sum_by_halves(terms: Array) -> Array:
     k = len(terms)
     while k > 1:
         half = (k + 1) // 2
-        terms[: k - half] += terms[half:k]
+        first = terms[: k - half]
+        first += terms[half:k]  # terms[: k - half] += ... would copy the sum onto itself
         k = half
     total: Array = terms[0]
     return total
