@@ -45,5 +45,5 @@ def shown(value):
 
 def is_transient(value, name):
     """Whether an attribute is a cache, or belongs to the last call only."""
-    of_the_last_call = ("_checked", "_skl_callbacks", "_callback_fit_ctx")
-    return name in of_the_last_call or isinstance(getattr(type(value), name, None), cached_property)
+    others = ("_checked", "_skl_callbacks", "_callback_fit_ctx", "_spare")
+    return name in others or isinstance(getattr(type(value), name, None), cached_property)

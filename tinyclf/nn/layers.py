@@ -138,9 +138,10 @@ class Dense(Layer):
         """True, but False by default in a subclass that overrides a method of the computation."""
         return self.has_methods_of(Dense, "forward", "backward", "product", "product_backward")
 
-    def has_methods_of(self, kind: type[Dense], *names: str) -> bool:
+    def has_methods_of(self, kind: Any, *names: str) -> bool:
         """Return whether this layer has these methods of a class, so no subclass overrides them."""
-        return _has_methods_of(type(self), kind, names)
+        given: Any = type(self)
+        return _has_methods_of(given, kind, names)
 
     def forward(self, p: Any, t: Any) -> None:
         self.product(p, t)
@@ -171,7 +172,7 @@ class Dense(Layer):
 
 
 @cache
-def _has_methods_of(given: type, kind: type, names: tuple[str, ...]) -> bool:
+def _has_methods_of(given: Any, kind: Any, names: tuple[str, ...]) -> bool:
     return all(getattr(given, name) is getattr(kind, name) for name in names)
 
 
