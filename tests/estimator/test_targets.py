@@ -74,6 +74,14 @@ def test_the_error_names_unknown_labels(y):
     assert repr(y.tolist()[1]) in str(error.value)
 
 
+@pytest.mark.parametrize("unknown", [-7, 4, 10, 2**62])
+def test_an_unknown_integer_is_found_wherever_it_would_be_sorted(unknown):
+    classes = np.array([0, 3, 9])
+    assert encode_known(np.array([9, 0, 3, 3]), classes).tolist() == [2, 0, 1, 1]
+    with pytest.raises(ValueError, match=rf"not among the classes: \[{unknown}\]"):
+        encode_known(np.array([9, unknown, 0]), classes)
+
+
 def test_classes_of_numbers_in_an_object_array_have_a_numeric_dtype():
     for y in (np.array([7, -1, 7], object), np.array([True, False, True], object)):
         classes, codes = encode(y)

@@ -26,8 +26,11 @@ from tinyclf import (
     AdamW,
     Dense,
     Dropout,
+    MemberDense,
+    MemberLoss,
     Network,
     ReLU,
+    SharedDense,
     SigmoidCrossEntropy,
     SiLU,
     SoftmaxCrossEntropy,
@@ -160,6 +163,46 @@ def test_the_penalty_equals_that_of_numpy(dtype):
     assert results[0][-1] == pytest.approx(0.15 * np.sum(W * W), rel=100 * float(np.finfo(dtype).eps))
     untouched = rng.normal(size=network.theta.size)[W.size :]
     np.testing.assert_allclose(results[0][W.size : -1], untouched, rtol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", TYPES, ids=str)
+@pytest.mark.parametrize("shape", [(1, 1), (3, 5), (200, 10), (7, 33)])
+def test_bias_and_relu_in_one_pass_give_the_same_bits_as_in_two(shape, dtype):
+    rng = np.random.default_rng(0)
+    given, b = rng.normal(size=shape).astype(dtype), rng.normal(size=shape[1]).astype(dtype)
+    given.flat[0] = np.nan
+    y, dy = given.copy(), rng.normal(size=shape).astype(dtype)
+    zeros, active = np.zeros_like(y), np.empty(shape, bool)
+    kernels.add_bias_relu(y, b, zeros)
+    np.testing.assert_array_equal(y, np.where(given + b > 0, given + b, np.where(np.isnan(given), np.nan, 0)))
+    masked, db = dy.copy(), np.full_like(b, np.nan)
+    kernels.relu_backward_bias(masked, y, db, np.ones(len(y), dtype), zeros, active)
+    np.testing.assert_array_equal(masked, np.where(y > 0, dy, 0))
+    magnitude = np.abs(masked).sum(axis=0, dtype=np.float64)
+    assert_same_sum(db, masked.sum(axis=0, dtype=np.float64).astype(dtype), magnitude, terms=len(y) + 1)
+
+
+@pytest.mark.parametrize("dtype", TYPES, ids=str)
+@pytest.mark.parametrize(
+    "special", [[], [-300.0], [np.inf], [-np.inf], [np.nan], [np.inf, np.nan], [-np.nan]]
+)
+def test_the_largest_magnitude_is_that_of_numpy_and_nan_if_an_entry_is(special, dtype):
+    rng = np.random.default_rng(0)
+    for n, k in ((1, 1), (32, 10), (7, 33)):
+        z = rng.normal(size=(n, k)).astype(dtype)
+        z.ravel()[: len(special)] = special[: n * k]
+        found = kernels.largest_magnitude(z, np.empty_like(z))
+        np.testing.assert_array_equal(found, float(np.abs(z).max()))
+    assert kernels.largest_magnitude(np.zeros((2, 3), dtype), np.empty((2, 3), dtype)) == 0.0
+
+
+@pytest.mark.parametrize("dtype", TYPES, ids=str)
+def test_scaled_rows_are_products_of_factors_and_weights(dtype):
+    rng = np.random.default_rng(0)
+    r, W = rng.normal(size=(3, 5)).astype(dtype), rng.normal(size=(5, 4)).astype(dtype)
+    out = np.full((5, 3, 4), np.nan, dtype)
+    kernels.scaled_rows(r, W, out)
+    np.testing.assert_array_equal(out, r.T[:, :, None] * W[:, None, :])
 
 
 def value_and_grad(loss, z, y):
@@ -641,5 +684,8 @@ def test_every_loop_is_compiled_for_the_types_that_training_uses(loops):
             X, y = rng.normal(size=(5, 3)), [0, 1, 0, 1, 1]
             list(train(network, X, y, loss=loss, optimizer=Adam(), alpha=0.1, epochs=2, batch_size=2))
             network.logits(X)
+        members = [SharedDense(4, n_members=2), ReLU(), MemberDense(2, n_members=2)]
+        network, loss = Network(members, 3, dtype=dtype, seed=0), MemberLoss(SoftmaxCrossEntropy(), 2)
+        list(train(network, X, y, loss=loss, epochs=1))
     assert {name: len(loop.signatures) for name, loop in vars(loops).items()} == before
     assert all(before.values())

@@ -151,6 +151,32 @@ def test_concurrent_predictions_equal_sequential_ones():
             np.testing.assert_array_equal(got, want)
 
 
+def test_predictions_of_few_rows_keep_a_workspace_for_each_thread_that_is_not_part_of_the_network():
+    network = Network([Dense(8), ReLU(), Dense(3)], n_in=4, seed=0)
+    size, inputs = len(pickle.dumps(network)), np.random.default_rng(0).normal(size=(500, 1, 4))
+    expected = [Network.copy(network).logits(X) for X in inputs]
+
+    def nested(z):  # a prediction during another one needs another workspace
+        network.logits(inputs[0])
+        return z
+
+    with ThreadPoolExecutor(8) as pool:
+        for got, want in zip(pool.map(network.logits, inputs), expected, strict=True):
+            np.testing.assert_array_equal(got, want)
+    np.testing.assert_array_equal(network.outputs(inputs[1], function=nested), expected[1])
+    assert 1 <= len(network._spare) <= 9
+    assert len(pickle.dumps(network)) == size
+    assert network.copy()._spare == []
+
+
+def test_results_for_few_rows_are_not_overwritten_by_the_next_prediction():
+    network = Network([Dense(8), ReLU(), Dense(3)], n_in=4, seed=0)
+    first = network.logits(np.ones((1, 4)))
+    before = first.copy()
+    network.logits(np.zeros((1, 4)))
+    np.testing.assert_array_equal(first, before)
+
+
 @pytest.mark.promise("each call works or raises an error that names the cause")
 def test_the_first_layer_never_overwrites_the_callers_rows():
     network = Network([ReLU(), Dense(2)], n_in=3, seed=0)

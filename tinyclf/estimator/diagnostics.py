@@ -208,6 +208,13 @@ def nothing_learned(few: TrainingRows, settled: bool) -> list[Warning]:
     have diverged.
     """
     plan, labels, state = few.plan, few.data.labels, few.state
+    # If the score is not the loss, the weights with the best score may have a high loss although training
+    # went well.
+    limit = max((_TIMES if settled else _TIMES_UNSETTLED) * few.prior, few.prior + _MORE)
+    if state.history.loss <= limit:  # then only a collapse is possible, which the first rows may rule out
+        first = labels.codes(state.calibrated(state.logits(few.inputs.block(0, _FIRST_ROWS))))
+        if (first != first[0]).any():
+            return []
     each = state.network.outputs(few.inputs)
     z = state.calibrated(plan.ensemble_logits(each.copy()))
     n, k = z.shape
@@ -219,10 +226,7 @@ def nothing_learned(few: TrainingRows, settled: bool) -> list[Warning]:
     loss = MemberLoss(exact, plan.n_members).mean(of_members, targets, few.weight)
     of_whom = "mean log-loss of the members" if plan.n_members > 1 else "log-loss"
     numbers = f"the {of_whom} is {loss:.4g}, where the class frequencies alone give {few.prior:.4g}"
-    # If the score is not the loss, the weights with the best score may have a high loss although training
-    # went well.
-    times = _TIMES if settled else _TIMES_UNSETTLED
-    if min(loss, state.history.loss) > max(times * few.prior, few.prior + _MORE):
+    if min(loss, state.history.loss) > limit:
         clip = "" if plan.solver == "lbfgs" else ", or set max_grad_norm"
         return [
             DivergenceWarning(

@@ -152,7 +152,8 @@ class MemberDense(_MemberLayer):
 
     def buffers(self, n_in: int) -> dict[str, Buffer]:
         k = self.n_members
-        return {"W": Buffer((k, self.units, n_in // k), per_row=False)}
+        shape = (k, n_in) if self.units == 1 else (k, self.units, n_in // k)
+        return {"W": Buffer(shape, per_row=False)}
 
     def product(self, p: Any, t: Any) -> None:
         k = self.n_members
@@ -164,8 +165,12 @@ class MemberDense(_MemberLayer):
         np.matmul(x.transpose(0, 2, 1), dy, out=g.W)
         if t.dx is None:
             return
-        if self.units == 1:  # BLAS takes several times as long for products of a column and a row
-            np.multiply(dy, p.W.reshape(k, 1, -1), out=by_member(t.dx, k))
+        if (
+            self.units == 1
+        ):  # one product with a block-diagonal matrix takes a third of the time of k small ones
+            t.W.fill(0.0)
+            np.einsum("mmi->mi", t.W.reshape(k, k, -1))[...] = p.W[:, :, 0]
+            t.dy.dot(t.W, t.dx)
         else:
             t.W[...] = p.W.transpose(0, 2, 1)  # BLAS is faster if the rows are contiguous
             np.matmul(dy, t.W, out=by_member(t.dx, k))
