@@ -1,12 +1,13 @@
-"""Measure the time of each part of a training step: ``python benchmarks/step_profile.py [--repeats N]``.
+"""Measure the time of each part of a training step and of a fit: ``python benchmarks/step_profile.py``.
 
-The script prints microseconds per step of the parts of a fit, on one pinned core. The functions in `GROUPS`
-are timed one group after the other, so that timed functions do not call each other; each time is the minimum
-of several fits. The last two lines are differences: the training loop without its parts, and the fit without
-its epochs.
+The tables have microseconds per step of the fits of ``fit.py``, and milliseconds of the fits of
+``TinyClassifier()`` on the small data sets of scikit-learn, all on one pinned core. Each time is the minimum
+of several fits; the functions of a group are timed in the same fits. "Loop" and "rest" are differences: the
+training loop without its parts, and the fit without its epochs or parts.
 """
 
 import argparse
+import inspect
 import time
 from importlib.util import find_spec
 
@@ -15,41 +16,50 @@ from timing import pin_to_one_core
 pin_to_one_core()
 
 import peers  # noqa: E402
+from sklearn import datasets  # noqa: E402
 
-from tinyclf import use_fast  # noqa: E402
-from tinyclf.nn import batches, layers, losses, network, objective, optimizers, training  # noqa: E402
+from tinyclf import TinyClassifier, use_fast  # noqa: E402
+from tinyclf.estimator import classifier, dataset, plan, state, trainer, validation  # noqa: E402
+from tinyclf.nn import batches, kernels, layers, losses, objective, optimizers, training  # noqa: E402
 
-GROUPS = [
+STEP = [
     {
         "gather the batch": [(batches.DenseRows, "gather")],
-        "forward": [(network.Network, "forward")],
+        "products, forward": [(layers.Dense, "product")],
+        "bias and ReLU": [(kernels, "add_bias"), (kernels, "add_bias_relu")],
         "loss and its gradient": [(losses.SoftmaxCrossEntropy, "value_and_grad")],
-        "backward": [(network.Network, "backward")],
+        "products, backward": [(layers.Dense, "product_backward")],
+        "mask of ReLU, bias gradient": [(kernels, "relu_backward_bias")],
         "optimizer": [(optimizers.Adam, "step")],
-    },
-    {
-        "  Dense forward": [(layers.Dense, "forward")],
-        "  ReLU forward": [(layers.ReLU, "forward")],
-        "  Dense backward": [(layers.Dense, "backward")],
-        "  ReLU backward": [(layers.ReLU, "backward")],
     },
     {"value and gradient of a batch": [(objective.Objective, "value_and_grad")]},
     {"epoch": [(training, "run_epoch")]},
 ]
 
+FIT = [
+    {
+        "check parameters": [(classifier.TinyClassifier, "_validate_params")],
+        "read X and y": [(dataset.Dataset, "read")],
+        "plan, scaling, initial weights": [(plan.FitPlan, "resolve"), (state.FitState, "start")],
+        "held-out rows, inputs": [(trainer.Trainer, "__init__")],
+        "epochs": [(training, "run_epoch")],
+        "validation": [(trainer.Trainer, "_measure")],
+        "calibration": [(validation.Validation, "shrinkage"), (trainer.Trainer, "_calibrate")],
+        "diagnosis": [(classifier, "diagnose")],
+    },
+]
 
-def profile(task, fast: bool, repeats: int) -> dict[str, float]:
-    """Return microseconds per step of each part, and of the matrix products alone."""
-    steps = task.epochs * len(task.batches(0))
-    run, products = peers.tinyclf(task, fast=fast), peers.products(task)
+
+def measured(run, groups: list[dict], repeats: int) -> dict[str, float]:
+    """Return the seconds of each part of a run, and of the whole ("fit")."""
     run()
     best: dict[str, float] = {}
-    for group in GROUPS:
+    for group in groups:
         originals = []
         spent = dict.fromkeys(group, 0.0)
         for part, places in group.items():
             for holder, name in places:
-                original = getattr(holder, name)
+                original = inspect.getattr_static(holder, name)
                 originals.append((holder, name, original))
                 setattr(holder, name, timed(original, part, spent))
         try:
@@ -63,11 +73,33 @@ def profile(task, fast: bool, repeats: int) -> dict[str, float]:
         finally:
             for holder, name, original in originals:
                 setattr(holder, name, original)
+    return best
+
+
+def timed(function, part: str, spent: dict[str, float]):
+    """Return the function, or class method, with its time added to a part."""
+    called = function.__func__ if isinstance(function, classmethod) else function
+
+    def wrapper(*args, **kwargs):
+        started = time.perf_counter()
+        try:
+            return called(*args, **kwargs)
+        finally:
+            spent[part] += time.perf_counter() - started
+
+    return classmethod(wrapper) if isinstance(function, classmethod) else wrapper
+
+
+def step_profile(task, fast: bool, repeats: int) -> dict[str, float]:
+    """Return microseconds per step of each part, and of the matrix products alone."""
+    steps = task.epochs * len(task.batches(0))
+    best = measured(peers.tinyclf(task, fast=fast), STEP, repeats)
+    products = peers.products(task)
+    best["matrix products alone"] = float("inf")
     for _ in range(repeats):
         started = time.perf_counter()
         products()
-        value = time.perf_counter() - started
-        best["matrix products alone"] = min(best.get("matrix products alone", float("inf")), value)
+        best["matrix products alone"] = min(best["matrix products alone"], time.perf_counter() - started)
     best["loop: order, schedule, checks"] = (
         best["epoch"] - best["value and gradient of a batch"] - best["optimizer"]
     )
@@ -75,15 +107,20 @@ def profile(task, fast: bool, repeats: int) -> dict[str, float]:
     return {part: 1e6 * value / steps for part, value in best.items()}
 
 
-def timed(function, part: str, spent: dict[str, float]):
-    def wrapper(*args, **kwargs):
-        started = time.perf_counter()
-        try:
-            return function(*args, **kwargs)
-        finally:
-            spent[part] += time.perf_counter() - started
+def fit_profile(name: str, repeats: int) -> dict[str, float]:
+    """Return milliseconds of each part of a fit with default parameters."""
+    X, y = getattr(datasets, f"load_{name}")(return_X_y=True)
+    best = measured(lambda: TinyClassifier(random_state=0).fit(X, y), FIT, repeats)
+    whole = best.pop("fit")
+    best["rest: history, loop, callbacks"] = whole - sum(best.values())
+    best["fit"] = whole
+    return {part: 1e3 * value for part, value in best.items()}
 
-    return wrapper
+
+def show(title: str, columns: dict[str, dict[str, float]], digits: int) -> None:
+    print(f"\n{title:34}", *(f"{name:>18}" for name in columns))
+    for part in next(iter(columns.values())):
+        print(f"{part:34}", *(f"{column[part]:18.{digits}f}" for column in columns.values()), flush=True)
 
 
 def main() -> None:
@@ -93,10 +130,10 @@ def main() -> None:
     tasks = [peers.equalized(task) for task in peers.tasks(alpha=0.0)[:4]]
     for fast in (False, True) if find_spec("numba") else (False,):
         use_fast(fast)
-        print(f"\n{'[fast]' if fast else 'NumPy alone':32}", *(f"{task.name:>18}" for task in tasks))
-        columns = [profile(task, fast, repeats) for task in tasks]
-        for part in columns[0]:
-            print(f"{part:32}", *(f"{column[part]:18.1f}" for column in columns))
+        title = "[fast]" if fast else "NumPy alone"
+        show(title, {task.name: step_profile(task, fast, repeats) for task in tasks}, 1)
+        names = ("iris", "wine", "breast_cancer", "digits")
+        show(f"{title}, ms per fit", {name: fit_profile(name, repeats) for name in names}, 2)
 
 
 if __name__ == "__main__":
