@@ -56,6 +56,9 @@ _wanted: bool | None = _SETTINGS.get(os.environ.get("TINYCLF_FAST", ""))
 # The compiled loops by the type that they compute in; NumPy computes in types that are not here.
 _compiled: dict[np.dtype[Any], SimpleNamespace] = {}
 
+# The same, also while the loops are switched off: numba takes a millisecond to find that they are compiled.
+_ready: dict[np.dtype[Any], SimpleNamespace] = {}
+
 # The id of the thread that compiles now, under the key "thread": dict.setdefault is atomic and needs
 # no lock.
 _compiler: dict[str, int] = {}
@@ -130,8 +133,10 @@ def load(dtype: np.dtype[Any] | None = None) -> None:
                 loops = _dispatchers()
                 if dtype is None:
                     return
-                for name, types in _loops.signatures(dtype.name).items():
-                    vars(loops)[name].compile(types)
+                if _ready.get(dtype) is not loops:
+                    for name, types in _loops.signatures(dtype.name).items():
+                        vars(loops)[name].compile(types)
+                    _ready[dtype] = loops
                 if _wanted in (True, None):  # use_fast(False) may have been called meanwhile
                     _compiled = {**_compiled, dtype: loops}
         except Exception as error:  # numba may refuse to be imported with a newer NumPy
