@@ -74,12 +74,23 @@ def test_the_error_names_unknown_labels(y):
     assert repr(y.tolist()[1]) in str(error.value)
 
 
-@pytest.mark.parametrize("unknown", [-7, 4, 10, 2**62])
-def test_an_unknown_integer_is_found_wherever_it_would_be_sorted(unknown):
-    classes = np.array([0, 3, 9])
-    assert encode_known(np.array([9, 0, 3, 3]), classes).tolist() == [2, 0, 1, 1]
-    with pytest.raises(ValueError, match=rf"not among the classes: \[{unknown}\]"):
-        encode_known(np.array([9, unknown, 0]), classes)
+@pytest.mark.parametrize("dtype", ["int64", "int8", "uint8", "uint64"])
+@pytest.mark.parametrize("classes", [[0, 3, 9], [3, 9, 90], [0, 127], [5]], ids=str)
+def test_an_unknown_integer_is_found_wherever_it_would_be_sorted(classes, dtype):
+    classes = np.array(classes, dtype)
+    y = classes[[-1, 0, -1, 0, 0]]
+    assert classes[encode_known(y, classes)].tolist() == y.tolist()
+    for unknown in {0, 1, 4, 10, 89, 91, 126} - {*classes.tolist()}:
+        with pytest.raises(ValueError, match=rf"not among the classes: \[{unknown}\]"):
+            encode_known(np.array([classes[0], unknown, classes[-1]], dtype), classes)
+
+
+@pytest.mark.parametrize("classes", [[-(2**63), 2**63 - 1], [-1, 2**16], [-5, 2**16 - 6]], ids=str)
+def test_integers_that_are_far_apart_are_encoded(classes):
+    classes = np.array(classes)
+    assert encode_known(classes[[1, 0, 1]], classes).tolist() == [1, 0, 1]
+    with pytest.raises(ValueError, match=r"not among the classes: \[7\]"):
+        encode_known(np.array([classes[0], 7]), classes)
 
 
 def test_classes_of_numbers_in_an_object_array_have_a_numeric_dtype():
