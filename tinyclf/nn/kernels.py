@@ -6,11 +6,11 @@ runs that loop instead. The results differ by rounding only. A loop makes fewer 
 over memory. Microseconds in a fit of scikit-learn's digits by the network 64-100-10, in batches of
 32 and of 200 rows (`python benchmarks/step_profile.py`):
 
-    part of a step              NumPy         compiled
-    Adam                        11.9, 12.8    2.7, 3.0
-    softmax cross-entropy       14.4, 28.1    3.0, 9.2
-    dense layers forward         8.2, 33.2    6.5, 28.7
-    ReLU backward                2.6,  7.2    0.9, 2.3
+    part of a step                    NumPy         compiled
+    Adam                              19.0, 20.0    6.7,  7.3
+    softmax cross-entropy             21.2, 39.9    4.5, 13.4
+    bias and ReLU                      4.9, 12.4    2.2,  4.6
+    mask of ReLU, bias gradient        4.3, 13.1    1.4,  4.1
 
 `load` is called before a fit: it imports numba and compiles the loops for the type that the network
 computes in. Compiling takes a few seconds, but happens only once: the machine code is kept on
