@@ -169,6 +169,17 @@ def test_predictions_of_few_rows_keep_a_workspace_for_each_thread_that_is_not_pa
     assert network.copy()._spare == []
 
 
+def test_predictions_of_any_number_of_rows_follow_each_other():
+    network, X = Network([Dense(8), ReLU(), Dense(3)], n_in=40, seed=0), np.ones((1200, 40), "float32")
+    for n in (1, 4, 5, 3, 1200, 2, 1024, 4):
+        np.testing.assert_array_equal(network.logits(X[:n]), network.copy().logits(X[:n]))
+        assert network.logits(X[:n]).shape == (n, 3)
+    assert len(network._spare) == 1
+    large = Network([Dense(2000)], n_in=40, seed=0)
+    large.logits(X[:1])
+    assert large._spare == []
+
+
 def test_results_for_few_rows_are_not_overwritten_by_the_next_prediction():
     network = Network([Dense(8), ReLU(), Dense(3)], n_in=4, seed=0)
     first = network.logits(np.ones((1, 4)))

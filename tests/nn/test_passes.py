@@ -63,6 +63,12 @@ class Leaky(ReLU):
         t.dx = t.dy * np.where(t.y > 0, 1.0, 0.1)
 
 
+class Kept(Dense):
+    """A student's layer whose output must not be overwritten by the next layer."""
+
+    reads_y = True
+
+
 class NotInPlace(ReLU):
     in_place = False
 
@@ -77,6 +83,7 @@ NETWORKS = {
     "members": [FIRST, ReLU(), MemberDense(4, n_members=2), ReLU(), MemberDense(3, n_members=2)],
     "one unit per member": [SharedDense(5, n_members=3), ReLU(), MemberDense(1, n_members=3)],
     "user-defined": [Doubled(6), ReLU(), Scaled(5), ReLU(), Dense(4), Leaky(), Dense(3)],
+    "output kept": [Kept(6), ReLU(), Dense(3)],
     "not in place": [Dense(6), NotInPlace(), Dense(3)],
 }
 
@@ -124,6 +131,13 @@ def test_the_calls_compute_what_the_layers_compute_one_by_one(layers, n, dtype, 
         assert_same_sum(gradient, expected, magnitude=50.0, terms=9)
     else:
         np.testing.assert_array_equal(gradient, expected)
+
+
+def test_a_dense_layer_and_relu_take_two_calls_in_each_pass():
+    network = Network(NETWORKS["dense"], 7, seed=0)
+    gradient = network.split(np.empty_like(network.theta))
+    calls = bound(network.layers, network.parameters, gradient, network.workspace(4).tapes(4).layers)
+    assert [len(passes) for passes in calls] == [6, 6]
 
 
 def test_the_first_layer_reads_sparse_rows(compiled):
