@@ -136,12 +136,7 @@ class Dense(Layer):
     @property
     def reads_sparse(self) -> bool:  # type: ignore[override]
         """True, but False by default in a subclass that overrides a method of the computation."""
-        return self.has_methods_of(Dense, "forward", "backward", "product", "product_backward")
-
-    def has_methods_of(self, kind: Any, *names: str) -> bool:
-        """Return whether this layer has these methods of a class, so no subclass overrides them."""
-        given: Any = type(self)
-        return _has_methods_of(given, kind, names)
+        return not overrides(self, Dense, "forward", "backward", "product", "product_backward")
 
     def forward(self, p: Any, t: Any) -> None:
         self.product(p, t)
@@ -171,9 +166,16 @@ class Dense(Layer):
         p.W *= growth[:, None]
 
 
+def overrides(layer: Layer, kind: type[Layer], *names: str) -> bool:
+    """Return whether the class of a layer overrides one of these methods of a class."""
+    own: Any = type(layer)
+    base: Any = kind
+    return _overrides(own, base, names)
+
+
 @cache
-def _has_methods_of(given: Any, kind: Any, names: tuple[str, ...]) -> bool:
-    return all(getattr(given, name) is getattr(kind, name) for name in names)
+def _overrides(own: Any, base: Any, names: tuple[str, ...]) -> bool:
+    return any(getattr(own, name) is not getattr(base, name) for name in names)
 
 
 def matrix_product(a: Any, b: Array, out: Array) -> None:

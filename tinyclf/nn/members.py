@@ -39,7 +39,7 @@ from . import kernels
 from .arrays import Array, Buffer, Views
 from .errors import whole_number
 from .functional import as_logits, log_sigmoid, sigmoid
-from .layers import Dense, matrix_product
+from .layers import Dense, matrix_product, overrides
 from .logsumexp import log_softmax_rows, softmax_rows
 from .losses import Loss
 
@@ -104,7 +104,7 @@ class SharedDense(_MemberLayer):
 
     @property
     def reads_sparse(self) -> bool:  # type: ignore[override]
-        return self.has_methods_of(SharedDense, "forward", "backward", "product", "product_backward")
+        return not overrides(self, SharedDense, "forward", "backward", "product", "product_backward")
 
     def product(self, p: Any, t: Any) -> None:
         kernels.scaled_rows(p.r, p.W, t.W)

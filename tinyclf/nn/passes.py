@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from . import kernels
 from .arrays import Views
 from .errors import returns_instead_of_writing
-from .layers import Dense, Layer, ReLU
+from .layers import Dense, Layer, ReLU, overrides
 
 Calls = list[Callable[[], Any]]
 
@@ -42,7 +42,7 @@ def bound(
         layer, p, g, t = arrays[i]
         above, _, _, relu = arrays[min(i + 1, len(arrays) - 1)]
         i += 1
-        if not (isinstance(layer, Dense) and layer.has_methods_of(Dense, "forward", "backward")):
+        if not isinstance(layer, Dense) or overrides(layer, Dense, "forward", "backward"):
             forward.append(partial(run_forward, layer, p, t))
             if t.dy is not None:  # this layer or an earlier one has parameters
                 backward.append(partial(run_backward, layer, p, g, t))
