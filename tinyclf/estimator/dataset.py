@@ -30,8 +30,6 @@ ENOUGH_ROWS = 500
 # With fewer distinct rows, early_stopping="auto" holds none out: a toy data set should be fitted exactly.
 _TOY = 10
 
-_FLOATS = np.dtype(np.float32), np.dtype(np.float64)
-
 
 @dataclass(frozen=True)
 class Dataset:
@@ -329,7 +327,7 @@ def prediction_inputs(estimator: Any, X: Any) -> tuple[Any, Rows]:
     """Return X as a matrix of numbers, and the inputs of a fitted network, which are made block by block."""
     state = estimator._fitted
     network, encoding = state.network, state.encoding
-    plain = type(X) is np.ndarray and X.dtype in _FLOATS and X.ndim == 2
+    plain = type(X) is np.ndarray and X.dtype in (np.float32, np.float64) and X.ndim == 2
     plain = plain and not (encoding.categorical.size or hasattr(estimator, "feature_names_in_"))
     if not (plain and X.shape[1] == encoding.n_features and len(X)):
         X = read_features(estimator, X)  # skipped if possible: it doubles the time for one row

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import math
-from dataclasses import dataclass, field
-from typing import Self
+from dataclasses import dataclass, field, fields
+from typing import Any, Self
 
 from ..nn.training import Epoch
 
@@ -132,7 +133,8 @@ class History:
 
     def copy(self) -> Self:
         """Return an independent history."""
-        made = object.__new__(type(self))  # takes a fifth of the time of copy.copy, once per epoch
-        for name, value in vars(self).items():
-            made.__dict__[name] = value[:] if isinstance(value, list) else value
+        made = copy.copy(self)
+        for f in fields(self):
+            value: Any = getattr(self, f.name)
+            setattr(made, f.name, list(value) if isinstance(value, list) else value)
         return made

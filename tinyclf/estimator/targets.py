@@ -561,7 +561,7 @@ def encode_known(y: ArrayLike, classes: Array) -> Array:
     unknown, table = set(), None
     if labels.dtype == classes.dtype and labels.dtype.kind in "iu":
         low, high = int(classes[0]), int(classes[-1])
-        if high - low < _TABLE:  # a look-up takes a tenth of the time of np.unique
+        if high - low < _TABLE:  # a look-up takes a quarter of the time of np.unique
             table = np.full(high - low + 1, -1)
             table[classes - low] = np.arange(len(classes))
     for start in range(0, len(labels), _LABELS):

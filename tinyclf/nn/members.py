@@ -165,7 +165,7 @@ class MemberDense(_MemberLayer):
         np.matmul(x.transpose(0, 2, 1), dy, out=g.W)
         if t.dx is None:
             return
-        if self.units == 1:  # a block-diagonal matrix takes a third of the time of k products with one column
+        if self.units == 1:  # a block-diagonal matrix takes half the time of k products with one column
             t.W.fill(0.0)
             np.einsum("mmi->mi", t.W.reshape(k, k, -1))[...] = p.W[:, :, 0]
             t.dy.dot(t.W, t.dx)

@@ -113,8 +113,8 @@ class Network:
             for name in layer.regularized
         )
         self.regularized = theta[:n]
-        # Workspaces for predictions of few rows, of which making one takes half the time; a thread takes one
-        # off the list, and puts it back.
+        # Workspaces for predictions of few rows: making one takes twice as long as the rest of a prediction.
+        # A thread takes one off the list, and puts it back.
         self._spare: list[Workspace] = []
 
     @property

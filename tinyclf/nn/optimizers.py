@@ -75,7 +75,7 @@ class OptimizerState(Views):
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name == "t":
-            self.__dict__["t"] = value
+            self.bind(t=value)
         else:
             super().__setattr__(name, value)
 
