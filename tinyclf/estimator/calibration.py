@@ -167,19 +167,24 @@ def best_shrinkage(
     total_weight, squares = (len(z), len(z)) if w is None else (float(w.sum()), float(w @ w))
     n_effective = total_weight**2 / squares  # rows of equal weight with the same information
 
+    size, k = min(len(z), block), z.shape[1]
+    d, calibrated, dz = np.empty((3, size, k))
+    buffers = {name: b.array(size, d.dtype) for name, b in loss.buffers(k, d.dtype).items()}
+
     @cache
     def at(a: float) -> tuple[float, float]:
         """Return the mean loss and its slope."""
         total, slope = 0.0, 0.0
         for start in range(0, len(z), block):
-            rows = slice(start, start + block)
-            d = z[rows] - prior  # in float64, as the prior is
-            dz, (n, k) = np.empty_like(d), d.shape
-            t = Views(**{name: b.array(n, d.dtype) for name, b in loss.buffers(k, d.dtype).items()})
+            rows, n = slice(start, start + block), min(block, len(z) - start)
+            np.subtract(z[rows], prior, out=d[:n])
+            np.multiply(d[:n], a, out=calibrated[:n])
+            calibrated[:n] += prior
+            t = Views(**{name: b[:n] for name, b in buffers.items()})
             weight = None if w is None else w[rows]
-            value = loss.value_and_grad(prior + a * d, y[rows], weight, dz, t)
+            value = loss.value_and_grad(calibrated[:n], y[rows], weight, dz[:n], t)
             m = n if weight is None else float(weight.sum())
-            total, slope = total + m * value, slope + m * float(np.vdot(dz, d))
+            total, slope = total + m * value, slope + m * float(np.vdot(dz[:n], d[:n]))
         return total / total_weight, slope / total_weight
 
     def best(cost: float) -> float:

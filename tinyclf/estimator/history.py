@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import copy
 import math
-from dataclasses import dataclass, field, fields
-from typing import Any, Self
+from dataclasses import dataclass, field
+from typing import Self
 
 from ..nn.training import Epoch
 
@@ -133,8 +132,6 @@ class History:
 
     def copy(self) -> Self:
         """Return an independent history."""
-        made = copy.copy(self)
-        for f in fields(self):
-            value: Any = getattr(self, f.name)
-            setattr(made, f.name, list(value) if isinstance(value, list) else value)
+        made = object.__new__(type(self))
+        vars(made).update({k: [*v] if isinstance(v, list) else v for k, v in vars(self).items()})
         return made

@@ -310,9 +310,10 @@ class Trainer:
     def _after_epoch(self, epoch: Epoch, *, records_best: bool = True) -> None:
         """Record an epoch or iteration, and stop or lower the learning rate if training does not improve."""
         state, plan, measured = self.state, self.plan, self._measure()
-        history, best = state.history.copy(), copy.copy(state.best)
+        history, best = state.history.copy(), state.best
         history.record(epoch, measured, state.training.scale)
         if measured is not None and records_best:
+            best = copy.copy(best)
             best.record(measured[1], state.network.theta, len(history.loss_curve))
         vars(state).update(history=history, best=best)  # at once, so that Ctrl-C leaves both or none
         self._print(f"Iteration {history.n_iter}, loss = {epoch.loss:.8f}")
