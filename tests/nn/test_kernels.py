@@ -205,6 +205,32 @@ def test_scaled_rows_are_products_of_factors_and_weights(dtype):
     np.testing.assert_array_equal(out, r.T[:, :, None] * W[:, None, :])
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("n", [1, 6])
+def test_unit_products_and_their_gradients_are_those_of_the_members_one_by_one(n, dtype):
+    rng = np.random.default_rng(0)
+    x, W = rng.normal(size=(n, 3, 20)).astype(dtype), rng.normal(size=(3, 20)).astype(dtype)
+    dy = rng.normal(size=(n, 3)).astype(dtype)
+    y, dW, dx, scratch = (np.full(shape, np.nan, dtype) for shape in ((n, 3), (3, 20), x.shape, (3, 60)))
+    kernels.unit_products(x, W, y)
+    kernels.unit_products_backward(x, W, dy, dW, dx, scratch)
+    for m in range(3):
+        assert_same_sum(y[:, m], x[:, m] @ W[m], np.abs(x[:, m]) @ np.abs(W[m]), terms=20)
+        assert_same_sum(dW[m], dy[:, m] @ x[:, m], np.abs(dy[:, m]) @ np.abs(x[:, m]), terms=n)
+        np.testing.assert_array_equal(dx[:, m], np.outer(dy[:, m], W[m]))
+
+
+def test_no_loop_is_compiled_again_for_the_read_only_rows_of_a_prediction(loops):
+    if loops.unit_products is _loops.unit_products:
+        pytest.skip("nothing is compiled")
+    network = Network([MemberDense(1, n_members=2)], 6, seed=0)
+    X = np.random.default_rng(0).normal(size=(50, 6)).astype("float32")
+    X.flags.writeable = False
+    np.testing.assert_allclose(network.logits(X), switched_off(network.logits, X), rtol=1e-5, atol=1e-6)
+    for name in vars(loops):
+        assert len(vars(loops)[name].signatures) <= len(TYPES)
+
+
 def value_and_grad(loss, z, y):
     n, k = z.shape
     workspace = Network([Dense(k)], 1, dtype=z.dtype).workspace(n, loss=loss)
@@ -271,6 +297,16 @@ def test_losses_of_a_batch_equal_those_of_numpy(loss, dtype):
     expected, dz_expected = switched_off(value_and_grad, loss, z, y)
     assert value == pytest.approx(expected, rel=1e-14)
     np.testing.assert_allclose(dz, dz_expected, rtol=4 * float(np.finfo(dtype).eps))
+
+
+@pytest.mark.parametrize("loss", LOSSES, ids=repr)
+def test_the_loss_of_equal_logits_is_a_logarithm_with_any_number_of_rows_and_classes(loss):
+    for n, k in ((1, 2), (300, 2), (256, 20), (3, 3000)):
+        if isinstance(loss, SoftmaxCrossEntropy):
+            y, expected = np.zeros(n, int), np.log(k)
+        else:
+            y, expected = np.zeros((n, k)), k * np.log(2.0)
+        assert value_and_grad(loss, np.zeros((n, k), "float32"), y)[0] == pytest.approx(expected, rel=1e-13)
 
 
 @pytest.mark.parametrize("broken", [[np.nan, 0.0, 0.0], [0.0, 0.0, np.nan], [np.inf, 0, 0], [-np.inf] * 3])

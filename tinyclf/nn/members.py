@@ -157,19 +157,20 @@ class MemberDense(_MemberLayer):
 
     def product(self, p: Any, t: Any) -> None:
         k = self.n_members
-        np.matmul(by_member(t.x, k), p.W, out=by_member(t.y, k))
+        if self.units == 1:
+            kernels.unit_products(t.x.reshape(len(t.x), k, -1), p.W[:, :, 0], t.y)
+        else:
+            np.matmul(by_member(t.x, k), p.W, out=by_member(t.y, k))
 
     def product_backward(self, p: Any, g: Any, t: Any) -> None:
         k = self.n_members
+        if self.units == 1 and t.dx is not None:
+            x, dx = (values.reshape(len(values), k, -1) for values in (t.x, t.dx))
+            kernels.unit_products_backward(x, p.W[:, :, 0], t.dy, g.W[:, :, 0], dx, t.W)
+            return
         x, dy = by_member(t.x, k), by_member(t.dy, k)
         np.matmul(x.transpose(0, 2, 1), dy, out=g.W)
-        if t.dx is None:
-            return
-        if self.units == 1:  # a block-diagonal matrix takes half the time of k products with one column
-            t.W.fill(0.0)
-            np.einsum("mmi->mi", t.W.reshape(k, k, -1))[...] = p.W[:, :, 0]
-            t.dy.dot(t.W, t.dx)
-        else:
+        if t.dx is not None:
             t.W[...] = p.W.transpose(0, 2, 1)  # BLAS is faster if the rows are contiguous
             np.matmul(dy, t.W, out=by_member(t.dx, k))
 
