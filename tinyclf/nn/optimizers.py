@@ -75,7 +75,7 @@ class OptimizerState(Views):
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name == "t":
-            self.bind(t=value)
+            vars(self)["t"] = value
         else:
             super().__setattr__(name, value)
 

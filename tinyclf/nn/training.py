@@ -77,10 +77,11 @@ class _EpochReport:
 
     def add(self, batch: Array, value: float, largest_logit: float, rate: float) -> bool:
         """Add a mini-batch; return whether to take its step."""
-        self.batch, self.value, self.rate, self.logit = batch, value, rate, largest_logit
+        n = len(batch)
+        self.last = batch, value, largest_logit, rate
         self.batches += 1
-        self.rows += len(batch)
-        self.total += value * len(batch)
+        self.rows += n
+        self.total += value * n
         if largest_logit > self.largest_logit or largest_logit != largest_logit:  # nan stays
             self.largest_logit = largest_logit
         self.finite = math.isfinite(value) and math.isfinite(largest_logit)
@@ -100,13 +101,14 @@ class _EpochReport:
     def _continues(self) -> bool:
         self.first_nonfinite = self.first_nonfinite or self.batches
         if self.on_nonfinite == "raise":
+            batch, value, largest_logit, rate = self.last
             raise DivergenceError(
                 epoch=self.state.epoch + 1,
                 batch=self.batches,
-                loss=self.value,
-                largest_input=self.objective.largest_input(self.batch),
-                largest_logit=self.logit,
-                learning_rate=self.rate,
+                loss=value,
+                largest_input=self.objective.largest_input(batch),
+                largest_logit=largest_logit,
+                learning_rate=rate,
             )
         return self.on_nonfinite == "continue"
 
