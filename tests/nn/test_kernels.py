@@ -716,12 +716,13 @@ def test_every_loop_is_compiled_for_the_types_that_training_uses(loops):
     rng = np.random.default_rng(0)
     for dtype in ("float32", "float64"):
         for loss, k in ((SoftmaxCrossEntropy(), 2), (SigmoidCrossEntropy(), 1)):
-            network = Network([Dense(4), ReLU(), SiLU(), Dropout(0.5), Dense(k)], 3, dtype=dtype, seed=0)
             X, y = rng.normal(size=(5, 3)), [0, 1, 0, 1, 1]
-            list(train(network, X, y, loss=loss, optimizer=Adam(), alpha=0.1, epochs=2, batch_size=2))
-            network.logits(X)
+            for layers in ([Dense(4), ReLU(), SiLU(), Dropout(0.5), Dense(k)], [Dense(4), ReLU(), Dense(k)]):
+                network = Network(layers, 3, dtype=dtype, seed=0)
+                list(train(network, X, y, loss=loss, optimizer=Adam(), alpha=0.1, epochs=2, batch_size=2))
+                network.logits(X)
         members = [SharedDense(4, n_members=2), ReLU(), MemberDense(2, n_members=2)]
         network, loss = Network(members, 3, dtype=dtype, seed=0), MemberLoss(SoftmaxCrossEntropy(), 2)
         list(train(network, X, y, loss=loss, epochs=1))
     assert {name: len(loop.signatures) for name, loop in vars(loops).items()} == before
-    assert all(before.values())
+    assert all(before[name] for name in _loops.signatures("float32"))

@@ -232,6 +232,110 @@ def sigmoid_loss(z: Array, E: Array, y: Array, dz: Array) -> float:
     return float(total / n)
 
 
+def mlp_forward(theta: Array, widths: Array, x: Array, hidden: Array, z: Array) -> None:
+    """Compute the logits z (B, n_out) of dense layers with ReLU between them, for the rows x (B, n_in).
+
+    theta has the weights of all layers, then their biases. ``widths`` (n_layers + 1,) begins with n_in. The
+    outputs of the hidden layers are written into ``hidden``, one after the other.
+    """
+    zero, n, last = theta.dtype.type(0), x.shape[0], widths.size - 2
+    at, unit, bias = 0, 0, 0  # positions in the weights, in hidden, and in the biases
+    for i in range(last + 1):
+        bias += widths[i] * widths[i + 1]
+    h = x
+    for i in range(last + 1):
+        n_in, n_out = widths[i], widths[i + 1]
+        W, b = theta[at : at + n_in * n_out].reshape(n_in, n_out), theta[bias : bias + n_out]
+        y = z if i == last else hidden[unit : unit + n * n_out].reshape(n, n_out)
+        np.dot(h, W, y)
+        for r in range(n):
+            for j in range(n_out):
+                v = y[r, j] + b[j]
+                y[r, j] = zero if i < last and v <= zero else v  # nan stays
+        at, unit, bias, h = at + n_in * n_out, unit + n * n_out, bias + n_out, y
+
+
+def mlp_backward(
+    theta: Array, gradient: Array, widths: Array, x: Array, hidden: Array, dhidden: Array, dz: Array
+) -> None:
+    """Write the gradient of all parameters, given that of the logits, and ``hidden`` of `mlp_forward`.
+
+    ``dhidden`` is a buffer like ``hidden``.
+    """
+    zero, one, n, last = theta.dtype.type(0), theta.dtype.type(1), x.shape[0], widths.size - 2
+    at, unit, bias = 0, hidden.size, gradient.size
+    for i in range(last + 1):
+        at += widths[i] * widths[i + 1]
+    dy = dz
+    for i in range(last, -1, -1):
+        n_in, n_out = widths[i], widths[i + 1]
+        at, bias = at - n_in * n_out, bias - n_out
+        db = gradient[bias : bias + n_out]
+        db[:] = zero
+        if i < last:  # the mask of ReLU
+            y = hidden[unit : unit + n * n_out].reshape(n, n_out)
+            for r in range(n):
+                for j in range(n_out):
+                    dy[r, j] *= one if y[r, j] > zero else zero
+        for r in range(n):
+            for j in range(n_out):
+                db[j] += dy[r, j]
+        h = x if i == 0 else hidden[unit - n * n_in : unit].reshape(n, n_in)
+        np.dot(h.T, dy, gradient[at : at + n_in * n_out].reshape(n_in, n_out))
+        if i > 0:
+            unit -= n * n_in
+            dx = dhidden[unit : unit + n * n_in].reshape(n, n_in)
+            np.dot(dy, theta[at : at + n_in * n_out].reshape(n_in, n_out).T, dx)
+            dy = dx
+
+
+def batch_logits(
+    X: Array,
+    targets: Array,
+    batch: Array,
+    theta: Array,
+    widths: Array,
+    x: Array,
+    y: Array,
+    hidden: Array,
+    z: Array,
+    d: Array,
+    top: Array,
+) -> float:
+    """Copy the rows and targets of a batch into x and y, and compute `mlp_forward` and `shift`.
+
+    Return the largest |z|.
+    """
+    last = X.shape[0] - 1
+    for i in range(batch.size):
+        row = min(max(batch[i], 0), last)  # as in `take`: a wrong index must not read other memory
+        y[i] = targets[row]
+        for j in range(X.shape[1]):
+            x[i, j] = X[row, j]
+    mlp_forward(theta, widths, x, hidden, z)
+    shift(z, d, top)
+    return largest_magnitude(z)
+
+
+def batch_gradient(
+    theta: Array,
+    gradient: Array,
+    widths: Array,
+    x: Array,
+    y: Array,
+    hidden: Array,
+    dhidden: Array,
+    dz: Array,
+    E: Array,
+    d: Array,
+    top: Array,
+) -> float:
+    """Compute `softmax_loss` and `mlp_backward`, and return the loss."""
+    value = softmax_loss(E, d, top, y, dz)
+    mlp_backward(theta, gradient, widths, x, hidden, dhidden, dz)
+    return value
+
+
 EXACT = (
     add_bias,
     add_bias_relu,
@@ -245,8 +349,12 @@ EXACT = (
     shift,
     softmax_loss,
     sigmoid_loss,
+    mlp_forward,
+    mlp_backward,
+    batch_logits,
+    batch_gradient,
 )
-"""Loops that are compiled without approximations."""
+"""Loops that are compiled without approximations; a loop may call those before it."""
 
 APPROXIMATE = (adam, add_penalty, unit_products)
 """Loops that may use approximate quotients and sum in any order, which is faster: Adam takes 1.8 instead of
@@ -256,11 +364,19 @@ APPROXIMATE = (adam, add_penalty, unit_products)
 def signatures(number: str) -> dict[str, str]:
     """Return numba's signature of each loop, for a network that computes in the type named ``number``."""
     rows, vector, wide = f"{number}[:,::1]", f"{number}[::1]", "float64[:,::1]"
-    members = f"{number}[:,:,::1]"
+    members, indices = f"{number}[:,:,::1]", "intp[::1]"
     softmax = {
         "largest_magnitude": f"({rows},)",
-        "shift": f"({rows}, {wide}, intp[::1])",
-        "softmax_loss": f"({wide}, {wide}, intp[::1], intp[::1], {rows})",
+        "shift": f"({rows}, {wide}, {indices})",
+        "softmax_loss": f"({wide}, {wide}, {indices}, {indices}, {rows})",
+        "batch_logits": (
+            f"(Array({number}, 2, 'C', readonly=True), {indices}, {indices}, {vector}, {indices}, "
+            f"{rows}, {indices}, {vector}, {rows}, {wide}, {indices})"
+        ),
+        "batch_gradient": (
+            f"({vector}, {vector}, {indices}, {rows}, {indices}, {vector}, {vector}, {rows}, "
+            f"{wide}, {wide}, {indices})"
+        ),
     }
     return {
         **(softmax if number == "float32" else {}),

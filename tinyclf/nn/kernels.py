@@ -29,7 +29,7 @@ import threading
 import time
 from collections.abc import Callable
 from functools import cache
-from types import SimpleNamespace
+from types import FunctionType, SimpleNamespace
 from typing import Any, Self
 
 import numpy as np
@@ -168,10 +168,13 @@ def _dispatchers() -> SimpleNamespace:
 
     if numba.config.DISABLE_JIT:
         raise ImportError("NUMBA_DISABLE_JIT switches its compiler off")
-    return SimpleNamespace(
-        **{loop.__name__: _dispatcher(numba, loop, fastmath=False) for loop in _loops.EXACT},
-        **{loop.__name__: _dispatcher(numba, loop, fastmath=_FREEDOM) for loop in _loops.APPROXIMATE},
-    )
+    made: dict[str, Any] = {}
+    for loops, fastmath in ((_loops.EXACT, False), (_loops.APPROXIMATE, _FREEDOM)):
+        for loop in loops:
+            # A loop that calls others calls their dispatchers: numba does not compile calls of Python functions.
+            calling = FunctionType(loop.__code__, {**loop.__globals__, **made}, loop.__name__)
+            made[loop.__name__] = _dispatcher(numba, calling, fastmath)
+    return SimpleNamespace(**made)
 
 
 def _dispatcher(numba: Any, loop: Callable[..., Any], fastmath: bool | set[str]) -> Callable[..., Any]:
@@ -194,6 +197,11 @@ def _after_fork() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
+
+
+def compiled(dtype: np.dtype[Any]) -> SimpleNamespace | None:
+    """Return the compiled loops for a type by name, or None if NumPy computes."""
+    return _compiled.get(dtype)
 
 
 def add_bias(y: Array, b: Array) -> None:

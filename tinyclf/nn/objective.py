@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,9 +13,10 @@ from . import kernels
 from .arrays import PARAMETER_BLOCK, Array, as_array
 from .batches import as_rows, as_weights
 from .errors import check_interval
+from .fused import Step, fused_step
 from .losses import Loss
 from .network import Network
-from .passes import Calls, bound
+from .passes import Passes, bound
 from .workspace import Tapes
 
 
@@ -95,7 +97,7 @@ class Objective:
         self._workspace = network.workspace(min(batch_size, len(self.order)), loss=loss, rng=rng)
         self.gradient = np.empty_like(network.theta)
         self._gradients = network.split(self.gradient)
-        self._steps: dict[int, tuple[Tapes, Calls, Calls]] = {}
+        self._steps: dict[int, Step] = {}
         size = max(1, min(network.regularized.size, PARAMETER_BLOCK))
         self._scratch = np.empty(size, network.dtype)
 
@@ -112,27 +114,31 @@ class Objective:
 
     def loss_and_grad(self, batch: Array) -> tuple[float, float]:
         """As `value_and_grad`, without the penalty."""
-        tapes, forward, backward = self._steps.get(len(batch)) or self._bind(len(batch))
+        step = self._steps.get(len(batch)) or self._bind(len(batch))
+        return step(batch)
+
+    def _bind(self, n: int) -> Step:
+        """Return the step for batches of n rows, and keep it."""
+        network, tapes = self.network, self._workspace.tapes(n)
+        fused = fused_step(network, self.loss, self.rows, self.targets, self.weight, self.gradient, tapes)
+        passes = bound(network.layers, network.parameters, self._gradients, tapes.layers)
+        self._steps[n] = fused or partial(self._step, tapes, passes)
+        return self._steps[n]
+
+    def _step(self, tapes: Tapes, passes: Passes, batch: Array) -> tuple[float, float]:
         x = self.rows.gather(batch, tapes.x)
         first, last = tapes.layers[0], tapes.layers[-1]
         if first.x is not x:
             first.bind(x=x)
-        for call in forward:
+        for call in passes.forward:
             call()
         z, dz = last.y, last.dy
         largest_logit = kernels.largest_magnitude(z, dz)
         w = None if self.weight is None else self.weight[batch]
         value = self.loss.value_and_grad(z, self.targets[batch], w, dz, tapes.loss)
-        for call in backward:
+        for call in passes.backward:
             call()
         return value, largest_logit
-
-    def _bind(self, n: int) -> tuple[Tapes, Calls, Calls]:
-        """Return the tapes and the calls of both passes for batches of n rows, and keep them."""
-        network, tapes = self.network, self._workspace.tapes(n)
-        calls = bound(network.layers, network.parameters, self._gradients, tapes.layers)
-        self._steps[n] = tapes, *calls
-        return self._steps[n]
 
     def add_penalty(self, strength: float) -> float:
         """Return strength / 2 |W|^2, and add its gradient, strength W, to ``gradient``."""

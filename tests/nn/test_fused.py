@@ -1,0 +1,173 @@
+"""Fused step: it computes what the layers and the loss compute, and only where they compute the same."""
+
+from functools import partial
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import scipy.sparse
+
+import tinyclf
+from tinyclf import (
+    Dense,
+    Dropout,
+    Network,
+    ReLU,
+    SigmoidCrossEntropy,
+    SoftmaxCrossEntropy,
+    Tanh,
+    train,
+)
+from tinyclf.nn import _loops, fused, kernels
+from tinyclf.nn.objective import Objective
+
+FLOAT32 = np.dtype("float32")
+NETWORKS = {
+    "two hidden layers": [Dense(6), ReLU(), Dense(5), ReLU(), Dense(3)],
+    "one hidden layer": [Dense(40), ReLU(), Dense(3)],
+    "no hidden layer": [Dense(3)],
+}
+
+
+@pytest.fixture(params=["as Python", "compiled"], autouse=True)
+def loops(request):
+    """Use the loops, as Python or compiled."""
+    wanted = kernels._wanted
+    if request.param == "compiled":
+        pytest.importorskip("numba")
+        tinyclf.use_fast(True)
+        kernels.load(FLOAT32)
+    else:
+        tinyclf.use_fast(False)
+        python = {loop.__name__: loop for loop in _loops.EXACT + _loops.APPROXIMATE}
+        kernels._compiled = {FLOAT32: SimpleNamespace(**python)}
+    yield kernels._compiled[FLOAT32]
+    kernels._compiled = {}
+    tinyclf.use_fast(wanted)
+
+
+class DoubledDense(Dense):
+    """A student's layer: Dense, times two."""
+
+    def forward(self, p, t):
+        super().forward(p, t)
+        t.y *= 2.0
+
+
+class Margin(SoftmaxCrossEntropy):
+    """A student's loss."""
+
+
+def problem(layers=NETWORKS["two hidden layers"], n=20, **options):
+    """An objective for n rows of 7 features and 3 classes, with the given options."""
+    rng = np.random.default_rng(1)
+    network = Network(layers, 7, dtype=options.pop("dtype", "float32"), seed=0)
+    X = options.pop("X", rng.normal(size=(n, 7)))
+    y = options.pop("y", rng.integers(3, size=n))
+    return Objective(network, X, y, **{"loss": SoftmaxCrossEntropy(), "batch_size": 9, **options})
+
+
+def is_fused(objective, n=9):
+    """Whether the step for n rows is fused."""
+    return not isinstance(objective._bind(n), partial)
+
+
+def evaluated(objective, batch):
+    """Loss, largest logit and gradient of the rows of a batch."""
+    objective.gradient.fill(np.nan)
+    with np.errstate(all="ignore"):
+        value, largest_logit = objective.loss_and_grad(batch)
+    return value, largest_logit, objective.gradient.copy()
+
+
+def by_layers(batch, **options):
+    """The same, computed by the layers and the loss."""
+    before, kernels._compiled = kernels._compiled, {}
+    wanted, kernels._wanted = kernels._wanted, False
+    try:
+        return evaluated(problem(**options), batch)
+    finally:
+        kernels._compiled, kernels._wanted = before, wanted
+
+
+@pytest.mark.parametrize("layers", NETWORKS.values(), ids=NETWORKS)
+@pytest.mark.parametrize("n", [1, 4, 9])
+def test_a_fused_step_computes_what_the_layers_and_the_loss_compute(layers, n):
+    objective, batch = problem(layers), np.random.default_rng(2).permutation(20)[:n]
+    assert is_fused(objective, n)
+    for _ in range(2):  # the buffers keep nothing of an earlier step
+        value, largest_logit, gradient = evaluated(objective, batch)
+        expected = by_layers(batch, layers=layers)
+        assert value == pytest.approx(expected[0], rel=1e-6)
+        assert largest_logit == pytest.approx(expected[1], rel=1e-6)
+        np.testing.assert_allclose(gradient, expected[2], rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize("broken", [np.nan, np.inf])
+def test_weights_that_are_not_finite_give_a_loss_and_gradient_that_are_not_finite(broken):
+    objective, batch = problem(), np.arange(9)
+    objective.network.parameters[0].W[0, 0] = broken
+    value, largest_logit, gradient = evaluated(objective, batch)
+    assert np.isnan(value)
+    assert not np.isfinite(largest_logit)
+    assert np.isnan(gradient).any()
+
+
+@pytest.mark.parametrize(
+    "batch",
+    [np.arange(9, dtype=np.int32), np.arange(18)[::2], np.arange(9)[::-1], np.array([19, 0, 10**9, -5])],
+    ids=["int32", "every second row", "backward", "wrong indices"],
+)
+def test_any_array_of_indices_is_read_as_without_fusion(batch, loops):
+    for writeable in (True, False):
+        batch.flags.writeable = writeable
+        objective = problem()
+        assert is_fused(objective, len(batch))
+        clipped = np.clip(batch, 0, 19)
+        for found, expected in zip(evaluated(objective, batch), by_layers(clipped), strict=True):
+            np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-7)
+    if hasattr(loops.batch_logits, "signatures"):
+        assert len(loops.batch_logits.signatures) == 1
+
+
+def test_other_networks_losses_and_rows_are_not_fused():
+    rng, mlp = np.random.default_rng(0), NETWORKS["one hidden layer"]
+    assert is_fused(problem(mlp))
+    assert not is_fused(problem(mlp, dtype="float64"))
+    for layers in (
+        [Dense(6), Tanh(), Dense(3)],
+        [Dense(6), ReLU(), Dropout(0.1), Dense(3)],
+        [Dense(3), ReLU()],
+        [Dense(6), Dense(3)],
+        [ReLU(), Dense(3)],
+        [DoubledDense(6), ReLU(), Dense(3)],
+    ):
+        assert not is_fused(problem(layers))
+    assert not is_fused(problem([Dense(3)], loss=SigmoidCrossEntropy(), y=rng.integers(2, size=(20, 3))))
+    for loss in (Margin(), SoftmaxCrossEntropy(label_smoothing=0.1)):
+        assert not is_fused(problem(mlp, loss=loss))
+    assert not is_fused(problem(mlp, y=rng.dirichlet(np.ones(3), 20)))
+    assert not is_fused(problem(mlp, sample_weight=rng.uniform(size=20)))
+    assert not is_fused(problem(mlp, X=scipy.sparse.eye_array(20, 7, format="csr")))
+    tinyclf.use_fast(False)
+    assert not is_fused(problem(mlp))
+
+
+def test_only_steps_with_small_products_are_fused():
+    most = (fused._SMALL - 1) // (7 * 40)
+    objective = problem(NETWORKS["one hidden layer"], n=most + 1, batch_size=most + 1)
+    assert is_fused(objective, most)
+    assert not is_fused(objective, most + 1)
+
+
+def test_training_with_fused_steps_learns_what_it_learns_without_them():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(100, 7))
+    y, losses = X[:, :3].argmax(axis=1), []
+    for compiled in (kernels._compiled, {}):
+        kernels._compiled, kernels._wanted = compiled, bool(compiled)
+        network = Network(NETWORKS["two hidden layers"], 7, seed=0)
+        epochs = train(network, X, y, epochs=10, batch_size=30, alpha=0.01, seed=0)
+        losses.append([epoch.loss for epoch in epochs])
+    np.testing.assert_allclose(losses[0], losses[1], rtol=1e-5)
+    assert losses[0][-1] < losses[0][0]

@@ -1,0 +1,76 @@
+"""The most frequent training step, fused into two compiled calls.
+
+For a small batch, the calls of a step take as long as its computation. With compiled kernels, the loss and
+gradient of a batch are two calls if the network consists of `Dense` layers with `ReLU` between them, the loss
+is `SoftmaxCrossEntropy`, its targets are codes, and the rows are dense, in float32 and without weights. NumPy
+computes the exponentials between the calls, several at a time. The results are those of the layers and of the
+loss, up to rounding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from . import kernels
+from .arrays import Array
+from .batches import DenseRows, Rows
+from .layers import Dense, Layer, ReLU
+from .losses import Loss, SoftmaxCrossEntropy
+from .network import Network
+from .workspace import Tapes
+
+Step = Callable[[Array], tuple[float, float]]
+"""Computes the gradient for the rows with these indices; returns the loss and the largest |logit|."""
+
+# A step is fused only if its products have fewer multiplications. Larger products take much longer than the
+# calls, and some of them are slower in SciPy's BLAS, which numba uses, than in NumPy's.
+_SMALL = 2**21
+
+
+def fused_step(
+    network: Network,
+    loss: Loss,
+    rows: Rows,
+    targets: Array,
+    weight: Array | None,
+    gradient: Array,
+    tapes: Tapes,
+) -> Step | None:
+    """Return the fused step for batches of as many rows as the tapes have, or None if it is not supported.
+
+    The other arguments are the attributes of `objective.Objective`; the step writes into ``gradient``.
+    """
+    loops, x, t = kernels.compiled(network.dtype), tapes.x, tapes.loss
+    if (
+        loops is None
+        or network.dtype != np.float32
+        or len(x) * network.largest_product >= _SMALL
+        or not _is_mlp(network.layers)
+        or type(loss) is not SoftmaxCrossEntropy
+        or targets.ndim != 1
+        or weight is not None
+        or not isinstance(rows, DenseRows)
+    ):
+        return None
+    X, theta, z, dz = rows.X, network.theta, tapes.layers[-1].y, tapes.layers[-1].dy
+    widths = np.array([network.widths[0], *network.widths[1::2]], np.intp)
+    hidden, dhidden = np.empty((2, len(x) * int(widths[1:-1].sum())), network.dtype)
+    y = np.empty(len(x), np.intp)
+
+    def step(batch: Array) -> tuple[float, float]:
+        if batch.dtype != np.intp or not batch.flags.carray:  # numba would compile the loop once more
+            batch = np.array(batch, np.intp)
+        largest_logit = loops.batch_logits(X, targets, batch, theta, widths, x, y, hidden, z, t.d, t.top)
+        np.exp(t.d, out=t.E)
+        value = loops.batch_gradient(theta, gradient, widths, x, y, hidden, dhidden, dz, t.E, t.d, t.top)
+        return value, largest_logit
+
+    return step
+
+
+def _is_mlp(layers: Sequence[Layer]) -> bool:
+    """Return whether these are Dense layers with ReLU between them, none of them a user's subclass."""
+    dense, activations = {*map(type, layers[::2])}, {*map(type, layers[1::2])}
+    return dense == {Dense} and activations <= {ReLU} and len(layers) % 2 == 1
