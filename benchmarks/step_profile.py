@@ -15,6 +15,7 @@ from timing import pin_to_one_core
 
 pin_to_one_core()
 
+import numpy as np  # noqa: E402
 import peers  # noqa: E402
 from sklearn import datasets  # noqa: E402
 
@@ -22,8 +23,16 @@ from tinyclf import TinyClassifier, use_fast  # noqa: E402
 from tinyclf.estimator import classifier, dataset, plan, state, trainer, validation  # noqa: E402
 from tinyclf.nn import batches, kernels, layers, losses, objective, optimizers, training  # noqa: E402
 
+# The compiled loops, if numba is installed: two of them are fused steps.
+if find_spec("numba"):
+    use_fast(True)
+    kernels.load(np.dtype(np.float32))
+LOOPS = kernels.compiled(np.dtype(np.float32))
+
 STEP = [
     {
+        "fused: batch, forward pass": [(LOOPS, "batch_logits")] if LOOPS else [],
+        "fused: loss, backward pass": [(LOOPS, "batch_gradient")] if LOOPS else [],
         "gather the batch": [(batches.DenseRows, "gather")],
         "products, forward": [(layers.Dense, "product")],
         "bias and ReLU": [(kernels, "add_bias"), (kernels, "add_bias_relu")],

@@ -59,9 +59,9 @@ def relu_backward_bias(dy: Array, y: Array, db: Array) -> None:
     db[:] = zero
     for i in range(n):
         for j in range(k):
-            dy[i, j] *= one if y[i, j] > zero else zero
-        for j in range(k):
-            db[j] += dy[i, j]
+            v = dy[i, j] * (one if y[i, j] > zero else zero)
+            dy[i, j] = v
+            db[j] += v
 
 
 def largest_magnitude(z: Array) -> float:
@@ -238,7 +238,7 @@ def mlp_forward(theta: Array, widths: Array, x: Array, hidden: Array, z: Array) 
     theta has the weights of all layers, then their biases. ``widths`` (n_layers + 1,) begins with n_in. The
     outputs of the hidden layers are written into ``hidden``, one after the other.
     """
-    zero, n, last = theta.dtype.type(0), x.shape[0], widths.size - 2
+    n, last = x.shape[0], widths.size - 2
     at, unit, bias = 0, 0, 0  # positions in the weights, in hidden, and in the biases
     for i in range(last + 1):
         bias += widths[i] * widths[i + 1]
@@ -248,10 +248,10 @@ def mlp_forward(theta: Array, widths: Array, x: Array, hidden: Array, z: Array) 
         W, b = theta[at : at + n_in * n_out].reshape(n_in, n_out), theta[bias : bias + n_out]
         y = z if i == last else hidden[unit : unit + n * n_out].reshape(n, n_out)
         np.dot(h, W, y)
-        for r in range(n):
-            for j in range(n_out):
-                v = y[r, j] + b[j]
-                y[r, j] = zero if i < last and v <= zero else v  # nan stays
+        if i < last:
+            add_bias_relu(y, b)
+        else:
+            add_bias(y, b)
         at, unit, bias, h = at + n_in * n_out, unit + n * n_out, bias + n_out, y
 
 
@@ -262,7 +262,7 @@ def mlp_backward(
 
     ``dhidden`` is a buffer like ``hidden``.
     """
-    zero, one, n, last = theta.dtype.type(0), theta.dtype.type(1), x.shape[0], widths.size - 2
+    n, last = x.shape[0], widths.size - 2
     at, unit, bias = 0, hidden.size, gradient.size
     for i in range(last + 1):
         at += widths[i] * widths[i + 1]
@@ -271,15 +271,13 @@ def mlp_backward(
         n_in, n_out = widths[i], widths[i + 1]
         at, bias = at - n_in * n_out, bias - n_out
         db = gradient[bias : bias + n_out]
-        db[:] = zero
-        if i < last:  # the mask of ReLU
-            y = hidden[unit : unit + n * n_out].reshape(n, n_out)
+        if i < last:
+            relu_backward_bias(dy, hidden[unit : unit + n * n_out].reshape(n, n_out), db)
+        else:
+            db[:] = dz.dtype.type(0)
             for r in range(n):
                 for j in range(n_out):
-                    dy[r, j] *= one if y[r, j] > zero else zero
-        for r in range(n):
-            for j in range(n_out):
-                db[j] += dy[r, j]
+                    db[j] += dz[r, j]
         h = x if i == 0 else hidden[unit - n * n_in : unit].reshape(n, n_in)
         np.dot(h.T, dy, gradient[at : at + n_in * n_out].reshape(n_in, n_out))
         if i > 0:

@@ -171,7 +171,7 @@ def _dispatchers() -> SimpleNamespace:
     made: dict[str, Any] = {}
     for loops, fastmath in ((_loops.EXACT, False), (_loops.APPROXIMATE, _FREEDOM)):
         for loop in loops:
-            # A loop that calls others calls their dispatchers: numba does not compile calls of Python functions.
+            # A loop calls the dispatchers of others: numba does not compile calls of Python functions.
             calling = FunctionType(loop.__code__, {**loop.__globals__, **made}, loop.__name__)
             made[loop.__name__] = _dispatcher(numba, calling, fastmath)
     return SimpleNamespace(**made)

@@ -120,10 +120,12 @@ class Objective:
     def _bind(self, n: int) -> Step:
         """Return the step for batches of n rows, and keep it."""
         network, tapes = self.network, self._workspace.tapes(n)
-        fused = fused_step(network, self.loss, self.rows, self.targets, self.weight, self.gradient, tapes)
-        passes = bound(network.layers, network.parameters, self._gradients, tapes.layers)
-        self._steps[n] = fused or partial(self._step, tapes, passes)
-        return self._steps[n]
+        step = fused_step(network, self.loss, self.rows, self.targets, self.weight, self.gradient, tapes)
+        if step is None:
+            passes = bound(network.layers, network.parameters, self._gradients, tapes.layers)
+            step = partial(self._step, tapes, passes)
+        self._steps[n] = step
+        return step
 
     def _step(self, tapes: Tapes, passes: Passes, batch: Array) -> tuple[float, float]:
         x = self.rows.gather(batch, tapes.x)
