@@ -180,16 +180,6 @@ def test_predictions_of_any_number_of_rows_follow_each_other():
     assert large._spare == []
 
 
-@pytest.mark.parametrize("n", [1, 5, 1200])
-def test_buffers_for_predictions_can_be_used_again(n):
-    network = Network([Dense(8), ReLU(), Dense(3)], n_in=40, seed=0)
-    X = np.random.default_rng(0).normal(size=(n, 40))
-    workspace = network.prediction_workspace(n)
-    for rows in (X, -X, X):
-        np.testing.assert_array_equal(network.outputs(rows, workspace=workspace), network.logits(rows))
-    assert network.copy().outputs(X, workspace=workspace).shape == (n, 3)
-
-
 def test_results_for_few_rows_are_not_overwritten_by_the_next_prediction():
     network = Network([Dense(8), ReLU(), Dense(3)], n_in=4, seed=0)
     first = network.logits(np.ones((1, 4)))

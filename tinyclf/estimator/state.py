@@ -13,7 +13,6 @@ from ..nn.arrays import Array
 from ..nn.layers import Dense
 from ..nn.network import Network
 from ..nn.state import TrainState
-from ..nn.workspace import Workspace
 from .calibration import Calibration
 from .dataset import Dataset
 from .early_stopping import BestWeights, Patience
@@ -80,9 +79,9 @@ class FitState:
         """The network that is trained, without scaling and calibration."""
         return self.training.network
 
-    def logits(self, inputs: Any, workspace: Workspace | None = None) -> Array:
+    def logits(self, inputs: Any) -> Array:
         """Return the logits (n, n_outputs) before calibration; with members, of their mean probabilities."""
-        return self.network.outputs(inputs, function=self.plan.ensemble_logits, workspace=workspace)
+        return self.network.outputs(inputs, function=self.plan.ensemble_logits)
 
     def calibrated(self, z: Array) -> Array:
         """Return the calibrated logits (n, n_outputs), given logits; this may overwrite them."""

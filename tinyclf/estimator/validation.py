@@ -12,7 +12,6 @@ from sklearn.metrics import get_scorer
 from sklearn.model_selection import train_test_split
 
 from ..nn.arrays import Array
-from ..nn.workspace import Workspace
 from .calibration import COST, LEAST, MAX_LOGITS, Calibration, best_shrinkage
 from .dataset import Dataset, in_validation_set
 from .plan import FitPlan
@@ -48,7 +47,6 @@ class Validation:
             self.inputs = data.inputs(scaling, plan.dtype, plan.layers[0].reads_sparse)
         self.targets = data.loss_targets(plan.loss, plan.n_outputs)
         self._scored = None if self._scorer is None else data.for_scorer()
-        self._workspace: Workspace | None = None  # made when the first network is scored
 
     def measure(self, estimator: Any, state: FitState) -> tuple[float, float]:
         """Return the loss and the score of the current network; a higher score is better.
@@ -60,7 +58,7 @@ class Validation:
         state : FitState
         """
         data, labels, scoring = self.data, self.data.labels, self.plan.scoring
-        z = self._logits(state)
+        z = state.logits(self.inputs)
         loss = self.plan.loss.mean(z, self.targets, data.loss_weight)
         if scoring == "loss":
             return loss, -loss if self.prior is None else -self._calibrated_loss(z)
@@ -77,12 +75,7 @@ class Validation:
 
     def shrinkage(self, state: FitState) -> float:
         """Return the shrinkage toward the prior that minimizes the loss; 1 without a prior."""
-        return 1.0 if self.prior is None else self._best_shrinkage(self._logits(state))[0]
-
-    def _logits(self, state: FitState) -> Array:
-        if self._workspace is None:
-            self._workspace = state.network.prediction_workspace(len(self.inputs))
-        return state.logits(self.inputs, self._workspace)
+        return 1.0 if self.prior is None else self._best_shrinkage(state.logits(self.inputs))[0]
 
     def _calibrated_loss(self, z: Array) -> float:
         """Return the loss of all rows with the best shrinkage; this may overwrite z."""

@@ -175,21 +175,8 @@ class Network:
         """Return the output of the last layer, shape (n, n_out); see `outputs` for X and the errors."""
         return self.outputs(X)
 
-    @property
-    def _block(self) -> int:
-        """Number of rows that `outputs` computes at a time."""
-        return ROW_BLOCK if max(self.widths[1:]) <= _WIDE else ROW_BLOCK // 2
-
-    def prediction_workspace(self, n: int) -> Workspace:
-        """Return new buffers for `outputs` of n rows."""
-        return self.workspace(min(max(n, _FEWEST_ROWS), self._block), training=False)
-
     def outputs(
-        self,
-        X: Any,
-        n_layers: int | None = None,
-        function: Callable[[Array], Array] = np.asarray,
-        workspace: Workspace | None = None,
+        self, X: Any, n_layers: int | None = None, function: Callable[[Array], Array] = np.asarray
     ) -> Array:
         """Return the output of the first layers, or a function of it, computed block by block.
 
@@ -200,8 +187,6 @@ class Network:
             Number of layers to run, at least 1; all by default.
         function : callable, optional
             Maps the output of a block of rows to an array with as many rows.
-        workspace : Workspace, optional
-            Buffers from `prediction_workspace` for as many rows, for repeated calls; by default new ones.
 
         Returns
         -------
@@ -219,13 +204,13 @@ class Network:
         rows = X if isinstance(X, Rows) else UncheckedRows(X, self.dtype, self.widths[0], sparse)
         n = len(rows)
         result: Array | None = None
-        size = self._block
-        few = workspace is None and n <= _FEWEST_ROWS and self.largest_product <= PARAMETER_BLOCK
+        size = ROW_BLOCK if max(self.widths[1:]) <= _WIDE else ROW_BLOCK // 2
+        few = n <= _FEWEST_ROWS and self.largest_product <= PARAMETER_BLOCK
         try:
-            held = self._spare.pop() if few else workspace
+            workspace = self._spare.pop() if few else None
         except IndexError:  # there is none, or other threads use them all
-            held = None
-        held = held or self.prediction_workspace(n)
+            workspace = None
+        workspace = workspace or self.workspace(min(max(n, _FEWEST_ROWS), size), training=False)
         with np.errstate(all="ignore"):
             for start in range(0, max(n, 1), size):
                 x = rows.block(start, start + size)
@@ -233,7 +218,7 @@ class Network:
                 if 0 < m < _FEWEST_ROWS and self.widths[0] <= _NARROW and isinstance(x, np.ndarray):
                     x = x[np.minimum(np.arange(_FEWEST_ROWS), m - 1)]
                     x.flags.writeable = False  # like blocks that are not copied
-                tapes = held.tapes(x.shape[0]).layers
+                tapes = workspace.tapes(x.shape[0]).layers
                 y = np.asarray(function(self.forward(tapes, x, n_layers)[:m]))
                 if y.shape[:1] != (m,):
                     raise ValueError(
@@ -245,7 +230,7 @@ class Network:
                 tapes[0].bind(x=None)
                 del x  # frees the block before the next one is read
         if few:
-            self._spare.append(held)
+            self._spare.append(workspace)
         assert result is not None  # there is at least one block
         return result
 
