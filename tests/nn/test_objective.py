@@ -1,9 +1,12 @@
 """The objective: the penalty and the chosen rows."""
 
+import gc
+import weakref
+
 import numpy as np
 import pytest
 
-from tinyclf import Dense, Network, SoftmaxCrossEntropy, cross_entropy, train
+from tinyclf import Dense, Network, ReLU, SoftmaxCrossEntropy, Tanh, cross_entropy, train
 from tinyclf.nn.objective import Objective
 
 
@@ -43,6 +46,20 @@ def test_rows_and_their_indices_are_not_copied_if_they_have_the_right_type():
     objective = Objective(network, X, [0, 1, 0], loss=SoftmaxCrossEntropy(), batch_size=2, rows=rows)
     assert np.shares_memory(X, objective.rows.X)
     assert np.shares_memory(rows, objective.order)
+
+
+@pytest.mark.parametrize("activation", [ReLU(), Tanh()], ids=repr)
+def test_an_objective_is_freed_as_soon_as_it_is_not_used(activation):
+    network = Network([Dense(4), activation, Dense(2)], 3, seed=0)
+    gc.disable()
+    try:
+        objective = Objective(network, np.eye(3), [0, 1, 0], loss=SoftmaxCrossEntropy(), batch_size=2)
+        objective.value_and_grad(objective.order[:2])
+        freed = weakref.ref(objective)
+        del objective
+        assert freed() is None
+    finally:
+        gc.enable()
 
 
 def test_training_on_chosen_rows_equals_training_on_a_copy_of_them():

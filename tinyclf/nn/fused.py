@@ -31,12 +31,12 @@ _SMALL = 2**21
 
 def fused_step(
     network: Network,
+    gradient: Array,
+    tapes: Tapes,
     loss: Loss,
     rows: Rows,
     targets: Array,
     weight: Array | None,
-    gradient: Array,
-    tapes: Tapes,
 ) -> Step | None:
     """Return the fused step for batches of as many rows as the tapes have, or None if it is not supported.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from . import kernels
 from .arrays import PARAMETER_BLOCK, Array, as_array
-from .batches import as_rows, as_weights
+from .batches import Rows, as_rows, as_weights
 from .errors import check_interval
 from .fused import Step, fused_step
 from .losses import Loss
@@ -120,27 +119,13 @@ class Objective:
     def _bind(self, n: int) -> Step:
         """Return the step for batches of n rows, and keep it."""
         network, tapes = self.network, self._workspace.tapes(n)
-        step = fused_step(network, self.loss, self.rows, self.targets, self.weight, self.gradient, tapes)
+        arguments = self.loss, self.rows, self.targets, self.weight
+        step = fused_step(network, self.gradient, tapes, *arguments)
         if step is None:
             passes = bound(network.layers, network.parameters, self._gradients, tapes.layers)
-            step = partial(self._step, tapes, passes)
+            step = _step_by_layers(passes, tapes, *arguments)
         self._steps[n] = step
         return step
-
-    def _step(self, tapes: Tapes, passes: Passes, batch: Array) -> tuple[float, float]:
-        x = self.rows.gather(batch, tapes.x)
-        first, last = tapes.layers[0], tapes.layers[-1]
-        if first.x is not x:
-            first.bind(x=x)
-        for call in passes.forward:
-            call()
-        z, dz = last.y, last.dy
-        largest_logit = kernels.largest_magnitude(z, dz)
-        w = None if self.weight is None else self.weight[batch]
-        value = self.loss.value_and_grad(z, self.targets[batch], w, dz, tapes.loss)
-        for call in passes.backward:
-            call()
-        return value, largest_logit
 
     def add_penalty(self, strength: float) -> float:
         """Return strength / 2 |W|^2, and add its gradient, strength W, to ``gradient``."""
@@ -151,6 +136,32 @@ class Objective:
     def largest_input(self, batch: Array) -> float:
         """Return the largest magnitude of the inputs of these rows."""
         return float(abs(self.rows.gather(batch, self._workspace.tapes(len(batch)).x)).max())
+
+
+def _step_by_layers(
+    passes: Passes, tapes: Tapes, loss: Loss, rows: Rows, targets: Array, weight: Array | None
+) -> Step:
+    """Return a step that calls the layers and the loss.
+
+    It is no method: an objective that refers to itself would keep its memory after the training.
+    """
+    first, last = tapes.layers[0], tapes.layers[-1]
+
+    def step(batch: Array) -> tuple[float, float]:
+        x = rows.gather(batch, tapes.x)
+        if first.x is not x:
+            first.bind(x=x)
+        for call in passes.forward:
+            call()
+        z, dz = last.y, last.dy
+        largest_logit = kernels.largest_magnitude(z, dz)
+        w = None if weight is None else weight[batch]
+        value = loss.value_and_grad(z, targets[batch], w, dz, tapes.loss)
+        for call in passes.backward:
+            call()
+        return value, largest_logit
+
+    return step
 
 
 def _as_indices(rows: ArrayLike | None, n: int) -> Array:
