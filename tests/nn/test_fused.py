@@ -18,6 +18,7 @@ from tinyclf import (
     train,
 )
 from tinyclf.nn import _loops, fused, kernels
+from tinyclf.nn.arrays import ROW_BLOCK
 from tinyclf.nn.objective import Objective
 
 FLOAT32 = np.dtype("float32")
@@ -152,11 +153,36 @@ def test_other_networks_losses_and_rows_are_not_fused():
     assert not is_fused(problem(mlp))
 
 
-def test_only_steps_with_small_products_are_fused():
-    most = (fused._SMALL - 1) // (7 * 40)
-    objective = problem(NETWORKS["one hidden layer"], n=most + 1, batch_size=most + 1)
-    assert is_fused(objective, most)
-    assert not is_fused(objective, most + 1)
+@pytest.mark.parametrize(
+    "init",
+    [
+        lambda rng, n_in, n_out: (np.ones((n_out, n_in)), np.zeros(n_out)),
+        lambda rng, n_in, n_out: (np.ones((n_in, 1)), np.zeros(n_out)),
+        lambda rng, n_in, n_out: (np.ones((n_in, n_out)), np.zeros(1)),
+        lambda rng, n_in, n_out: (np.ones((n_in, n_out)), np.float64(0.0)),
+    ],
+    ids=["transposed", "one column", "one bias", "a number as bias"],
+)
+def test_weights_of_other_shapes_are_not_fused(init):
+    assert not is_fused(problem([Dense(6, init=init), ReLU(), Dense(3)]))
+    assert not is_fused(problem([Dense(6), ReLU(), Dense(3, init=init)]))
+
+
+def test_a_batch_must_fit_into_the_buffers_and_hold_indices():
+    objective = problem(NETWORKS["one hidden layer"], batch_size=9)
+    with pytest.raises(ValueError, match="at most batch_size=9 rows, got 10"):
+        objective.loss_and_grad(np.arange(10))
+    for wrong in (np.arange(9) / 2, np.ones(9, bool)):
+        with pytest.raises(TypeError, match=f"array of indices, got dtype {wrong.dtype}"):
+            objective.loss_and_grad(wrong)
+
+
+def test_only_small_batches_with_small_products_are_fused():
+    most = (fused._SMALL - 1) // (7 * 400)
+    for layers, n in (([Dense(400), ReLU(), Dense(3)], most), ([Dense(3)], ROW_BLOCK)):
+        objective = problem(layers, n=n + 1, batch_size=n + 1)
+        assert is_fused(objective, n)
+        assert not is_fused(objective, n + 1)
 
 
 def test_training_with_fused_steps_learns_what_it_learns_without_them():

@@ -1,22 +1,28 @@
 """The most frequent training step, fused into two compiled calls.
 
 For a small batch, the calls of a step take as long as its computation. With compiled kernels, the loss and
-gradient of a batch are two calls if the network consists of `Dense` layers with `ReLU` between them, the loss
-is `SoftmaxCrossEntropy`, its targets are codes, and the rows are dense, in float32 and without weights. NumPy
-computes the exponentials between the calls, several at a time. The results are those of the layers and of the
-loss, up to rounding.
+gradient of a batch are therefore two calls if
+
+- the network consists of `Dense` layers with `ReLU` between them, and computes in float32;
+- the loss is `SoftmaxCrossEntropy`, and the targets are codes;
+- the rows are dense and have no weights;
+- the batch has at most 1024 rows, and its products are small.
+
+NumPy computes the exponentials between the two calls, several at a time. The results are those of the layers
+and of the loss, up to rounding.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from itertools import pairwise
 
 import numpy as np
 
 from . import kernels
-from .arrays import Array
+from .arrays import ROW_BLOCK, Array
 from .batches import DenseRows, Rows
-from .layers import Dense, Layer, ReLU
+from .layers import Dense, ReLU
 from .losses import Loss, SoftmaxCrossEntropy
 from .network import Network
 from .workspace import Tapes
@@ -46,8 +52,9 @@ def fused_step(
     if (
         loops is None
         or network.dtype != np.float32
+        or len(x) > ROW_BLOCK  # one long sum of a bias gradient would have a larger rounding error
         or len(x) * network.largest_product >= _SMALL
-        or not _is_mlp(network.layers)
+        or not _is_mlp(network)
         or type(loss) is not SoftmaxCrossEntropy
         or targets.ndim != 1
         or weight is not None
@@ -61,6 +68,8 @@ def fused_step(
 
     def step(batch: Array) -> tuple[float, float]:
         if batch.dtype != np.intp or not batch.flags.carray:  # numba would compile the loop once more
+            if batch.dtype.kind not in "iu":
+                raise TypeError(f"a batch must be an array of indices, got dtype {batch.dtype}")
             batch = np.array(batch, np.intp)
         largest_logit = loops.batch_logits(X, targets, batch, theta, widths, x, y, hidden, z, t.d, t.top)
         np.exp(t.d, out=t.E)
@@ -70,7 +79,13 @@ def fused_step(
     return step
 
 
-def _is_mlp(layers: Sequence[Layer]) -> bool:
-    """Return whether these are Dense layers with ReLU between them, none of them a user's subclass."""
-    dense, activations = {*map(type, layers[::2])}, {*map(type, layers[1::2])}
-    return dense == {Dense} and activations <= {ReLU} and len(layers) % 2 == 1
+def _is_mlp(network: Network) -> bool:
+    """Return whether Dense layers with ReLU between them compute the logits, none of a user's subclass.
+
+    A user's ``init`` may also return weights of other shapes.
+    """
+    layers, dense = network.layers, network.parameters[::2]
+    if len(layers) % 2 == 0 or {*map(type, layers[::2])} != {Dense} or {*map(type, layers[1::2])} - {ReLU}:
+        return False
+    widths = pairwise([network.widths[0], *network.widths[1::2]])
+    return all((p.W.shape, p.b.shape) == (shape, shape[1:]) for p, shape in zip(dense, widths, strict=True))

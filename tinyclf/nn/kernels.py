@@ -66,7 +66,8 @@ def use_fast(on: bool | None = True) -> None:
     """Switch the compiled loops on or off, in this process.
 
     By default they are used if numba is installed. The environment variable ``TINYCLF_FAST``, set
-    to 1 or 0 before tinyclf is imported, has the same effect, also in child processes.
+    to 1 or 0 before tinyclf is imported, has the same effect, also in child processes. A training that has
+    begun may go on as before.
 
     Parameters
     ----------

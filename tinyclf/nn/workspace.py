@@ -59,6 +59,7 @@ class Workspace:
     ) -> None:
         self._arrays: list[dict[str, Array | None]] = []
         self._whole: list[dict[str, Any]] = []  # for each layer, what does not depend on the number of rows
+        self._batch_size = batch_size
         self._sliced: dict[int, Tapes] = {}
 
         def new(width: int) -> Array:
@@ -102,6 +103,8 @@ class Workspace:
         return self._sliced[n]
 
     def _slice(self, n: int) -> Tapes:
+        if n > self._batch_size:
+            raise ValueError(f"a batch must have at most batch_size={self._batch_size} rows, got {n}")
         arrays = [a for named in self._arrays for a in named.values() if a is not None]
         first = {id(a): a[:n] for a in arrays}  # one slice per array: if y is x, its slice is that of x
         layers = [
