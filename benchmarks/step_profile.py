@@ -9,6 +9,7 @@ training loop without its parts, and the fit without its epochs or parts.
 import argparse
 import inspect
 import time
+from collections.abc import Callable
 from importlib.util import find_spec
 
 from timing import pin_to_one_core
@@ -59,29 +60,35 @@ FIT = [
 ]
 
 
-def measured(run, groups: list[dict], repeats: int) -> dict[str, float]:
-    """Return the seconds of each part of a run, and of the whole ("fit")."""
-    run()
+def measured(runs: dict[str, Callable[[], object]], groups: list[dict], repeats: int) -> dict[str, float]:
+    """Return the seconds of each run, and those of each part of the first run; the runs take turns."""
     best: dict[str, float] = {}
-    for group in groups:
+
+    def spent(run, group: dict) -> None:
         originals = []
-        spent = dict.fromkeys(group, 0.0)
+        seconds = dict.fromkeys(group, 0.0)
         for part, places in group.items():
             for holder, name in places:
                 original = inspect.getattr_static(holder, name)
                 originals.append((holder, name, original))
-                setattr(holder, name, timed(original, part, spent))
+                setattr(holder, name, timed(original, part, seconds))
         try:
-            for _ in range(repeats):
-                spent.update(dict.fromkeys(group, 0.0))
-                started = time.perf_counter()
-                run()
-                spent["fit"] = time.perf_counter() - started
-                for part, value in spent.items():
-                    best[part] = min(best.get(part, float("inf")), value)
+            started = time.perf_counter()
+            runs[run]()
+            seconds[run] = time.perf_counter() - started
         finally:
             for holder, name, original in originals:
                 setattr(holder, name, original)
+        for part, value in seconds.items():
+            best[part] = min(best.get(part, float("inf")), value)
+
+    for run in runs.values():
+        run()
+    for _ in range(repeats):
+        for group in groups:
+            spent(next(iter(runs)), group)
+        for run in runs:
+            spent(run, {})
     return best
 
 
@@ -102,13 +109,8 @@ def timed(function, part: str, spent: dict[str, float]):
 def step_profile(task, fast: bool, repeats: int) -> dict[str, float]:
     """Return microseconds per step of each part, and of the matrix products alone."""
     steps = task.epochs * len(task.batches(0))
-    best = measured(peers.tinyclf(task, fast=fast), STEP, repeats)
-    products = peers.products(task)
-    best["matrix products alone"] = float("inf")
-    for _ in range(repeats):
-        started = time.perf_counter()
-        products()
-        best["matrix products alone"] = min(best["matrix products alone"], time.perf_counter() - started)
+    runs = {"fit": peers.tinyclf(task, fast=fast), "matrix products alone": peers.products(task)}
+    best = measured(runs, STEP, repeats)
     best["loop: order, schedule, checks"] = (
         best["epoch"] - best["value and gradient of a batch"] - best["optimizer"]
     )
@@ -119,7 +121,7 @@ def step_profile(task, fast: bool, repeats: int) -> dict[str, float]:
 def fit_profile(name: str, repeats: int) -> dict[str, float]:
     """Return milliseconds of each part of a fit with default parameters."""
     X, y = getattr(datasets, f"load_{name}")(return_X_y=True)
-    best = measured(lambda: TinyClassifier(random_state=0).fit(X, y), FIT, repeats)
+    best = measured({"fit": lambda: TinyClassifier(random_state=0).fit(X, y)}, FIT, repeats)
     whole = best.pop("fit")
     best["rest: history, loop, callbacks"] = whole - sum(best.values())
     best["fit"] = whole
