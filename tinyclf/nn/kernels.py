@@ -3,14 +3,14 @@
 Each kernel is one function, which computes in NumPy. If numba (the optional extra ``[fast]``) is
 installed and not switched off, and a compiled loop from `_loops` supports the arrays, the kernel
 runs that loop instead. The results differ by rounding only. A loop makes fewer calls and fewer passes
-over memory. Microseconds in a fit of scikit-learn's digits by the network 64-100-10, in batches of
-32 and of 200 rows (`python benchmarks/step_profile.py`):
+over memory. Microseconds per step of the network 784-100-10 in batches of 200 rows
+(`python benchmarks/step_profile.py`); the most frequent step of smaller networks is one loop, see `fused`:
 
-    part of a step                    NumPy         compiled
-    Adam                              18.7, 19.3     7.3,  8.0
-    softmax cross-entropy             21.0, 40.9     4.8, 13.8
-    bias and ReLU                      5.0, 13.2     2.4,  4.9
-    mask of ReLU, bias gradient        4.3, 12.3     1.5,  4.6
+    part of a step                    NumPy   compiled
+    Adam                              147       56
+    softmax cross-entropy              61       19
+    bias and ReLU                      21       11
+    mask of ReLU, bias gradient        15        5
 
 `load` is called before a fit: it imports numba and compiles the loops for the type that the network
 computes in. Compiling takes a few seconds, but happens only once: the machine code is kept on
