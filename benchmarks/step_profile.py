@@ -24,7 +24,7 @@ from tinyclf import TinyClassifier, use_fast  # noqa: E402
 from tinyclf.estimator import classifier, dataset, plan, state, trainer, validation  # noqa: E402
 from tinyclf.nn import batches, kernels, layers, losses, objective, optimizers, training  # noqa: E402
 
-# The compiled loops, if numba is installed: two of them are fused steps.
+# The compiled loops, if numba is installed: two of them compute the fused loss and gradient.
 if find_spec("numba"):
     use_fast(True)
     kernels.load(np.dtype(np.float32))
@@ -64,21 +64,21 @@ def measured(runs: dict[str, Callable[[], object]], groups: list[dict], repeats:
     """Return the seconds of each run, and those of each part of the first run; the runs take turns."""
     best: dict[str, float] = {}
 
-    def spent(run, group: dict) -> None:
+    def time_once(name: str, group: dict) -> None:
         originals = []
         seconds = dict.fromkeys(group, 0.0)
         for part, places in group.items():
-            for holder, name in places:
-                original = inspect.getattr_static(holder, name)
-                originals.append((holder, name, original))
-                setattr(holder, name, timed(original, part, seconds))
+            for holder, attribute in places:
+                original = inspect.getattr_static(holder, attribute)
+                originals.append((holder, attribute, original))
+                setattr(holder, attribute, timed(original, part, seconds))
         try:
             started = time.perf_counter()
-            runs[run]()
-            seconds[run] = time.perf_counter() - started
+            runs[name]()
+            seconds[name] = time.perf_counter() - started
         finally:
-            for holder, name, original in originals:
-                setattr(holder, name, original)
+            for holder, attribute, original in originals:
+                setattr(holder, attribute, original)
         for part, value in seconds.items():
             best[part] = min(best.get(part, float("inf")), value)
 
@@ -86,9 +86,9 @@ def measured(runs: dict[str, Callable[[], object]], groups: list[dict], repeats:
         run()
     for _ in range(repeats):
         for group in groups:
-            spent(next(iter(runs)), group)
-        for run in runs:
-            spent(run, {})
+            time_once(next(iter(runs)), group)
+        for name in runs:
+            time_once(name, {})
     return best
 
 

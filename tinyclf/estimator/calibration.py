@@ -168,7 +168,7 @@ def best_shrinkage(
     n_effective = total_weight**2 / squares  # rows of equal weight with the same information
 
     size, k = min(len(z), block), z.shape[1]
-    d, calibrated, dz = np.empty((3, size, k))
+    d, calibrated, dz = np.empty((3, size, k))  # in float64, as the prior is
     buffers = {name: b.array(size, d.dtype) for name, b in loss.buffers(k, d.dtype).items()}
 
     @cache

@@ -1,8 +1,8 @@
 """Loops that numba compiles, for the optional extra ``[fast]``; `kernels` and `fused` call them.
 
-Each loop computes the same formula as a function of `kernels`, in which NumPy computes it; the last four
-compute a step of training, see `fused`. The results differ by rounding only. A loop is faster, as it makes
-fewer calls and fewer passes over memory.
+Each loop computes the same formula as a function of `kernels`, in which NumPy computes it; `fused` explains
+`mlp_forward`, `mlp_backward`, `batch_logits` and `batch_gradient`. The results differ by rounding only. A
+loop is faster, as it makes fewer calls and fewer passes over memory.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ _ROWS = 256
 # Entries per partial sum of the squares of weights, for the same reason.
 _ENTRIES = 512
 
-# A loss adds log(1 + S) for many S >= 0. One logarithm of a product takes less time: the loops compute P,
-# with 1 + P the product of all 1 + S, and take its logarithm at the end, and whenever P exceeds this number.
-# No term of P is negative, so P keeps the digits of small S.
+# A loss adds log(1 + S) for many S >= 0. One logarithm of a product takes less time: P + 1 is the product of
+# all 1 + S. The loops add log1p(P) at the end of a block of rows, and earlier if P exceeds this number, so
+# that it does not overflow. All terms of P are positive or 0: nothing cancels, and tiny S keep their digits.
 _LIMIT = 1e200
 
 
@@ -91,7 +91,7 @@ def scaled_rows(r: Array, W: Array, out: Array) -> None:
 
 
 def unit_products(x: Array, W: Array, y: Array) -> None:
-    """Write y[i, m], the dot product of x[i, m] and W[m], for each row i and member m."""
+    """Write y[i, m], the dot product of x[i, m] and W[m], for each row i and member m with one unit."""
     n, k = y.shape
     for i in range(n):
         for m in range(k):
@@ -306,7 +306,7 @@ def batch_logits(
     """
     last = X.shape[0] - 1
     for i in range(batch.size):
-        row = min(max(batch[i], 0), last)  # as in `take`: a wrong index must not read other memory
+        row = min(max(batch[i], 0), last)  # as in `DenseRows.gather`: compiled code does not check bounds
         y[i] = targets[row]
         for j in range(X.shape[1]):
             x[i, j] = X[row, j]
@@ -352,11 +352,11 @@ EXACT = (
     batch_logits,
     batch_gradient,
 )
-"""Loops that are compiled without approximations; a loop may call those before it."""
+"""Loops that are compiled without approximations. A loop may call those before it."""
 
 APPROXIMATE = (adam, add_penalty, unit_products)
-"""Loops that may use approximate quotients and sum in any order, which is faster: Adam takes 1.8 instead of
-2.8 microseconds, and LLVM vectorizes no other sums. Losses must not be among them."""
+"""Loops that may use approximate quotients and sum in any order, which is faster: LLVM vectorizes a sum only
+if the order is free. Losses must not be among them."""
 
 
 def signatures(number: str) -> dict[str, str]:

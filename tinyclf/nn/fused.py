@@ -1,15 +1,16 @@
-"""The most frequent training step, fused into two compiled calls.
+"""Loss and gradient of a small batch in two compiled calls, for a multilayer perceptron.
 
-For a small batch, the calls of a step take as long as its computation. With compiled kernels, the loss and
-gradient of a batch are therefore two calls if
+For a small batch, the calls of the layers and of the loss take as long as their computation. With compiled
+kernels, the loss and gradient are therefore computed by two calls if
 
 - the network consists of `Dense` layers with `ReLU` between them, and computes in float32;
 - the loss is `SoftmaxCrossEntropy`, and the targets are codes;
 - the rows are dense and have no weights;
-- the batch has at most 1024 rows, and its products are small.
+- the batch has at most 1024 rows, and its matrix products are small.
 
-NumPy computes the exponentials between the two calls, several at a time. The results are those of the layers
-and of the loss, up to rounding.
+So ensembles, one logit for two classes, dropout, and user-defined layers and losses are not fused. NumPy
+computes the exponentials between the two calls, several at a time. The results are those of the layers and of
+the loss, up to rounding.
 """
 
 from __future__ import annotations
@@ -30,8 +31,9 @@ from .workspace import Tapes
 Step = Callable[[Array], tuple[float, float]]
 """Computes the gradient for the rows with these indices; returns the loss and the largest |logit|."""
 
-# A step is fused only if its products have fewer multiplications. Larger products take much longer than the
-# calls, and some of them are slower in SciPy's BLAS, which numba uses, than in NumPy's.
+# A step is fused only if each matrix product of the batch has fewer multiplications than this. Larger
+# products take much longer than the calls, and some of them are slower in SciPy's BLAS, which numba uses,
+# than in NumPy's.
 _SMALL = 2**21
 
 
@@ -67,7 +69,7 @@ def fused_step(
     y = np.empty(len(x), np.intp)
 
     def step(batch: Array) -> tuple[float, float]:
-        if batch.dtype != np.intp or not batch.flags.carray:  # numba would compile the loop once more
+        if batch.dtype != np.intp or not batch.flags.carray:  # numba would compile another loop
             if batch.dtype.kind not in "iu":
                 raise TypeError(f"a batch must be an array of indices, got dtype {batch.dtype}")
             batch = np.array(batch, np.intp)
@@ -80,12 +82,12 @@ def fused_step(
 
 
 def _is_mlp(network: Network) -> bool:
-    """Return whether Dense layers with ReLU between them compute the logits, none of a user's subclass.
+    """Return whether the layers are Dense with ReLU between them, no subclasses.
 
-    A user's ``init`` may also return weights of other shapes.
+    The shapes of the weights are compared, too, since a user's ``init`` may return others.
     """
-    layers, dense = network.layers, network.parameters[::2]
+    layers, parameters = network.layers, network.parameters[::2]
     if len(layers) % 2 == 0 or {*map(type, layers[::2])} != {Dense} or {*map(type, layers[1::2])} - {ReLU}:
         return False
-    widths = pairwise([network.widths[0], *network.widths[1::2]])
-    return all((p.W.shape, p.b.shape) == (shape, shape[1:]) for p, shape in zip(dense, widths, strict=True))
+    shapes = pairwise([network.widths[0], *network.widths[1::2]])
+    return all((p.W.shape, p.b.shape) == (s, s[1:]) for p, s in zip(parameters, shapes, strict=True))

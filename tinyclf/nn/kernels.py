@@ -4,7 +4,7 @@ Each kernel is one function, which computes in NumPy. If numba (the optional ext
 installed and not switched off, and a compiled loop from `_loops` supports the arrays, the kernel
 runs that loop instead. The results differ by rounding only. A loop makes fewer calls and fewer passes
 over memory. Microseconds per step of the network 784-100-10 in batches of 200 rows
-(`python benchmarks/step_profile.py`); the most frequent step of smaller networks is one loop, see `fused`:
+(`python benchmarks/step_profile.py`). For smaller networks, see also `fused`:
 
     part of a step                    NumPy   compiled
     Adam                              147       56
@@ -67,7 +67,7 @@ def use_fast(on: bool | None = True) -> None:
 
     By default they are used if numba is installed. The environment variable ``TINYCLF_FAST``, set
     to 1 or 0 before tinyclf is imported, has the same effect, also in child processes. A training that has
-    begun may go on as before.
+    begun may go on with the loops, or without them.
 
     Parameters
     ----------
@@ -172,9 +172,9 @@ def _dispatchers() -> SimpleNamespace:
     made: dict[str, Any] = {}
     for loops, fastmath in ((_loops.EXACT, False), (_loops.APPROXIMATE, _FREEDOM)):
         for loop in loops:
-            # A loop calls the dispatchers of others: numba does not compile calls of Python functions.
-            calling = FunctionType(loop.__code__, {**loop.__globals__, **made}, loop.__name__)
-            made[loop.__name__] = _dispatcher(numba, calling, fastmath)
+            # Compiled code cannot call Python functions: a copy of the loop calls the dispatchers of others.
+            copy = FunctionType(loop.__code__, {**loop.__globals__, **made}, loop.__name__)
+            made[loop.__name__] = _dispatcher(numba, copy, fastmath)
     return SimpleNamespace(**made)
 
 
@@ -201,7 +201,7 @@ if hasattr(os, "register_at_fork"):
 
 
 def compiled(dtype: np.dtype[Any]) -> SimpleNamespace | None:
-    """Return the compiled loops for a type by name, or None if NumPy computes."""
+    """Return the compiled loops for this type, as attributes, or None if NumPy computes."""
     return _compiled.get(dtype)
 
 
@@ -247,7 +247,10 @@ def scaled_rows(r: Array, W: Array, out: Array) -> None:
 
 
 def unit_products(x: Array, W: Array, y: Array) -> None:
-    """Write y[i, m], the dot product of x[i, m] and W[m], with x (B, k, n), W (k, n) and y (B, k)."""
+    """Write y[i, m], the dot product of x[i, m] and W[m], for members with one unit.
+
+    The shapes are those of x (B, k, n_in), W (k, n_in) and y (B, k).
+    """
     # For a read-only array, such as the rows of a prediction, numba would compile the loop once more.
     if (loops := _compiled.get(y.dtype)) and x.flags.writeable:
         loops.unit_products(x, W, y)
@@ -256,7 +259,7 @@ def unit_products(x: Array, W: Array, y: Array) -> None:
 
 
 def unit_products_backward(x: Array, W: Array, dy: Array, dW: Array, dx: Array, scratch: Array) -> None:
-    """Write the gradients dW and dx of `unit_products`; ``scratch`` (k, k n) is overwritten."""
+    """Write the gradients dW and dx of `unit_products`; ``scratch`` (k, k n_in) is overwritten."""
     if loops := _compiled.get(dy.dtype):
         loops.unit_products_backward(x, W, dy, dW, dx)
     else:

@@ -143,7 +143,8 @@ def _step_by_layers(
 ) -> Step:
     """Return a step that calls the layers and the loss.
 
-    It is no method: an objective that refers to itself would keep its memory after the training.
+    This is no method: an objective and a step that refer to each other would keep their memory until the
+    garbage collector runs.
     """
     first, last = tapes.layers[0], tapes.layers[-1]
 
