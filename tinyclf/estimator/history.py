@@ -132,8 +132,6 @@ class History:
 
     def copy(self) -> Self:
         """Return an independent history."""
-        made = object.__new__(
-            type(self)
-        )  # less than half the time of copy.copy
+        made = object.__new__(type(self))  # less than half the time of copy.copy
         vars(made).update({k: [*v] if isinstance(v, list) else v for k, v in vars(self).items()})
         return made
