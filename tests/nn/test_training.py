@@ -336,6 +336,16 @@ def test_a_divergence_error_names_epoch_batch_and_fix():
     assert isinstance(error, ValueError)
 
 
+def test_a_divergence_error_has_the_loss_and_the_largest_logit_of_its_batch():
+    network, X, y = Network([Dense(10)], 64, seed=0), DIGITS[:200] * 1e4, LABELS[:200]
+    network.parameters[0].W[:, 0] = np.inf
+    with pytest.raises(DivergenceError) as caught:
+        list(train(network, X, y, batch_size=200))
+    z = network.logits(X)  # there was no step
+    np.testing.assert_array_equal(caught.value.largest_logit, np.abs(z).max())
+    np.testing.assert_array_equal(caught.value.loss, SoftmaxCrossEntropy().mean(z, y))
+
+
 def test_on_nonfinite_stop_ends_the_training_and_continue_does_not():
     run = exploding(seed=0, on_nonfinite="stop", epochs=30)
     stopped = list(run)
