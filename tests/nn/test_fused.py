@@ -54,8 +54,8 @@ class DoubledDense(Dense):
         t.y *= 2.0
 
 
-class Margin(SoftmaxCrossEntropy):
-    """A student's loss."""
+class Subclass(SoftmaxCrossEntropy):
+    """A student's loss: it may override anything, so it is not fused."""
 
 
 def problem(layers=NETWORKS["two hidden layers"], n=20, **options):
@@ -144,7 +144,7 @@ def test_other_networks_losses_and_rows_are_not_fused():
     ):
         assert not is_fused(problem(layers))
     assert not is_fused(problem([Dense(3)], loss=SigmoidCrossEntropy(), y=rng.integers(2, size=(20, 3))))
-    for loss in (Margin(), SoftmaxCrossEntropy(label_smoothing=0.1)):
+    for loss in (Subclass(), SoftmaxCrossEntropy(label_smoothing=0.1)):
         assert not is_fused(problem(mlp, loss=loss))
     assert not is_fused(problem(mlp, y=rng.dirichlet(np.ones(3), 20)))
     assert not is_fused(problem(mlp, sample_weight=rng.uniform(size=20)))
@@ -172,9 +172,10 @@ def test_a_batch_must_fit_into_the_buffers_and_hold_indices():
     objective = problem(NETWORKS["one hidden layer"], batch_size=9)
     with pytest.raises(ValueError, match="at most batch_size=9 rows, got 10"):
         objective.loss_and_grad(np.arange(10))
-    for wrong in (np.arange(9) / 2, np.ones(9, bool)):
-        with pytest.raises(TypeError, match=f"array of indices, got dtype {wrong.dtype}"):
+    for wrong in (np.arange(9) / 2, np.ones(9, bool), np.zeros((9, 1), np.int32)):
+        with pytest.raises(TypeError, match=f"list of indices, got an array {wrong.dtype}"):
             objective.loss_and_grad(wrong)
+    assert objective.loss_and_grad([3, 0, 3]) == objective.loss_and_grad(np.array([3, 0, 3]))
 
 
 def test_only_small_batches_with_small_products_are_fused():

@@ -21,7 +21,7 @@ from itertools import pairwise
 import numpy as np
 
 from . import kernels
-from .arrays import ROW_BLOCK, Array
+from .arrays import ROW_BLOCK, Array, as_array
 from .batches import DenseRows, Rows
 from .layers import Dense, ReLU
 from .losses import Loss, SoftmaxCrossEntropy
@@ -69,10 +69,11 @@ def fused_step(
     y = np.empty(len(x), np.intp)
 
     def step(batch: Array) -> tuple[float, float]:
-        if batch.dtype != np.intp or not batch.flags.carray:  # numba would compile another loop
-            if batch.dtype.kind not in "iu":
-                raise TypeError(f"a batch must be an array of indices, got dtype {batch.dtype}")
-            batch = np.array(batch, np.intp)
+        if not (isinstance(batch, np.ndarray) and batch.dtype == np.intp and batch.flags.carray):
+            given = as_array("batch", batch)
+            if given.dtype.kind not in "iu" or given.ndim != 1:
+                raise TypeError(f"batch must be a list of indices, got an array {given.dtype}{given.shape}")
+            batch = np.array(given, np.intp)  # numba would compile another loop for other arrays
         largest_logit = loops.batch_logits(X, targets, batch, theta, widths, x, y, hidden, z, t.d, t.top)
         np.exp(t.d, out=t.E)
         value = loops.batch_gradient(theta, gradient, widths, x, y, hidden, dhidden, dz, t.E, t.d, t.top)
