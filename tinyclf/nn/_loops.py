@@ -302,8 +302,8 @@ def batch_logits(
 ) -> float:
     """Copy the rows and targets of a batch into x and y, and compute `mlp_forward` and `shift`.
 
-    Return the largest |z|. X (n, n_in) and targets (n,) have all rows, ``batch`` (B,) the indices of some. The
-    buffers are x (B, n_in), y (B,), z and d (B, n_out) and top (B,), and those of `mlp_forward`.
+    Return the largest |z|. X (n, n_in) and targets (n,) have all rows, ``batch`` (B,) the indices of some.
+    The buffers are x (B, n_in), y (B,), z and d (B, n_out) and top (B,), and those of `mlp_forward`.
     """
     last = X.shape[0] - 1
     for i in range(batch.size):
