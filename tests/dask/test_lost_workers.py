@@ -2,6 +2,7 @@
 
 import os
 import signal
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -16,9 +17,9 @@ PARTS = [slice(start, start + 100) for start in range(0, 600, 100)]
 SETTINGS = {"max_iter": 5, "hidden_layer_sizes": 20, "random_state": 0}
 
 
-@pytest.fixture(scope="module")
-def client():
-    """The client of three workers in processes, which a nanny restarts."""
+@contextmanager
+def processes():
+    """Give the client of three workers in processes, which a nanny restarts."""
     distributed = pytest.importorskip("distributed")
     with (
         distributed.LocalCluster(n_workers=3, threads_per_worker=1, dashboard_address=":0") as workers,
@@ -27,10 +28,18 @@ def client():
         yield client
 
 
+@pytest.fixture
+def client():
+    """The client of a cluster for one test, since a worker that was killed may or may not come back."""
+    with processes() as client:
+        yield client
+
+
 @pytest.fixture(scope="module")
-def expected(client):
+def expected():
     """The model of a fit that loses no worker."""
-    return quick(client).fit(chunked(DIGITS), chunked(NUMBERS))
+    with processes() as client:
+        return quick(client).fit(chunked(DIGITS), chunked(NUMBERS))
 
 
 @pytest.fixture
@@ -57,15 +66,7 @@ def killing(client, monkeypatch):
         monkeypatch.setattr(cluster.Tasks, "results", killed)
         return calls
 
-    yield prepare
-    monkeypatch.undo()
-    try:
-        client.wait_for_workers(3, timeout=15)
-    except TimeoutError:  # a nanny does not always restart its worker
-        client.cluster.scale(0)
-        client.cluster.scale(3)
-        client.wait_for_workers(3, timeout=60)
-    assert len(client.nthreads()) == 3
+    return prepare
 
 
 def quick(client, **parameters):
