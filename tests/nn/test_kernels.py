@@ -197,12 +197,21 @@ def test_the_largest_magnitude_is_that_of_numpy_and_nan_if_an_entry_is(special, 
 
 
 @pytest.mark.parametrize("dtype", TYPES, ids=str)
-def test_scaled_rows_are_products_of_factors_and_weights(dtype):
+@pytest.mark.parametrize("units", [1, 4, 33])
+def test_scaled_rows_are_products_of_factors_and_weights_and_their_gradients_are_sums_of_products(
+    units, dtype
+):
     rng = np.random.default_rng(0)
-    r, W = rng.normal(size=(3, 5)).astype(dtype), rng.normal(size=(5, 4)).astype(dtype)
-    out = np.full((5, 3, 4), np.nan, dtype)
+    r, W, G = (rng.normal(size=shape).astype(dtype) for shape in ((3, 5), (5, units), (5, 3, units)))
+    out, dW, dr = (np.full(shape, np.nan, dtype) for shape in (G.shape, W.shape, r.shape))
     kernels.scaled_rows(r, W, out)
     np.testing.assert_array_equal(out, r.T[:, :, None] * W[:, None, :])
+    kernels.scaled_rows_backward(G, r, W, dW, dr)
+    for i in range(5):
+        terms = r[:, i, None].astype(np.float64) * G[i]
+        assert_same_sum(dW[i], terms.sum(axis=0).astype(dtype), np.abs(terms).sum(axis=0), terms=3)
+        terms = G[i].astype(np.float64) * W[i]
+        assert_same_sum(dr[:, i], terms.sum(axis=1).astype(dtype), np.abs(terms).sum(axis=1), terms=units)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

@@ -328,7 +328,7 @@ def prediction_inputs(estimator: Any, X: Any) -> tuple[Any, Rows]:
     state = estimator._fitted
     network, encoding = state.network, state.encoding
     plain = type(X) is np.ndarray and X.dtype in (np.float32, np.float64) and X.ndim == 2
-    plain = plain and not (encoding.categorical.size or hasattr(estimator, "feature_names_in_"))
+    plain = plain and not (encoding.categorical.size or "feature_names_in_" in vars(estimator))
     if not (plain and X.shape[1] == encoding.n_features and len(X)):
         X = read_features(estimator, X)  # skipped if possible: it doubles the time for one row
     return X, EncodedRows(X, encoding, state.scaling, network.dtype, network.layers[0].reads_sparse)

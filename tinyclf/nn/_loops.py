@@ -90,6 +90,21 @@ def scaled_rows(r: Array, W: Array, out: Array) -> None:
                 out[i, m, j] = c * W[i, j]
 
 
+def scaled_rows_backward(G: Array, r: Array, W: Array, dW: Array, dr: Array) -> None:
+    """Write the gradients dW and dr of `scaled_rows`, given that of its result, G (n_in, k, units)."""
+    k, n = r.shape
+    for i in range(n):
+        for j in range(W.shape[1]):
+            dW[i, j] = W.dtype.type(0)
+        for m in range(k):
+            c, total = r[m, i], W.dtype.type(0)
+            for j in range(W.shape[1]):
+                dW[i, j] += c * G[i, m, j]
+            for j in range(W.shape[1]):
+                total += W[i, j] * G[i, m, j]
+            dr[m, i] = total
+
+
 def unit_products(x: Array, W: Array, y: Array) -> None:
     """Write y[i, m], the dot product of x[i, m] and W[m], for each row i and member m with one unit."""
     n, k = y.shape
@@ -355,7 +370,7 @@ EXACT = (
 )
 """Loops that are compiled without approximations. A loop may call those before it."""
 
-APPROXIMATE = (adam, add_penalty, unit_products)
+APPROXIMATE = (adam, add_penalty, scaled_rows_backward, unit_products)
 """Loops that may use approximate quotients and sum in any order, which is faster: LLVM vectorizes a sum only
 if the order is free. Losses must not be among them."""
 
@@ -387,6 +402,7 @@ def signatures(number: str) -> dict[str, str]:
         "relu_backward": f"({rows}, {rows})",
         "relu_backward_bias": f"({rows}, {rows}, {vector})",
         "scaled_rows": f"({rows}, {rows}, {members})",
+        "scaled_rows_backward": f"({members}, {rows}, {rows}, {rows}, {rows})",
         "unit_products": f"({members}, {rows}, {rows})",
         "unit_products_backward": f"({members}, {rows}, {rows}, {rows}, {members})",
         "silu": f"({rows}, {rows}, {rows}, {rows}, {rows})",

@@ -246,6 +246,15 @@ def scaled_rows(r: Array, W: Array, out: Array) -> None:
         np.einsum("mi,ij->imj", r, W, out=out)
 
 
+def scaled_rows_backward(G: Array, r: Array, W: Array, dW: Array, dr: Array) -> None:
+    """Write the gradients dW and dr of `scaled_rows`, given that of its result, G (n_in, k, units)."""
+    if loops := _compiled.get(W.dtype):
+        loops.scaled_rows_backward(G, r, W, dW, dr)
+    else:
+        np.matmul(r.T[:, None, :], G, out=dW[:, None, :])
+        np.matmul(G, W[:, :, None], out=dr.T[:, :, None])
+
+
 def unit_products(x: Array, W: Array, y: Array) -> None:
     """Write y[i, m], the dot product of x[i, m] and W[m], for members with one unit.
 

@@ -115,8 +115,7 @@ class SharedDense(_MemberLayer):
             t.dy.dot(_flat(t.W).T, t.dx)
         G = t.W  # overwrites the weights, which are no longer needed
         matrix_product(t.x.T, t.dy, _flat(G))
-        np.matmul(p.r.T[:, None, :], G, out=g.W[:, None, :])
-        np.matmul(G, p.W[:, :, None], out=g.r.T[:, :, None])
+        kernels.scaled_rows_backward(G, p.r, p.W, g.W, g.r)
 
     def rescale_input(self, p: Any, growth: Array, shift: Array) -> None:
         p.b += (shift * p.r) @ p.W
