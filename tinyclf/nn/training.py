@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .arrays import PARAMETER_BLOCK, Array, all_finite
+from .arrays import Array, all_finite
 from .errors import DivergenceError, check_interval, whole_number
 from .losses import Loss, SoftmaxCrossEntropy
 from .network import Network
@@ -184,21 +184,14 @@ def clip_norm(gradient: Array, max_norm: float) -> float:
 
 def euclidean_norm(vector: Array) -> float:
     """Return the Euclidean norm in float64, without overflow or underflow of the squares."""
-    norm = math.sqrt(_sum_of_squares(vector))
+    norm = math.sqrt(np.einsum("i,i->", vector, vector, dtype=np.float64))
     if 1e-140 < norm < math.inf:  # the squares are normal numbers
         return norm
     largest = float(np.abs(vector).max(initial=0.0))
     if 0.0 < largest < math.inf:
-        norm = largest * math.sqrt(_sum_of_squares(vector / largest))
+        scaled = vector / largest
+        norm = largest * math.sqrt(np.einsum("i,i->", scaled, scaled, dtype=np.float64))
     return norm
-
-
-def _sum_of_squares(vector: Array) -> float:
-    total = 0.0
-    for start in range(0, vector.size, PARAMETER_BLOCK):  # takes half the time of np.einsum in float64
-        part = vector[start : start + PARAMETER_BLOCK].astype(np.float64, copy=False)
-        total += float(part.dot(part))
-    return total
 
 
 def train(
