@@ -428,6 +428,19 @@ def test_a_fit_that_has_not_settled_is_not_diagnosed():
     assert warned(model.set_params(learning_rate_init=3.0, max_iter=1), X, LABELS) == []
 
 
+@pytest.mark.parametrize("n", [150, 5, 1])
+@pytest.mark.parametrize("kind", [np.asarray, scipy.sparse.csr_array], ids=["dense", "sparse"])
+def test_the_first_rows_examined_are_from_all_parts_of_sorted_rows(kind, n):
+    X = kind(IRIS)
+    few = examined(Dataset(X, number_columns(IRIS), Labels.of(SPECIES), SPECIES, None, None, X), n)
+    chosen = few.spread()
+    chosen = chosen.toarray() if hasattr(chosen, "toarray") else chosen
+    numbers = [int(np.flatnonzero((IRIS[:n] == row).all(axis=1))[0]) for row in chosen]
+    assert numbers == sorted(numbers)
+    assert set(SPECIES[numbers]) == set(SPECIES[:n])
+    np.testing.assert_array_equal(chosen[[0, -1]], IRIS[[0, n - 1]])
+
+
 # --- the prior ---------------------------------------------------------------------------------------------
 
 
@@ -470,9 +483,10 @@ def test_outliers_that_the_scaling_tolerates_raise_no_warning(fraction, value):
     y = X @ [1.0, -1.0, 2.0, 0.5] > 0
     X[rng.random(X.shape) < fraction] = value
     X[0] = value
-    model = TinyClassifier(random_state=0)
-    assert warned(model, X, y) == []
-    assert model.score(X, y) > 0.8
+    models = [TinyClassifier(random_state=seed) for seed in range(3)]
+    assert [warned(model, X, y) for model in models] == [[], [], []]
+    # The mean, since the score of one model varies by several points, even with rounding.
+    assert np.mean([model.score(X, y) for model in models]) > 0.8
 
 
 @pytest.mark.parametrize("value", [1e6, -1e8, 1e30])
