@@ -1,15 +1,16 @@
 """Measure the time of each part of a training step and of a fit: ``python benchmarks/step_profile.py``.
 
 The tables have microseconds per step of the fits of ``fit.py``, and milliseconds of the fits of
-``TinyClassifier()`` on the small data sets of scikit-learn, all on one pinned core. Each time is the minimum
-of several fits; the functions of a group are timed in the same fits. "Loop" and "rest" are differences: the
-training loop without its parts, and the fit without its epochs or parts.
+``TinyClassifier()`` on the small data sets of scikit-learn, all on one pinned core, with NumPy alone and
+with the extra [fast], if it is installed. Each time is the minimum of several fits, which take turns; the
+functions of a group are timed in the same fits. "Loop" and "rest" are differences: the training loop without
+its parts, and the fit without its epochs or parts.
 """
 
 import argparse
 import inspect
 import time
-from collections.abc import Callable
+from functools import partial
 from importlib.util import find_spec
 
 from timing import pin_to_one_core
@@ -29,6 +30,7 @@ if find_spec("numba"):
     use_fast(True)
     kernels.load(np.dtype(np.float32))
 LOOPS = kernels.compiled(np.dtype(np.float32))
+MODES = {"NumPy alone": False, **({"[fast]": True} if LOOPS else {})}
 
 STEP = [
     {
@@ -60,9 +62,9 @@ FIT = [
 ]
 
 
-def measured(runs: dict[str, Callable[[], object]], groups: list[dict], repeats: int) -> dict[str, float]:
-    """Return the seconds of each run, and those of each part of the first run; the runs take turns."""
-    best: dict[str, float] = {}
+def measured(runs: dict[str, peers.Run], groups: list[dict], repeats: int) -> dict[str, dict[str, float]]:
+    """Return the seconds of each run ("fit") and its parts, by the name of the run; the runs take turns."""
+    best: dict[str, dict[str, float]] = {name: {} for name in runs}
 
     def time_once(name: str, group: dict) -> None:
         originals = []
@@ -75,20 +77,20 @@ def measured(runs: dict[str, Callable[[], object]], groups: list[dict], repeats:
         try:
             started = time.perf_counter()
             runs[name]()
-            seconds[name] = time.perf_counter() - started
+            if not group:
+                seconds["fit"] = time.perf_counter() - started
         finally:
             for holder, attribute, original in originals:
                 setattr(holder, attribute, original)
         for part, value in seconds.items():
-            best[part] = min(best.get(part, float("inf")), value)
+            best[name][part] = min(best[name].get(part, float("inf")), value)
 
     for run in runs.values():
         run()
     for _ in range(repeats):
-        for group in groups:
-            time_once(next(iter(runs)), group)
-        for name in runs:
-            time_once(name, {})
+        for group in [*groups, {}]:
+            for name in runs:
+                time_once(name, group)
     return best
 
 
@@ -106,32 +108,45 @@ def timed(function, part: str, spent: dict[str, float]):
     return classmethod(wrapper) if isinstance(function, classmethod) else wrapper
 
 
-def step_profile(task, fast: bool, repeats: int) -> dict[str, float]:
-    """Return microseconds per step of each part, and of the matrix products alone."""
+def step_profile(task, repeats: int) -> dict[str, dict[str, float]]:
+    """Return microseconds per step of each part, with NumPy alone and with compiled loops."""
     steps = task.epochs * len(task.batches(0))
-    runs = {"fit": peers.tinyclf(task, fast=fast), "matrix products alone": peers.products(task)}
-    best = measured(runs, STEP, repeats)
-    best["loop: order, schedule, checks"] = (
-        best["epoch"] - best["value and gradient of a batch"] - best["optimizer"]
-    )
-    best["rest: data, history, diagnostics"] = best["fit"] - best["epoch"]
-    return {part: 1e6 * value / steps for part, value in best.items()}
+    runs = {name: peers.tinyclf(task, fast=fast) for name, fast in MODES.items()}
+    found = measured({**runs, "products": peers.products(task)}, STEP, repeats)
+    products = found.pop("products")["fit"]
+    for best in found.values():
+        best["loop: order, schedule, checks"] = (
+            best["epoch"] - best["value and gradient of a batch"] - best["optimizer"]
+        )
+        best["rest: data, history, diagnostics"] = best["fit"] - best["epoch"]
+        best["matrix products alone"] = products
+    return {name: {part: 1e6 * v / steps for part, v in best.items()} for name, best in found.items()}
 
 
-def fit_profile(name: str, repeats: int) -> dict[str, float]:
+def fit_profile(name: str, repeats: int) -> dict[str, dict[str, float]]:
     """Return milliseconds of each part of a fit with default parameters."""
     X, y = getattr(datasets, f"load_{name}")(return_X_y=True)
-    best = measured({"fit": lambda: TinyClassifier(random_state=0).fit(X, y)}, FIT, repeats)
-    whole = best.pop("fit")
-    best["rest: history, loop, callbacks"] = whole - sum(best.values())
-    best["fit"] = whole
-    return {part: 1e3 * value for part, value in best.items()}
+
+    def fit(fast: bool) -> None:
+        use_fast(fast)
+        TinyClassifier(random_state=0).fit(X, y)
+
+    found = measured({mode: partial(fit, fast) for mode, fast in MODES.items()}, FIT, repeats)
+    for best in found.values():
+        whole = best.pop("fit")
+        best["rest: history, loop, callbacks"] = whole - sum(best.values())
+        best["fit"] = whole
+    return {mode: {part: 1e3 * value for part, value in best.items()} for mode, best in found.items()}
 
 
-def show(title: str, columns: dict[str, dict[str, float]], digits: int) -> None:
-    print(f"\n{title:34}", *(f"{name:>18}" for name in columns))
-    for part in next(iter(columns.values())):
-        print(f"{part:34}", *(f"{column[part]:18.{digits}f}" for column in columns.values()), flush=True)
+def show(title: str, profiles: dict[str, dict[str, dict[str, float]]], digits: int) -> None:
+    """Print a table with a column for each name and mode."""
+    print(f"\n{title:34}", *(f"{name:>18}{'':{12 * (len(MODES) - 1)}}" for name in profiles))
+    columns = [column for modes in profiles.values() for column in modes.values()]
+    print(f"{'':34}", *(f"{mode:>{18 if i == 0 else 11}}" for _ in profiles for i, mode in enumerate(MODES)))
+    for part in columns[0]:
+        cells = (f"{c[part]:{11 if i % len(MODES) else 18}.{digits}f}" for i, c in enumerate(columns))
+        print(f"{part:34}", *cells, flush=True)
 
 
 def main() -> None:
@@ -139,12 +154,9 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=9, help="number of fits")
     repeats = parser.parse_args().repeats
     tasks = [peers.equalized(task) for task in peers.tasks(alpha=0.0)[:4]]
-    for fast in (False, True) if find_spec("numba") else (False,):
-        use_fast(fast)
-        title = "[fast]" if fast else "NumPy alone"
-        show(title, {task.name: step_profile(task, fast, repeats) for task in tasks}, 1)
-        names = ("iris", "wine", "breast_cancer", "digits")
-        show(f"{title}, ms per fit", {name: fit_profile(name, repeats) for name in names}, 2)
+    show("microseconds per step", {task.name: step_profile(task, repeats) for task in tasks}, 1)
+    names = ("iris", "wine", "breast_cancer", "digits")
+    show("milliseconds per fit", {name: fit_profile(name, repeats) for name in names}, 2)
 
 
 if __name__ == "__main__":
