@@ -1,12 +1,11 @@
 """Fused step: it computes what the layers and the loss compute, and only where they compute the same."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 import scipy.sparse
 
 import tinyclf
+from tests.support.loops import computing_with, switched_off
 from tinyclf import (
     Dense,
     Dropout,
@@ -17,7 +16,7 @@ from tinyclf import (
     Tanh,
     train,
 )
-from tinyclf.nn import _loops, fused, kernels
+from tinyclf.nn import fused
 from tinyclf.nn.arrays import ROW_BLOCK
 from tinyclf.nn.objective import Objective
 
@@ -32,18 +31,8 @@ NETWORKS = {
 @pytest.fixture(params=["as Python", "compiled"], autouse=True)
 def loops(request):
     """Use the loops, as Python or compiled."""
-    wanted = kernels._wanted
-    if request.param == "compiled":
-        pytest.importorskip("numba")
-        tinyclf.use_fast(True)
-        kernels.load(FLOAT32)
-    else:
-        tinyclf.use_fast(False)
-        python = {loop.__name__: loop for loop in _loops.EXACT + _loops.APPROXIMATE}
-        kernels._compiled = {FLOAT32: SimpleNamespace(**python)}
-    yield kernels._compiled[FLOAT32]
-    kernels._compiled = {}
-    tinyclf.use_fast(wanted)
+    with computing_with(request.param) as used:
+        yield used
 
 
 class DoubledDense(Dense):
@@ -82,12 +71,7 @@ def evaluated(objective, batch):
 
 def by_layers(batch, **options):
     """The same, computed by the layers and the loss."""
-    before, kernels._compiled = kernels._compiled, {}
-    wanted, kernels._wanted = kernels._wanted, False
-    try:
-        return evaluated(problem(**options), batch)
-    finally:
-        kernels._compiled, kernels._wanted = before, wanted
+    return switched_off(lambda: evaluated(problem(**options), batch))
 
 
 @pytest.mark.parametrize("layers", NETWORKS.values(), ids=NETWORKS)
@@ -189,11 +173,13 @@ def test_only_small_batches_with_small_products_are_fused():
 def test_training_with_fused_steps_learns_what_it_learns_without_them():
     rng = np.random.default_rng(0)
     X = rng.normal(size=(100, 7))
-    y, losses = X[:, :3].argmax(axis=1), []
-    for compiled in (kernels._compiled, {}):
-        kernels._compiled, kernels._wanted = compiled, bool(compiled)
+    y = X[:, :3].argmax(axis=1)
+
+    def losses():
         network = Network(NETWORKS["two hidden layers"], 7, seed=0)
         epochs = train(network, X, y, epochs=10, batch_size=30, alpha=0.01, seed=0)
-        losses.append([epoch.loss for epoch in epochs])
-    np.testing.assert_allclose(losses[0], losses[1], rtol=1e-5)
-    assert losses[0][-1] < losses[0][0]
+        return [epoch.loss for epoch in epochs]
+
+    fused_losses = losses()
+    np.testing.assert_allclose(fused_losses, switched_off(losses), rtol=1e-5)
+    assert fused_losses[-1] < fused_losses[0]

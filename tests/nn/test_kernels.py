@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 import tinyclf
 from tests.support.interrupts import traced
+from tests.support.loops import TYPES, computing_with, switched_off
 from tests.support.rounding import assert_same_sum
 from tests.support.ulps import SHAPES_OF_LOGITS, check, logits_of, softmax_truth
 from tinyclf import (
@@ -43,40 +44,11 @@ from tinyclf.nn.objective import Objective
 LOSSES = [SoftmaxCrossEntropy(), SigmoidCrossEntropy()]
 
 
-TYPES = [np.dtype("float32"), np.dtype("float64")]
-
-
-@pytest.fixture(autouse=True)
-def as_before():
-    """Restore the switch after each test."""
-    wanted = kernels._wanted
-    yield
-    kernels._compiled = {}
-    tinyclf.use_fast(wanted)
-
-
 @pytest.fixture(params=["as Python", "compiled"], autouse=True)
 def loops(request):
     """Use the loops, as Python or compiled."""
-    if request.param == "compiled":
-        pytest.importorskip("numba")
-        tinyclf.use_fast(True)
-        for dtype in TYPES:
-            kernels.load(dtype)
-    else:
-        tinyclf.use_fast(False)
-        python = SimpleNamespace(**{loop.__name__: loop for loop in _loops.EXACT + _loops.APPROXIMATE})
-        kernels._compiled = dict.fromkeys(TYPES, python)
-    return kernels._compiled[TYPES[0]]
-
-
-def switched_off(function, *arguments):
-    """The result of a function without the loops."""
-    before, kernels._compiled = kernels._compiled, {}
-    try:
-        return function(*arguments)
-    finally:
-        kernels._compiled = before
+    with computing_with(request.param) as used:
+        yield used
 
 
 def run_layers(activation):
@@ -347,15 +319,10 @@ def test_a_fit_differs_by_rounding_only_and_is_reproducible_bit_for_bit(n_classe
         model.set_params(learning_rate="linear", early_stopping=False)  # no convergence warning
         return model.fit(X, y)
 
-    first, second, numpys = fitted(), fitted(), switched_off_fit(fitted)
+    first, second, numpys = fitted(), fitted(), switched_off(fitted)
     np.testing.assert_array_equal(first.network_.theta, second.network_.theta)
     np.testing.assert_allclose(first.network_.theta, numpys.network_.theta, rtol=1e-3, atol=1e-5)
     np.testing.assert_allclose(first.loss_curve_, numpys.loss_curve_, rtol=1e-5)
-
-
-def switched_off_fit(fitted):
-    tinyclf.use_fast(False)
-    return fitted()
 
 
 class Doubled(SoftmaxCrossEntropy):

@@ -4,27 +4,17 @@ import numpy as np
 import pytest
 import scipy.sparse
 
-import tinyclf
+from tests.support.loops import computing_with
 from tests.support.rounding import assert_same_sum
 from tinyclf import Dense, Identity, Layer, MemberDense, Network, ReLU, SharedDense, Tanh
-from tinyclf.nn import kernels
 from tinyclf.nn.passes import bound
 
 
 @pytest.fixture(params=["NumPy", "compiled"])
 def compiled(request):
     """Whether the compiled loops are used."""
-    before = kernels._wanted
-    if request.param == "compiled":
-        pytest.importorskip("numba")
-        tinyclf.use_fast(True)
-        kernels.load(np.dtype("float32"))
-        kernels.load(np.dtype("float64"))
-    else:
-        tinyclf.use_fast(False)
-    yield request.param == "compiled"
-    kernels._compiled = {}
-    tinyclf.use_fast(before)
+    with computing_with(request.param) as loops:
+        yield loops is not None
 
 
 class Doubled(Dense):
