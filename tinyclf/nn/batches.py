@@ -37,7 +37,9 @@ class Rows:
 
     def permuted(self, rows: Array, rng: np.random.Generator) -> Array:
         """Return these row numbers, which are ascending, in the random order of an epoch."""
-        return rng.permutation(rows)
+        order = rows.astype(np.intp)  # numbers of 8 bytes are shuffled in half the time of those of 4
+        rng.shuffle(order)
+        return order
 
 
 class DenseRows(Rows):

@@ -50,7 +50,7 @@ def fused_step(
 
     The other arguments are the attributes of `objective.Objective`; the step writes into ``gradient``.
     """
-    loops, x, t = kernels.compiled(network.dtype), tapes.x, tapes.loss
+    loops, x = kernels.compiled(network.dtype), tapes.x
     if (
         loops is None
         or network.dtype != np.float32
@@ -64,19 +64,19 @@ def fused_step(
     ):
         return None
     X, theta, z, dz = rows.X, network.theta, tapes.layers[-1].y, tapes.layers[-1].dy
+    E, d, top = tapes.loss.E, tapes.loss.d, tapes.loss.top
     widths = np.array([network.widths[0], *network.widths[1::2]], np.intp)
     hidden, dhidden = np.empty((2, len(x) * int(widths[1:-1].sum())), network.dtype)
     y = np.empty(len(x), np.intp)
 
     def step(batch: Array) -> tuple[float, float]:
-        if not (isinstance(batch, np.ndarray) and batch.dtype == np.intp and batch.flags.carray):
-            given = as_array("batch", batch)
-            if given.dtype.kind not in "iu" or given.ndim != 1:
-                raise TypeError(f"batch must be a list of indices, got an array {given.dtype}{given.shape}")
-            batch = np.array(given, np.intp)  # numba would compile another loop for other arrays
-        largest_logit = loops.batch_logits(X, targets, batch, theta, widths, x, y, hidden, z, t.d, t.top)
-        np.exp(t.d, out=t.E)
-        value = loops.batch_gradient(theta, gradient, widths, x, y, hidden, dhidden, dz, t.E, t.d, t.top)
+        given = as_array("batch", batch)
+        if given.dtype.kind not in "iu" or given.ndim != 1:
+            raise TypeError(f"batch must be a list of indices, got an array {given.dtype}{given.shape}")
+        indices = given.astype(np.intp)  # numba would compile another loop for other arrays
+        largest_logit = loops.batch_logits(X, targets, indices, theta, widths, x, y, hidden, z, d, top)
+        np.exp(d, out=E)
+        value = loops.batch_gradient(theta, gradient, widths, x, y, hidden, dhidden, dz, E, d, top)
         return value, largest_logit
 
     return step
