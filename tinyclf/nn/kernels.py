@@ -7,10 +7,10 @@ over memory. Microseconds per step of the network 784-100-10 in batches of 200 r
 (`python benchmarks/step_profile.py`). For smaller networks, see also `fused`:
 
     part of a step                    NumPy   compiled
-    Adam                              147       56
-    softmax cross-entropy              61       19
-    bias and ReLU                      21       11
-    mask of ReLU, bias gradient        15        5
+    Adam                              143       50
+    softmax cross-entropy              64       18
+    bias and ReLU                      21        9
+    mask of ReLU, bias gradient        13        4
 
 `load` is called before a fit: it imports numba and compiles the loops for the type that the network
 computes in. Compiling takes a few seconds, but happens only once: the machine code is kept on
