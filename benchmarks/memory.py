@@ -1,8 +1,8 @@
 """Measure the peak memory of ``fit`` and ``predict_proba``: ``python benchmarks/memory.py [--quick]``.
 
 The script prints the peak of what Python and NumPy allocate (by tracemalloc) during the call, without the
-data and the result, for TinyClassifier and MLPClassifier. TinyClassifier neither scales, holds rows out nor
-calibrates, as MLPClassifier.
+data and the result, for TinyClassifier, with eight members, and MLPClassifier. Like MLPClassifier,
+TinyClassifier does not scale, hold rows out or calibrate here.
 """
 
 import argparse

@@ -63,7 +63,7 @@ FIT = [
 
 
 def measured(runs: dict[str, peers.Run], groups: list[dict], repeats: int) -> dict[str, dict[str, float]]:
-    """Return the seconds of each run ("fit") and its parts, by the name of the run; the runs take turns."""
+    """Return the seconds of each run ("fit"), by its name, and of the parts of fits; the runs take turns."""
     best: dict[str, dict[str, float]] = {name: {} for name in runs}
 
     def time_once(name: str, group: dict) -> None:
@@ -88,9 +88,11 @@ def measured(runs: dict[str, peers.Run], groups: list[dict], repeats: int) -> di
     for run in runs.values():
         run()
     for _ in range(repeats):
-        for group in [*groups, {}]:
-            for name in runs:
+        for group in groups:
+            for name in MODES:
                 time_once(name, group)
+        for name in runs:
+            time_once(name, {})
     return best
 
 

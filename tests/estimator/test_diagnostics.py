@@ -430,7 +430,7 @@ def test_a_fit_that_has_not_settled_is_not_diagnosed():
 
 @pytest.mark.parametrize("n", [150, 5, 1])
 @pytest.mark.parametrize("kind", [np.asarray, scipy.sparse.csr_array], ids=["dense", "sparse"])
-def test_the_first_rows_examined_are_from_all_parts_of_sorted_rows(kind, n):
+def test_a_few_rows_are_spread_over_sorted_rows(kind, n):
     X = kind(IRIS)
     few = examined(Dataset(X, number_columns(IRIS), Labels.of(SPECIES), SPECIES, None, None, X), n)
     chosen = few.spread()
@@ -439,6 +439,15 @@ def test_the_first_rows_examined_are_from_all_parts_of_sorted_rows(kind, n):
     assert numbers == sorted(numbers)
     assert set(SPECIES[numbers]) == set(SPECIES[:n])
     np.testing.assert_array_equal(chosen[[0, -1]], IRIS[[0, n - 1]])
+
+
+def test_a_few_rows_of_sparse_data_stay_sparse():
+    rng = np.random.default_rng(0)
+    X = scipy.sparse.csr_array(np.where(rng.random((150, 60)) < 0.02, 1.0, 0.0))
+    few = examined(Dataset(X, number_columns(X), Labels.of(SPECIES), SPECIES, None, None, X), 150)
+    chosen, rows = few.spread(), np.linspace(0, 149, 16).astype(int)
+    assert scipy.sparse.issparse(chosen)
+    np.testing.assert_array_equal(chosen.toarray(), X[rows].toarray())
 
 
 # --- the prior ---------------------------------------------------------------------------------------------
@@ -485,8 +494,10 @@ def test_outliers_that_the_scaling_tolerates_raise_no_warning(fraction, value):
     X[0] = value
     models = [TinyClassifier(random_state=seed) for seed in range(3)]
     assert [warned(model, X, y) for model in models] == [[], [], []]
-    # The mean, since the score of one model varies by several points, even with rounding.
-    assert np.mean([model.score(X, y) for model in models]) > 0.8
+    # The score of a model varies by several points if only rounding differs, so the mean is judged.
+    scores = [model.score(X, y) for model in models]
+    assert np.mean(scores) > 0.8
+    assert min(scores) > 0.75
 
 
 @pytest.mark.parametrize("value", [1e6, -1e8, 1e30])

@@ -44,6 +44,15 @@ def test_rows_are_gathered_in_the_dtype_of_the_computation(kind, dtype):
     assert len(rows) == 3
 
 
+@pytest.mark.parametrize("dtype", ["int32", "int64", ">i4"])
+def test_the_order_of_an_epoch_is_the_permutation_of_the_generator(dtype):
+    given = np.arange(3, 60, 2, dtype=dtype)
+    order = as_rows(np.zeros((60, 2)), "float32", 2).permuted(given, np.random.default_rng(0))
+    np.testing.assert_array_equal(order, np.random.default_rng(0).permutation(given))
+    assert order.dtype == np.intp
+    np.testing.assert_array_equal(given, np.arange(3, 60, 2))
+
+
 def test_empty_rows_and_columns_are_kept():
     empty = np.pad(X, ((0, 2), (0, 2)))
     np.testing.assert_array_equal(whole(as_rows(scipy.sparse.csr_array(empty), "float32", 5)), empty)

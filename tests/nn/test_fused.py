@@ -20,7 +20,6 @@ from tinyclf.nn import fused
 from tinyclf.nn.arrays import ROW_BLOCK
 from tinyclf.nn.objective import Objective
 
-FLOAT32 = np.dtype("float32")
 NETWORKS = {
     "two hidden layers": [Dense(6), ReLU(), Dense(5), ReLU(), Dense(3)],
     "one hidden layer": [Dense(40), ReLU(), Dense(3)],

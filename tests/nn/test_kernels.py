@@ -176,14 +176,21 @@ def test_scaled_rows_are_products_of_factors_and_weights_and_their_gradients_are
     rng = np.random.default_rng(0)
     r, W, G = (rng.normal(size=shape).astype(dtype) for shape in ((3, 5), (5, units), (5, 3, units)))
     out, dW, dr = (np.full(shape, np.nan, dtype) for shape in (G.shape, W.shape, r.shape))
+
+    def check_gradients(dW, dr):
+        for i in range(5):
+            terms = r[:, i, None].astype(np.float64) * G[i]
+            assert_same_sum(dW[i], terms.sum(axis=0).astype(dtype), np.abs(terms).sum(axis=0), terms=3)
+            terms = G[i].astype(np.float64) * W[i]
+            assert_same_sum(dr[:, i], terms.sum(axis=1).astype(dtype), np.abs(terms).sum(axis=1), terms=units)
+
     kernels.scaled_rows(r, W, out)
     np.testing.assert_array_equal(out, r.T[:, :, None] * W[:, None, :])
     kernels.scaled_rows_backward(G, r, W, dW, dr)
-    for i in range(5):
-        terms = r[:, i, None].astype(np.float64) * G[i]
-        assert_same_sum(dW[i], terms.sum(axis=0).astype(dtype), np.abs(terms).sum(axis=0), terms=3)
-        terms = G[i].astype(np.float64) * W[i]
-        assert_same_sum(dr[:, i], terms.sum(axis=1).astype(dtype), np.abs(terms).sum(axis=1), terms=units)
+    check_gradients(dW, dr)
+    dW[...], dr[...] = np.nan, np.nan
+    switched_off(kernels.scaled_rows_backward, G, r, W, dW, dr)
+    check_gradients(dW, dr)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -440,6 +447,37 @@ def test_loops_do_not_read_beyond_the_end_of_arrays_that_numpy_broadcasts_or_ref
     np.testing.assert_array_equal(network.logits(np.zeros((2, 3))), np.full((2, 6), 5.0))
     with pytest.raises(IndexError):
         value_and_grad(CustomTargets(), np.zeros((2, 2), "float32"), [0, 7])
+
+
+def weights(*shape, bias=5):
+    """An ``init`` that returns weights of this shape."""
+    return lambda rng, n_in, n_out: (rng.normal(size=shape), np.zeros(bias))
+
+
+@pytest.mark.parametrize(
+    "layers",
+    [
+        [Dense(5, init=weights(4, 5, bias=1)), ReLU(), Dense(2)],
+        [SharedDense(5, init=weights(4, 1), n_members=2), ReLU(), MemberDense(2, n_members=2)],
+        [SharedDense(5, init=weights(5, 4), n_members=2), ReLU(), MemberDense(2, n_members=2)],
+        [SharedDense(5, init=weights(9, 5), n_members=2), ReLU(), MemberDense(2, n_members=2)],
+        [SharedDense(5, n_members=2), ReLU(), MemberDense(1, init=weights(9, 1, bias=1), n_members=2)],
+        [SharedDense(5, n_members=2), ReLU(), MemberDense(1, init=weights(3, 1, bias=1), n_members=2)],
+    ],
+    ids=["one bias", "one column", "transposed", "more rows", "more inputs", "fewer inputs"],
+)
+def test_weights_of_other_shapes_are_refused_as_by_numpy(layers):
+    def trained():
+        network = Network(layers, 4, seed=0)
+        return [*train(network, np.ones((6, 4)), [0, 1, 1, 0, 1, 0], loss=loss, epochs=1)]
+
+    shared = isinstance(layers[0], SharedDense)
+    one = SigmoidCrossEntropy() if layers[-1].units == 1 else SoftmaxCrossEntropy()
+    loss = MemberLoss(one, n_members=2) if shared else one
+    with pytest.raises(ValueError, match="shape|dimension|operand|broadcast|align|size"):
+        switched_off(trained)
+    with pytest.raises(ValueError, match="shape|dimension|operand|broadcast|align|size"):
+        trained()
 
 
 def test_an_overflow_in_the_moments_gives_steps_of_zero_as_in_numpy():

@@ -14,7 +14,8 @@ TYPES = [np.dtype("float32"), np.dtype("float64")]
 
 @contextmanager
 def computing_with(how):
-    """Compute with NumPy, with the loops as Python, or compiled; the context is the loops for float32."""
+    """Compute with "NumPy", or the loops "as Python" or "compiled"; give those for float32, or None."""
+    assert how in ("NumPy", "as Python", "compiled")
     wanted = kernels._wanted
     try:
         if how == "compiled":

@@ -9,10 +9,9 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
-import tinyclf
 from tests.support.browser import open_browser, open_firefox, open_page
+from tests.support.loops import computing_with
 from tinyclf import train
-from tinyclf.nn import kernels
 from tinyclf.nn.losses import Loss
 from tinyclf.nn.optimizers import SGD, Adam
 from tinyclf.teaching.experiments import WHITE
@@ -208,10 +207,8 @@ def first_epoch(experiment, name, X, y, start, order, dtype="float32", rng=None)
 
 @pytest.fixture
 def numpy_only():
-    wanted = kernels._wanted
-    tinyclf.use_fast(False)
-    yield
-    tinyclf.use_fast(wanted)
+    with computing_with("NumPy"):
+        yield
 
 
 @pytest.mark.parametrize("setting", SETTINGS)

@@ -70,11 +70,12 @@ def fused_step(
     y = np.empty(len(x), np.intp)
 
     def step(batch: Array) -> tuple[float, float]:
-        given = as_array("batch", batch)
-        if given.dtype.kind not in "iu" or given.ndim != 1:
-            raise TypeError(f"batch must be a list of indices, got an array {given.dtype}{given.shape}")
-        indices = given.astype(np.intp)  # numba would compile another loop for other arrays
-        largest_logit = loops.batch_logits(X, targets, indices, theta, widths, x, y, hidden, z, d, top)
+        if not (isinstance(batch, np.ndarray) and batch.dtype == np.intp and batch.flags.carray):
+            given = as_array("batch", batch)
+            if given.dtype.kind not in "iu" or given.ndim != 1:
+                raise TypeError(f"batch must be a list of indices, got an array {given.dtype}{given.shape}")
+            batch = np.array(given, np.intp)  # numba would compile another loop for other arrays
+        largest_logit = loops.batch_logits(X, targets, batch, theta, widths, x, y, hidden, z, d, top)
         np.exp(d, out=E)
         value = loops.batch_gradient(theta, gradient, widths, x, y, hidden, dhidden, dz, E, d, top)
         return value, largest_logit

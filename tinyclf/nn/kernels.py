@@ -215,7 +215,7 @@ def add_bias(y: Array, b: Array) -> None:
 
 def add_bias_relu(y: Array, b: Array, zeros: Array) -> None:
     """Add b (n_out,) to each row of y (B, n_out), and replace negative numbers by 0, in place."""
-    if loops := _compiled.get(y.dtype):
+    if (loops := _compiled.get(y.dtype)) and b.shape == y.shape[1:]:
         loops.add_bias_relu(y, b)
     else:
         np.add(y, b, out=y)
@@ -224,7 +224,7 @@ def add_bias_relu(y: Array, b: Array, zeros: Array) -> None:
 
 def relu_backward_bias(dy: Array, y: Array, db: Array, ones: Array, zeros: Array, active: Array) -> None:
     """Write dy = 0 where y <= 0, in place, and the sum of its rows into db; buffers as in `relu_backward`."""
-    if loops := _compiled.get(y.dtype):
+    if (loops := _compiled.get(y.dtype)) and db.shape == y.shape[1:]:
         loops.relu_backward_bias(dy, y, db)
     else:
         relu_backward(dy, y, dy, zeros, active)
@@ -240,7 +240,7 @@ def largest_magnitude(z: Array, scratch: Array) -> float:
 
 def scaled_rows(r: Array, W: Array, out: Array) -> None:
     """Write out[i, m, j] = r[m, i] W[i, j], with r (k, n_in), W (n_in, units) and out (n_in, k, units)."""
-    if loops := _compiled.get(W.dtype):
+    if (loops := _compiled.get(W.dtype)) and _shapes_fit(r, W, out):
         loops.scaled_rows(r, W, out)
     else:
         np.einsum("mi,ij->imj", r, W, out=out)
@@ -248,11 +248,17 @@ def scaled_rows(r: Array, W: Array, out: Array) -> None:
 
 def scaled_rows_backward(G: Array, r: Array, W: Array, dW: Array, dr: Array) -> None:
     """Write the gradients dW and dr of `scaled_rows`, given that of its result, G (n_in, k, units)."""
-    if loops := _compiled.get(W.dtype):
+    if (loops := _compiled.get(W.dtype)) and _shapes_fit(r, W, G):
         loops.scaled_rows_backward(G, r, W, dW, dr)
     else:
         np.matmul(r.T[:, None, :], G, out=dW[:, None, :])
         np.matmul(G, W[:, :, None], out=dr.T[:, :, None])
+
+
+def _shapes_fit(r: Array, W: Array, scaled: Array) -> bool:
+    """Return whether the shapes fit `scaled_rows`: NumPy refuses others, which a user's init may return."""
+    n_in, k, units = scaled.shape
+    return r.shape == (k, n_in) and W.shape == (n_in, units)
 
 
 def unit_products(x: Array, W: Array, y: Array) -> None:
@@ -261,7 +267,7 @@ def unit_products(x: Array, W: Array, y: Array) -> None:
     The shapes are those of x (B, k, n_in), W (k, n_in) and y (B, k).
     """
     # For a read-only array, such as the rows of a prediction, numba would compile the loop once more.
-    if (loops := _compiled.get(y.dtype)) and x.flags.writeable:
+    if (loops := _compiled.get(y.dtype)) and x.flags.writeable and x.shape[1:] == W.shape:
         loops.unit_products(x, W, y)
     else:
         np.matmul(x.transpose(1, 0, 2), W[:, :, None], out=y.T[:, :, None])
@@ -269,7 +275,7 @@ def unit_products(x: Array, W: Array, y: Array) -> None:
 
 def unit_products_backward(x: Array, W: Array, dy: Array, dW: Array, dx: Array, scratch: Array) -> None:
     """Write the gradients dW and dx of `unit_products`; ``scratch`` (k, k n_in) is overwritten."""
-    if loops := _compiled.get(dy.dtype):
+    if (loops := _compiled.get(dy.dtype)) and x.shape[1:] == W.shape:
         loops.unit_products_backward(x, W, dy, dW, dx)
     else:
         np.matmul(x.transpose(1, 2, 0), dy.T[:, :, None], out=dW[:, :, None])
