@@ -463,8 +463,9 @@ def weights(*shape, bias=5):
         [SharedDense(5, init=weights(9, 5), n_members=2), ReLU(), MemberDense(2, n_members=2)],
         [SharedDense(5, n_members=2), ReLU(), MemberDense(1, init=weights(9, 1, bias=1), n_members=2)],
         [SharedDense(5, n_members=2), ReLU(), MemberDense(1, init=weights(3, 1, bias=1), n_members=2)],
+        [SharedDense(5, n_members=2), ReLU(), MemberDense(1, init=weights(5, 2, bias=1), n_members=2)],
     ],
-    ids=["one bias", "one column", "transposed", "more rows", "more inputs", "fewer inputs"],
+    ids=["one bias", "one column", "transposed", "more rows", "more inputs", "fewer inputs", "two units"],
 )
 def test_weights_of_other_shapes_are_refused_as_by_numpy(layers):
     def trained():

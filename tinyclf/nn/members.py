@@ -157,7 +157,7 @@ class MemberDense(_MemberLayer):
     def product(self, p: Any, t: Any) -> None:
         k = self.n_members
         if self.units == 1:
-            kernels.unit_products(t.x.reshape(len(t.x), k, -1), p.W[:, :, 0], t.y)
+            kernels.unit_products(t.x.reshape(len(t.x), k, -1), p.W.reshape(k, -1), t.y)
         else:
             np.matmul(by_member(t.x, k), p.W, out=by_member(t.y, k))
 
@@ -165,7 +165,8 @@ class MemberDense(_MemberLayer):
         k = self.n_members
         if self.units == 1 and t.dx is not None:
             x, dx = (values.reshape(len(values), k, -1) for values in (t.x, t.dx))
-            kernels.unit_products_backward(x, p.W[:, :, 0], t.dy, g.W[:, :, 0], dx, t.W)
+            W, dW = p.W.reshape(k, -1), g.W.reshape(k, -1)
+            kernels.unit_products_backward(x, W, t.dy, dW, dx, t.W)
             return
         x, dy = by_member(t.x, k), by_member(t.dy, k)
         np.matmul(x.transpose(0, 2, 1), dy, out=g.W)
