@@ -155,7 +155,7 @@ def test_a_batch_must_fit_into_the_buffers_and_hold_indices():
     objective = problem(NETWORKS["one hidden layer"], batch_size=9)
     with pytest.raises(ValueError, match="at most batch_size=9 rows, got 10"):
         objective.loss_and_grad(np.arange(10))
-    for wrong in (np.arange(9) / 2, np.ones(9, bool), np.zeros((9, 1), np.int32)):
+    for wrong in (np.arange(9) / 2, np.ones(9, bool), np.zeros((9, 1), np.int32), np.zeros((9, 1), np.intp)):
         with pytest.raises(TypeError, match=f"list of indices, got an array {wrong.dtype}"):
             objective.loss_and_grad(wrong)
     assert objective.loss_and_grad([3, 0, 3]) == objective.loss_and_grad(np.array([3, 0, 3]))

@@ -22,7 +22,7 @@ from .trainer import Outcome
 _ROWS, _ENTRIES = 1000, 500_000
 
 # Number of rows of a first check: if the outputs of a layer differ among these, it is not dead.
-_SPREAD = 16
+_SPREAD_ROWS = 16
 
 # The loss curve of a fit with fewer epochs is not judged, unless training converged.
 _EPOCHS = 10
@@ -129,11 +129,11 @@ class TrainingRows:
         q = (1.0 - smoothing) * p + smoothing / choices
         self.prior = float(-np.sum(p[p > 0] * np.log(q[p > 0])))
 
-    def spread(self) -> Any:
+    def spread_rows(self) -> Any:
         """Return the inputs of a few rows from all parts of the data, since rows may be sorted by class."""
-        rows = np.linspace(0, len(self.inputs) - 1, _SPREAD).astype(np.intp)
+        rows = np.linspace(0, len(self.inputs) - 1, _SPREAD_ROWS).astype(np.intp)
         network = self.state.network
-        return self.inputs.gather(rows, np.empty((_SPREAD, network.widths[0]), network.dtype))
+        return self.inputs.gather(rows, np.empty((_SPREAD_ROWS, network.widths[0]), network.dtype))
 
     def vary(self) -> bool:
         """Return whether both the features and the targets vary."""
@@ -183,7 +183,7 @@ class TrainingRows:
 
 def dead_layer(few: TrainingRows) -> list[Warning]:
     """Return a warning about the first hidden layer whose outputs are the same for all rows."""
-    network, some = few.state.network, few.spread()
+    network, some = few.state.network, few.spread_rows()
     for number, end in enumerate(few.plan.hidden_ends, 1):
         if not _constant(network.outputs(some, end)):
             continue
@@ -217,7 +217,7 @@ def nothing_learned(few: TrainingRows, settled: bool) -> list[Warning]:
     # went well.
     limit = max((_TIMES if settled else _TIMES_UNSETTLED) * few.prior, few.prior + _MORE)
     if state.history.loss <= limit:  # then only a collapse is possible, which some rows may rule out
-        codes = labels.codes(state.calibrated(state.logits(few.spread())))
+        codes = labels.codes(state.calibrated(state.logits(few.spread_rows())))
         if (codes != codes[0]).any():
             return []
     each = state.network.outputs(few.inputs)

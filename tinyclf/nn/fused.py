@@ -70,7 +70,8 @@ def fused_step(
     y = np.empty(len(x), np.intp)
 
     def step(batch: Array) -> tuple[float, float]:
-        if not (isinstance(batch, np.ndarray) and batch.dtype == np.intp and batch.flags.carray):
+        usual = isinstance(batch, np.ndarray) and batch.dtype == np.intp and batch.ndim == 1
+        if not (usual and batch.flags.carray):
             given = as_array("batch", batch)
             if given.dtype.kind not in "iu" or given.ndim != 1:
                 raise TypeError(f"batch must be a list of indices, got an array {given.dtype}{given.shape}")

@@ -3,8 +3,11 @@
 Each kernel is one function, which computes in NumPy. If numba (the optional extra ``[fast]``) is
 installed and not switched off, and a compiled loop from `_loops` supports the arrays, the kernel
 runs that loop instead. The results differ by rounding only. A loop makes fewer calls and fewer passes
-over memory. Microseconds per step of the network 784-100-10 in batches of 200 rows
-(`python benchmarks/step_profile.py`). For smaller networks, see also `fused`:
+over memory, but does not check shapes. A user's ``init`` may return weights of unusual shapes; then the
+kernel computes in NumPy, which broadcasts or refuses them.
+
+Microseconds per step of the network 784-100-10 in batches of 200 rows, measured by
+`python benchmarks/step_profile.py --repeats 15`. For smaller networks, see also `fused`:
 
     part of a step                    NumPy   compiled
     Adam                              143       50
@@ -256,7 +259,7 @@ def scaled_rows_backward(G: Array, r: Array, W: Array, dW: Array, dr: Array) -> 
 
 
 def _shapes_fit(r: Array, W: Array, scaled: Array) -> bool:
-    """Return whether the shapes fit `scaled_rows`: NumPy refuses others, which a user's init may return."""
+    """Return whether the shapes are those of `scaled_rows`."""
     n_in, k, units = scaled.shape
     return r.shape == (k, n_in) and W.shape == (n_in, units)
 
